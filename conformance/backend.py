@@ -1,0 +1,157 @@
+"""The protocol between the suite and an implementation: what a backend is, declares and raises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from conformance.spec import DTYPES, GATES, Array, LSTMConfig, Params, State
+
+#: The words ``Capabilities.arithmetic`` may use for a dtype; without one, it is the dtype's own IEEE arithmetic.
+ARITHMETICS = ("ieee", "tf32", "bf16-inputs", "half-accumulate", "int8")
+
+
+class Unsupported(Exception):
+    """Raised by a backend for what it does not have. Inside what it declared, it narrows the declaration."""
+
+
+class Forward(Protocol):
+    """``forward(x)``, ``forward(x, state)`` or ``forward(x, state, lengths=lengths)`` -> ``output, (h_n, c_n)``."""
+
+    def __call__(self, x: Array, state: State | None = None, lengths: Array | None = None, /) -> Any: ...
+
+
+Build = Callable[[LSTMConfig, Params], Callable[..., Any]]
+Step = Callable[[Array, State], State]
+BuildStep = Callable[[LSTMConfig, Params], Step]
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend declares it can do: nothing undeclared is asked of it, and nothing undeclared counts as passed.
+
+    Plain ``Capabilities()`` declares one layer, one direction, bias, time-major, batches, initial state, float32.
+    """
+
+    #: More than one layer (``num_layers`` > 1).
+    layers: bool = False
+    #: Two directions (``bidirectional=True``).
+    bidirectional: bool = False
+    #: Models without biases (``bias=False``).
+    no_bias: bool = False
+    #: Inputs and outputs as (N, L, features) (``batch_first=True``).
+    batch_first: bool = False
+    #: A single sequence without the batch axis, x (L, I).
+    unbatched: bool = False
+    #: A projected hidden state (``proj_size`` > 0).
+    projection: bool = False
+    #: Rows of different length (``forward(x, state, lengths=lengths)``).
+    lengths: bool = False
+    #: ``forward.vjp``: the gradient of every input and parameter.
+    gradients: bool = False
+    #: Dropout between layers in training.
+    dropout: bool = False
+    #: More than one row at a time (N > 1).
+    batch: bool = True
+    #: An initial state given by the caller; without it, every call starts from zeros.
+    initial_state: bool = True
+    #: The parts of ``output, (h_n, c_n)`` that are returned; the others are ``None``.
+    returns: tuple[str, ...] = ("output", "h_n", "c_n")
+    #: The dtypes of x, state, params and results.
+    dtypes: tuple[str, ...] = ("float32",)
+    #: For a dtype whose arithmetic is not its own: one of ``ARITHMETICS``. int8 declares structure, not values.
+    arithmetic: Mapping[str, str] = field(default_factory=dict)
+    #: The same call gives the same bits.
+    deterministic: bool = True
+    #: Two models may be called from two threads at once.
+    threads: bool = True
+    #: Each new shape costs a compilation: sizes then come from a small pool.
+    compiled: bool = False
+    #: A config and params baked into the implementation (a trained or exported model): only inputs vary.
+    fixed: tuple[LSTMConfig, Params] | None = None
+    #: {property id: reason with a link}; strict, so an unexpected pass is reported.
+    expected_failures: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _words("returns", self.returns, ("output", "h_n", "c_n"))
+        _words("dtypes", self.dtypes, DTYPES)
+        _words("arithmetic", tuple(self.arithmetic.values()), ARITHMETICS)
+        _words("arithmetic", tuple(self.arithmetic), self.dtypes)
+        if not self.returns:
+            raise ValueError("Capabilities.returns is empty: an LSTM that returns nothing cannot be judged")
+        if not self.dtypes:
+            raise ValueError("Capabilities.dtypes is empty: name at least one dtype, such as 'float32'")
+        if self.fixed is not None and self.fixed[0].dtype not in self.dtypes:
+            raise ValueError(f"Capabilities.fixed has dtype {self.fixed[0].dtype!r}, which dtypes does not name")
+
+
+def _words(name: str, given: tuple[str, ...], known: tuple[str, ...]) -> None:
+    """``ValueError`` unless ``given`` is a sequence of known words: a lone string is the usual slip."""
+    if isinstance(given, str):
+        raise ValueError(f"Capabilities.{name} must be a tuple of words, got the string {given!r}: write ({given!r},)")
+    for word in given:
+        if word not in known:
+            raise ValueError(f"Capabilities.{name} names {word!r}; the known words are {', '.join(known)}")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One implementation under test; calling it builds a model: ``backend(config, params) -> forward``."""
+
+    name: str
+    capabilities: Capabilities
+    build: Build
+    #: Returns None, or the reason why the backend cannot run here.
+    available: Callable[[], str | None] = lambda: None
+    #: What the suite cannot ask of this kind of backend, for reasons of its form: "loop" for a cell.
+    lacks: frozenset[str] = frozenset()
+    #: What a reader of the report must know: "the suite supplies the loop over time", "capabilities were probed".
+    note: str = ""
+    #: Where it was defined, as "file:line".
+    origin: str = ""
+
+    def __call__(self, config: LSTMConfig, params: Params) -> Callable[..., Any]:
+        return self.build(config, params)
+
+
+def reorder(array: Array, order: str) -> Array:
+    """``array`` (first axis 4H, gates in the order i, f, g, o) with its gates in the named order.
+
+    ``reorder(weight_ih, "iofg")`` is what ONNX calls W. Raises ``ValueError`` for anything but a permutation of
+    "ifgo" or a first axis that is not four equal blocks.
+    """
+    if sorted(order) != sorted(GATES):
+        raise ValueError(f"order must be a permutation of {GATES!r}, got {order!r}")
+    if array.shape[0] % 4:
+        raise ValueError(f"the first axis must hold four gates of equal size, got shape {array.shape}")
+    blocks = array.reshape(4, -1, *array.shape[1:])
+    return np.ascontiguousarray(blocks[[GATES.index(gate) for gate in order]]).reshape(array.shape)
+
+
+def loop_over_time(build_step: BuildStep) -> Build:
+    """A whole one-layer LSTM from an LSTMCell: the suite calls ``step`` once for each time step."""
+
+    def build(config: LSTMConfig, params: Params) -> Callable[..., Any]:
+        if config.num_layers > 1 or config.bidirectional or config.batch_first:
+            raise Unsupported("a cell is one layer, one direction, time-major")
+        step = build_step(config, params)
+
+        def forward(x: Array, state: State | None = None) -> tuple[Array, State]:
+            if state is None:
+                batch = x.shape[1]
+                h = np.zeros((batch, config.output_size), x.dtype)
+                c = np.zeros((batch, config.hidden_size), x.dtype)
+            else:
+                h, c = state[0][0], state[1][0]
+            output = []
+            for x_t in x:
+                h, c = step(x_t, (h, c))
+                output.append(np.array(h))
+            return np.stack(output), (np.array(h)[None], np.array(c)[None])
+
+        return forward
+
+    return build

@@ -1,0 +1,16 @@
+"""The errors a person meets who uses the suite wrongly; what a backend does wrong is a verdict instead."""
+
+
+class UsageError(Exception):
+    """A request the suite cannot carry out: an unknown name, a target that does not load, a bad option.
+
+    ``str(error)`` names the thing, the value and what was expected; ``hint`` says what to try next.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"{message}\n  hint: {self.hint}" if self.hint else message

@@ -1,0 +1,101 @@
+"""The LSTM in float64, equation by equation: the one reference that decides.
+
+Hochreiter & Schmidhuber, "Long Short-Term Memory" (1997), with the forget gate of Gers, Schmidhuber & Cummins (2000)
+and the projection of Sak, Senior & Beaufays (2014), as ``torch.nn.LSTM`` documents it. For each step t::
+
+    i_t = σ(W_ii x_t + b_ii + W_hi h_{t−1} + b_hi)
+    f_t = σ(W_if x_t + b_if + W_hf h_{t−1} + b_hf)
+    g_t = tanh(W_ig x_t + b_ig + W_hg h_{t−1} + b_hg)
+    o_t = σ(W_io x_t + b_io + W_ho h_{t−1} + b_ho)
+    c_t = f_t ⊙ c_{t−1} + i_t ⊙ g_t
+    h_t = o_t ⊙ tanh(c_t),  and with a projection  h_t = W_hr (o_t ⊙ tanh(c_t))
+
+A layer reads the output of the layer below, both directions' features side by side; the reverse direction reads each
+row from its last valid step to its first. Past a row's length the output is 0 and the state stays.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from conformance.spec import Array, LSTMConfig, Params, State, layer_params, state_shapes
+
+
+def lstm(
+    config: LSTMConfig, params: Params, x: Array, state: State | None = None, lengths: Array | None = None
+) -> tuple[Array, State]:
+    """``output, (h_n, c_n)`` in float64, laid out as ``torch.nn.LSTM`` lays them out.
+
+    x (L, N, I), or (N, L, I) if ``config.batch_first``, or (L, I); state (h_0 (layers·D, N, P), c_0 (layers·D, N, H)),
+    without N when x is unbatched; lengths (N,) with 1 ≤ length ≤ L.
+    """
+    x = np.asarray(x, np.float64)
+    unbatched = x.ndim == 2
+    if unbatched:
+        x = x[:, None]
+    elif config.batch_first:
+        x = x.swapaxes(0, 1)
+    steps, batch, _ = x.shape
+    h_shape, c_shape = state_shapes(config, batch)
+    h_0, c_0 = (np.zeros(h_shape), np.zeros(c_shape)) if state is None else state
+    h_0 = np.asarray(h_0, np.float64).reshape(h_shape)
+    c_0 = np.asarray(c_0, np.float64).reshape(c_shape)
+    row_lengths = np.full(batch, steps) if lengths is None else np.asarray(lengths)
+
+    h_n, c_n = np.empty(h_shape), np.empty(c_shape)
+    below = x
+    for layer in range(config.num_layers):
+        halves = []
+        for direction in range(config.num_directions):
+            slot = layer * config.num_directions + direction
+            one = {name: np.asarray(value, np.float64) for name, value in layer_params(params, layer, direction).items()}
+            half, h_n[slot], c_n[slot] = _layer(one, below, h_0[slot], c_0[slot], row_lengths, bool(direction))
+            halves.append(half)
+        below = np.concatenate(halves, axis=2)
+
+    output = below
+    if unbatched:
+        return output[:, 0], (h_n[:, 0], c_n[:, 0])
+    if config.batch_first:
+        output = output.swapaxes(0, 1)
+    return output, (h_n, c_n)
+
+
+def sigmoid(a: Array) -> Array:
+    """σ(a) = 1 / (1 + e^−a), without overflow at either end."""
+    small = np.exp(-np.abs(a))
+    return np.where(a >= 0, 1.0, small) / (1.0 + small)
+
+
+def time_order(values: Array, lengths: Array, reverse: bool) -> Array:
+    """``values`` (L, N, …) in the order a direction reads them, and back: each row's valid steps reversed if ``reverse``."""
+    if not reverse:
+        return values
+    steps = np.arange(len(values))[:, None]
+    index = np.where(steps < lengths, lengths - 1 - steps, steps)
+    return np.take_along_axis(values, index[..., None], axis=0)
+
+
+def _layer(
+    p: dict[str, Array], x: Array, h: Array, c: Array, lengths: Array, reverse: bool
+) -> tuple[Array, Array, Array]:
+    """One layer and direction: x (L, N, I), h (N, P), c (N, H) -> output (L, N, P), h_n (N, P), c_n (N, H)."""
+    x = time_order(x, lengths, reverse)
+    output = np.zeros((*x.shape[:2], h.shape[1]))
+    for t, x_t in enumerate(x):
+        a = x_t @ p["weight_ih"].T + h @ p["weight_hh"].T
+        if "bias_ih" in p:
+            a = a + p["bias_ih"] + p["bias_hh"]
+        a_i, a_f, a_g, a_o = np.split(a, 4, axis=1)
+        i = sigmoid(a_i)
+        f = sigmoid(a_f)
+        g = np.tanh(a_g)
+        o = sigmoid(a_o)
+        c_next = f * c + i * g
+        h_next = o * np.tanh(c_next)
+        if "weight_hr" in p:
+            h_next = h_next @ p["weight_hr"].T
+        valid = (t < lengths)[:, None]
+        output[t] = np.where(valid, h_next, 0.0)
+        h, c = np.where(valid, h_next, h), np.where(valid, c_next, c)
+    return time_order(output, lengths, reverse), h, c

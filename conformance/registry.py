@@ -1,0 +1,223 @@
+"""Where backends come from: decorators, entry points and target strings, all into one registry.
+
+A target is a registered name (``torch-nn``), ``module:attribute`` or ``path/to/file.py:attribute``. The attribute is a
+``Backend``, a bare ``build`` function, or a torch ``nn.Module`` class with nn.LSTM's constructor and state_dict.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from conformance.backend import Backend, Build, BuildStep, Capabilities, loop_over_time
+from conformance.errors import UsageError
+
+GROUP = "lstm_conformance.backends"
+
+_registered: dict[str, Backend] = {}
+
+
+def backend(
+    name: str, capabilities: Capabilities, available: Callable[[], str | None] = lambda: None
+) -> Callable[[Build], Backend]:
+    """Register ``build(config, params) -> forward`` as a backend; ``available`` gives None or why it cannot run here."""
+
+    def register(build: Build) -> Backend:
+        return _register(Backend(name, capabilities, build, available, origin=_origin(build)))
+
+    return register
+
+
+def cell_backend(
+    name: str, capabilities: Capabilities, available: Callable[[], str | None] = lambda: None
+) -> Callable[[BuildStep], Backend]:
+    """Register a one-step LSTM, ``build(config, params) -> step``; the suite supplies the loop over time."""
+    for option in ("layers", "bidirectional", "batch_first", "unbatched", "lengths"):
+        if getattr(capabilities, option):
+            raise ValueError(f"cell backend {name!r} declares {option}, which a single step cannot have")
+
+    def register(build_step: BuildStep) -> Backend:
+        build, note = loop_over_time(build_step), "the suite supplies the loop over time"
+        lacks = frozenset({"loop"})
+        return _register(Backend(name, capabilities, build, available, lacks, note, _origin(build_step)))
+
+    return register
+
+
+def _register(new: Backend) -> Backend:
+    old = _registered.get(new.name)
+    if old is not None and old.origin != new.origin:
+        raise UsageError(
+            f"backend {new.name!r} is registered twice: at {old.origin} and at {new.origin}",
+            "give one of them another name",
+        )
+    _registered[new.name] = new
+    return new
+
+
+def _origin(function: Callable[..., Any]) -> str:
+    code = getattr(function, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
+
+
+def names() -> list[str]:
+    """Every name that can be run: those registered in this process and those of installed entry points."""
+    return list(dict.fromkeys([*_entry_points(), *_registered]))
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def find(target: str | Backend | Callable[..., Any]) -> Backend:
+    """The backend that a target names; a ``Backend``, a build function or an nn.Module class may be given itself.
+
+    Raises ``UsageError`` for a name nobody registered (with near matches), a module or file that does not import (with
+    its own traceback), and an attribute that is missing or is no backend.
+    """
+    if not isinstance(target, str):
+        return target if isinstance(target, Backend) else _from_object(target, getattr(target, "__name__", "target"))
+    if target in _registered:
+        return _registered[target]
+    if target.startswith("exec:"):
+        raise UsageError(
+            f"target {target!r}: commands that speak the wire protocol are not supported by this version",
+            "wrap the program in a Python build function, as docs/backends.md shows",
+        )
+    if point := _entry_points().get(target):
+        return _named(target, _import(target, lambda: importlib.import_module(point.module)), point.attr)
+    if target.endswith(".py"):
+        return _only_candidate(target, _load_file(target, Path(target)))
+    place, colon, attribute = target.rpartition(":")
+    if not colon:
+        raise _unknown(target)
+    if place.endswith(".py"):
+        module = _load_file(target, Path(place))
+    else:
+        sys.path[:0] = [""] if "" not in sys.path else []
+        module = _import(target, lambda: importlib.import_module(place))
+    return _named(target, module, attribute)
+
+
+def _unknown(name: str) -> UsageError:
+    near = difflib.get_close_matches(name, names(), n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(near)}?" if near else "a target is a name of `list`, module:attr or file.py:attr"
+    return UsageError(f"no backend is named {name!r}; known are {', '.join(names()) or 'none'}", hint)
+
+
+def _load_file(target: str, path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UsageError(f"target {target!r}: there is no file {str(path)!r}", "give a path relative to this folder")
+    path = path.resolve()
+    loaded = next((m for m in list(sys.modules.values()) if getattr(m, "__file__", None) == str(path)), None)
+    if loaded is not None:
+        return loaded
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    name = path.stem if path.stem not in sys.modules and path.stem.isidentifier() else f"lstm_target_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module, loader = importlib.util.module_from_spec(spec), spec.loader
+    sys.modules[name] = module
+    try:
+        _import(target, lambda: loader.exec_module(module))
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _import(target: str, load: Callable[[], Any]) -> Any:
+    """The result of ``load``, or a ``UsageError`` with the traceback of the target's own code."""
+    try:
+        return load()
+    except UsageError:
+        raise
+    except Exception as error:
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
+        own = "".join([*traceback.format_list(frames[2:]), *traceback.format_exception_only(error)])
+        raise UsageError(f"target {target!r} fails to import:\n{own.rstrip()}") from error
+
+
+def _named(target: str, module: ModuleType, attribute: str) -> Backend:
+    if not hasattr(module, attribute):
+        near = difflib.get_close_matches(attribute, _candidates(module), n=3, cutoff=0.4) or _candidates(module)
+        raise UsageError(
+            f"target {target!r}: {module.__name__} has no attribute {attribute!r}",
+            f"it has {', '.join(near)}" if near else "it defines no backend, build function or nn.Module class",
+        )
+    return _from_object(getattr(module, attribute), target)
+
+
+def _only_candidate(target: str, module: ModuleType) -> Backend:
+    found = _candidates(module)
+    backends = [name for name in found if isinstance(getattr(module, name), Backend)] or found
+    if len(backends) != 1:
+        raise UsageError(
+            f"target {target!r} does not say which attribute to judge",
+            f"write {target}:NAME with one of {', '.join(found) or 'your build function'}",
+        )
+    return _named(f"{target}:{backends[0]}", module, backends[0])
+
+
+def _candidates(module: ModuleType) -> list[str]:
+    """The attributes defined in ``module`` that could be judged."""
+    return [name for name, value in vars(module).items() if _judgeable(value, module.__name__)]
+
+
+def _judgeable(value: object, module: str) -> bool:
+    if isinstance(value, Backend):
+        return True
+    return getattr(value, "__module__", None) == module and (inspect.isfunction(value) or _is_torch_module(value))
+
+
+def _from_object(value: Any, target: str) -> Backend:
+    if isinstance(value, Backend):
+        return value
+    if _is_torch_module(value):
+        from conformance.torch_module import build_of
+
+        build = build_of(value)
+    elif callable(value) and not inspect.isclass(value):
+        build = value
+        _check_build_signature(value, target)
+    else:
+        raise UsageError(
+            f"target {target!r} is a {type(value).__name__}: neither a Backend, nor a build function, nor an nn.Module class",
+            "decorate build(config, params) with @backend, as `lstm-conformance new FILE` shows",
+        )
+    from conformance.probe import probed
+
+    return probed(target, build, _origin(value))
+
+
+def _check_build_signature(function: Callable[..., Any], target: str) -> None:
+    try:
+        inspect.signature(function).bind(None, None)
+    except TypeError:
+        raise UsageError(
+            f"target {target!r} takes {inspect.signature(function)}, but a build function takes (config, params)",
+            "it returns forward(x, state=None) -> output, (h_n, c_n); `lstm-conformance new FILE` writes an example",
+        ) from None
+    except ValueError:
+        return
+
+
+def _is_torch_module(value: object) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and inspect.isclass(value) and issubclass(value, torch.nn.Module)
+
+
+def find_all(targets: Iterable[str | Backend]) -> list[Backend]:
+    """The backends that targets name, in their order, each once."""
+    found = {backend.name: backend for backend in map(find, targets)}
+    return list(found.values())
