@@ -140,6 +140,10 @@ def loop_over_time(build_step: BuildStep) -> Build:
         step = build_step(config, params)
 
         def forward(x: Array, state: State | None = None) -> tuple[Array, State]:
+            if x.ndim != 3:
+                raise Unsupported(f"a cell is fed from batches (L, N, {config.input_size}), got x {x.shape}")
+            if state is not None and not len(state[0]) == len(state[1]) == 1:
+                raise ValueError(f"the state of one layer is (1, N, ·), got {state[0].shape} and {state[1].shape}")
             if state is None:
                 batch = x.shape[1]
                 h = np.zeros((batch, config.output_size), x.dtype)

@@ -1,4 +1,4 @@
-"""A torch ``nn.Module`` class that is a drop-in for nn.LSTM, as a build function. Imports torch, so only when needed."""
+"""A torch ``nn.Module`` class that is a drop-in for nn.LSTM, as a build function; imports torch."""
 
 from __future__ import annotations
 
@@ -49,7 +49,10 @@ def build_of(cls: type[torch.nn.Module]) -> Build:
 
 
 def to_torch(array: Array) -> torch.Tensor:
-    """``array`` as a tensor over the same memory; a copy where torch has no such view (negative strides, read-only)."""
-    if any(stride < 0 for stride in array.strides) or not array.flags.writeable:
+    """``array`` as a tensor over the same memory; a copy where torch has no such view.
+
+    That is, of negative strides, and of memory that is read-only or not aligned.
+    """
+    if any(stride < 0 for stride in array.strides) or not array.flags.behaved:
         array = array.copy()
     return torch.from_numpy(array)

@@ -1,0 +1,326 @@
+"""How far a correct LSTM may be from the oracle: a teacher-forced residual with a running error bound.
+
+There is no rtol and no atol. Each layer and direction is judged by itself: at every step the implementation's **own**
+previous output is taken as h_{t−1}, the step is computed from it in float64, and every number carries a bound on what
+rounding in the declared arithmetic may have done to it (running error analysis, Higham, "Accuracy and Stability of
+Numerical Algorithms", 2nd ed., §3.3). Once h is forced, only c is integrated, with gain f ≤ 1, so nothing is amplified
+by the weights at any L. docs/bounds.md derives the constants and says what was measured.
+
+Lower layers are not observed by a stacked call, so models of the first 1 … k layers are run too, and the observed
+output of k − 1 layers is the exact input of layer k. Where that is impossible (a model with its weights baked in, a
+backend whose prefix differs from its stack by rounding) the layer below is *free-running*: computed in float64 with a
+bound that includes its own accumulated error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from conformance.case import Case
+from conformance.oracle import sigmoid, time_order
+from conformance.spec import Array, Result, layer_params
+
+#: Unit roundoff of float64, the oracle's own.
+_U64 = 2.0**-53
+
+#: Every activation may be off by this many unit roundoffs, absolutely: a legitimate 0.5 + 0.5·tanh(a/2) is off by
+#: thousands of ulps near zero, so an allowance in ulps would be wrong.
+ACTIVATION_ULPS = 6.0
+
+#: The rule "iid" allows eight standard deviations of the accumulated rounding error.
+_DEVIATIONS = 8.0
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """The arithmetic a backend declares for a dtype, as the roundoffs that the bound needs."""
+
+    #: Unit roundoff of stored values and elementwise operations.
+    unit: float
+    #: Unit roundoff of sums inside a dot product.
+    accumulate: float
+    #: Relative rounding of a dot product's inputs beforehand (TF32 and the like).
+    inputs: float
+    #: What an underflow, or its flush to zero, may change.
+    tiny: float
+
+
+def arithmetic(dtype: str, declared: Mapping[str, str]) -> Arithmetic | None:
+    """The declared arithmetic of a dtype; None where values are not declared (int8), only structure."""
+    kind = declared.get(dtype, "ieee")
+    if kind == "int8":
+        return None
+    info = np.finfo(dtype)
+    unit = float(info.eps) / 2 + _U64
+    accumulate = 2.0**-11 + _U64 if kind == "half-accumulate" else unit
+    # TF32 keeps 10 bits of the significand and may truncate them; bfloat16 keeps 7.
+    inputs = {"tf32": 2.0**-10, "bf16-inputs": 2.0**-7}.get(kind, 0.0)
+    return Arithmetic(unit, accumulate, inputs, float(info.smallest_normal))
+
+
+class Approx:
+    """A value and a bound on its error, in an arithmetic: ``+`` and ``*`` carry the bound along.
+
+    Each operation errs by its operands' errors and by one rounding of what was really computed, which is at most the
+    unit roundoff times the largest magnitude that the result can have.
+    """
+
+    __slots__ = ("arithmetic", "error", "value")
+
+    def __init__(self, value: Array, error: Array | float, arithmetic: Arithmetic) -> None:
+        self.value = value
+        self.error = error
+        self.arithmetic = arithmetic
+
+    def __mul__(self, other: Approx) -> Approx:
+        value = self.value * other.value
+        largest = (np.abs(self.value) + self.error) * (np.abs(other.value) + other.error)
+        error = largest - np.abs(value) + self.arithmetic.unit * largest + self.arithmetic.tiny
+        return Approx(value, error, self.arithmetic)
+
+    def __add__(self, other: Approx) -> Approx:
+        value = self.value + other.value
+        error = self.error + other.error
+        return Approx(value, error + self.arithmetic.unit * (np.abs(value) + error), self.arithmetic)
+
+    def __getitem__(self, index: Any) -> Approx:
+        error = self.error if isinstance(self.error, float) else self.error[index]
+        return Approx(self.value[index], error, self.arithmetic)
+
+    def where(self, mask: Array, other: Approx) -> Approx:
+        """This where ``mask``, else ``other``."""
+        return Approx(
+            np.where(mask, self.value, other.value), np.where(mask, self.error, other.error), self.arithmetic
+        )
+
+    def time_order(self, lengths: Array, reverse: bool) -> Approx:
+        """The time axis in the order a direction reads it."""
+        error = self.error if isinstance(self.error, float) else time_order(self.error, lengths, reverse)
+        return Approx(time_order(self.value, lengths, reverse), error, self.arithmetic)
+
+
+def concatenate(parts: list[Approx], axis: int) -> Approx:
+    """``np.concatenate`` of values and errors."""
+    values = [part.value for part in parts]
+    errors = [np.broadcast_to(part.error, part.value.shape) for part in parts]
+    return Approx(np.concatenate(values, axis), np.concatenate(errors, axis), parts[0].arithmetic)
+
+
+def activate_sigmoid(a: Approx) -> Approx:
+    """σ(a): the error times the largest slope within reach, and the activation's allowance."""
+    e = np.exp(-np.maximum(np.abs(a.value) - a.error, 0.0))
+    slope = e / (1.0 + e) ** 2
+    allowance = ACTIVATION_ULPS * a.arithmetic.unit
+    return Approx(sigmoid(a.value), np.minimum(a.error * slope, 1.0) + allowance, a.arithmetic)
+
+
+def activate_tanh(a: Approx) -> Approx:
+    """tanh(a): the error times the largest slope within reach, and the activation's allowance."""
+    e = np.exp(-2.0 * np.maximum(np.abs(a.value) - a.error, 0.0))
+    slope = 4.0 * e / (1.0 + e) ** 2
+    allowance = ACTIVATION_ULPS * a.arithmetic.unit
+    return Approx(np.tanh(a.value), np.minimum(a.error * slope, 2.0) + allowance, a.arithmetic)
+
+
+def dot(terms: list[tuple[Approx, Array]], biases: list[Array], rule: str) -> Approx:
+    """Σ a·Wᵀ + Σ b in any order of summation, with any splitting; W (rows, n) and b (rows,) are exact.
+
+    With n terms in all, their sum S, the sum A of their magnitudes and the sum Q of their squares:
+
+    * any data: every partial sum is at most (A + |S|)/2 in magnitude, n + 1 roundings of one each;
+    * "iid" data: roundings and partial sums are random, with variance n(S²/9 + Q/18) + Q/3, eight deviations allowed;
+    * "exact" data: dyadic, every partial sum is representable, so there is no error at all.
+    """
+    a = terms[0][0].arithmetic
+    S = A = Q = inherited = 0.0
+    n = len(biases)
+    for x, W in terms:
+        magnitude, weights = np.abs(x.value), np.abs(W).T
+        if not isinstance(x.error, float):
+            inherited = inherited + x.error @ weights
+            magnitude = magnitude + x.error
+        S = S + x.value @ W.T
+        A = A + magnitude @ weights
+        Q = Q + (magnitude * magnitude) @ (weights * weights)
+        n += W.shape[1]
+    for b in biases:
+        S, A, Q = S + b, A + np.abs(b), Q + b * b
+    if rule == "exact":
+        return Approx(np.asarray(S), 0.0 * np.asarray(A) + inherited, a)
+    rounding = (n + 1) * a.accumulate * (1 + 2 * n * a.accumulate) * (A + np.abs(S)) / 2
+    converted = a.inputs * (2 + a.inputs) * A
+    if rule == "iid":
+        variance = n * (S * S / 9 + Q / 18) + Q / 3
+        rounding = np.minimum(rounding, _DEVIATIONS * a.accumulate * np.sqrt(variance))
+        converted = np.minimum(converted, _DEVIATIONS * a.inputs * np.sqrt(2 * Q / 3))
+    return Approx(np.asarray(S), inherited + rounding + converted + (n + 2) * a.tiny, a)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One layer and direction: output (L, N, P), h_n (N, P), c_n (N, H), each with its bound."""
+
+    output: Approx
+    h_n: Approx
+    c_n: Approx
+
+
+def layer(
+    p: dict[str, Array],
+    x: Approx,
+    h_0: Array,
+    c_0: Array,
+    lengths: Array,
+    reverse: bool,
+    rule: str,
+    observed: Array | None,
+) -> Expected:
+    """What one layer and direction must return. x (L, N, I); ``observed`` is its own output (L, N, P), None if unseen."""
+    steps, batch = x.value.shape[:2]
+    valid = (np.arange(steps)[:, None] < lengths)[..., None]
+    x = x.time_order(lengths, reverse)
+    start = Approx(h_0, 0.0, x.arithmetic)
+    c = Approx(c_0, np.zeros_like(c_0), x.arithmetic)
+    if observed is None:
+        h, outputs = start, []
+        for t in range(steps):
+            h_t, c = _steps(p, x[t : t + 1], h[None], c, valid[t : t + 1], rule)
+            h = h_t[0].where(valid[t], h)
+            outputs.append(h_t)
+        output = concatenate(outputs, 0)
+    else:
+        previous = np.concatenate([h_0[None], time_order(observed, lengths, reverse)[:-1]])
+        output, c = _steps(p, x, Approx(previous, 0.0, x.arithmetic), c, valid, rule)
+        h = output[(lengths - 1, np.arange(batch))]
+    zero = Approx(np.zeros_like(output.value), np.zeros_like(output.value), x.arithmetic)
+    return Expected(output.where(valid, zero).time_order(lengths, reverse), h, c)
+
+
+def _steps(p: dict[str, Array], x: Approx, h: Approx, c: Approx, valid: Array, rule: str) -> tuple[Approx, Approx]:
+    """Consecutive steps whose previous outputs h (T, N, P) are known: all outputs (T, N, P), and the last c (N, H)."""
+    biases = [p[name] for name in ("bias_ih", "bias_hh") if name in p]
+    a = dot([(x, p["weight_ih"]), (h, p["weight_hh"])], biases, rule)
+    H = c.value.shape[1]
+    i = activate_sigmoid(a[..., :H])
+    f = activate_sigmoid(a[..., H : 2 * H])
+    g = activate_tanh(a[..., 2 * H : 3 * H])
+    o = activate_sigmoid(a[..., 3 * H :])
+    update = i * g
+    cells = []
+    for t in range(len(valid)):
+        new = f[t] * c + update[t]
+        c = new if valid[t].all() else new.where(valid[t], c)
+        cells.append(c)
+    stacked = Approx(np.stack([c.value for c in cells]), np.stack([c.error for c in cells]), c.arithmetic)
+    h = o * activate_tanh(stacked)
+    if "weight_hr" in p:
+        h = dot([(h, p["weight_hr"])], [], rule)
+    return h, c
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One tensor's comparison: actual against expected and its bound, and where in the returned tensor it stands."""
+
+    tensor: str
+    #: The first layers' number of the model that was run, and what was judged of it.
+    layers: int
+    layer: int
+    direction: int
+    actual: Array
+    expected: Array
+    bound: Array
+
+    def ratios(self) -> Array:
+        """|actual − expected| as a share of its bound; infinite wherever anything is not a number."""
+        with np.errstate(all="ignore"):
+            error = np.abs(self.actual - self.expected)
+            ratio = np.where(error == 0, 0.0, error / self.bound)
+        return np.where(np.isfinite(self.bound) & ~np.isnan(ratio), ratio, np.inf)
+
+    def margin(self) -> float:
+        """The largest error as a share of its bound: at most 1 for a correct implementation."""
+        return float(self.ratios().max(initial=0.0))
+
+
+def judge(case: Case, observe: Callable[[int], Result], declared: Arithmetic) -> Iterator[Finding]:
+    """Compare what ``observe(k)`` returns, the canonical result of the case's first k layers, with what it must be."""
+    config, D, P = case.config, case.config.num_directions, case.config.output_size
+    h_0, c_0 = (np.asarray(part, np.float64) for part in case.initial())
+    lengths = case.row_lengths()
+    weights = {
+        slot: {name: np.asarray(value, np.float64) for name, value in layer_params(case.params, *slot).items()}
+        for slot in config.slots()
+    }
+
+    def expected(k: int, x: Approx, outputs: Array | None) -> list[Expected]:
+        return [
+            layer(
+                weights[k, d],
+                x,
+                h_0[k * D + d],
+                c_0[k * D + d],
+                lengths,
+                bool(d),
+                case.rule,
+                None if outputs is None else outputs[..., d * P : (d + 1) * P],
+            )
+            for d in range(D)
+        ]
+
+    x = Approx(np.asarray(case.x, np.float64), 0.0, declared)
+    free: list[list[Expected]] = []
+
+    def free_running(k: int) -> list[Expected]:
+        while len(free) <= k:
+            below = concatenate([half.output for half in free[-1]], 2) if free else x
+            free.append(expected(len(free), below, None))
+        return free[k]
+
+    below, previous = x, None
+    for k in [config.num_layers - 1] if case.fixed else range(config.num_layers):
+        result = observe(k + 1)
+        output, h_n, c_n = (None if part is None else np.asarray(part, np.float64) for part in result)
+        if k and not (previous is not None and _same_lower_states(previous, result, k * D)):
+            free_below = concatenate([half.output for half in free_running(k - 1)], 2)
+            if previous is None or previous.output is None:
+                below = free_below
+            else:
+                gap = np.abs(below.value - free_below.value) + free_below.error
+                below = Approx(below.value, gap, declared)
+            for j in range(k):
+                for d, half in enumerate(free_running(j)):
+                    yield from _findings(k + 1, j, d, j * D + d, half, None, h_n, c_n)
+        for d, half in enumerate(expected(k, below, output)):
+            actual = None if output is None else output[..., d * P : (d + 1) * P]
+            yield from _findings(k + 1, k, d, k * D + d, half, actual, h_n, c_n)
+        previous = result
+        if output is not None:
+            below = Approx(output, 0.0, declared)
+        else:
+            below = concatenate([half.output for half in free_running(k)], 2)
+
+
+def _findings(
+    layers: int, k: int, d: int, slot: int, half: Expected, output: Array | None, h_n: Array | None, c_n: Array | None
+) -> Iterator[Finding]:
+    pairs = (
+        ("output", output, half.output),
+        ("h_n", None if h_n is None else h_n[slot], half.h_n),
+        ("c_n", None if c_n is None else c_n[slot], half.c_n),
+    )
+    for tensor, actual, want in pairs:
+        if actual is not None:
+            yield Finding(tensor, layers, k, d, actual, want.value, np.broadcast_to(want.error, want.value.shape))
+
+
+def _same_lower_states(previous: Result, result: Result, slots: int) -> bool:
+    """Whether the lower layers of a stack did exactly what they did alone, as far as their final states show."""
+    return all(
+        a is not None and b is not None and np.array_equal(a, b[:slots])
+        for a, b in ((previous.h_n, result.h_n), (previous.c_n, result.c_n))
+    )

@@ -1,0 +1,182 @@
+"""The fixed set: recipes in which every three-way combination of the declared choices occurs at least once.
+
+A greedy covering array (Cohen, Dalal, Fredman & Patton, "The AETG System", 1997): each new row is the best of several,
+each built around a combination that is still missing. Faults that need three choices together (layers = 3, reverse
+direction, h_0 alone) are met in every run, whatever the seed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import combinations, product
+
+from conformance.backend import Backend
+from conformance.recipe import JUDGED_DTYPES, VIEWS, Recipe
+
+Factors = tuple[tuple[str, tuple[object, ...]], ...]
+Choice = tuple[tuple[str, object], ...]
+
+#: Sizes for the fixed set, taken in turn: pairwise distinct within a row, 1, 2^k and 2^k ± 1 among them.
+_SIZES = (
+    {"I": 3, "H": 5, "L": 4, "N": 2},
+    {"I": 7, "H": 4, "L": 6, "N": 3},
+    {"I": 2, "H": 9, "L": 5, "N": 4},
+    {"I": 1, "H": 8, "L": 3, "N": 5},
+    {"I": 17, "H": 6, "L": 8, "N": 2},
+    {"I": 5, "H": 16, "L": 7, "N": 3},
+    {"I": 4, "H": 33, "L": 9, "N": 2},
+    {"I": 31, "H": 3, "L": 2, "N": 6},
+    {"I": 10, "H": 15, "L": 12, "N": 4},
+    {"I": 64, "H": 7, "L": 3, "N": 2},
+    {"I": 6, "H": 65, "L": 4, "N": 3},
+    {"I": 9, "H": 2, "L": 17, "N": 5},
+    {"I": 8, "H": 129, "L": 2, "N": 3},
+)
+
+
+def factors(backend: Backend) -> Factors:
+    """The discrete choices that a backend declares, each with its values, simplest first."""
+    c = backend.capabilities
+    found: list[tuple[str, tuple[object, ...]]] = [
+        ("layers", (1, 2, 3) if c.layers else (1,)),
+        ("bidirectional", (False, True) if c.bidirectional else (False,)),
+        ("bias", (True, False) if c.no_bias else (True,)),
+        ("layout", ("time-major", *["batch-first"] * c.batch_first, *["unbatched"] * c.unbatched)),
+        ("projection", (False, True) if c.projection else (False,)),
+        ("state", ("none", "both", "h", "c") if c.initial_state else ("none",)),
+        ("steps", ("one", "several")),
+        ("rows", ("one", "several") if c.batch else ("one",)),
+        ("ragged", (False, True) if c.lengths else (False,)),
+        ("view", VIEWS if "views" not in backend.lacks else ("plain",)),
+        ("dtype", judged_dtypes(backend)),
+    ]
+    if c.fixed is not None:
+        config = c.fixed[0]
+        found[:3] = [("layers", (config.num_layers,)), ("bidirectional", (config.bidirectional,)), ("bias", (config.bias,))]
+        found[3] = ("layout", ("batch-first" if config.batch_first else "time-major",))
+        found[4] = ("projection", (bool(config.proj_size),))
+        found[-1] = ("dtype", (config.dtype,))
+    return tuple(found)
+
+
+def judged_dtypes(backend: Backend) -> tuple[str, ...]:
+    """The declared dtypes that this version of the suite judges."""
+    return tuple(dtype for dtype in JUDGED_DTYPES if dtype in backend.capabilities.dtypes)
+
+
+def choices(recipe: Recipe) -> Choice:
+    """A recipe's value for each factor: what coverage counts."""
+    layout = "unbatched" if recipe.unbatched else "batch-first" if recipe.batch_first else "time-major"
+    return (
+        ("layers", recipe.layers),
+        ("bidirectional", recipe.bidirectional),
+        ("bias", recipe.bias),
+        ("layout", layout),
+        ("projection", bool(recipe.proj)),
+        ("state", recipe.state),
+        ("steps", "one" if recipe.L == 1 else "several"),
+        ("rows", "one" if recipe.N == 1 else "several"),
+        ("ragged", recipe.ragged),
+        ("view", recipe.view),
+        ("dtype", recipe.dtype),
+    )
+
+
+def feasible(choice: Choice) -> bool:
+    """Whether a combination can occur: an unbatched sequence has one row and no lengths, and one step is never ragged."""
+    values = dict(choice)
+    if values.get("layout") == "unbatched" and (values.get("rows") == "several" or values.get("ragged") is True):
+        return False
+    return not (values.get("ragged") is True and values.get("steps") == "one")
+
+
+@lru_cache(maxsize=32)
+def combinations_of(factors: Factors, ways: int = 3) -> frozenset[Choice]:
+    """Every feasible combination of ``ways`` factors' values."""
+    return frozenset(
+        tuple(zip((name for name, _ in chosen), values, strict=True))
+        for chosen in combinations(factors, ways)
+        for values in product(*(values for _, values in chosen))
+        if feasible(tuple(zip((name for name, _ in chosen), values, strict=True)))
+    )
+
+
+@lru_cache(maxsize=32)
+def covering_rows(factors: Factors) -> tuple[Choice, ...]:
+    """Rows of one value for each factor that cover every feasible three-way combination; always the same ones."""
+    missing = set(combinations_of(factors))
+    order = sorted(missing, key=repr)
+    rng = random.Random(0)
+    rng.shuffle(order)
+    rows = []
+    for seedling in order:
+        if seedling not in missing:
+            continue
+        candidates = [_grow(seedling, factors, missing, rng) for _ in range(6)]
+        best = max(candidates, key=lambda row: len(missing.intersection(combinations(row, 3))))
+        missing.difference_update(combinations(best, 3))
+        rows.append(best)
+    return tuple(rows)
+
+
+def _grow(seedling: Choice, factors: Factors, missing: set[Choice], rng: random.Random) -> Choice:
+    """A whole row around a combination: each further factor takes the value that covers the most that is missing."""
+    row = dict(seedling)
+    rest = [factor for factor in factors if factor[0] not in row]
+    rng.shuffle(rest)
+    place = {name: at for at, (name, _) in enumerate(factors)}
+    for name, values in rest:
+        chosen = sorted(row.items(), key=lambda item: place[item[0]])
+
+        def gain(value: object, name: str = name, chosen: Sequence[tuple[str, object]] = chosen) -> float:
+            if not feasible((*chosen, (name, value))):
+                return -1.0
+            new = (name, value)
+            covered = sum(
+                tuple(sorted((*pair, new), key=lambda item: place[item[0]])) in missing
+                for pair in combinations(chosen, 2)
+            )
+            return covered + rng.random() / 2
+
+        row[name] = max(values, key=gain)
+    return tuple((name, row[name]) for name, _ in factors)
+
+
+def fixed_set(backend: Backend, seed: int) -> list[Recipe]:
+    """The covering rows as recipes with sizes of their own; the values depend on the seed."""
+    rows = covering_rows(factors(backend))
+    return [_recipe(dict(row), backend, seed, number) for number, row in enumerate(rows)]
+
+
+def _recipe(row: dict[str, object], backend: Backend, seed: int, number: int) -> Recipe:
+    sizes = dict(_SIZES[number % (2 if backend.capabilities.compiled else len(_SIZES))])
+    if row["steps"] == "one":
+        sizes["L"] = 1
+    if row["rows"] == "one":
+        sizes["N"] = 1
+    fixed = backend.capabilities.fixed
+    if fixed is not None:
+        sizes |= {"I": fixed[0].input_size, "H": fixed[0].hidden_size}
+    proj = max(1, sizes["H"] // 2) if row["projection"] else 0
+    return Recipe(
+        **sizes,
+        proj=proj if fixed is None else fixed[0].proj_size,
+        layers=int(str(row["layers"])),
+        bidirectional=bool(row["bidirectional"]),
+        bias=bool(row["bias"]),
+        batch_first=row["layout"] == "batch-first",
+        unbatched=row["layout"] == "unbatched",
+        state=str(row["state"]),
+        ragged=bool(row["ragged"]),
+        view=str(row["view"]),
+        dtype=str(row["dtype"]),
+        gain=(1.0, 0.3, 3.0)[number % 3],
+        seed=1000 * seed + number,
+    )
+
+
+def covered(recipes: Iterable[Recipe]) -> set[Choice]:
+    """The three-way combinations that occur in some recipes."""
+    return {combination for recipe in recipes for combination in combinations(choices(recipe), 3)}

@@ -1,0 +1,448 @@
+"""The engine: one backend, all properties, each case drawn once and run once.
+
+The sieve. Every case is offered to all pending properties, which share its memoised runs. The first property that fails
+on it is hunted alone: Hypothesis shrinks the recipe, the simplifier the arrays, and the verdict is settled; the minimal
+case is offered to the others, so that one defect is shrunk once; the property leaves the sieve and the rest goes on. So
+one slow or failing property never hides another.
+
+The fixed set (every three-way combination of declared choices) comes first, then ``cases`` random ones.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, Verbosity
+from hypothesis.database import ExampleDatabase
+from hypothesis.strategies import SearchStrategy
+
+from conformance import covering, strategies
+from conformance.backend import Backend
+from conformance.errors import UsageError
+from conformance.properties import select
+from conformance.properties.model import Property, missing
+from conformance.recipe import Recipe
+from conformance.report.model import BackendReport, Verdict
+from conformance.simplify import simplify
+from conformance.trial import BackendError, Discard, Narrowed, Trial, Violation
+
+#: After this many suitable cases, a property is offered only one in ``Property.every``.
+_FIRST = 12
+
+#: How many runs shrinking one failure may take in Hypothesis, and in the simplifier, and how many seconds in all.
+_PATIENCE_RUNS = 400
+_PATIENCE_EDITS = 250
+_PATIENCE_SECONDS = 20.0
+
+#: Examples drawn to meet a failure of the fixed set again, from recipes no more complex than its own.
+_HUNT = 60
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to judge and how long: one value for every driver."""
+
+    #: Random cases, on top of the fixed set.
+    cases: int = 100
+    seed: int = 0
+    #: Property ids or groups; all if empty.
+    only: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass
+class Tally:
+    """What is known of one pending property so far."""
+
+    suitable: int = 0
+    checked: int = 0
+    margin: float | None = None
+    narrowed: str = ""
+    worst: float | None = None
+    worst_recipe: str | None = None
+
+
+Progress = Callable[[int, int], None]
+
+
+def conform(
+    backend: Backend,
+    settings: Settings,
+    progress: Progress = lambda done, total: None,
+    database: ExampleDatabase | None = None,
+) -> BackendReport:
+    """Judge one backend. Interrupting it (``KeyboardInterrupt``) keeps every verdict and says what is missing."""
+    chosen = select(settings.only, settings.exclude)
+    _check_expected_failures(backend)
+    if reason := backend.available():
+        verdicts = tuple(Verdict(backend.name, p.id, "unavailable", reason) for p in chosen)
+        return BackendReport(backend.name, verdicts, backend.note)
+    return _Sieve(backend, settings, chosen, progress, database).run()
+
+
+def _check_expected_failures(backend: Backend) -> None:
+    try:
+        select(only=tuple(backend.capabilities.expected_failures))
+    except UsageError as error:
+        raise UsageError(f"backend {backend.name!r}, expected_failures: {error.args[0]}", error.hint) from None
+
+
+class _Found(Exception):
+    """Tells Hypothesis that the recipe at hand is a counterexample; always raised at one place."""
+
+
+class _Sieve:
+    def __init__(
+        self,
+        backend: Backend,
+        settings: Settings,
+        chosen: list[Property],
+        progress: Progress,
+        database: ExampleDatabase | None,
+    ) -> None:
+        self.backend = backend
+        self.settings = settings
+        self.chosen = chosen
+        self.progress = progress
+        self.database = database
+        self.lacking = {p.id: reasons for p in chosen if (reasons := missing(backend, p))}
+        self.pending = [p for p in chosen if p.id not in self.lacking]
+        self.tallies = {p.id: Tally() for p in chosen}
+        self.verdicts: dict[str, Verdict] = {}
+        #: Every recipe offered, in order: what a failure that depends on history came after.
+        self.offered: list[Recipe] = []
+        self.judged: set[Recipe] = set()
+        self.interrupted = ""
+
+    def run(self) -> BackendReport:
+        started = time.perf_counter()
+        done = 0
+        try:
+            fixed = covering.fixed_set(self.backend, self.settings.seed)
+            total = len(fixed) + self.settings.cases
+            if self._smoke(fixed):
+                for recipe in fixed:
+                    self._settle_all(recipe)
+                    done += 1
+                    self.progress(done, total)
+                self._random(lambda count: self.progress(done + count, total))
+                self.progress(total, total)
+        except KeyboardInterrupt:
+            self.interrupted = f"interrupted after {len(self.offered)} cases"
+        wanted = covering.combinations_of(covering.factors(self.backend))
+        return BackendReport(
+            backend=self.backend.name,
+            verdicts=tuple(self._verdict(p) for p in self.chosen),
+            note=self.backend.note,
+            covered=len(wanted & covering.covered(self.judged)),
+            combinations=len(wanted),
+            cases=len(self.offered),
+            seconds=time.perf_counter() - started,
+            interrupted=self.interrupted,
+        )
+
+    # The three phases
+
+    def _smoke(self, fixed: list[Recipe]) -> bool:
+        """Whether the adapter works on a few cases; if not, nothing else is run."""
+        for smoke in [p for p in self.pending if p.group == "smoke"]:
+            self.pending.remove(smoke)
+            for recipe in [strategies.simplest(self.backend), *fixed[:4]]:
+                violation = self._check(smoke, Trial(self.backend, recipe))
+                if violation is not None:
+                    self._settle(smoke, recipe, violation)
+                    return False
+            self.verdicts[smoke.id] = self._passed(smoke)
+        return True
+
+    def _settle_all(self, recipe: Recipe) -> None:
+        """Offer one recipe of the fixed set until no pending property fails on it."""
+        while failure := self._offer(recipe):
+            p, violation = failure
+            if self._history(p, recipe, violation):
+                continue
+            hunted = self._hunt(strategies.simpler(recipe, self.backend), p)
+            self._settle(p, *(hunted or (recipe, violation)))
+
+    def _random(self, progress: Callable[[int], None]) -> None:
+        """The random cases: after each failure the hunt is over, and a new one begins for the properties that remain."""
+        left, round = self.settings.cases, 0
+        while self.pending and left > 0:
+            before = len(self.offered)
+            failure = self._draw(left, round, lambda at=before: progress(self.settings.cases - left + len(self.offered) - at))
+            left -= max(1, len(self.offered) - before)
+            round += 1
+            if failure is None:
+                return
+            self._settle(*failure)
+
+    # Cases
+
+    def _offer(self, recipe: Recipe) -> tuple[Property, Violation] | None:
+        """Run one case for every pending property that is due; the first that fails."""
+        self.offered.append(recipe)
+        trial = Trial(self.backend, recipe)
+        failure = None
+        for p in self.pending:
+            if not p.when(recipe):
+                continue
+            tally = self.tallies[p.id]
+            tally.suitable += 1
+            due = tally.suitable <= _FIRST or tally.suitable % p.every == 0
+            if not due or (p.limit and tally.checked >= p.limit):
+                continue
+            violation = self._check(p, trial)
+            if violation is not None:
+                failure = p, violation
+                break
+        if trial.judged:
+            self.judged.add(recipe)
+        return failure
+
+    def _check(self, p: Property, trial: Trial) -> Violation | None:
+        """One property on one trial. Whatever goes wrong while judging is an error of this property's own."""
+        tally = self.tallies[p.id]
+        trial.margin = 0.0
+        try:
+            p.check(trial)
+        except (Discard, UsageError):
+            return None
+        except Narrowed as reason:
+            tally.narrowed = tally.narrowed or str(reason)
+            return None
+        except Violation as violation:
+            found = violation
+        except Exception as error:
+            found = BackendError(f"the results could not be judged: {type(error).__name__}: {error}")
+        else:
+            tally.checked += 1
+            tally.margin = max(tally.margin or 0.0, trial.margin)
+            return None
+        if tally.worst is None or found.error > tally.worst:
+            tally.worst, tally.worst_recipe = found.error, str(trial.recipe)
+        return found
+
+    def _again(self, p: Property, recipe: Recipe) -> Violation | None:
+        """The property on a fresh trial, if the recipe is one it speaks about."""
+        return self._check(p, Trial(self.backend, recipe)) if p.when(recipe) else None
+
+    # Failures
+
+    def _draw(self, cases: int, round: int, progress: Callable[[], None]) -> tuple[Property, Recipe, Violation] | None:
+        """Draw random cases until one fails, and let Hypothesis shrink it."""
+        chase = _Chase(self)
+
+        def first(recipe: Recipe) -> None:
+            if chase.p is None:
+                progress()
+                if failure := self._offer(recipe):
+                    p, violation = failure
+                    if not self._history(p, recipe, violation):
+                        chase.begin(p, recipe, violation)
+            elif chase.seen(recipe) is None:
+                return
+            if chase.p is not None:
+                raise _Found
+
+        entropy = self.settings.seed * 1_000_003 + round
+        return chase.end(self._hypothesis(strategies.recipes(self.backend), first, cases, entropy, self.database))
+
+    def _hunt(self, strategy: SearchStrategy[Recipe], p: Property) -> tuple[Recipe, Violation] | None:
+        """Meet a failure of ``p`` again among simpler recipes, and let Hypothesis shrink it."""
+        chase = _Chase(self)
+        chase.p = p
+
+        def again(recipe: Recipe) -> None:
+            if chase.seen(recipe) is not None:
+                raise _Found
+
+        found = chase.end(self._hypothesis(strategy, again, _HUNT, 0, None))
+        return None if found is None else found[1:]
+
+    def _hypothesis(
+        self,
+        strategy: SearchStrategy[Recipe],
+        test: Callable[[Recipe], None],
+        examples: int,
+        entropy: int,
+        database: ExampleDatabase | None,
+    ) -> Recipe | None:
+        """Run a test under Hypothesis; the recipe of the minimal counterexample, the last one that it replays."""
+        last: list[Recipe] = []
+
+        def body(recipe: Recipe) -> None:
+            last[:] = [recipe]
+            test(recipe)
+
+        phases = (Phase.generate, Phase.shrink) if database is None else (Phase.reuse, Phase.generate, Phase.shrink)
+        run = hypothesis.settings(
+            max_examples=examples,
+            deadline=None,
+            database=database,
+            phases=phases,
+            suppress_health_check=list(HealthCheck),
+            report_multiple_bugs=False,
+            print_blob=False,
+            verbosity=Verbosity.quiet,
+        )(hypothesis.seed(entropy)(hypothesis.given(strategy)(body)))
+        try:
+            run()
+        except _Found:
+            return last[0]
+        return None
+
+    def _history(self, p: Property, recipe: Recipe, violation: Violation) -> bool:
+        """Whether the failure depends on what came before; then its verdict is settled here, with the sequence of calls."""
+        if self._again(p, recipe) is not None:
+            return False
+        before = self.offered[:-1]
+        length, history = 1, tuple[Recipe, ...]()
+        while True:
+            for earlier in before[-length:]:
+                self._replay(earlier)
+            again = self._again(p, recipe)
+            if again is not None:
+                violation, history = again, tuple(before[-length:])
+                break
+            if length >= min(len(before), 64):
+                break
+            length *= 2
+        if history:
+            note = f"only after {len(history)} earlier case{'s' if len(history) > 1 else ''}: the same case alone passes"
+        else:
+            note = "seen once, and not again when repeated: the backend is not deterministic"
+        noted = type(violation)(f"{violation} ({note})", violation.error, violation.case)
+        self._conclude(p, recipe, noted, history)
+        return True
+
+    def _replay(self, recipe: Recipe) -> None:
+        """Run a case for the marks that it may leave."""
+        try:
+            trial = Trial(self.backend, recipe)
+            trial.call(trial.case)
+        except (Violation, Narrowed, UsageError):
+            return
+
+    def _settle(self, p: Property, recipe: Recipe, violation: Violation) -> None:
+        """Simplify a failure, conclude it, and offer the small case to the others: one defect is shrunk once."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+
+        def fails(candidate: Recipe) -> Violation | None:
+            return self._again(p, candidate) if time.monotonic() < deadline else None
+
+        capabilities = self.backend.capabilities
+        dtype = covering.judged_dtypes(self.backend)[0]
+        recipe, violation = simplify(recipe, violation, fails, capabilities.fixed, dtype, _PATIENCE_EDITS)
+        self._conclude(p, recipe, violation)
+        for other in list(self.pending):
+            found = self._again(other, recipe)
+            if found is not None and self._again(other, recipe) is not None:
+                self._conclude(other, recipe, found)
+
+    def _conclude(self, p: Property, recipe: Recipe, violation: Violation, history: tuple[Recipe, ...] = ()) -> None:
+        tally = self.tallies[p.id]
+        if p in self.pending:
+            self.pending.remove(p)
+        reason = self.backend.capabilities.expected_failures.get(p.id)
+        case = violation.case or Trial(self.backend, recipe).case
+        self.verdicts[p.id] = Verdict(
+            backend=self.backend.name,
+            property=p.id,
+            outcome="expected failure" if reason is not None else violation.outcome,
+            message=f"{violation}" if reason is None else f"{violation} (expected: {reason})",
+            recipe=str(recipe),
+            margin=tally.margin,
+            cases=tally.checked,
+            smallest=case.describe(),
+            worst=tally.worst,
+            worst_recipe=tally.worst_recipe,
+            history=tuple(map(str, history)),
+        )
+
+    # Verdicts
+
+    def _verdict(self, p: Property) -> Verdict:
+        tally = self.tallies[p.id]
+        if p.id in self.verdicts:
+            return self.verdicts[p.id]
+        if p.id in self.lacking:
+            return self._plain(p, "not declared", "; ".join(self.lacking[p.id]))
+        if self.interrupted:
+            so_far = f"{tally.checked} cases passed until then" if tally.checked else "no case had been checked"
+            return self._plain(p, "not run", f"{self.interrupted}; {so_far}")
+        if self._broken():
+            return self._plain(p, "not run", "the adapter is broken: see smoke.runs")
+        if tally.narrowed:
+            return self._plain(p, "narrowed", tally.narrowed)
+        if not tally.checked:
+            return self._plain(p, "not run", "no case was suitable")
+        return self._passed(p)
+
+    def _broken(self) -> bool:
+        return any(id.startswith("smoke.") and v.outcome not in ("passed", "narrowed") for id, v in self.verdicts.items())
+
+    def _passed(self, p: Property) -> Verdict:
+        tally = self.tallies[p.id]
+        if tally.narrowed:
+            return self._plain(p, "narrowed", tally.narrowed)
+        reason = self.backend.capabilities.expected_failures.get(p.id)
+        if reason is not None:
+            return self._plain(p, "unexpected pass", f"expected to fail: {reason}")
+        return self._plain(p, "passed", "")
+
+    def _plain(self, p: Property, outcome: str, message: str) -> Verdict:
+        tally = self.tallies[p.id]
+        return Verdict(self.backend.name, p.id, outcome, message, margin=tally.margin, cases=tally.checked)
+
+
+class _Chase:
+    """One property's failure while Hypothesis shrinks it, with a patience of its own.
+
+    Hypothesis may shrink for 300 seconds; once the patience is spent, recipes already known to fail still do and all
+    others pass, so that it comes to its end at once.
+    """
+
+    def __init__(self, sieve: _Sieve) -> None:
+        self.sieve = sieve
+        self.p: Property | None = None
+        self.outcome = ""
+        self.known: dict[Recipe, Violation | None] = {}
+        self.runs = 0
+        self.deadline = time.monotonic() + _PATIENCE_SECONDS
+
+    def begin(self, p: Property, recipe: Recipe, violation: Violation) -> None:
+        self.p, self.outcome, self.known[recipe] = p, violation.outcome, violation
+        self.deadline = time.monotonic() + _PATIENCE_SECONDS
+
+    def seen(self, recipe: Recipe) -> Violation | None:
+        """The violation on a recipe, run at most once; another kind of failure is another defect."""
+        assert self.p is not None
+        if recipe not in self.known and self.runs < _PATIENCE_RUNS and time.monotonic() < self.deadline:
+            self.runs += 1
+            found = self.sieve._again(self.p, recipe)
+            if found is not None and self.outcome not in ("", found.outcome):
+                found = None
+            elif found is not None:
+                self.outcome = found.outcome
+            self.known[recipe] = found
+        return self.known.get(recipe)
+
+    def end(self, minimal: Recipe | None) -> tuple[Property, Recipe, Violation] | None:
+        if minimal is None or self.p is None:
+            return None
+        violation = self.known[minimal]
+        assert violation is not None
+        return self.p, minimal, violation
+
+
+def replay(backend: Backend, recipes: list[Recipe], settings: Settings) -> Iterator[tuple[Property, Violation | None]]:
+    """Run recipes one after the other and judge the last by every declared property that has something to say."""
+    sieve = _Sieve(backend, replace(settings, cases=0), select(settings.only, settings.exclude), lambda a, b: None, None)
+    for earlier in recipes[:-1]:
+        sieve._replay(earlier)
+    for p in sieve.pending:
+        if p.when(recipes[-1]):
+            yield p, sieve._again(p, recipes[-1])

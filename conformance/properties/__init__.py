@@ -1,0 +1,45 @@
+"""The properties: named, permanent, documented requirements, one module per group, one function per property."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from conformance.errors import UsageError
+from conformance.properties.model import Property, registered
+
+#: The groups in the order of the table; each is a module of this package.
+GROUPS = (
+    "smoke",
+    "layout",
+    "values",
+    "sequence",
+    "direction",
+    "stack",
+    "batch",
+    "state",
+    "parameters",
+    "numerics",
+    "purity",
+    "refusals",
+)
+
+
+def catalogue() -> dict[str, Property]:
+    """Every property by its id, in the order of the groups."""
+    for group in GROUPS:
+        import_module(f"conformance.properties.{group}")
+    return registered()
+
+
+def select(only: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> list[Property]:
+    """The properties that ids or groups name; all without ``only``. ``UsageError`` for a name that is neither."""
+    known = catalogue()
+    for name in (*only, *exclude):
+        if name not in known and name not in GROUPS:
+            import difflib
+
+            near = difflib.get_close_matches(name, [*known, *GROUPS], n=3, cutoff=0.4)
+            hint = f"did you mean {' or '.join(near)}?" if near else "`lstm-conformance list` shows the ids"
+            raise UsageError(f"no property or group is named {name!r}", hint)
+    named = [p for p in known.values() if not only or p.id in only or p.group in only]
+    return [p for p in named if p.id not in exclude and p.group not in exclude]

@@ -1,0 +1,105 @@
+"""Layout: where every number stands."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from conformance.oracle import lstm
+from conformance.properties.model import prop
+from conformance.spec import Result, numpy_dtype
+from conformance.trial import Trial, Violation, shape_error
+
+
+@prop("layout.shapes", every=1)
+def shapes(trial: Trial) -> None:
+    """output is (L, N, D·P) in x's layout; h_n is (layers·D, N, P) and c_n (layers·D, N, H), never batch-first.
+
+    keras PR7387 drops an axis at L=1; onnx#5218 and openvino disagree on layout=1.
+    """
+    if error := shape_error(trial.case, trial.call(trial.case)):
+        raise Violation(error)
+
+
+@prop("layout.dtypes", every=1)
+def dtypes(trial: Trial) -> None:
+    """output, h_n and c_n have the config's dtype.
+
+    A float32 result where float64 was asked for has lost half of its digits, whatever they say.
+    """
+    want = numpy_dtype(trial.case.config.dtype)
+    for name, part in zip(Result._fields, trial.call(trial.case), strict=True):
+        if part is not None and part.dtype != want:
+            raise Violation(f"{name} has dtype {part.dtype}, expected {want}")
+
+
+@prop("layout.final-state", needs=("output", "h_n"), every=1)
+def final_state(trial: Trial) -> None:
+    """h_n of the last layer is the very output of each direction's last step: L−1 forward, 0 in reverse.
+
+    returnn PR727 took the backward state from the wrong end; coremltools#263 returned zeros.
+    """
+    case, (output, h_n, _) = trial.case, trial.result
+    assert output is not None
+    assert h_n is not None
+    P, D = case.config.output_size, case.config.num_directions
+    rows = np.arange(case.batch)
+    for direction in range(D):
+        half = output[..., direction * P : (direction + 1) * P]
+        last = half[0] if direction else half[case.row_lengths() - 1, rows]
+        state = h_n[direction - D]
+        if not np.array_equal(last, state, equal_nan=True):
+            n, j = (int(k) for k in np.argwhere(~((last == state) | (np.isnan(last) & np.isnan(state))))[0])
+            slot = (case.config.num_layers - 1) * D + direction
+            raise Violation(f"h_n[{slot}, {n}, {j}] is {state[n, j]:.9g}, but the last output there is {last[n, j]:.9g}")
+
+
+@prop("layout.state-order", needs=("params",), when=lambda r: r.layers > 1 or r.bidirectional)
+def state_order(trial: Trial) -> None:
+    """h_n and c_n stand in layer-major, direction-minor order: layer 0 forward, layer 0 reverse, layer 1 forward, …
+
+    Frameworks that keep directions apart (ONNX, CoreML) get this order wrong when they convert.
+    """
+    tame = trial.derived(fill="normal", gain=1.0, view="plain")
+    result = tame.result
+    if tame.arithmetic is not None and tame.right():
+        return
+    expected = oracle_result(tame)
+    for name, got, want in (("h_n", result.h_n, expected.h_n), ("c_n", result.c_n, expected.c_n)):
+        if got is None or want is None:
+            continue
+        distances = np.abs(got[:, None] - want[None]).max(axis=(2, 3))
+        nearest = distances.argmin(axis=1)
+        if sorted(nearest) == list(range(len(want))) and (nearest != np.arange(len(want))).any():
+            slot = int(np.argmax(nearest != np.arange(len(want))))
+            raise Violation(f"{name}[{slot}] holds what belongs at {name}[{nearest[slot]}]")
+
+
+@prop("layout.batch-first", needs=("batch_first",), when=lambda r: r.batch_first)
+def batch_first(trial: Trial) -> None:
+    """batch_first swaps the first two axes of the input and the output, and nothing else.
+
+    pytorch#80306 swapped batch and time on MPS; openvino#37820 ignores layout=1.
+    """
+    case = trial.case
+    time_major = replace(case, config=replace(case.config, batch_first=False))
+    trial.relate(trial.observe, base=lambda k: trial.complete(time_major.prefix(k)))
+
+
+@prop("layout.unbatched", needs=("unbatched",), when=lambda r: r.unbatched)
+def unbatched(trial: Trial) -> None:
+    """An unbatched sequence (L, I) gives what a batch of one gives, without the batch axis.
+
+    keras PR7387 shows how easily an axis of one is lost.
+    """
+    batched = replace(trial.case, unbatched=False)
+    trial.relate(trial.observe, base=lambda k: trial.complete(batched.prefix(k)))
+
+
+def oracle_result(trial: Trial) -> Result:
+    """The oracle's own result of a trial's case, canonical."""
+    case = trial.case
+    config = replace(case.config, batch_first=False)
+    output, (h_n, c_n) = lstm(config, case.params, case.x, case.state, case.lengths)
+    return Result(output, h_n, c_n)

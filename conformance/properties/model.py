@@ -1,0 +1,97 @@
+"""What a property is, and how one is registered."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from conformance.backend import Backend
+from conformance.recipe import JUDGED_DTYPES, Recipe
+from conformance.trial import Trial
+
+Check = Callable[[Trial], None]
+
+_registered: dict[str, Property] = {}
+
+
+@dataclass(frozen=True)
+class Property:
+    """One requirement; ``check(trial)`` returns, or raises ``Violation``, or ``Discard`` if the case says nothing."""
+
+    id: str
+    #: "core": no LSTM may break it. "extended": a contract of this suite beyond the numbers.
+    level: str
+    #: One sentence.
+    statement: str
+    #: Why it matters, with a public bug.
+    why: str
+    #: What a backend must declare: words of ``missing``.
+    needs: tuple[str, ...]
+    #: The recipes it speaks about.
+    when: Callable[[Recipe], bool]
+    #: After a first dozen, one in so many suitable cases is checked.
+    every: int
+    #: At most so many cases are checked, for properties whose own cases are large; 0 for no limit.
+    limit: int
+    check: Check
+
+    @property
+    def group(self) -> str:
+        """The id's first word."""
+        return self.id.partition(".")[0]
+
+
+def always(recipe: Recipe) -> bool:
+    """Every recipe will do."""
+    return True
+
+
+def prop(
+    id: str,
+    needs: tuple[str, ...] = (),
+    when: Callable[[Recipe], bool] = always,
+    every: int = 4,
+    limit: int = 0,
+    level: str = "core",
+) -> Callable[[Check], Check]:
+    """Register a check; its docstring's first paragraph is the statement, the rest says why it matters."""
+
+    def register(check: Check) -> Check:
+        statement, _, why = (inspect.getdoc(check) or "").partition("\n\n")
+        joined = (" ".join(text.split()) for text in (statement, why))
+        _registered[id] = Property(id, level, *joined, needs, when, every, limit, check)
+        return check
+
+    return register
+
+
+def registered() -> dict[str, Property]:
+    """The properties registered so far, by id."""
+    return dict(_registered)
+
+
+def missing(backend: Backend, property: Property) -> list[str]:
+    """What the property needs and the backend does not declare, in a person's words; nothing if it is declared."""
+    declared = backend.capabilities
+    values = any(
+        dtype in JUDGED_DTYPES and declared.arithmetic.get(dtype) != "int8" for dtype in declared.dtypes
+    )
+    special = {
+        "params": (declared.fixed is None, "its parameters are baked in"),
+        "values": (values, "no dtype whose values are judged"),
+        "loop": ("loop" not in backend.lacks, "the suite supplies the loop over time"),
+        "views": ("views" not in backend.lacks, "its inputs travel as bytes"),
+        "memory": ("memory" not in backend.lacks, "it shares no memory with the suite"),
+    }
+    reasons = []
+    for word in property.needs:
+        if word in special:
+            holds, reason = special[word]
+        elif word in ("output", "h_n", "c_n"):
+            holds, reason = word in declared.returns, f"{word} is not returned"
+        else:
+            holds, reason = getattr(declared, word), f"{word} is not declared"
+        if not holds:
+            reasons.append(reason)
+    return reasons

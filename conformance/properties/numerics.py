@@ -1,0 +1,74 @@
+"""Numerics: the ends of the number line."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from conformance.properties.model import prop
+from conformance.trial import Discard, Trial, Violation
+
+
+@prop("numerics.hidden-range", needs=("output", "values"), when=lambda r: not r.proj, every=1)
+def hidden_range(trial: Trial) -> None:
+    """Without a projection no output exceeds 1 in magnitude, but for the roundings of o, tanh(c) and their product.
+
+    Uninitialised memory and overflow are far outside. Two activations and one rounding allow 1 + 14 u, to first order.
+    """
+    output, arithmetic = trial.result.output, trial.arithmetic
+    if output is None or arithmetic is None:
+        raise Discard
+    _within(output, np.full(output.shape, 1 + 16 * arithmetic.unit), "output")
+
+
+@prop("numerics.cell-growth", needs=("c_n", "values"), every=1)
+def cell_growth(trial: Trial) -> None:
+    """A cell grows by at most 1 a step: |c_n| ≤ |c_0| + L, but for the roundings of each step.
+
+    Each step allows a factor of 1 + 16 u: two activations, two products and a sum.
+    """
+    c_n, arithmetic = trial.result.c_n, trial.arithmetic
+    if c_n is None or arithmetic is None:
+        raise Discard
+    c_0 = np.abs(np.asarray(trial.case.initial()[1], np.float64))
+    lengths = trial.case.row_lengths()[None, :, None]
+    _within(c_n, (c_0 + lengths) * (1 + 16 * arithmetic.unit) ** lengths, "c_n")
+
+
+def _within(values: np.ndarray, limit: np.ndarray, name: str) -> None:
+    wrong = ~(np.abs(np.asarray(values, np.float64)) <= limit)
+    if wrong.any():
+        at = tuple(int(k) for k in np.argwhere(wrong)[0])
+        raise Violation(f"{name}{list(at)} is {values[at]:.9g}, beyond {limit[at]:.9g}")
+
+
+def _judged(trial: Trial, fill: str) -> None:
+    probe = trial.derived(fill=fill)
+    probe.require(probe.findings(), probe.case)
+
+
+@prop("numerics.saturation", needs=("values", "params"))
+def saturation(trial: Trial) -> None:
+    """Preactivations from 1e2 to 1e4 saturate every gate and stay finite.
+
+    dynet#1525: the sigmoid was NaN past 88; ComputeLibrary#779: NaN past ±40.
+    """
+    _judged(trial, "saturated")
+
+
+@prop("numerics.subnormal", needs=("values",))
+def subnormal(trial: Trial) -> None:
+    """Inputs and states around the smallest normal number do no harm, flushed to zero or not.
+
+    A division by a scale of the data, or a denormal that traps, does.
+    """
+    _judged(trial, "subnormal")
+
+
+@prop("numerics.no-clipping", needs=("values", "params", "initial_state", "c_n"))
+def no_clipping(trial: Trial) -> None:
+    """Cells beyond 3, 10, 100 are not clipped.
+
+    ONNX's clip, burn's and OpenVINO's cell clipping are off by default; quantised and fixed-point cells saturate.
+    """
+    probe = trial.derived(fill="large-cell", state="both")
+    probe.require(probe.findings(), probe.case)

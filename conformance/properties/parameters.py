@@ -1,0 +1,148 @@
+"""Parameters: what the weights and biases mean."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from conformance.case import Case
+from conformance.fills import permutation
+from conformance.properties.model import prop
+from conformance.spec import Array, Result, suffix
+from conformance.trial import Trial, Violation, describe
+from conformance.bounds import judge
+
+_NEEDS = ("params", "values")
+
+
+@prop("parameters.bias-sum", needs=_NEEDS, when=lambda r: r.bias)
+def bias_sum(trial: Trial) -> None:
+    """Only b_ih + b_hh matters: exchanging them, or giving the sum as either, changes nothing.
+
+    onnx2tf PR291 dropped one of them; ONNX's vectors accept a model that ignores the recurrent bias.
+    """
+    way = trial.pick("bias-sum", 3)
+    rounded = {
+        name: np.rint(value * 256) / 256 if name.startswith("bias") else value
+        for name, value in trial.case.params.items()
+    }
+    base = replace(trial.case, params={name: value.astype(trial.case.x.dtype) for name, value in rounded.items()})
+
+    def change(case: Case) -> Case:
+        params = dict(case.params)
+        for layer, direction in case.config.slots():
+            ih, hh = (name + suffix(layer, direction) for name in ("bias_ih", "bias_hh"))
+            a, b = params[ih], params[hh]
+            params[ih], params[hh] = ((b, a), (a + b, 0 * b), (0 * a, a + b))[way]
+        return replace(case, params=params)
+
+    trial.relate(
+        lambda k: trial.complete(change(base.prefix(k))),
+        case=change(base),
+        base=lambda k: trial.complete(base.prefix(k)),
+    )
+
+
+@prop("parameters.no-bias", needs=(*_NEEDS, "no_bias"), when=lambda r: not r.bias)
+def no_bias(trial: Trial) -> None:
+    """A model without biases equals one whose biases are zero.
+
+    Uninitialised or default biases (Keras starts the forget bias at 1) show here.
+    """
+    case = trial.case
+    zeros = {
+        name + suffix(layer, direction): np.zeros(4 * case.config.hidden_size, case.x.dtype)
+        for layer, direction in case.config.slots()
+        for name in ("bias_ih", "bias_hh")
+    }
+    biased = replace(case, config=replace(case.config, bias=True), params={**case.params, **zeros})
+    trial.relate(trial.observe, base=lambda k: trial.complete(biased.prefix(k)))
+
+
+@prop("parameters.unit-permutation", needs=_NEEDS, when=lambda r: r.H >= 2)
+def unit_permutation(trial: Trial) -> None:
+    """Renaming the hidden units renames the results: no unit is special.
+
+    FlagGems#5014 dropped units past 128; vectorised kernels get the last lanes wrong.
+    """
+    case, H = trial.case, trial.case.config.hidden_size
+    order = {slot: permutation(trial.recipe.seed, f"units {slot}", H) for slot in case.config.slots()}
+    projected = bool(case.config.proj_size)
+
+    def change(case: Case) -> Case:
+        return _permuted(case, order)
+
+    def back(k: int, result: Result) -> Result:
+        D = case.config.num_directions
+        inverse = {slot: np.argsort(units) for slot, units in order.items()}
+        slots = list(case.prefix(k).config.slots())
+        output, h_n, c_n = result
+        if output is not None and not projected:
+            halves = np.split(output, D, axis=2)
+            output = np.concatenate([part[..., inverse[k - 1, d]] for d, part in enumerate(halves)], axis=2)
+        if h_n is not None and not projected:
+            h_n = np.stack([part[:, inverse[slot]] for part, slot in zip(h_n, slots, strict=True)])
+        if c_n is not None:
+            c_n = np.stack([part[:, inverse[slot]] for part, slot in zip(c_n, slots, strict=True)])
+        return Result(output, h_n, c_n)
+
+    trial.relate(lambda k: back(k, trial.complete(change(case.prefix(k)))))
+
+
+def _permuted(case: Case, order: dict[tuple[int, int], Array]) -> Case:
+    """The case with the hidden units of each layer and direction in another order."""
+    config, H = case.config, case.config.hidden_size
+    params: dict[str, Array] = {}
+    for layer, direction in config.slots():
+        end, units = suffix(layer, direction), order[layer, direction]
+        rows = np.concatenate([gate * H + units for gate in range(4)])
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            if name + end in case.params:
+                params[name + end] = case.params[name + end][rows]
+        if config.proj_size:
+            params["weight_hr" + end] = case.params["weight_hr" + end][:, units]
+            continue
+        params["weight_hh" + end] = params["weight_hh" + end][:, units]
+        if layer:
+            columns = [d * H + order[layer - 1, d] for d in range(config.num_directions)]
+            params["weight_ih" + end] = params["weight_ih" + end][:, np.concatenate(columns)]
+    state = case.state
+    if state is not None:
+        h_0, c_0 = (
+            np.stack([part[slot][:, order[key]] for slot, key in enumerate(config.slots())]) if move else part
+            for part, move in ((state[0], not config.proj_size), (state[1], True))
+        )
+        state = h_0, c_0
+    return replace(case, params=params, state=state)
+
+
+@prop("parameters.zero-weights", needs=_NEEDS)
+def zero_weights(trial: Trial) -> None:
+    """All-zero parameters halve the cell at each step: σ(0) = ½ and tanh(0) = 0.
+
+    A forget bias added at run time (Haiku) or a hard sigmoid (old Keras) is nowhere plainer.
+    """
+    probe = trial.derived(fill="zero-weights")
+    probe.require(probe.findings(), probe.case)
+
+
+@prop("parameters.fresh", needs=_NEEDS, every=8)
+def fresh(trial: Trial) -> None:
+    """A model built with other weights gives other results: nothing packed is left over from the model before.
+
+    pytorch#65688 and PR91111: packed weights went stale.
+    """
+    other = trial.derived(seed=trial.recipe.seed + 1)
+    swapped = replace(trial.case, params=other.case.params, rule="any")
+    first = trial.run(trial.case)
+    second = trial.run(swapped)
+    same = all(np.array_equal(a, b) for a, b in zip(first, second, strict=True) if a is not None and b is not None)
+    if trial.arithmetic is None or not same:
+        return
+    findings = list(judge(swapped, lambda k: trial.complete(swapped.prefix(k)), trial.arithmetic))
+    worst = max(findings, key=lambda finding: finding.margin())
+    if not worst.margin() <= 1.0:
+        message = f"a second model with other weights returns the first model's results: {describe(worst, swapped)}"
+        raise Violation(message, worst.margin())
+

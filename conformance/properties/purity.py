@@ -1,0 +1,243 @@
+"""Purity: a model is a function. Calls change nothing but their results, whatever came before and happens beside."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from conformance.case import handed
+from conformance.properties.model import prop
+from conformance.spec import Result
+from conformance.trial import Trial, Violation, call, fresh_params
+
+
+@prop("purity.repeat", needs=("deterministic",), level="extended")
+def repeat(trial: Trial) -> None:
+    """Repeating a call gives the same bits.
+
+    Uninitialised buffers (tflite-micro#2449) and races show as differences; a backend may declare otherwise.
+    """
+    model = trial.model(trial.case)
+    first, second = trial.run(trial.case, model), trial.run(trial.case, model)
+    for name, a, b in zip(Result._fields, first, second, strict=True):
+        if a is not None and b is not None and not np.array_equal(a, b, equal_nan=True):
+            at = tuple(int(k) for k in np.argwhere(a != b)[0])
+            raise Violation(f"{name}{list(at)} is {a[at]:.9g} first, {b[at]:.9g} when repeated")
+
+
+def _untouched(trial: Trial, names: tuple[str, ...]) -> None:
+    """Raise if building a model and calling it change what they were handed."""
+    case = trial.case
+    params, (x, state, lengths) = fresh_params(case.params), handed(case)
+    given = {**params, "x": x} | ({} if state is None else {"h_0": state[0], "c_0": state[1]})
+    before = {name: value.copy() for name, value in given.items()}
+    call(trial.model(case, params), case, x, state, lengths)
+    for name, value in given.items():
+        if name.startswith(names) and not np.array_equal(value, before[name], equal_nan=True):
+            at = tuple(int(k) for k in np.argwhere(value != before[name])[0])
+            raise Violation(f"{name}{list(at)} was {before[name][at]:.9g} and is {value[at]:.9g} after the call")
+
+
+@prop("purity.input-untouched", needs=("memory",), level="extended")
+def input_untouched(trial: Trial) -> None:
+    """A call does not change x.
+
+    In-place scaling, padding or reversal of the caller's array breaks whatever the caller does next.
+    """
+    _untouched(trial, ("x",))
+
+
+@prop("purity.state-untouched", needs=("memory", "initial_state"), when=lambda r: r.state != "none", level="extended")
+def state_untouched(trial: Trial) -> None:
+    """A call does not change the h_0 and c_0 it is given.
+
+    Loops that update the caller's state in place work once and are wrong when the state is used again.
+    """
+    _untouched(trial, ("h_0", "c_0"))
+
+
+@prop("purity.params-untouched", needs=("memory", "params"), level="extended")
+def params_untouched(trial: Trial) -> None:
+    """Building and calling a model do not change the parameters.
+
+    pytorch#1721 reshaped a bias in place; adding b_hh into b_ih works exactly once.
+    """
+    _untouched(trial, ("weight", "bias"))
+
+
+def _still_right(trial: Trial, result: Result) -> None:
+    """A result of the very same case, obtained under other circumstances, must be the plain one."""
+    last = trial.case.config.num_layers
+    trial.relate(lambda k: result if k == last else trial.observe(k))
+
+
+def _other(trial: Trial) -> Trial:
+    """Other values of the same shapes."""
+    return trial.derived(seed=trial.recipe.seed + 1, fill="normal", state=trial.recipe.state)
+
+
+@prop("purity.result-survives", needs=("memory",), level="extended")
+def result_survives(trial: Trial) -> None:
+    """A result does not change when the model is called again.
+
+    Returning a view of an internal buffer that the next call reuses is right until somebody keeps the result.
+    """
+    model = trial.model(trial.case)
+    kept = trial.call(trial.case, model)
+    before = [None if part is None else part.copy() for part in kept]
+    other = _other(trial).case
+    trial.call(replace(trial.case, x=other.x, state=other.state), model)
+    for name, a, b in zip(Result._fields, kept, before, strict=True):
+        if a is not None and b is not None and not np.array_equal(a, b, equal_nan=True):
+            at = tuple(int(k) for k in np.argwhere(a != b)[0])
+            raise Violation(f"{name}{list(at)} was {b[at]:.9g} and is {a[at]:.9g} after the next call")
+
+
+@prop("purity.no-alias", needs=("memory", "values"), level="extended")
+def no_alias(trial: Trial) -> None:
+    """A result is the caller's to write to: that changes neither the inputs nor the parameters nor the next call.
+
+    Returning h_0 itself at some boundary, or a view of the weights, passes every test that only reads.
+    """
+    case = trial.case
+    params, (x, state, lengths) = fresh_params(case.params), handed(case)
+    given = {**params, "x": x} | ({} if state is None else {"h_0": state[0], "c_0": state[1]})
+    model = trial.model(case, params)
+    result = call(model, case, x, state, lengths)
+    before = {name: value.copy() for name, value in given.items()}
+    for part in result:
+        if part is not None and part.flags.writeable:
+            part[...] = 7.0
+    for name, value in given.items():
+        if not np.array_equal(value, before[name], equal_nan=True):
+            raise Violation(f"writing to the result changes {name}")
+    _still_right(trial, trial.run(case, model))
+
+
+@prop("purity.no-leak", needs=("values",), level="extended")
+def no_leak(trial: Trial) -> None:
+    """Nothing leaks from one call of a model into the next.
+
+    tensorflow#47813 needed a reset between invocations; a state kept in the object is the classic.
+    """
+    model = trial.model(trial.case)
+    other = _other(trial).case
+    trial.run(replace(trial.case, x=other.x, state=other.state), model)
+    _still_right(trial, trial.run(trial.case, model))
+
+
+@prop("purity.other-shape", needs=("values",), when=lambda r: not r.ragged, level="extended")
+def other_shape(trial: Trial) -> None:
+    """A longer sequence and a larger batch before a call do not change it.
+
+    Buffers sized by an earlier call (MNN#2500, tflite-micro PR3564) leave their tail behind.
+    """
+    case = trial.case
+    model = trial.model(case)
+    larger = _other(trial)
+    rows = case.batch if case.unbatched or not trial.backend.capabilities.batch else case.batch + 1
+    x = np.resize(larger.case.x, (case.steps + 2, rows, case.x.shape[2]))
+    trial.run(replace(case, x=x, state=None), model)
+    _still_right(trial, trial.run(case, model))
+
+
+@prop("purity.two-models", needs=("values", "params"), level="extended")
+def two_models(trial: Trial) -> None:
+    """Two models built and called in turns do not disturb each other.
+
+    Global workspaces, static buffers in C, and caches keyed by shape do.
+    """
+    other = _other(trial)
+    first, second = trial.model(trial.case), other.model(other.case)
+    trial.run(trial.case, first)
+    other.run(other.case, second)
+    _still_right(trial, trial.run(trial.case, first))
+
+
+@prop("purity.threads", needs=("threads", "values"), every=8, level="extended")
+def threads(trial: Trial) -> None:
+    """Two models called from two threads at once do not disturb each other.
+
+    onnxruntime#21288 and #1162.
+    """
+    other = trial if trial.case.fixed else _other(trial)
+    models = trial.model(trial.case), other.model(other.case)
+    results: list[Result] = []
+    errors: list[BaseException] = []
+    together = threading.Barrier(2)
+
+    def work(mine: Trial, model: Callable[..., object], keep: bool) -> None:
+        try:
+            together.wait(timeout=60)
+            for _ in range(3):
+                result = mine.run(mine.case, model)
+                if keep:
+                    results.append(result)
+        except BaseException as error:
+            errors.append(error)
+
+    workers = [threading.Thread(target=work, args=(trial, models[0], True), daemon=True)]
+    workers.append(threading.Thread(target=work, args=(other, models[1], False), daemon=True))
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if errors:
+        raise errors[0]
+    for result in results:
+        _still_right(trial, result)
+
+
+def _seen_through(trial: Trial, *views: str) -> None:
+    """A call whose arrays lie in memory as one of ``views`` says gives what plain arrays give."""
+    view = views[trial.pick("view", len(views))]
+    plain = trial.derived(view="plain")
+    _still_right(plain, plain.run(replace(plain.case, view=view)))
+
+
+@prop("purity.non-contiguous", needs=("views", "values"), level="extended")
+def non_contiguous(trial: Trial) -> None:
+    """Transposed and strided inputs give what contiguous ones give.
+
+    pytorch#345 and #619: non-contiguous input, wrong result.
+    """
+    _seen_through(trial, "transposed", "strided")
+
+
+@prop("purity.offset", needs=("views", "values"), level="extended")
+def offset(trial: Trial) -> None:
+    """Inputs that start inside a larger buffer give what arrays of their own give.
+
+    Kernels that take the buffer's start, or overread its end, are right on fresh arrays.
+    """
+    _seen_through(trial, "offset")
+
+
+@prop("purity.negative-stride", needs=("views", "values"), level="extended")
+def negative_stride(trial: Trial) -> None:
+    """Inputs that lie backwards in memory give what forward ones give.
+
+    ``x[::-1]`` is how NumPy code reverses time; a pointer and a size do not describe it.
+    """
+    _seen_through(trial, "negative")
+
+
+@prop("purity.fortran", needs=("views", "values"), level="extended")
+def fortran(trial: Trial) -> None:
+    """Fortran-ordered inputs give what C-ordered ones give.
+
+    Arrays from BLAS, MATLAB files and transposes are Fortran-ordered; ``ravel`` and ``tobytes`` differ.
+    """
+    _seen_through(trial, "fortran")
+
+
+@prop("purity.read-only", needs=("views", "values"), level="extended")
+def read_only(trial: Trial) -> None:
+    """Read-only inputs are accepted: memory-mapped files and broadcast arrays are read-only.
+
+    In-place preprocessing fails on them, or writes through.
+    """
+    _seen_through(trial, "readonly")

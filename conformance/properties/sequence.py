@@ -1,0 +1,102 @@
+"""Sequence: the loop over time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from conformance.case import Case
+from conformance.fills import normal, stream
+from conformance.properties.model import prop
+from conformance.recipe import Recipe
+from conformance.spec import Result
+from conformance.trial import Discard, Trial
+
+
+def _forward_in_time(recipe: Recipe) -> bool:
+    return not recipe.bidirectional and not recipe.ragged and recipe.L >= 2
+
+
+_PARTS = ("loop", "initial_state", "output", "h_n", "c_n", "values")
+
+
+@prop("sequence.stepwise", needs=_PARTS, when=_forward_in_time)
+def stepwise(trial: Trial) -> None:
+    """One call on a sequence equals one call per time step with the state carried along.
+
+    agents-js PR944 never stored the state; tensorflow#47813 needed a reset between calls.
+    """
+    if trial.case.steps < 2:
+        raise Discard
+    trial.relate(lambda k: _carried(trial, trial.case.prefix(k), list(range(1, trial.case.steps))))
+
+
+@prop("sequence.chunks", needs=_PARTS, when=_forward_in_time)
+def chunks(trial: Trial) -> None:
+    """Any split of a sequence into chunks, with the state carried along, equals one call.
+
+    Streaming speech and audio models run like this; kernels with a block size get the remainder wrong.
+    """
+    steps = trial.case.steps
+    if steps < 2:
+        raise Discard
+    chosen = stream(trial.recipe.seed, "chunks", steps) % np.uint64(3) == 0
+    cuts = [t for t in range(1, steps) if chosen[t]] or [1 + trial.pick("cut", steps - 1)]
+    trial.relate(lambda k: _carried(trial, trial.case.prefix(k), cuts))
+
+
+def _carried(trial: Trial, case: Case, cuts: list[int]) -> Result:
+    """One model's results on consecutive pieces of the sequence, joined."""
+    model, state, outputs = trial.model(case), case.state, []
+    for piece in np.split(case.x, cuts):
+        output, h_n, c_n = trial.run(replace(case, x=piece, state=state), model)
+        assert output is not None
+        assert h_n is not None
+        assert c_n is not None
+        outputs.append(output)
+        state = h_n, c_n
+    assert state is not None
+    return Result(np.concatenate(outputs), *state)
+
+
+@prop("sequence.causality", needs=("loop", "output", "values"), when=_forward_in_time)
+def causality(trial: Trial) -> None:
+    """In one direction, later inputs do not change earlier outputs.
+
+    A reversed or shifted time axis, or a normalisation over time, breaks it.
+    """
+    case = trial.case
+    if case.steps < 2:
+        raise Discard
+    t = 1 + trial.pick("causality", case.steps - 1)
+    x = case.x.copy()
+    x[t:] += (10 * normal(trial.recipe.seed, "later inputs", x[t:].shape)).astype(x.dtype)
+
+    def earlier(result: Result) -> Result:
+        return Result(None if result.output is None else result.output[:t], None, None)
+
+    trial.relate(
+        lambda k: earlier(trial.run(replace(case, x=x).prefix(k))),
+        case=replace(case, x=case.x[:t]),
+        base=lambda k: earlier(trial.observe(k)),
+    )
+
+
+@prop("sequence.long", needs=("loop", "output", "values"), limit=3, every=8)
+def long(trial: Trial) -> None:
+    """Sequences of hundreds of steps stay within the bound, which does not grow with the weights.
+
+    Accumulated state errors, buffers sized for short sequences and 8-bit counters show only here.
+    """
+    r = trial.recipe
+    probe = trial.derived(
+        L=(100, 257, 1000)[trial.pick("long", 3)],
+        I=min(r.I, 4),
+        H=min(r.H, 5),
+        proj=min(r.proj, 2) if min(r.H, 5) > 2 else 0,
+        N=min(r.N, 2),
+        layers=min(r.layers, 2),
+        fill="normal",
+    )
+    probe.require(probe.findings(), probe.case)

@@ -1,0 +1,86 @@
+"""Stack: layers on top of each other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from conformance.case import Case
+from conformance.fills import normal
+from conformance.properties.model import prop
+from conformance.recipe import Recipe
+from conformance.spec import Result, layer_params, suffix
+from conformance.trial import Discard, Trial
+
+
+def _stacked(recipe: Recipe) -> bool:
+    return recipe.layers > 1
+
+
+_NEEDS = ("layers", "params", "values")
+
+
+@prop("stack.composition", needs=(*_NEEDS, "output"), when=_stacked)
+def composition(trial: Trial) -> None:
+    """A stack equals its layers chained as models of one layer, each with its slice of the initial state.
+
+    pytorch#90421 (MPS) was wrong only when bidirectional and stacked; onnx-tensorflow#878 had two layers wrong, one right.
+    """
+    case, chained = trial.case, list[Result]()
+    last = case.config.num_layers
+
+    def chain(layers: int) -> Result:
+        while len(chained) < layers:
+            below = chained[-1].output if chained else case.x
+            assert below is not None
+            chained.append(trial.complete(_alone(case, len(chained), below.astype(case.x.dtype))))
+        h_n = [result.h_n for result in chained[:layers] if result.h_n is not None]
+        c_n = [result.c_n for result in chained[:layers] if result.c_n is not None]
+        finals = (np.concatenate(parts) if parts else None for parts in (h_n, c_n))
+        return Result(chained[layers - 1].output, *finals)
+
+    trial.relate(lambda k: trial.result if k == last else chain(k), base=chain)
+
+
+def _alone(case: Case, layer: int, below: np.ndarray) -> Case:
+    """One layer of a stack as a model of its own that reads ``below`` (L, N, features)."""
+    D = case.config.num_directions
+    config = replace(case.config, num_layers=1, input_size=case.config.layer_input_size(layer))
+    params = {
+        name + suffix(0, direction): value
+        for direction in range(D)
+        for name, value in layer_params(case.params, layer, direction).items()
+    }
+    slots = slice(layer * D, (layer + 1) * D)
+    state = None if case.state is None else (case.state[0][slots], case.state[1][slots])
+    return replace(case, config=config, params=params, state=state, x=np.ascontiguousarray(below))
+
+
+@prop("stack.upper-weights", needs=(*_NEEDS, "h_n"), when=_stacked)
+def upper_weights(trial: Trial) -> None:
+    """The last layer's weights do not touch the states of the layers below.
+
+    A buffer shared by two layers, or weights indexed by the wrong layer, shows here alone.
+    """
+    case, layers = trial.case, trial.case.config.num_layers
+    if layers < 2:
+        raise Discard
+    lower = (layers - 1) * case.config.num_directions
+    top = f"_l{layers - 1}"
+    params = {
+        name: value + normal(trial.recipe.seed, "other " + name, value.shape).astype(value.dtype)
+        if name.removesuffix("_reverse").endswith(top)
+        else value
+        for name, value in case.params.items()
+    }
+
+    def below(result: Result) -> Result:
+        return Result(None, *(None if part is None else part[:lower] for part in (result.h_n, result.c_n)))
+
+    changed = below(trial.run(replace(case, params=params)))
+    trial.relate(
+        lambda k: changed if k == layers - 1 else trial.observe(k),
+        case=case.prefix(layers - 1),
+        base=lambda k: below(trial.result),
+    )

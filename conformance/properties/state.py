@@ -1,0 +1,84 @@
+"""State: where a sequence starts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from conformance.properties.model import prop
+from conformance.trial import Discard, Trial, Violation
+
+_NEEDS = ("initial_state", "values")
+
+
+@prop("state.none-is-zeros", needs=_NEEDS)
+def none_is_zeros(trial: Trial) -> None:
+    """No initial state means zeros.
+
+    mlx#3249: None and zeros gave different results.
+    """
+    plain = trial.derived(state="none")
+    given = replace(plain.case, state=plain.case.initial())
+    plain.relate(lambda k: plain.complete(given.prefix(k)))
+
+
+@prop("state.h-alone", needs=_NEEDS)
+def h_alone(trial: Trial) -> None:
+    """An h_0 beside a zero c_0 is used.
+
+    onnx-tensorflow#408 needed both; ONNX's vectors accept a model that ignores h_0.
+    """
+    _starts_from(trial, "h")
+
+
+@prop("state.c-alone", needs=_NEEDS)
+def c_alone(trial: Trial) -> None:
+    """A c_0 beside a zero h_0 is used.
+
+    nni PR2842 and burn PR5234 swapped h and c; ONNX's vectors accept a model that ignores c_0.
+    """
+    _starts_from(trial, "c")
+
+
+@prop("state.slots", needs=_NEEDS)
+def slots(trial: Trial) -> None:
+    """Each layer, direction and row starts from its own h_0 and c_0.
+
+    opencv#21118 used one layer's state for all; onnx-tensorflow#409 confused the directions.
+    """
+    start = trial.derived(state="both")
+    assert start.case.state is not None
+    h_0, c_0 = (np.zeros_like(part) for part in start.case.state)
+    slot, row = trial.pick("slot", h_0.shape[0]), trial.pick("row", h_0.shape[1])
+    h_0[slot, row], c_0[slot, row] = (part[slot, row] for part in start.case.state)
+    start.case = replace(start.case, state=(h_0, c_0))
+    _right_if_right_without(trial, start)
+
+
+@prop("state.carry", needs=(*_NEEDS, "params"), when=lambda r: r.bias)
+def carry(trial: Trial) -> None:
+    """With f = 1 and i = 0 the cell is carried through every step unchanged.
+
+    The very purpose of an LSTM; a forget gate with a hidden offset, or a cell that is clipped or decays, breaks it.
+    """
+    kept = trial.derived(fill="carry", state="both")
+    kept.require(kept.findings(), kept.case)
+
+
+def _starts_from(trial: Trial, which: str) -> None:
+    _right_if_right_without(trial, trial.derived(state=which))
+
+
+def _right_if_right_without(trial: Trial, start: Trial) -> None:
+    """Judge a call with an initial state, but accuse the state only if the same call without one is right.
+
+    Where that is wrong too, all that can be said is whether the state was looked at.
+    """
+    if start.right() or trial.derived(state="none").right():
+        start.require(start.findings(), start.case)
+        return
+    without = start.run(replace(start.case, state=None))
+    if all(np.array_equal(a, b) for a, b in zip(start.result, without, strict=True) if a is not None and b is not None):
+        raise Violation("the state is ignored: the same results without it", case=start.case)
+    raise Discard

@@ -1,0 +1,88 @@
+"""Values: the numbers themselves, judged by the oracle within the running error bound."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from conformance.properties.layout import oracle_result
+from conformance.properties.model import prop
+from conformance.trial import Discard, Trial, Violation
+
+
+@prop("values.output", needs=("output", "values"), every=1)
+def output(trial: Trial) -> None:
+    """Every output of every layer is the oracle's, within the bound.
+
+    CrispASR PR106 read gates i,o,f,c as i,f,g,o; the official ONNX and WebNN vectors accept all 24 orders.
+    """
+    trial.require([finding for finding in trial.findings() if finding.tensor == "output"])
+
+
+@prop("values.h_n", needs=("h_n", "values"), every=1)
+def h_n(trial: Trial) -> None:
+    """Every layer's and direction's h_n is the oracle's, within the bound.
+
+    PaddleNLP#761: the output was right, the final states were not.
+    """
+    seen = ("h_n",) if "output" in trial.backend.capabilities.returns else ("h_n", "output")
+    trial.require([finding for finding in trial.findings() if finding.tensor in seen])
+
+
+@prop("values.c_n", needs=("c_n", "values"), every=1)
+def c_n(trial: Trial) -> None:
+    """Every layer's and direction's c_n is the oracle's, within the bound.
+
+    Defects hide from h while o is near 0 or tanh saturates; decaNLP#9 returned h as c.
+    """
+    trial.require([finding for finding in trial.findings() if finding.tensor == "c_n"])
+
+
+@prop("values.gates", needs=("initial_state", "values", "params"), when=lambda r: r.bias)
+def gates(trial: Trial) -> None:
+    """With the other gates saturated, c_n and h_n show each gate's activation alone: σ for i, f and o, tanh for g.
+
+    tvm PR3410 added the forget bias after the sigmoid, unseen because the tests' bias was 0.
+    """
+    for gate in "ifgo":
+        probe = trial.derived(fill=f"gate-{gate}", layers=1, L=1, state="both", ragged=False)
+        try:
+            probe.require(probe.findings(), probe.case)
+        except Violation as violation:
+            raise type(violation)(f"gate {gate}: {violation}", violation.error, probe.case) from None
+
+
+@prop("values.digital", needs=("params",), when=lambda r: r.bias)
+def digital(trial: Trial) -> None:
+    """With every preactivation far into saturation, every cell is a small whole number.
+
+    Structure without arithmetic: it holds in any precision, int8 included, and kills most structural faults at once.
+    """
+    probe = trial.derived(fill="digital")
+    want, got = oracle_result(probe), probe.result
+    if want.c_n is None or np.abs(want.c_n - np.rint(want.c_n)).max() > 1e-6:
+        raise Discard
+    for name, a, b in zip(("output", "h_n", "c_n"), got, want, strict=True):
+        if a is None or b is None:
+            continue
+        wrong = ~(np.abs(a - b) < 0.25)
+        if wrong.any():
+            at = tuple(int(k) for k in np.argwhere(wrong)[0])
+            raise Violation(f"{name}{list(at)} expected {b[at]:.4g} got {a[at]:.4g}", case=probe.case)
+
+
+@prop("values.accumulation", needs=("values", "params"), every=8)
+def accumulation(trial: Trial) -> None:
+    """Large terms that cancel leave the small ones intact: dot products keep the declared precision.
+
+    Half-precision accumulation and float32 passed off as float64 lose them, where random data hide it.
+    """
+    probe = trial.derived(
+        fill="cancelling", layers=1, proj=0, L=1, I=max(trial.recipe.I, 8), ragged=False, gain=1.0, edits=()
+    )
+    arithmetic = probe.arithmetic
+    if arithmetic is None or arithmetic.inputs or arithmetic.accumulate != arithmetic.unit:
+        raise Discard
+    probe.case = replace(probe.case, rule="exact")
+    probe.require(probe.findings(), probe.case)

@@ -1,0 +1,151 @@
+"""A test case's structural description: what Hypothesis draws and shrinks, and its one-line text form.
+
+``I=3 H=5 layers=2 bidirectional L=4 N=2 state=both seed=12`` is a recipe; ``parse`` reads back what ``str`` writes.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from typing import Any
+
+from conformance.errors import UsageError
+from conformance.spec import LSTMConfig
+
+#: The dtypes the suite judges.
+JUDGED_DTYPES = ("float32", "float64")
+
+#: What the caller gives as the initial state: nothing, h_0 alone (c_0 zeros), c_0 alone, or both.
+STATES = ("none", "both", "h", "c")
+
+#: How arrays lie in memory when they are handed over.
+VIEWS = ("plain", "transposed", "strided", "offset", "negative", "fortran", "readonly")
+
+#: How values are made; ``fills.py`` describes each.
+FILLS = (
+    "normal",
+    "integers",
+    "sparse",
+    "constant",
+    "ramp",
+    "large-cell",
+    "saturated",
+    "subnormal",
+    "carry",
+    "zero-weights",
+    "digital",
+    "cancelling",
+    "gate-i",
+    "gate-f",
+    "gate-g",
+    "gate-o",
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The structure of one test case and the seed of its values; the same recipe always makes the same arrays."""
+
+    I: int = 1  # noqa: E741  the field's own name for the input size
+    H: int = 1
+    layers: int = 1
+    bidirectional: bool = False
+    bias: bool = True
+    batch_first: bool = False
+    unbatched: bool = False
+    proj: int = 0
+    dtype: str = "float32"
+    L: int = 1
+    N: int = 1
+    state: str = "none"
+    ragged: bool = False
+    view: str = "plain"
+    fill: str = "normal"
+    #: The weights' standard deviation times √(fan-in).
+    gain: float = 1.0
+    seed: int = 0
+    #: What the simplifier took away from the arrays, one text for each step (``simplify.py``).
+    edits: tuple[str, ...] = ()
+
+    @property
+    def config(self) -> LSTMConfig:
+        """The config of the model before any edits."""
+        return LSTMConfig(
+            self.I,
+            self.H,
+            num_layers=self.layers,
+            bias=self.bias,
+            batch_first=self.batch_first,
+            bidirectional=self.bidirectional,
+            proj_size=self.proj,
+            dtype=self.dtype,
+        )
+
+    def __str__(self) -> str:
+        words = [f"I={self.I}", f"H={self.H}"]
+        for field in fields(self)[2:]:
+            value = getattr(self, field.name)
+            if field.name in ("L", "N"):
+                words.append(f"{field.name}={value}")
+            elif value == field.default:
+                continue
+            elif field.name == "bias":
+                words.append("no-bias")
+            elif value is True:
+                words.append(field.name.replace("_", "-"))
+            elif field.name == "dtype":
+                words.append(value)
+            elif field.name == "edits":
+                words.append(f"edits={','.join(value)}")
+            elif field.name == "gain":
+                words.append(f"gain={value:g}")
+            else:
+                words.append(f"{field.name}={value}")
+        return " ".join(words)
+
+
+_FLAGS: dict[str, dict[str, Any]] = {
+    "bidirectional": {"bidirectional": True},
+    "no-bias": {"bias": False},
+    "batch-first": {"batch_first": True},
+    "unbatched": {"unbatched": True},
+    "ragged": {"ragged": True},
+    **{dtype: {"dtype": dtype} for dtype in JUDGED_DTYPES},
+}
+_CHOICES = {"state": STATES, "view": VIEWS, "fill": FILLS}
+_COUNTS = {"I": 1, "H": 1, "layers": 1, "L": 1, "N": 1, "proj": 0, "seed": 0}
+
+
+def parse(text: str) -> Recipe:
+    """The recipe whose text form is ``text``; ``UsageError`` names the word that is wrong and what was expected."""
+    values: dict[str, Any] = {}
+    for word in text.split():
+        key, equals, value = word.partition("=")
+        if word in _FLAGS:
+            values |= _FLAGS[word]
+        elif not equals or key not in (*_COUNTS, *_CHOICES, "gain", "edits"):
+            known = ", ".join([*(f"{key}=…" for key in (*_COUNTS, *_CHOICES, "gain", "edits")), *_FLAGS])
+            raise UsageError(f"recipe word {word!r} is not known", f"known words are {known}")
+        elif key in _COUNTS:
+            if not re.fullmatch(r"\d+", value) or int(value) < _COUNTS[key]:
+                raise UsageError(f"recipe word {word!r}: {key} must be a whole number of at least {_COUNTS[key]}")
+            values[key] = int(value)
+        elif key in _CHOICES:
+            if value not in _CHOICES[key]:
+                raise UsageError(f"recipe word {word!r}: {key} must be one of {', '.join(_CHOICES[key])}")
+            values[key] = value
+        elif key == "gain":
+            try:
+                values[key] = float(value)
+            except ValueError:
+                raise UsageError(f"recipe word {word!r}: gain must be a number") from None
+        else:
+            values[key] = tuple(value.split(","))
+    recipe = Recipe(**values)
+    if recipe.unbatched and (recipe.N != 1 or recipe.batch_first or recipe.ragged):
+        raise UsageError("an unbatched recipe has N=1, and neither batch-first nor ragged")
+    try:
+        _ = recipe.config
+    except ValueError as error:
+        raise UsageError(f"recipe {text!r}: {error}") from None
+    return recipe

@@ -1,0 +1,1 @@
+"""The report of a run, and one small module per rendering of it."""

@@ -1,0 +1,121 @@
+"""The simplifier: makes a failing case readable, deterministically, after Hypothesis has shrunk its structure.
+
+First the recipe's own fields are tried at their simplest; then edits are taken on the concrete arrays, each kept only if
+the property still fails: delete a time step, row, feature or unit; zero whole tensors, then gates, then halves; make what
+is left ±1, or round it. Edits are part of the recipe's text, so the simplified case replays like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from conformance.case import Case, realise, tensors
+from conformance.recipe import Recipe
+from conformance.spec import LSTMConfig, Params
+from conformance.trial import Violation
+
+Fails = Callable[[Recipe], Violation | None]
+
+
+def simplify(
+    recipe: Recipe, violation: Violation, fails: Fails, fixed: tuple[LSTMConfig, Params] | None, dtype: str, budget: int
+) -> tuple[Recipe, Violation]:
+    """The simplest recipe found, with its violation, within ``budget`` runs of ``fails``.
+
+    ``dtype`` is the simplest one that may be tried. A simpler recipe must fail in the same way (outcome).
+    """
+    left = budget
+
+    def keep(candidate: Recipe) -> bool:
+        nonlocal recipe, violation, left
+        if left <= 0 or candidate == recipe:
+            return False
+        left -= 1
+        found = fails(candidate)
+        if found is None or found.outcome != violation.outcome:
+            return False
+        recipe, violation = candidate, found
+        return True
+
+    for changes in _fields(recipe, fixed is not None, dtype):
+        keep(replace(recipe, **changes))  # type: ignore[arg-type]
+    for candidate in _deletions(lambda: recipe, fixed is not None):
+        keep(candidate)
+    for how in ("0", "1", "r"):
+        case = realise(recipe, fixed)
+        for name in _editable(case, fixed is not None):
+            _ranges(name, how, lambda: recipe, keep, fixed)
+    return recipe, violation
+
+
+def _fields(recipe: Recipe, fixed: bool, dtype: str) -> Iterator[dict[str, object]]:
+    """Simpler values of the recipe's fields, those that simplify the most first."""
+    yield {"view": "plain"}
+    yield {"state": "none"}
+    yield {"ragged": False}
+    if not fixed:
+        yield {"layers": 1}
+        yield {"layers": 2} if recipe.layers > 2 else {}
+        yield {"bidirectional": False}
+        yield {"proj": 0}
+        yield {"bias": True}
+        yield {"batch_first": False}
+        yield {"dtype": dtype}
+        yield {"gain": 1.0}
+    yield {"unbatched": False}
+    yield {"fill": "normal"}
+    sizes = (("L", recipe.L), ("N", recipe.N)) if fixed else (("L", recipe.L), ("N", recipe.N), ("H", recipe.H), ("I", recipe.I))
+    for name, given in sizes:
+        least = recipe.proj + 1 if name == "H" and recipe.proj else 1
+        for value in sorted({least, least + 1, given // 2}):
+            if least <= value < given:
+                yield {name: value}
+    yield {"seed": 0}
+
+
+def _deletions(current: Callable[[], Recipe], fixed: bool) -> Iterator[Recipe]:
+    """Deletions of single steps, rows, features and units, from the last to the first."""
+    for what, axis in (("t", "L"), ("n", "N"), ("u", "H"), ("i", "I")):
+        if fixed and what in "ui":
+            continue
+        size = getattr(current(), axis)
+        for index in reversed(range(min(size, 12))):
+            deleted = sum(edit.startswith(f"-{what}") for edit in current().edits)
+            room = size - deleted > (current().proj + 1 if what == "u" else 1)
+            if room:
+                yield _edited(current(), f"-{what}{index}")
+
+
+def _edited(recipe: Recipe, edit: str) -> Recipe:
+    return replace(recipe, edits=(*recipe.edits, edit))
+
+
+def _editable(case: Case, fixed: bool) -> list[str]:
+    names = [name for name, value in tensors(case).items() if value.any()]
+    return [name for name in names if name in ("x", "h_0", "c_0")] if fixed else names
+
+
+def _ranges(
+    name: str,
+    how: str,
+    current: Callable[[], Recipe],
+    keep: Callable[[Recipe], bool],
+    fixed: tuple[LSTMConfig, Params] | None,
+) -> None:
+    """Try an edit on a whole tensor, then on its quarters (the gates), then on ever smaller pieces."""
+    size = tensors(realise(current(), fixed))[name].size
+    pieces = [(0, size)]
+    while pieces:
+        first, last = pieces.pop(0)
+        values = tensors(realise(current(), fixed))[name].reshape(-1)[first:last]
+        if not values.any() or (how != "0" and np.array_equal(values, np.rint(values))):
+            continue
+        if keep(_edited(current(), f"{how}:{name}[{first}:{last}]")):
+            continue
+        parts = 4 if last - first == size and size % 4 == 0 else 2
+        step = -(-(last - first) // parts)
+        if last - first > 1 and how == "0":
+            pieces += [(at, min(at + step, last)) for at in range(first, last, step)]

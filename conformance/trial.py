@@ -1,0 +1,302 @@
+"""A trial: one case on one backend, each run made once and shared by every property that asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from conformance.backend import Backend, Unsupported
+from conformance.bounds import Arithmetic, Finding, arithmetic, judge
+from conformance.case import Case, canonical, handed, realise
+from conformance.fills import pick
+from conformance.recipe import Recipe
+from conformance.spec import Array, Params, Result, State, state_shapes
+
+Observe = Callable[[int], Result]
+
+
+class Violation(Exception):
+    """A property does not hold; the exception is the channel of the counterexample."""
+
+    #: The verdict's outcome.
+    outcome = "failed"
+
+    def __init__(self, message: str, error: float = float("inf"), case: Case | None = None) -> None:
+        super().__init__(message)
+        #: The case that shows it, where it is not the trial's own.
+        self.case = case
+        #: The error as a share of its bound, infinite where there is no such share.
+        self.error = error
+
+
+class BackendError(Violation):
+    """The backend raised, or returned what is not a result at all."""
+
+    outcome = "error"
+
+
+class Narrowed(Exception):
+    """The backend raised ``Unsupported`` inside what it declared."""
+
+
+class Discard(Exception):
+    """The property has nothing to say about this case."""
+
+
+class Trial:
+    """One recipe's case on one backend. Runs are memoised; ``margin`` is the largest one judged so far."""
+
+    def __init__(self, backend: Backend, recipe: Recipe, parent: Trial | None = None) -> None:
+        self.backend = backend
+        self.recipe = recipe
+        self.case = realise(recipe, backend.capabilities.fixed)
+        self.arithmetic = arithmetic(self.case.config.dtype, backend.capabilities.arithmetic)
+        self.margin = 0.0
+        self._parent = parent
+        #: Whether the values of the case itself were judged, by which coverage is counted.
+        self.judged = False
+        self._prefixes: dict[int, Result | Exception] = {}
+        self._findings: list[Finding] | Exception | None = None
+
+    def derived(self, **changes: Any) -> Trial:
+        """A trial of the same structure with some of the recipe changed, such as ``fill="digital"``."""
+        return Trial(self.backend, replace(self.recipe, **changes), self)
+
+    def pick(self, name: str, count: int) -> int:
+        """A choice among ``count`` that depends on the recipe's seed and ``name`` alone."""
+        return pick(self.recipe.seed, name, count)
+
+    # Running
+
+    def model(self, case: Case, params: dict[str, Array] | None = None) -> Callable[..., Any]:
+        """A freshly built model of ``case``, from copies of its parameters or from the very ``params`` given."""
+        with _blaming("build", case):
+            return self.backend.build(case.config, fresh_params(case.params) if params is None else params)
+
+    def call(self, case: Case, model: Callable[..., Any] | None = None) -> Result:
+        """The raw result of one call with fresh arrays, checked for arity and types, not for shapes."""
+        model = self.model(case) if model is None else model
+        return call(model, case, *handed(case))
+
+    def run(self, case: Case, model: Callable[..., Any] | None = None) -> Result:
+        """The canonical result of one call, in copies of its own; a wrong shape is a violation."""
+        return self.checked(case, self.call(case, model))
+
+    def checked(self, case: Case, result: Result) -> Result:
+        """A raw result in canonical layout and copies of its own; a wrong shape is a violation."""
+        returns = self.backend.capabilities.returns
+        if missing := [name for name in returns if getattr(result, name) is None]:
+            raise BackendError(f"forward returned None for {' and '.join(missing)}, which its capabilities declare")
+        if error := shape_error(case, result):
+            raise Violation(error)
+        parts = (part if name in returns else None for name, part in zip(Result._fields, result, strict=True))
+        return canonical(case, Result(*(None if part is None else np.array(part) for part in parts)))
+
+    def observe(self, layers: int) -> Result:
+        """The result of the case's first ``layers`` layers, run once."""
+        if layers not in self._prefixes:
+            try:
+                self._prefixes[layers] = self.complete(self.case.prefix(layers))
+            except Exception as error:
+                self._prefixes[layers] = error
+        kept = self._prefixes[layers]
+        if isinstance(kept, Exception):
+            raise kept
+        return kept
+
+    @property
+    def result(self) -> Result:
+        """The result of the case itself."""
+        return self.observe(self.case.config.num_layers)
+
+    def complete(self, case: Case) -> Result:
+        """A result whose output is there: put together from final states of shorter runs if it is not returned."""
+        result = self.run(case)
+        if result.output is not None or result.h_n is None or case.lengths is not None:
+            return result
+        D, steps = case.config.num_directions, case.steps
+        halves = []
+        for direction in range(D):
+            spans = [slice(t, None) if direction else slice(t + 1) for t in range(steps)]
+            finals = [self.run(replace(case, x=case.x[span])).h_n for span in spans]
+            halves.append(np.stack([h_n[direction - D] for h_n in finals if h_n is not None]))
+        return Result(np.concatenate(halves, 2), result.h_n, result.c_n)
+
+    # Judging
+
+    def findings(self) -> list[Finding]:
+        """Every comparison of the case's own results with the oracle, made once."""
+        if self._findings is None:
+            try:
+                self._findings = list(judge(self.case, self.observe, self._values()))
+                self.judged = True
+            except Exception as error:
+                self._findings = error
+        if isinstance(self._findings, Exception):
+            raise self._findings
+        return self._findings
+
+    def _values(self) -> Arithmetic:
+        if self.arithmetic is None:
+            raise Discard
+        return self.arithmetic
+
+    def require(self, findings: list[Finding], case: Case | None = None) -> None:
+        """Raise a ``Violation`` for the worst of the findings if it is beyond its bound."""
+        if not findings:
+            raise Discard
+        worst = max(findings, key=Finding.margin)
+        if not worst.margin() <= 1.0:
+            raise Violation(describe(worst, case or self.case), worst.margin(), case)
+        self.record(worst.margin())
+
+    def record(self, margin: float) -> None:
+        """Remember a margin, here and in the trial that this one was derived from."""
+        self.margin = max(self.margin, margin)
+        if self._parent is not None:
+            self._parent.record(margin)
+
+    def right(self) -> bool:
+        """Whether the case's own results are within their bounds."""
+        try:
+            return all(finding.margin() <= 1.0 for finding in self.findings())
+        except Violation:
+            return False
+
+    def relate(self, observe: Observe, case: Case | None = None, base: Observe | None = None) -> None:
+        """The results of a changed run, mapped back, must be those of ``case`` as ``base`` gives them.
+
+        Two correct runs diverge without limit at large weights, so they are not compared with each other: equal bits
+        hold at once, anything else is judged by the oracle, forced on the changed run's own outputs. An implementation
+        that is wrong in both runs alike does not break the relation: only a difference beyond both bounds does.
+        """
+        onto, base = case or self.case, base or self.observe
+        last = onto.config.num_layers
+        plain, changed = base(last), observe(last)
+        if _equal(plain, changed):
+            return
+        findings = list(judge(onto, observe, self._values()))
+        wrong = [finding for finding in findings if not finding.margin() <= 1.0]
+        if not wrong:
+            self.record(max(finding.margin() for finding in findings))
+            return
+        worst = max(wrong, key=Finding.margin)
+        if _within(plain, changed, findings, onto):
+            return
+        raise Violation(describe(worst, onto), worst.margin(), onto)
+
+
+def fresh_params(params: Params) -> dict[str, Array]:
+    """Copies of the parameters, C-contiguous and writable, as the contract promises them."""
+    return {name: np.array(value, order="C") for name, value in params.items()}
+
+
+def call(model: Callable[..., Any], case: Case, x: Array, state: State | None, lengths: Array | None) -> Result:
+    """One call as the contract spells it; anything but ``output, (h_n, c_n)`` of arrays is a ``BackendError``."""
+    with _blaming("forward", case):
+        if lengths is not None:
+            returned = model(x, state, lengths=lengths)
+        elif state is not None:
+            returned = model(x, state)
+        else:
+            returned = model(x)
+    return unpack(returned)
+
+
+def unpack(returned: Any) -> Result:
+    """The parts of what a call returned, or a ``BackendError`` that says what came instead."""
+    expected = "expected output, (h_n, c_n)"
+    if not isinstance(returned, tuple | list) or len(returned) != 2:
+        raise BackendError(f"forward returned {_shape_of(returned)}; {expected}")
+    output, state = returned
+    if not isinstance(state, tuple | list) or len(state) != 2:
+        raise BackendError(f"forward returned {_shape_of(state)} as its second part; {expected}")
+    for name, part in zip(Result._fields, (output, *state), strict=True):
+        if part is not None and not isinstance(part, np.ndarray):
+            raise BackendError(f"forward returned {name} as {_shape_of(part)}; expected a NumPy array")
+    return Result(output, *state)
+
+
+def _shape_of(value: Any) -> str:
+    kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+    if isinstance(value, tuple | list):
+        return f"a {kind} of {len(value)}"
+    return f"a {kind}"
+
+
+@contextmanager
+def _blaming(what: str, case: Case) -> Iterator[None]:
+    """Turns the backend's exceptions into a verdict: ``Unsupported`` narrows, anything else is an error of its own."""
+    try:
+        with np.errstate(all="ignore"):
+            yield
+    except Unsupported as reason:
+        raise Narrowed(f"{case.describe()}: {reason}") from reason
+    except Exception as error:
+        raise BackendError(f"{what} raised {type(error).__name__}: {str(error) or 'no message'}") from error
+
+
+def expected_shapes(case: Case) -> Result:
+    """The shapes (as tuples) that a call of ``case`` must return."""
+    config, L, N = case.config, case.steps, case.batch
+    width = config.num_directions * config.output_size
+    h_n, c_n = state_shapes(config, N)
+    if case.unbatched:
+        return Result((L, width), (h_n[0], h_n[2]), (c_n[0], c_n[2]))  # type: ignore[arg-type]
+    return Result((N, L, width) if config.batch_first else (L, N, width), h_n, c_n)  # type: ignore[arg-type]
+
+
+def shape_error(case: Case, result: Result) -> str | None:
+    """What is wrong with the shapes of a raw result, or None."""
+    names = {"output": "output", "h_n": "h_n", "c_n": "c_n"}
+    for name, part, shape in zip(names, result, expected_shapes(case), strict=True):
+        if part is not None and part.shape != shape:
+            return f"{name} has shape {part.shape}, expected {shape}"
+    return None
+
+
+def describe(finding: Finding, case: Case) -> str:
+    """Where a finding is worst, with what was expected there: ``output[0, 0, 1] expected … got … bound …``."""
+    at = np.unravel_index(int(np.argmax(finding.ratios())), finding.actual.shape)
+    index = [int(k) for k in at]
+    if finding.tensor == "output":
+        index[-1] += finding.direction * case.config.output_size
+    else:
+        index.insert(0, finding.layer * case.config.num_directions + finding.direction)
+    text = f"{finding.tensor}{index} expected {finding.expected[at]:.9g} got {finding.actual[at]:.9g}"
+    text += f" bound {finding.bound[at]:.1e}"
+    layers = case.config.num_layers
+    if layers > 1:
+        text += f" (layer {finding.layer}" + (f" of the first {finding.layers})" if finding.layers < layers else ")")
+    return text
+
+
+def _equal(a: Result, b: Result) -> bool:
+    """Equal bits wherever both results have a part."""
+    pairs = [(p, q) for p, q in zip(a, b, strict=True) if p is not None and q is not None]
+    return bool(pairs) and all(np.array_equal(p, q, equal_nan=True) for p, q in pairs)
+
+
+def _within(plain: Result, changed: Result, findings: list[Finding], case: Case) -> bool:
+    """Whether two runs of the whole model differ nowhere by more than twice the bound found for that element."""
+    P, D = case.config.output_size, case.config.num_directions
+    for finding in findings:
+        if finding.layers != case.config.num_layers:
+            continue
+        a, b = (getattr(result, finding.tensor) for result in (plain, changed))
+        if a is None or b is None:
+            continue
+        if finding.tensor == "output":
+            a, b = (part[..., finding.direction * P : (finding.direction + 1) * P] for part in (a, b))
+        else:
+            slot = finding.layer * D + finding.direction
+            a, b = a[slot], b[slot]
+        with np.errstate(all="ignore"):
+            gap = np.abs(np.asarray(a, np.float64) - np.asarray(b, np.float64))
+        if not np.all((gap <= 2 * finding.bound) | (np.isnan(a) & np.isnan(b))):
+            return False
+    return True

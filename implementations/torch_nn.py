@@ -1,0 +1,83 @@
+"""torch.nn.LSTM itself, on the CPU and on a CUDA device (cuDNN)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import torch
+
+from conformance import Capabilities, LSTMConfig, Unsupported, backend
+from conformance.spec import Array, Params, State
+from conformance.torch_module import to_torch
+
+CAPABILITIES = Capabilities(
+    layers=True,
+    bidirectional=True,
+    no_bias=True,
+    batch_first=True,
+    unbatched=True,
+    projection=True,
+    dtypes=("float32", "float64"),
+)
+
+# cuDNN's precision is a setting of the whole process: two threads that set and restore it would undo each other.
+_cudnn_settings = threading.Lock()
+
+
+def load(config: LSTMConfig, params: Params, device: str = "cpu") -> torch.nn.LSTM:
+    """The ``nn.LSTM`` with these weights; raises ``Unsupported`` for what ``CAPABILITIES`` leaves out."""
+    if config.dtype not in CAPABILITIES.dtypes:
+        raise Unsupported(f"dtype {config.dtype}")
+    if config.dropout and config.training:
+        raise Unsupported("dropout in training")
+    lstm = torch.nn.LSTM(
+        config.input_size,
+        config.hidden_size,
+        config.num_layers,
+        bias=config.bias,
+        batch_first=config.batch_first,
+        bidirectional=config.bidirectional,
+        proj_size=config.proj_size,
+        device=device,
+        dtype=getattr(torch, config.dtype),
+    )
+    lstm.load_state_dict({name: to_torch(value) for name, value in params.items()})
+    return lstm
+
+
+def _build(config: LSTMConfig, params: Params, device: str) -> Callable[..., tuple[Array, State]]:
+    lstm = load(config, params, device)
+
+    @torch.no_grad()
+    def forward(x: Array, state: State | None = None) -> tuple[Array, State]:
+        """x (L, N, I), or (N, L, I) if batch_first, or (L, I) -> output in x's layout, (h_n, c_n)."""
+        hx = None if state is None else (to_torch(state[0]).to(device), to_torch(state[1]).to(device))
+        output, (h_n, c_n) = lstm(to_torch(x).to(device), hx)
+        return output.numpy(force=True), (h_n.numpy(force=True), c_n.numpy(force=True))
+
+    return forward
+
+
+@backend("torch-nn", CAPABILITIES)
+def torch_nn(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, State]]:
+    """``forward(x, state)`` of nn.LSTM on the CPU."""
+    return _build(config, params, "cpu")
+
+
+def no_cuda() -> str | None:
+    """Why nothing can run on a CUDA device here, or None."""
+    return None if torch.cuda.is_available() else f"no CUDA device (torch {torch.__version__})"
+
+
+@backend("torch-nn-cuda", CAPABILITIES, available=no_cuda)
+def torch_nn_cuda(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, State]]:
+    """``forward(x, state)`` of nn.LSTM on the CUDA device, without TF32, which cuDNN would use for float32."""
+    on_device = _build(config, params, "cuda")
+
+    def forward(x: Array, state: State | None = None) -> tuple[Array, State]:
+        """x (L, N, I), or (N, L, I) if batch_first, or (L, I) -> output in x's layout, (h_n, c_n)."""
+        with _cudnn_settings, torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            return on_device(x, state)
+
+    return forward

@@ -1,0 +1,234 @@
+"""How a target finds its backend, and what a person reads when it does not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from conformance import Backend, Capabilities, backend, cell_backend, registry
+from conformance.errors import UsageError
+
+BUILT_IN = {"numpy", "torch-cell", "torch-loop", "torch-nn", "torch-nn-cuda", "torch-nn-step"}
+
+MINE = """
+    from conformance import Capabilities, backend
+
+    @backend("mine", Capabilities())
+    def mine(config, params):
+        return None
+"""
+
+WriteFile = Callable[[str, str], Path]
+
+
+@pytest.fixture(autouse=True)
+def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WriteFile]:
+    """Writes a file into the working directory of the test; what was imported from there is forgotten after it."""
+    monkeypatch.chdir(tmp_path)
+
+    def write_file(name: str, source: str) -> Path:
+        path = tmp_path / name
+        path.write_text(dedent(source).lstrip())
+        return path
+
+    yield write_file
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+def build(config: Any, params: Any) -> Any:
+    return None
+
+
+def test_every_built_in_backend_is_found_by_name() -> None:
+    assert set(registry.names()) >= BUILT_IN
+    for name in BUILT_IN:
+        assert registry.find(name).name == name
+
+
+def test_the_decorator_registers_and_returns_the_backend() -> None:
+    mine = backend("mine", Capabilities(layers=True), available=lambda: "not today")(build)
+    assert isinstance(mine, Backend)
+    assert registry.find("mine") is mine
+    assert registry.find(mine) is mine
+    assert mine.available() == "not today"
+    assert mine.capabilities.layers
+    assert mine.origin.startswith(f"{__file__}:")
+    assert "mine" in registry.names()
+
+
+def test_a_cell_says_who_supplies_the_loop() -> None:
+    cell = cell_backend("my-cell", Capabilities())(lambda config, params: lambda x_t, state: state)
+    assert cell.note == "the suite supplies the loop over time"
+    assert cell.lacks == {"loop"}
+
+
+@pytest.mark.parametrize("option", ["layers", "bidirectional", "batch_first", "unbatched", "lengths"])
+def test_a_cell_cannot_declare_what_a_step_cannot_have(option: str) -> None:
+    declared: dict[str, Any] = {option: True}
+    with pytest.raises(ValueError, match=f"'my-cell' declares {option}"):
+        cell_backend("my-cell", Capabilities(**declared))
+
+
+def test_an_unknown_name_lists_near_ones() -> None:
+    with pytest.raises(UsageError, match="no backend is named 'torch-lop'; known are ") as error:
+        registry.find("torch-lop")
+    assert "did you mean torch-loop" in error.value.hint
+    assert "numpy" in str(error.value)
+
+
+def test_a_name_like_no_other_says_what_a_target_is() -> None:
+    with pytest.raises(UsageError) as error:
+        registry.find("zzzzzzzz")
+    assert error.value.hint == "a target is a name of `list`, module:attr or file.py:attr"
+
+
+def test_a_name_defined_at_two_places_is_an_error_that_names_both(write: WriteFile) -> None:
+    write("first.py", MINE)
+    second = write("second.py", "\n" + MINE)
+    assert registry.find("first.py:mine").name == "mine"
+    with pytest.raises(UsageError, match="backend 'mine' is registered twice") as error:
+        registry.find("second.py:mine")
+    assert "first.py:3" in str(error.value)
+    assert f"{second}:" in str(error.value)
+
+
+def test_the_same_definition_imported_again_is_no_duplicate(write: WriteFile) -> None:
+    path = write("again.py", MINE)
+    first = registry.find("again.py:mine")
+    del sys.modules["again"]
+    second = registry.find("again.py:mine")
+    assert first is not second
+    assert first.origin == second.origin == f"{path}:3"
+
+
+@pytest.mark.parametrize("target", ["named.py:mine", "named:mine", "named.py", "./named.py:mine"])
+def test_targets_that_name_a_file_or_a_module(write: WriteFile, target: str) -> None:
+    write("named.py", MINE)
+    assert registry.find(target).name == "mine"
+
+
+def test_a_module_in_a_package() -> None:
+    assert registry.find("implementations.numpy_lstm:numpy_lstm") is registry.find("numpy")
+
+
+def test_a_file_may_import_its_neighbour(write: WriteFile, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    write("sub/neighbour.py", "NAME = 'from next door'")
+    write("sub/visitor.py", "from neighbour import NAME\n" + dedent(MINE).replace('"mine"', "NAME"))
+    assert registry.find("sub/visitor.py").name == "from next door"
+
+
+def test_a_file_that_bears_the_name_of_a_loaded_module_does_not_replace_it(write: WriteFile) -> None:
+    write("conformance.py", MINE)
+    before = sys.modules["conformance"]
+    assert registry.find("conformance.py:mine").name == "mine"
+    assert sys.modules["conformance"] is before
+
+
+@pytest.mark.parametrize("target", ["broken.py:mine", "broken:mine"])
+def test_a_target_that_fails_to_import_shows_its_own_traceback(write: WriteFile, target: str) -> None:
+    path = write(
+        "broken.py",
+        """
+        def helper():
+            return 1 / 0
+
+        helper()
+        """,
+    )
+    with pytest.raises(UsageError) as error:
+        registry.find(target)
+    lines = str(error.value).splitlines()
+    assert lines[0] == f"target {target!r} fails to import:"
+    assert lines[1].strip() == f'File "{path}", line 4, in <module>'
+    assert lines[-1] == "ZeroDivisionError: division by zero"
+    assert "registry.py" not in str(error.value)
+    assert "broken" not in sys.modules
+
+
+def test_a_syntax_error_shows_the_line(write: WriteFile) -> None:
+    path = write("typo.py", "def build(config, params:\n    pass\n")
+    with pytest.raises(UsageError) as error:
+        registry.find("typo.py:build")
+    assert f'File "{path}", line 1' in str(error.value)
+    assert "SyntaxError" in str(error.value)
+
+
+def test_a_module_that_is_not_there() -> None:
+    with pytest.raises(UsageError, match=r"(?s)'no_such_module:build' fails to import:.*No module named"):
+        registry.find("no_such_module:build")
+
+
+@pytest.mark.parametrize("target", ["no_such_file.py", "no_such_file.py:build"])
+def test_a_file_that_is_not_there(target: str) -> None:
+    with pytest.raises(UsageError, match=r"there is no file 'no_such_file\.py'"):
+        registry.find(target)
+
+
+def test_a_missing_attribute_lists_near_ones() -> None:
+    with pytest.raises(UsageError, match=r"implementations\.numpy_lstm has no attribute 'numpy_lsmt'") as error:
+        registry.find("implementations.numpy_lstm:numpy_lsmt")
+    assert error.value.hint == "it has numpy_lstm"
+
+
+def test_a_file_of_two_backends_asks_which(write: WriteFile) -> None:
+    write("two.py", dedent(MINE) + dedent(MINE).replace("mine", "yours"))
+    with pytest.raises(UsageError, match="does not say which attribute") as error:
+        registry.find("two.py")
+    assert error.value.hint == "write two.py:NAME with one of mine, yours"
+
+
+def test_a_file_without_a_backend(write: WriteFile) -> None:
+    write("empty.py", "SIZE = 3\n")
+    with pytest.raises(UsageError, match="does not say which attribute"):
+        registry.find("empty.py")
+    with pytest.raises(UsageError) as error:
+        registry.find("empty.py:build")
+    assert error.value.hint == "it defines no backend, build function or nn.Module class"
+
+
+@pytest.mark.parametrize(("value", "kind"), [("3", "int"), ("object", "type"), ("None", "NoneType")])
+def test_an_attribute_that_is_no_backend(write: WriteFile, value: str, kind: str) -> None:
+    write("wrong.py", f"thing = {value}\n")
+    with pytest.raises(UsageError, match=f"'wrong.py:thing' is a {kind}: neither a Backend"):
+        registry.find("wrong.py:thing")
+
+
+def test_a_function_that_cannot_take_config_and_params(write: WriteFile) -> None:
+    write("narrow.py", "def build(config): return None\n")
+    with pytest.raises(UsageError, match=r"takes \(config\), but a build function takes \(config, params\)"):
+        registry.find("narrow.py:build")
+
+
+def test_the_wire_protocol_is_not_there_yet() -> None:
+    with pytest.raises(UsageError, match="not supported by this version"):
+        registry.find("exec:./my_lstm")
+
+
+def test_find_all_keeps_the_order_and_drops_repeats() -> None:
+    numpy = registry.find("numpy")
+    found = registry.find_all(["torch-loop", numpy, "numpy"])
+    assert [each.name for each in found] == ["torch-loop", "numpy"]
+
+
+@pytest.mark.parametrize(
+    "module", ["conformance", "conformance.registry", "conformance.oracle", "implementations.numpy_lstm"]
+)
+def test_no_framework_is_imported_along(module: str) -> None:
+    frameworks = {"torch", "jax", "tensorflow", "keras", "onnx", "onnxruntime", "ml_dtypes"}
+    code = f"import sys, {module}; print(sorted({frameworks} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
