@@ -1,8 +1,14 @@
 """lstm-conformance: does this LSTM compute what torch.nn.LSTM computes, and if not, what exactly is wrong?"""
 
+from typing import TYPE_CHECKING, Any
+
 from conformance.backend import Backend, Capabilities, Unsupported, reorder
 from conformance.registry import backend, cell_backend
 from conformance.spec import LSTMConfig
+
+if TYPE_CHECKING:
+    from conformance.pytest_plugin import conformance_tests
+    from conformance.run import check_backend
 
 __version__ = "0.1.0"
 
@@ -14,5 +20,20 @@ __all__ = [
     "__version__",
     "backend",
     "cell_backend",
+    "check_backend",
+    "conformance_tests",
     "reorder",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # The engine and Hypothesis load when they are first asked for: backends are defined without them.
+    if name == "check_backend":
+        from conformance.run import check_backend
+
+        return check_backend
+    if name == "conformance_tests":
+        from conformance.pytest_plugin import conformance_tests
+
+        return conformance_tests
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

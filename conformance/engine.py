@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity
@@ -438,11 +438,19 @@ class _Chase:
         return self.p, minimal, violation
 
 
-def replay(backend: Backend, recipes: list[Recipe], settings: Settings) -> Iterator[tuple[Property, Violation | None]]:
-    """Run recipes one after the other and judge the last by every declared property that has something to say."""
-    sieve = _Sieve(backend, replace(settings, cases=0), select(settings.only, settings.exclude), lambda a, b: None, None)
+def replay(backend: Backend, recipes: list[Recipe], settings: Settings) -> Iterator[tuple[Property, str, str]]:
+    """Run recipes one after the other and judge the last: each declared property's outcome and message."""
+    sieve = _Sieve(backend, settings, select(settings.only, settings.exclude), lambda done, total: None, None)
     for earlier in recipes[:-1]:
         sieve._replay(earlier)
     for p in sieve.pending:
-        if p.when(recipes[-1]):
-            yield p, sieve._again(p, recipes[-1])
+        violation = sieve._again(p, recipes[-1])
+        tally = sieve.tallies[p.id]
+        if violation is not None:
+            yield p, violation.outcome, str(violation)
+        elif tally.narrowed:
+            yield p, "narrowed", tally.narrowed
+        elif tally.checked:
+            yield p, "passed", "" if tally.margin is None else f"margin {tally.margin:.2f}"
+        else:
+            yield p, "not run", "it says nothing about this case"

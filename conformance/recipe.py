@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from conformance.errors import UsageError
@@ -103,6 +104,19 @@ class Recipe:
                 words.append(f"{field.name}={value}")
         return " ".join(words)
 
+
+#: An option of ``Capabilities``, and what turns any recipe into one that uses it.
+OPTIONS: dict[str, Callable[[Recipe], Recipe]] = {
+    "layers": lambda r: replace(r, layers=2),
+    "bidirectional": lambda r: replace(r, bidirectional=True),
+    "no_bias": lambda r: replace(r, bias=False),
+    "batch_first": lambda r: replace(r, batch_first=True, unbatched=False, L=3, N=2),
+    "projection": lambda r: replace(r, H=max(r.H, 2), proj=1),
+    "unbatched": lambda r: replace(r, unbatched=True, batch_first=False, N=1, ragged=False),
+    "lengths": lambda r: replace(r, unbatched=False, ragged=True, L=4, N=max(r.N, 3)),
+    "initial_state": lambda r: replace(r, state="both"),
+    "batch": lambda r: replace(r, unbatched=False, N=3),
+}
 
 _FLAGS: dict[str, dict[str, Any]] = {
     "bidirectional": {"bidirectional": True},

@@ -12,7 +12,8 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -182,7 +183,8 @@ def _judgeable(value: object, module: str) -> bool:
 
 def _from_object(value: Any, target: str) -> Backend:
     if isinstance(value, Backend):
-        return value
+        # Verdicts carry the name by which the backend can be found again.
+        return replace(value, name=target)
     if _is_torch_module(value):
         from conformance.torch_module import build_of
 
@@ -215,9 +217,3 @@ def _check_build_signature(function: Callable[..., Any], target: str) -> None:
 def _is_torch_module(value: object) -> bool:
     torch = sys.modules.get("torch")
     return torch is not None and inspect.isclass(value) and issubclass(value, torch.nn.Module)
-
-
-def find_all(targets: Iterable[str | Backend]) -> list[Backend]:
-    """The backends that targets name, in their order, each once."""
-    found = {backend.name: backend for backend in map(find, targets)}
-    return list(found.values())

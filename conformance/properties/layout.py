@@ -55,7 +55,7 @@ def final_state(trial: Trial) -> None:
             raise Violation(f"h_n[{slot}, {n}, {j}] is {state[n, j]:.9g}, but the last output there is {last[n, j]:.9g}")
 
 
-@prop("layout.state-order", needs=("params",), when=lambda r: r.layers > 1 or r.bidirectional)
+@prop("layout.state-order", needs=("params", "slots"), when=lambda r: r.layers > 1 or r.bidirectional)
 def state_order(trial: Trial) -> None:
     """h_n and c_n stand in layer-major, direction-minor order: layer 0 forward, layer 0 reverse, layer 1 forward, …
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from conformance.case import handed
 from conformance.properties.model import prop
-from conformance.recipe import Recipe
+from conformance.recipe import OPTIONS
 from conformance.spec import Array, State
 from conformance.trial import Discard, Narrowed, Trial, Violation
 
@@ -129,20 +129,6 @@ def batch_mismatch(trial: Trial) -> None:
     _refused(trial, f"an initial state for {h.shape[1]} rows with an x of {h_0.shape[1]}", x, (h, c))
 
 
-#: An option's name, and what turns any recipe into one that uses it.
-_OPTIONS: dict[str, Callable[[Recipe], Recipe]] = {
-    "layers": lambda r: replace(r, layers=2),
-    "bidirectional": lambda r: replace(r, bidirectional=True),
-    "no_bias": lambda r: replace(r, bias=False),
-    "batch_first": lambda r: replace(r, batch_first=True, unbatched=False, L=3, N=2),
-    "projection": lambda r: replace(r, H=max(r.H, 2), proj=1),
-    "unbatched": lambda r: replace(r, unbatched=True, batch_first=False, N=1, ragged=False),
-    "lengths": lambda r: replace(r, unbatched=False, ragged=True, L=4, N=max(r.N, 3)),
-    "initial_state": lambda r: replace(r, state="both"),
-    "batch": lambda r: replace(r, unbatched=False, N=3),
-}
-
-
 @prop("refusals.undeclared", every=8, limit=8, level="extended")
 def undeclared(trial: Trial) -> None:
     """An option that the backend does not declare raises, or is right after all; it is never silently ignored.
@@ -150,7 +136,7 @@ def undeclared(trial: Trial) -> None:
     openvino#37820 ignored layout=1; pytorch#74953 quantized proj_size away; keras#20588 lost an option in a clone.
     """
     declared = trial.backend.capabilities
-    options = [name for name in _OPTIONS if not getattr(declared, name)]
+    options = [name for name in OPTIONS if not getattr(declared, name)]
     if "loop" in trial.backend.lacks:
         options = [name for name in options if name in ("no_bias", "projection")]
     if trial.case.fixed:
@@ -159,7 +145,7 @@ def undeclared(trial: Trial) -> None:
         options.remove("lengths")
     for option in options:
         plain = replace(trial.recipe, view="plain", fill="normal", gain=1.0, edits=())
-        asked = Trial(trial.backend, _OPTIONS[option](plain))
+        asked = Trial(trial.backend, OPTIONS[option](plain))
         try:
             findings = asked.findings() if asked.arithmetic else []
             asked.require(findings)

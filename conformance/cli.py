@@ -1,0 +1,257 @@
+"""The command line: ``lstm-conformance run``, ``list``, ``explain``, ``replay``, ``probe``, ``new``.
+
+Exit codes: 0 conformant, 1 not conformant, 2 usage, 3 interrupted, incomplete, or a named backend unavailable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import textwrap
+import tomllib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+from tqdm import tqdm
+
+from conformance import __version__, engine, registry
+from conformance.case import realise
+from conformance.engine import Settings
+from conformance.errors import UsageError
+from conformance.probe import abilities
+from conformance.properties import catalogue, select
+from conformance.properties.model import Property, missing
+from conformance.recipe import parse
+from conformance.report.model import BAD
+from conformance.report.table import table
+from conformance.report.text import failures, head
+from conformance.run import Outcome, run, write_json
+
+#: The settings that pyproject.toml may give under [tool.lstm-conformance], with their types.
+_CONFIGURABLE: dict[str, type] = {
+    "targets": list,
+    "cases": int,
+    "seed": int,
+    "only": list,
+    "exclude": list,
+    "jobs": int,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code."""
+    # Small LSTM calls are three times faster on one thread, in every framework that reads this before it loads.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    try:
+        options = _parser(_configured(Path.cwd())).parse_args(arguments)
+        return options.command(options)
+    except UsageError as error:
+        print(f"lstm-conformance: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("lstm-conformance: interrupted", file=sys.stderr)
+        return 3
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 3
+
+
+def _configured(folder: Path) -> dict[str, Any]:
+    """The settings under [tool.lstm-conformance] of the nearest pyproject.toml."""
+    for place in (folder, *folder.parents):
+        path = place / "pyproject.toml"
+        if not path.is_file():
+            continue
+        try:
+            given = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("lstm-conformance", {})
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(f"{path} is not valid TOML: {error}") from None
+        for name, value in given.items():
+            if name not in _CONFIGURABLE:
+                raise UsageError(f"{path}: [tool.lstm-conformance] has no setting {name!r}", f"it has {_join(_CONFIGURABLE)}")
+            if not isinstance(value, _CONFIGURABLE[name]):
+                raise UsageError(f"{path}: {name} must be a {_CONFIGURABLE[name].__name__}, got {value!r}")
+        return given
+    return {}
+
+
+def _join(words: Any) -> str:
+    return ", ".join(words)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0, got {number}")
+    return number
+
+
+def _parser(given: dict[str, Any]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lstm-conformance", description=sys.modules["conformance"].__doc__)
+    parser.add_argument("--version", action="version", version=f"lstm-conformance {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, function: Any, help: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help)
+        sub.set_defaults(command=function)
+        return sub
+
+    def selection(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--only", nargs="+", metavar="ID", default=given.get("only", []), help="properties or groups")
+        sub.add_argument("--exclude", nargs="+", metavar="ID", default=given.get("exclude", []), help="properties or groups")
+
+    sub = command("run", _run, "judge backends and print the table")
+    sub.add_argument("targets", nargs="*", metavar="TARGET", help="name, module:attr or file.py:attr; all names if none")
+    sub.add_argument("--cases", type=_count, metavar="N", default=given.get("cases", 100), help="random cases (%(default)s)")
+    sub.add_argument("--seed", type=_count, metavar="N", default=given.get("seed", 0), help="of all values (%(default)s)")
+    sub.add_argument("--jobs", type=_count, metavar="N", default=given.get("jobs", 0), help="backends at a time (all cores)")
+    sub.add_argument("--json", type=Path, metavar="FILE", help="write every verdict")
+    selection(sub)
+    sub.set_defaults(configured_targets=given.get("targets", []))
+
+    command("list", _list, "list the backends and the properties")
+
+    sub = command("explain", _explain, "what a property requires, and why")
+    sub.add_argument("id", metavar="ID", help="a property or a group")
+
+    sub = command("replay", _replay, "run recipes one after the other and judge the last")
+    sub.add_argument("recipes", nargs="+", metavar="TEXT", help="a recipe in one argument: 'I=1 H=1 L=2 N=1'")
+    sub.add_argument("--backend", required=True, metavar="TARGET")
+    selection(sub)
+
+    sub = command("probe", _probe, "find what a backend can do, whatever it declares")
+    sub.add_argument("target", metavar="TARGET")
+
+    sub = command("new", _new, "write a commented starter backend that runs, and fails in an instructive way")
+    sub.add_argument("file", type=Path, metavar="FILE")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    settings = Settings(options.cases, options.seed, tuple(options.only), tuple(options.exclude))
+    named = options.targets or options.configured_targets
+    if not named and not registry.names():
+        raise UsageError("no backend is installed", "name a target: module:attr or file.py:attr")
+    if options.json is not None and not options.json.parent.is_dir():
+        raise UsageError(f"--json {options.json}: there is no folder {options.json.parent}")
+    bars: dict[str, Any] = {}
+
+    def watch(target: str, done: int, total: int) -> None:
+        bar = bars.get(target)
+        if bar is None:
+            bar = bars[target] = tqdm(desc=target, total=total, unit="case", leave=False, position=len(bars), disable=None)
+        bar.update(done - bar.n)
+
+    outcome = run(named or registry.names(), settings, options.jobs, watch)
+    for bar in bars.values():
+        bar.close()
+    _print(outcome)
+    if options.json is not None:
+        write_json(outcome.report, options.json)
+    return _exit_code(outcome, bool(named))
+
+
+def _print(outcome: Outcome) -> None:
+    report = outcome.report
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    parts = [head(report), table(report, columns), failures(report)]
+    if report.missing:
+        parts.append(f"interrupted before these were judged: {_join(report.missing)}")
+    print("\n\n".join(part for part in parts if part))
+    for error in outcome.errors:
+        print(f"\nlstm-conformance: {error}", file=sys.stderr)
+
+
+def _exit_code(outcome: Outcome, named: bool) -> int:
+    report = outcome.report
+    if outcome.errors:
+        return 2
+    if any(verdict.outcome in BAD for verdict in report.verdicts):
+        return 1
+    unavailable = any(not backend.available for backend in report.backends)
+    if not report.complete or (named and unavailable) or all(not backend.available for backend in report.backends):
+        return 3
+    return 0 if report.conformant else 1
+
+
+def _list(options: argparse.Namespace) -> int:
+    print("backends")
+    for name in registry.names():
+        print(f"  {name}")
+    properties = catalogue().values()
+    print(f"\nproperties ({len(properties)})")
+    for p in properties:
+        print(f"  {p.id:<27} {p.level:<9} {p.statement}")
+    return 0
+
+
+def _explain(options: argparse.Namespace) -> int:
+    print("\n\n".join(_explanation(p) for p in select(only=(options.id,))))
+    return 0
+
+
+def _explanation(p: Property) -> str:
+    needs = f"needs {_join(p.needs)}" if p.needs else "asked of every backend"
+    paragraphs = [f"{p.id} ({p.level}; {needs})", *(textwrap.fill(text, 100) for text in (p.statement, p.why))]
+    return "\n".join([paragraphs[0], *(textwrap.indent(text, "  ") for text in paragraphs[1:] if text)])
+
+
+def _replay(options: argparse.Namespace) -> int:
+    recipes = [parse(text) for text in options.recipes]
+    backend = registry.find(options.backend)
+    if reason := backend.available():
+        print(f"{backend.name} is unavailable: {reason}", file=sys.stderr)
+        return 3
+    settings = Settings(0, 0, tuple(options.only), tuple(options.exclude))
+    print(f"{backend.name}: {realise(recipes[-1], backend.capabilities.fixed).describe()}")
+    asked = select(settings.only, settings.exclude)
+    if options.only and (lacking := [p for p in asked if missing(backend, p)]):
+        print("\n".join(f"  {p.id:<27} not declared: {'; '.join(missing(backend, p))}" for p in lacking))
+    bad = 0
+    for p, outcome, message in engine.replay(backend, recipes, settings):
+        bad += outcome in BAD
+        print(f"  {p.id:<27} {outcome}" + (f": {message}" if message else ""))
+    return 1 if bad else 0
+
+
+def _probe(options: argparse.Namespace) -> int:
+    backend = registry.find(options.target)
+    if reason := backend.available():
+        print(f"{backend.name} is unavailable: {reason}", file=sys.stderr)
+        return 3
+    declared, rows, undeclared = backend.capabilities, [], []
+    for ability in abilities(backend):
+        named = ability.option in declared.dtypes or getattr(declared, ability.option, False)
+        state = "right" if ability.right else "wrong" if ability.runs else "no"
+        rows.append([ability.option, "yes" if named else "no", state, textwrap.shorten(ability.reason, 90)])
+        if ability.right and not named:
+            undeclared.append(ability.option)
+    print(tabulate(rows, ["option", "declared", "works", "reason"], tablefmt="simple"))
+    asked = sum(not missing(backend, p) for p in catalogue().values())
+    print(f"\n{backend.name} declares {asked} of {len(catalogue())} properties", end="")
+    print(f"; these seem to work too: {_join(undeclared)}" if undeclared else "")
+    if backend.note:
+        print(backend.note)
+    return 0
+
+
+def _new(options: argparse.Namespace) -> int:
+    path: Path = options.file
+    if path.suffix != ".py":
+        raise UsageError(f"new {path}: the file must end in .py", f"try {path.name}.py")
+    text = resources.files("conformance").joinpath("starter.py").read_text(encoding="utf-8")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text.replace("THIS_FILE.py", path.as_posix()))
+    except FileExistsError:
+        raise UsageError(f"new {path}: the file exists, and is left as it is", "give another name") from None
+    except OSError as error:
+        raise UsageError(f"new {path}: {error.strerror}") from None
+    print(f"wrote {path}; now: lstm-conformance run {path.as_posix()}:my_lstm")
+    return 0
+
