@@ -247,62 +247,59 @@ class Finding:
         return float(self.ratios().max(initial=0.0))
 
 
+class Expectation:
+    """What the layers of a case must return, given what is observed of them or of nothing at all."""
+
+    def __init__(self, case: Case, declared: Arithmetic) -> None:
+        self.case = case
+        self.h_0, self.c_0 = (np.asarray(part, np.float64) for part in case.initial())
+        self.x = Approx(np.asarray(case.x, np.float64), 0.0, declared)
+        self._free: list[list[Expected]] = []
+
+    def layer(self, k: int, x: Approx, outputs: Array | None) -> list[Expected]:
+        """Each direction of layer k that reads x and returned ``outputs`` (L, N, D·P), None if unseen."""
+        config, lengths = self.case.config, self.case.row_lengths()
+        D, P = config.num_directions, config.output_size
+        found = []
+        for d in range(D):
+            p = {name: np.asarray(value, np.float64) for name, value in layer_params(self.case.params, k, d).items()}
+            own, slot = None if outputs is None else outputs[..., d * P : (d + 1) * P], k * D + d
+            found.append(layer(p, x, self.h_0[slot], self.c_0[slot], lengths, bool(d), self.case.rule, own))
+        return found
+
+    def free_running(self, k: int) -> list[Expected]:
+        """Layer k with nothing observed, neither of it nor of the layers below."""
+        while len(self._free) <= k:
+            self._free.append(self.layer(len(self._free), self.below(len(self._free)), None))
+        return self._free[k]
+
+    def below(self, k: int) -> Approx:
+        """What layer k reads with nothing observed."""
+        return concatenate([half.output for half in self.free_running(k - 1)], 2) if k else self.x
+
+
 def judge(case: Case, observe: Callable[[int], Result], declared: Arithmetic) -> Iterator[Finding]:
     """Compare what ``observe(k)`` returns, the canonical result of the case's first k layers, with what it must be."""
     config, D, P = case.config, case.config.num_directions, case.config.output_size
-    h_0, c_0 = (np.asarray(part, np.float64) for part in case.initial())
-    lengths = case.row_lengths()
-    weights = {
-        slot: {name: np.asarray(value, np.float64) for name, value in layer_params(case.params, *slot).items()}
-        for slot in config.slots()
-    }
-
-    def expected(k: int, x: Approx, outputs: Array | None) -> list[Expected]:
-        return [
-            layer(
-                weights[k, d],
-                x,
-                h_0[k * D + d],
-                c_0[k * D + d],
-                lengths,
-                bool(d),
-                case.rule,
-                None if outputs is None else outputs[..., d * P : (d + 1) * P],
-            )
-            for d in range(D)
-        ]
-
-    x = Approx(np.asarray(case.x, np.float64), 0.0, declared)
-    free: list[list[Expected]] = []
-
-    def free_running(k: int) -> list[Expected]:
-        while len(free) <= k:
-            below = concatenate([half.output for half in free[-1]], 2) if free else x
-            free.append(expected(len(free), below, None))
-        return free[k]
-
-    below, previous = x, None
+    expectation = Expectation(case, declared)
+    below, previous = expectation.x, None
     for k in [config.num_layers - 1] if case.fixed else range(config.num_layers):
         result = observe(k + 1)
         output, h_n, c_n = (None if part is None else np.asarray(part, np.float64) for part in result)
         if k and not (previous is not None and _same_lower_states(previous, result, k * D)):
-            free_below = concatenate([half.output for half in free_running(k - 1)], 2)
+            unseen = expectation.below(k)
             if previous is None or previous.output is None:
-                below = free_below
+                below = unseen
             else:
-                gap = np.abs(below.value - free_below.value) + free_below.error
-                below = Approx(below.value, gap, declared)
+                below = Approx(below.value, np.abs(below.value - unseen.value) + unseen.error, declared)
             for j in range(k):
-                for d, half in enumerate(free_running(j)):
+                for d, half in enumerate(expectation.free_running(j)):
                     yield from _findings(k + 1, j, d, j * D + d, half, None, h_n, c_n)
-        for d, half in enumerate(expected(k, below, output)):
+        for d, half in enumerate(expectation.layer(k, below, output)):
             actual = None if output is None else output[..., d * P : (d + 1) * P]
             yield from _findings(k + 1, k, d, k * D + d, half, actual, h_n, c_n)
         previous = result
-        if output is not None:
-            below = Approx(output, 0.0, declared)
-        else:
-            below = concatenate([half.output for half in free_running(k)], 2)
+        below = expectation.below(k + 1) if output is None else Approx(output, 0.0, declared)
 
 
 def _findings(

@@ -158,7 +158,7 @@ def canonical(case: Case, result: Result) -> Result:
 
 
 # Edits: what the simplifier takes away, one text each. -t3, -n0, -i1, -u2 delete a time step, row, feature, hidden
-# unit; 0:x[2:4] zeroes, 1:x[2:4] makes ±1 and r:x[2:4] rounds a range of a tensor's elements.
+# unit; 0:x zeroes a tensor, 0:x[2:4] a range of its elements, 0:x[2] one; 1:… makes them ±1, r:… rounds them.
 
 
 def tensors(case: Case) -> dict[str, Array]:
@@ -177,7 +177,8 @@ def apply(case: Case, edit: str) -> Case:
         how, _, place = edit.partition(":")
         name, _, span = place.rstrip("]").partition("[")
         first, _, last = span.partition(":")
-        return _set(case, how, name, slice(int(first), int(last)))
+        whole = slice(None) if not span else slice(int(first), int(last or first) + (not last))
+        return _set(case, how, name, whole)
     except (KeyError, ValueError, IndexError) as error:
         raise UsageError(f"recipe edit {edit!r} does not fit its case ({error})") from error
 
@@ -185,7 +186,7 @@ def apply(case: Case, edit: str) -> Case:
 def _set(case: Case, how: str, name: str, span: slice) -> Case:
     values = tensors(case)[name].copy()
     flat: Array = values.reshape(-1)
-    changes: dict[str, Any] = {"0": lambda v: 0 * v, "1": lambda v: np.where(v < 0, -1, 1), "r": np.rint}
+    changes: dict[str, Any] = {"0": lambda v: 0 * v, "1": np.sign, "r": np.rint}
     flat[span] = changes[how](flat[span])
     if name == "x":
         return replace(case, x=values)

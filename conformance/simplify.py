@@ -113,7 +113,8 @@ def _ranges(
         values = tensors(realise(current(), fixed))[name].reshape(-1)[first:last]
         if not values.any() or (how != "0" and np.array_equal(values, np.rint(values))):
             continue
-        if keep(_edited(current(), f"{how}:{name}[{first}:{last}]")):
+        span = "" if last - first == size else f"[{first}]" if last - first == 1 else f"[{first}:{last}]"
+        if keep(_edited(current(), f"{how}:{name}{span}")):
             continue
         parts = 4 if last - first == size and size % 4 == 0 else 2
         step = -(-(last - first) // parts)

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
+from conformance.case import Case
 from conformance.oracle import lstm
 from conformance.properties.model import prop
-from conformance.spec import Result, numpy_dtype
+from conformance.spec import Array, Result, numpy_dtype
 from conformance.trial import Trial, Violation, shape_error
+
+
+class Oracle(NamedTuple):
+    """A canonical result of which no part is missing."""
+
+    output: Array
+    h_n: Array
+    c_n: Array
 
 
 @prop("layout.shapes", every=1)
@@ -65,9 +75,9 @@ def state_order(trial: Trial) -> None:
     result = tame.result
     if tame.arithmetic is not None and tame.right():
         return
-    expected = oracle_result(tame)
+    expected = oracle_result(tame.case)
     for name, got, want in (("h_n", result.h_n, expected.h_n), ("c_n", result.c_n, expected.c_n)):
-        if got is None or want is None:
+        if got is None:
             continue
         distances = np.abs(got[:, None] - want[None]).max(axis=(2, 3))
         nearest = distances.argmin(axis=1)
@@ -97,9 +107,8 @@ def unbatched(trial: Trial) -> None:
     trial.relate(trial.observe, base=lambda k: trial.complete(batched.prefix(k)))
 
 
-def oracle_result(trial: Trial) -> Result:
-    """The oracle's own result of a trial's case, canonical."""
-    case = trial.case
+def oracle_result(case: Case) -> Oracle:
+    """The oracle's own result of a case, canonical."""
     config = replace(case.config, batch_first=False)
     output, (h_n, c_n) = lstm(config, case.params, case.x, case.state, case.lengths)
-    return Result(output, h_n, c_n)
+    return Oracle(output, h_n, c_n)

@@ -60,11 +60,11 @@ def digital(trial: Trial) -> None:
     Structure without arithmetic: it holds in any precision, int8 included, and kills most structural faults at once.
     """
     probe = trial.derived(fill="digital")
-    want, got = oracle_result(probe), probe.result
-    if want.c_n is None or np.abs(want.c_n - np.rint(want.c_n)).max() > 1e-6:
+    want, got = oracle_result(probe.case), probe.result
+    if np.abs(want.c_n - np.rint(want.c_n)).max() > 1e-6:
         raise Discard
     for name, a, b in zip(("output", "h_n", "c_n"), got, want, strict=True):
-        if a is None or b is None:
+        if a is None:
             continue
         wrong = ~(np.abs(a - b) < 0.25)
         if wrong.any():

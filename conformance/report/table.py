@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tabulate import tabulate
 
 from conformance.properties import GROUPS
 from conformance.report.model import BackendReport, Report
 
+#: Whoever fails smoke has nothing else to show.
+_COLUMNS = [group for group in GROUPS if group != "smoke"]
+
 
 def table(report: Report, width: int = 0) -> str:
     """The table of a report; where ``width`` columns are too few, with the groups as rows instead."""
     ran = [backend for backend in report.backends if backend.available]
-    headers = ["backend", *GROUPS, "passed", "declared", "3-way", "margin", "time"]
+    headers = ["backend", *_COLUMNS, "passed", "declared", "3-way", "margin", "time"]
     rows = [_row(backend) for backend in ran]
-    text = tabulate(rows, headers, tablefmt="simple", colalign=["left", *["right"] * (len(headers) - 1)]) if rows else ""
-    if width and rows and max(map(len, text.splitlines())) > width:
-        columns = list(zip(headers, *rows, strict=True))
-        text = tabulate(columns[1:], columns[0], tablefmt="simple", colalign=["left", *["right"] * len(rows)])
-    lines = [text] if text else []
+    text = _grid(rows, headers)
+    if width and max(map(len, text.splitlines())) > width:
+        first, *others = zip(headers, *rows, strict=True)
+        text = _grid(others, first)
+    lines = [text, ""] if rows else []
     for backend in report.backends:
         if not backend.available:
             lines.append(f"{backend.backend}  unavailable: {backend.verdicts[0].message}")
     for backend in ran:
         if backend.note:
             lines.append(f"{backend.backend}: {backend.note}")
-    return "\n".join(lines)
+    return "\n".join(lines).rstrip()
+
+
+def _grid(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
+    # As a row, since tabulate makes every column two wider than its header.
+    align = ["left", *["right"] * (len(headers) - 1)]
+    first, *rest = tabulate([headers, *rows], tablefmt="plain", colalign=align, disable_numparse=True).splitlines()
+    return "\n".join([first, "-" * len(first), *rest])
 
 
 def _row(backend: BackendReport) -> list[str]:
     margin = "–" if backend.margin is None else f"{backend.margin:.2f}"
     coverage = f"{100 * backend.covered / backend.combinations:.0f}%" if backend.combinations else "–"
-    groups = [_group(backend, group) for group in GROUPS]
+    groups = [_group(backend, group) for group in _COLUMNS]
     passed = backend.count("passed", "expected failure")
     return [backend.backend, *groups, str(passed), str(backend.declared), coverage, margin, f"{backend.seconds:.1f} s"]
 

@@ -60,7 +60,7 @@ def explain(verdict: Verdict, also: list[str] | None = None) -> str:
         lines.append(f"  smallest  {verdict.smallest}")
     lines.append(textwrap.indent(verdict.message, "            ").replace("            ", "  result    ", 1))
     if verdict.worst is not None and 1e3 < verdict.worst < float("inf"):
-        lines.append(f"  worst     {verdict.worst:.2g} times its bound, in {verdict.worst_recipe}")
+        lines.append(f"  worst     {verdict.worst:.2g} times its bound, among all cases seen")
     if also:
         lines.append(_wrapped(f"  also      {', '.join(also)} show the same", " " * 12))
     if verdict.recipe is not None:

@@ -1,0 +1,320 @@
+"""One correct LSTM in NumPy, made of pieces that can be exchanged one at a time: a fault is ``Twin(piece=…)``.
+
+It computes in the config's own precision and shares no code with ``conformance/oracle.py``, which judges it. Inside a
+call everything is canonical: x (L, N, I), h_0 (layers·D, N, P), c_0 (layers·D, N, H), lengths (N,).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from conformance.backend import Unsupported
+from conformance.spec import Array, LSTMConfig, Params, Result, State
+
+#: One layer and direction's parameters, by their names without the suffix.
+Weights = Mapping[str, Array]
+Forward = Callable[..., tuple[Array, State]]
+Gates = tuple[Array, Array, Array, Array]
+
+
+class Place(NamedTuple):
+    """Where in the model something happens; ``t`` counts the steps in reading order."""
+
+    config: LSTMConfig
+    layer: int
+    direction: int
+    #: L.
+    steps: int
+    t: int = 0
+
+    @property
+    def slot(self) -> int:
+        """The index into the state's first axis."""
+        return self.layer * self.config.num_directions + self.direction
+
+    @property
+    def last(self) -> bool:
+        """Whether this is the top layer."""
+        return self.layer == self.config.num_layers - 1
+
+
+def _same(config: LSTMConfig, value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True)
+class Transform:
+    """A convention: what an implementation takes each of its arguments for, and what it gives out as the result.
+
+    Everything is canonical, so the same functions turn a caller's arrays into those that make up for the convention.
+    """
+
+    params: Callable[[LSTMConfig, Params], Params] = _same
+    x: Callable[[LSTMConfig, Array], Array] = _same
+    state: Callable[[LSTMConfig, State], State] = _same
+    lengths: Callable[[LSTMConfig, Array], Array] = _same
+    result: Callable[[LSTMConfig, Result], Result] = _same
+
+
+# One step. x_t (N, I), h (N, P), c (N, H), preactivations a (N, 4H)
+
+
+def sigmoid(a: Array) -> Array:
+    """σ(a) = 1 / (1 + e^−a)."""
+    return 1 / (1 + np.exp(-a))
+
+
+def dot(x: Array, W: Array) -> Array:
+    """x (N, n) and W (m, n) -> x Wᵀ (N, m)."""
+    return x @ W.T
+
+
+def preactivations(twin: Twin, at: Place, w: Weights, x_t: Array, h: Array) -> Array:
+    """a = W_ih x_t + b_ih + W_hh h_{t−1} + b_hh."""
+    a = twin.dot(x_t, w["weight_ih"]) + twin.dot(h, w["weight_hh"])
+    return a + w["bias_ih"] + w["bias_hh"] if "bias_ih" in w else a
+
+
+def gates(twin: Twin, at: Place, w: Weights, a: Array) -> Gates:
+    """i, f, g, o = σ(a_i), σ(a_f), tanh(a_g), σ(a_o)."""
+    a_i, a_f, a_g, a_o = np.split(a, 4, axis=1)
+    return twin.sigmoid(a_i), twin.sigmoid(a_f), twin.tanh(a_g), twin.sigmoid(a_o)
+
+
+def cell(at: Place, i: Array, f: Array, g: Array, c: Array) -> Array:
+    """c_t = f ⊙ c_{t−1} + i ⊙ g."""
+    return f * c + i * g
+
+
+def hidden(twin: Twin, at: Place, o: Array, c_t: Array) -> Array:
+    """m_t = o ⊙ tanh(c_t)."""
+    return o * twin.tanh(c_t)
+
+
+def project(twin: Twin, at: Place, w: Weights, m: Array) -> Array:
+    """h_t = W_hr m_t, or m_t itself."""
+    return twin.dot(m, w["weight_hr"]) if "weight_hr" in w else m
+
+
+def step(twin: Twin, at: Place, w: Weights, x_t: Array, h: Array, c: Array) -> State:
+    """h_t, c_t."""
+    i, f, g, o = twin.gates(twin, at, w, twin.preactivations(twin, at, w, x_t, h))
+    c_t = twin.cell(at, i, f, g, c)
+    return twin.project(twin, at, w, twin.hidden(twin, at, o, c_t)), c_t
+
+
+# One layer and direction
+
+
+def flip(at: Place, values: Array, lengths: Array) -> Array:
+    """The order in which a direction reads ``values`` (L, N, …), and back: in reverse, each row's valid steps turned."""
+    if not at.direction:
+        return values
+    turned = values.copy()
+    for n, length in enumerate(lengths):
+        turned[:length, n] = values[:length, n][::-1]
+    return turned
+
+
+def valid(at: Place, lengths: Array) -> Array:
+    """The rows (N, 1) that have not ended at step t."""
+    return (at.t < lengths)[:, None]
+
+
+def layer(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array, lengths: Array) -> tuple[Array, Array, Array]:
+    """x (L, N, I), h (N, P), c (N, H) -> output (L, N, P), h_n, c_n."""
+    outputs = []
+    for t, x_t in enumerate(twin.flip(at, x, lengths)):
+        now = at._replace(t=t)
+        h_t, c_t = twin.step(twin, now, w, x_t, h, c)
+        on = twin.updates(now, lengths)
+        h, c = np.where(on, h_t, h), np.where(on, c_t, c)
+        outputs.append(np.where(twin.shows(now, lengths), h_t, np.zeros_like(h_t)))
+    return twin.unflip(at, np.stack(outputs), lengths), h, c
+
+
+# The stack
+
+
+def weights(params: Params, at: Place) -> Weights:
+    """The parameters of a layer and direction."""
+    end = f"_l{at.layer}" + "_reverse" * at.direction
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+    return {name: params[name + end] for name in names if name + end in params}
+
+
+def start(at: Place, state: State) -> State:
+    """The h_0 (N, P) and c_0 (N, H) of a layer and direction."""
+    return state[0][at.slot], state[1][at.slot]
+
+
+def feed(at: Place, below: Array) -> Array:
+    """What a layer and direction reads of the sequence (L, N, features) from below."""
+    return below
+
+
+def join(at: Place, halves: list[Array], below: Array) -> Array:
+    """The output of a layer (L, N, D·P) from its directions' outputs."""
+    return np.concatenate(halves, axis=2)
+
+
+def stack(twin: Twin, config: LSTMConfig, params: Params, x: Array, state: State, lengths: Array) -> Result:
+    """All layers and directions."""
+    sequence, h_n, c_n = x, [], []
+    for k in range(config.num_layers):
+        halves = []
+        for direction in range(config.num_directions):
+            at = Place(config, k, direction, len(x))
+            h_0, c_0 = twin.start(at, state)
+            half, h, c = twin.layer(twin, at, twin.weights(params, at), twin.feed(at, sequence), h_0, c_0, lengths)
+            halves.append(half)
+            h_n.append(h)
+            c_n.append(c)
+        sequence = twin.join(Place(config, k, 0, len(x)), halves, sequence)
+    return Result(sequence, np.stack(h_n), np.stack(c_n))
+
+
+# The call
+
+
+def refuse(config: LSTMConfig) -> None:
+    """Raise ``Unsupported`` for a config that is not implemented."""
+    if config.dtype not in ("float32", "float64"):
+        raise Unsupported(f"dtype {config.dtype}")
+    if config.dropout and config.training:
+        raise Unsupported("dropout in training")
+
+
+def accept(
+    config: LSTMConfig, x: Array, state: State | None, lengths: Array | None
+) -> tuple[Array, State | None, Array | None]:
+    """A call's arguments as they are, or ``ValueError``."""
+    if x.ndim not in (2, 3) or 0 in x.shape or x.shape[-1] != config.input_size or x.dtype != config.dtype:
+        raise ValueError(f"x must be {config.dtype} with {config.input_size} features, got {x.dtype} {x.shape}")
+    steps, *rows = x.shape[:-1] if not config.batch_first or x.ndim == 2 else x.shape[1::-1]
+    slots = config.num_layers * config.num_directions
+    for name, part, width in zip(("h_0", "c_0"), state or (), (config.output_size, config.hidden_size), strict=False):
+        if part.shape != (slots, *rows, width) or part.dtype != config.dtype:
+            raise ValueError(f"{name} must be {config.dtype} {(slots, *rows, width)}, got {part.dtype} {part.shape}")
+    if lengths is not None and (lengths.shape != (*rows,) or not rows or lengths.min() < 1 or lengths.max() > steps):
+        raise ValueError(f"lengths must be one for each of the rows {rows}, 1 to {steps}, got {lengths}")
+    return x, state, lengths
+
+
+def fetch(name: str, values: Array) -> Array:
+    """A copy of an array that the caller handed over."""
+    return np.array(values, order="C")
+
+
+def enter(config: LSTMConfig, x: Array, state: State | None) -> tuple[Array, State]:
+    """x and the state in canonical layout, zeros where none is given."""
+    if x.ndim == 2:
+        x, state = x[:, None], None if state is None else (state[0][:, None], state[1][:, None])
+    elif config.batch_first:
+        x = x.swapaxes(0, 1)
+    if state is None:
+        slots, rows = config.num_layers * config.num_directions, x.shape[1]
+        widths = config.output_size, config.hidden_size
+        state = np.zeros((slots, rows, widths[0]), x.dtype), np.zeros((slots, rows, widths[1]), x.dtype)
+    return x, state
+
+
+def leave(config: LSTMConfig, result: Result, unbatched: bool) -> tuple[Array, State]:
+    """A canonical result in the caller's layout."""
+    output, h_n, c_n = result
+    assert output is not None
+    assert h_n is not None
+    assert c_n is not None
+    if unbatched:
+        return output[:, 0], (h_n[:, 0], c_n[:, 0])
+    return output.swapaxes(0, 1) if config.batch_first else output, (h_n, c_n)
+
+
+def precision(config: LSTMConfig) -> str:
+    """The dtype to compute in."""
+    return config.dtype
+
+
+def pack(twin: Twin, config: LSTMConfig, params: Params) -> Params:
+    """What a model keeps of its parameters."""
+    return params
+
+
+def around(twin: Twin, config: LSTMConfig, params: Params, forward: Forward) -> Forward:
+    """What surrounds a call."""
+    return forward
+
+
+@dataclass(frozen=True)
+class Twin:
+    """The pieces of the LSTM; each may be exchanged for another of the same signature."""
+
+    sigmoid: Callable[[Array], Array] = sigmoid
+    tanh: Callable[[Array], Array] = np.tanh
+    dot: Callable[[Array, Array], Array] = dot
+    preactivations: Callable[[Twin, Place, Weights, Array, Array], Array] = preactivations
+    gates: Callable[[Twin, Place, Weights, Array], Gates] = gates
+    cell: Callable[[Place, Array, Array, Array, Array], Array] = cell
+    hidden: Callable[[Twin, Place, Array, Array], Array] = hidden
+    project: Callable[[Twin, Place, Weights, Array], Array] = project
+    step: Callable[[Twin, Place, Weights, Array, Array, Array], State] = step
+
+    flip: Callable[[Place, Array, Array], Array] = flip
+    unflip: Callable[[Place, Array, Array], Array] = flip
+    updates: Callable[[Place, Array], Array] = valid
+    shows: Callable[[Place, Array], Array] = valid
+    layer: Callable[[Twin, Place, Weights, Array, Array, Array, Array], tuple[Array, Array, Array]] = layer
+
+    weights: Callable[[Params, Place], Weights] = weights
+    start: Callable[[Place, State], State] = start
+    feed: Callable[[Place, Array], Array] = feed
+    join: Callable[[Place, list[Array], Array], Array] = join
+    stack: Callable[[Twin, LSTMConfig, Params, Array, State, Array], Result] = stack
+
+    refuse: Callable[[LSTMConfig], None] = refuse
+    accept: Callable[
+        [LSTMConfig, Array, State | None, Array | None], tuple[Array, State | None, Array | None]
+    ] = accept
+    fetch: Callable[[str, Array], Array] = fetch
+    enter: Callable[[LSTMConfig, Array, State | None], tuple[Array, State]] = enter
+    leave: Callable[[LSTMConfig, Result, bool], tuple[Array, State]] = leave
+    precision: Callable[[LSTMConfig], str] = precision
+    pack: Callable[[Twin, LSTMConfig, Params], Params] = pack
+    around: Callable[[Twin, LSTMConfig, Params, Forward], Forward] = around
+
+    transform: Transform = Transform()
+    #: What all models of a backend share: nothing, where it is correct.
+    shared: dict[str, Any] = field(default_factory=dict)
+
+    def build(self, config: LSTMConfig, params: Params) -> Forward:
+        """The backend's ``build``."""
+        self.refuse(config)
+        dtype, convention = self.precision(config), self.transform
+        kept = self.pack(self, config, convention.params(config, params))
+
+        def forward(x: Array, state: State | None = None, lengths: Array | None = None) -> tuple[Array, State]:
+            with np.errstate(all="ignore"):
+                x, state, lengths = self.accept(config, x, state, lengths)
+                unbatched, x = x.ndim == 2, self.fetch("x", x)
+                if state is not None:
+                    state = self.fetch("h_0", state[0]), self.fetch("c_0", state[1])
+                sequence, state = self.enter(config, x, state)
+                sequence, (h_0, c_0) = convention.x(config, sequence), convention.state(config, state)
+                if lengths is None:
+                    lengths = np.full(sequence.shape[1], len(sequence))
+                result = self.stack(
+                    self,
+                    config,
+                    {name: value.astype(dtype) for name, value in kept.items()},
+                    sequence.astype(dtype),
+                    (h_0.astype(dtype), c_0.astype(dtype)),
+                    convention.lengths(config, lengths),
+                )
+                returned = Result(*(None if part is None else part.astype(config.dtype) for part in result))
+                return self.leave(config, convention.result(config, returned), unbatched)
+
+        return self.around(self, config, params, forward)
