@@ -21,7 +21,9 @@ class Unsupported(Exception):
 class Forward(Protocol):
     """``forward(x)``, ``forward(x, state)`` or ``forward(x, state, lengths=lengths)`` -> ``output, (h_n, c_n)``."""
 
-    def __call__(self, x: Array, state: State | None = None, lengths: Array | None = None, /) -> Any: ...
+    def __call__(self, x: Array, state: State | None = None, lengths: Array | None = None, /) -> Any:
+        """One call of a model."""
+        ...
 
 
 Build = Callable[[LSTMConfig, Params], Callable[..., Any]]
@@ -114,6 +116,7 @@ class Backend:
     origin: str = ""
 
     def __call__(self, config: LSTMConfig, params: Params) -> Callable[..., Any]:
+        """Build a model."""
         return self.build(config, params)
 
 

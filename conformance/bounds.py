@@ -62,6 +62,10 @@ def arithmetic(dtype: str, declared: Mapping[str, str]) -> Arithmetic | None:
     return Arithmetic(unit, accumulate, inputs, float(info.smallest_normal))
 
 
+#: The error of a value that is known exactly, without an axis, so that no work is done for it.
+EXACT = np.zeros(())
+
+
 class Approx:
     """A value and a bound on its error, in an arithmetic: ``+`` and ``*`` carry the bound along.
 
@@ -71,7 +75,7 @@ class Approx:
 
     __slots__ = ("arithmetic", "error", "value")
 
-    def __init__(self, value: Array, error: Array | float, arithmetic: Arithmetic) -> None:
+    def __init__(self, value: Array, error: Array, arithmetic: Arithmetic) -> None:
         self.value = value
         self.error = error
         self.arithmetic = arithmetic
@@ -88,18 +92,16 @@ class Approx:
         return Approx(value, error + self.arithmetic.unit * (np.abs(value) + error), self.arithmetic)
 
     def __getitem__(self, index: Any) -> Approx:
-        error = self.error if isinstance(self.error, float) else self.error[index]
+        error = self.error[index] if self.error.ndim else self.error
         return Approx(self.value[index], error, self.arithmetic)
 
     def where(self, mask: Array, other: Approx) -> Approx:
         """This where ``mask``, else ``other``."""
-        return Approx(
-            np.where(mask, self.value, other.value), np.where(mask, self.error, other.error), self.arithmetic
-        )
+        return Approx(np.where(mask, self.value, other.value), np.where(mask, self.error, other.error), self.arithmetic)
 
     def time_order(self, lengths: Array, reverse: bool) -> Approx:
         """The time axis in the order a direction reads it."""
-        error = self.error if isinstance(self.error, float) else time_order(self.error, lengths, reverse)
+        error = time_order(self.error, lengths, reverse) if self.error.ndim else self.error
         return Approx(time_order(self.value, lengths, reverse), error, self.arithmetic)
 
 
@@ -140,7 +142,7 @@ def dot(terms: list[tuple[Approx, Array]], biases: list[Array], rule: str) -> Ap
     n = len(biases)
     for x, W in terms:
         magnitude, weights = np.abs(x.value), np.abs(W).T
-        if not isinstance(x.error, float):
+        if x.error.ndim:
             inherited = inherited + x.error @ weights
             magnitude = magnitude + x.error
         S = S + x.value @ W.T
@@ -179,11 +181,11 @@ def layer(
     rule: str,
     observed: Array | None,
 ) -> Expected:
-    """What one layer and direction must return. x (L, N, I); ``observed`` is its own output (L, N, P), None if unseen."""
+    """What one layer and direction must return: x (L, N, I), ``observed`` its own output (L, N, P), None if unseen."""
     steps, batch = x.value.shape[:2]
     valid = (np.arange(steps)[:, None] < lengths)[..., None]
     x = x.time_order(lengths, reverse)
-    start = Approx(h_0, 0.0, x.arithmetic)
+    start = Approx(h_0, EXACT, x.arithmetic)
     c = Approx(c_0, np.zeros_like(c_0), x.arithmetic)
     if observed is None:
         h, outputs = start, []
@@ -194,7 +196,7 @@ def layer(
         output = concatenate(outputs, 0)
     else:
         previous = np.concatenate([h_0[None], time_order(observed, lengths, reverse)[:-1]])
-        output, c = _steps(p, x, Approx(previous, 0.0, x.arithmetic), c, valid, rule)
+        output, c = _steps(p, x, Approx(previous, EXACT, x.arithmetic), c, valid, rule)
         h = output[(lengths - 1, np.arange(batch))]
     zero = Approx(np.zeros_like(output.value), np.zeros_like(output.value), x.arithmetic)
     return Expected(output.where(valid, zero).time_order(lengths, reverse), h, c)
@@ -253,7 +255,7 @@ class Expectation:
     def __init__(self, case: Case, declared: Arithmetic) -> None:
         self.case = case
         self.h_0, self.c_0 = (np.asarray(part, np.float64) for part in case.initial())
-        self.x = Approx(np.asarray(case.x, np.float64), 0.0, declared)
+        self.x = Approx(np.asarray(case.x, np.float64), EXACT, declared)
         self._free: list[list[Expected]] = []
 
     def layer(self, k: int, x: Approx, outputs: Array | None) -> list[Expected]:
@@ -299,7 +301,7 @@ def judge(case: Case, observe: Callable[[int], Result], declared: Arithmetic) ->
             actual = None if output is None else output[..., d * P : (d + 1) * P]
             yield from _findings(k + 1, k, d, k * D + d, half, actual, h_n, c_n)
         previous = result
-        below = expectation.below(k + 1) if output is None else Approx(output, 0.0, declared)
+        below = expectation.below(k + 1) if output is None else Approx(output, EXACT, declared)
 
 
 def _findings(

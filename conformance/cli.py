@@ -73,7 +73,9 @@ def _configured(folder: Path) -> dict[str, Any]:
             raise UsageError(f"{path} is not valid TOML: {error}") from None
         for name, value in given.items():
             if name not in _CONFIGURABLE:
-                raise UsageError(f"{path}: [tool.lstm-conformance] has no setting {name!r}", f"it has {_join(_CONFIGURABLE)}")
+                raise UsageError(
+                    f"{path}: [tool.lstm-conformance] has no setting {name!r}", f"it has {_join(_CONFIGURABLE)}"
+                )
             if not isinstance(value, _CONFIGURABLE[name]):
                 raise UsageError(f"{path}: {name} must be a {_CONFIGURABLE[name].__name__}, got {value!r}")
         return given
@@ -103,13 +105,23 @@ def _parser(given: dict[str, Any]) -> argparse.ArgumentParser:
 
     def selection(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--only", nargs="+", metavar="ID", default=given.get("only", []), help="properties or groups")
-        sub.add_argument("--exclude", nargs="+", metavar="ID", default=given.get("exclude", []), help="properties or groups")
+        sub.add_argument(
+            "--exclude", nargs="+", metavar="ID", default=given.get("exclude", []), help="properties or groups"
+        )
 
     sub = command("run", _run, "judge backends and print the table")
-    sub.add_argument("targets", nargs="*", metavar="TARGET", help="name, module:attr or file.py:attr; all names if none")
-    sub.add_argument("--cases", type=_count, metavar="N", default=given.get("cases", 100), help="random cases (%(default)s)")
-    sub.add_argument("--seed", type=_count, metavar="N", default=given.get("seed", 0), help="of all values (%(default)s)")
-    sub.add_argument("--jobs", type=_count, metavar="N", default=given.get("jobs", 0), help="backends at a time (all cores)")
+    sub.add_argument(
+        "targets", nargs="*", metavar="TARGET", help="name, module:attr or file.py:attr; all names if none"
+    )
+    sub.add_argument(
+        "--cases", type=_count, metavar="N", default=given.get("cases", 100), help="random cases (%(default)s)"
+    )
+    sub.add_argument(
+        "--seed", type=_count, metavar="N", default=given.get("seed", 0), help="of all values (%(default)s)"
+    )
+    sub.add_argument(
+        "--jobs", type=_count, metavar="N", default=given.get("jobs", 0), help="backends at a time (all cores)"
+    )
     sub.add_argument("--json", type=Path, metavar="FILE", help="write every verdict")
     selection(sub)
     sub.set_defaults(configured_targets=given.get("targets", []))
@@ -144,7 +156,9 @@ def _run(options: argparse.Namespace) -> int:
     def watch(target: str, done: int, total: int) -> None:
         bar = bars.get(target)
         if bar is None:
-            bar = bars[target] = tqdm(desc=target, total=total, unit="case", leave=False, position=len(bars), disable=None)
+            bar = bars[target] = tqdm(
+                desc=target, total=total, unit="case", leave=False, position=len(bars), disable=None
+            )
         bar.update(done - bar.n)
 
     outcome = run(named or registry.names(), settings, options.jobs, watch)
@@ -254,4 +268,3 @@ def _new(options: argparse.Namespace) -> int:
         raise UsageError(f"new {path}: {error.strerror}") from None
     print(f"wrote {path}; now: lstm-conformance run {path.as_posix()}:my_lstm")
     return 0
-

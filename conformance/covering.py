@@ -54,7 +54,11 @@ def factors(backend: Backend) -> Factors:
     ]
     if c.fixed is not None:
         config = c.fixed[0]
-        found[:3] = [("layers", (config.num_layers,)), ("bidirectional", (config.bidirectional,)), ("bias", (config.bias,))]
+        found[:3] = [
+            ("layers", (config.num_layers,)),
+            ("bidirectional", (config.bidirectional,)),
+            ("bias", (config.bias,)),
+        ]
         found[3] = ("layout", ("batch-first" if config.batch_first else "time-major",))
         found[4] = ("projection", (bool(config.proj_size),))
         found[-1] = ("dtype", (config.dtype,))
@@ -85,7 +89,7 @@ def choices(recipe: Recipe) -> Choice:
 
 
 def feasible(choice: Choice) -> bool:
-    """Whether a combination can occur: an unbatched sequence has one row and no lengths, and one step is never ragged."""
+    """Whether a combination can occur: an unbatched sequence has one row and no lengths; one step is never ragged."""
     values = dict(choice)
     if values.get("layout") == "unbatched" and (values.get("rows") == "several" or values.get("ragged") is True):
         return False
@@ -161,7 +165,10 @@ def _recipe(row: dict[str, object], backend: Backend, seed: int, number: int) ->
         sizes |= {"I": fixed[0].input_size, "H": fixed[0].hidden_size}
     proj = max(1, sizes["H"] // 2) if row["projection"] else 0
     return Recipe(
-        **sizes,
+        I=sizes["I"],
+        H=sizes["H"],
+        L=sizes["L"],
+        N=sizes["N"],
         proj=proj if fixed is None else fixed[0].proj_size,
         layers=int(str(row["layers"])),
         bidirectional=bool(row["bidirectional"]),

@@ -140,6 +140,8 @@ class _Sieve:
             covered=len(wanted & covering.covered(self.judged)),
             combinations=len(wanted),
             cases=len(self.offered),
+            steep=sum(recipe.gain >= 3 for recipe in self.offered),
+            long=sum(recipe.L >= 100 for recipe in self.offered),
             seconds=time.perf_counter() - started,
             interrupted=self.interrupted,
         )
@@ -168,12 +170,10 @@ class _Sieve:
             self._settle(p, *(hunted or (recipe, violation)))
 
     def _random(self, progress: Callable[[int], None]) -> None:
-        """The random cases: after each failure the hunt is over, and a new one begins for the properties that remain."""
-        left, round = self.settings.cases, 0
-        while self.pending and left > 0:
-            before = len(self.offered)
-            failure = self._draw(left, round, lambda at=before: progress(self.settings.cases - left + len(self.offered) - at))
-            left -= max(1, len(self.offered) - before)
+        """The random cases: each failure ends a search, and another begins for the properties that remain."""
+        first, round = len(self.offered), 0
+        while self.pending and (left := self.settings.cases + first - len(self.offered)) > 0:
+            failure = self._draw(left, round, lambda: progress(len(self.offered) - first))
             round += 1
             if failure is None:
                 return
@@ -283,7 +283,7 @@ class _Sieve:
             deadline=None,
             database=database,
             phases=phases,
-            suppress_health_check=list(HealthCheck),
+            suppress_health_check=[check for check in HealthCheck],
             report_multiple_bugs=False,
             print_blob=False,
             verbosity=Verbosity.quiet,
@@ -295,7 +295,7 @@ class _Sieve:
         return None
 
     def _history(self, p: Property, recipe: Recipe, violation: Violation) -> bool:
-        """Whether the failure depends on what came before; then its verdict is settled here, with the sequence of calls."""
+        """Whether the failure depends on what came before; then it is concluded here, with the sequence of calls."""
         if self._again(p, recipe) is not None:
             return False
         before = self.offered[:-1]
@@ -311,7 +311,9 @@ class _Sieve:
                 break
             length *= 2
         if history:
-            note = f"only after {len(history)} earlier case{'s' if len(history) > 1 else ''}: the same case alone passes"
+            note = (
+                f"only after {len(history)} earlier case{'s' if len(history) > 1 else ''}: the same case alone passes"
+            )
         else:
             note = "seen once, and not again when repeated: the backend is not deterministic"
         noted = type(violation)(f"{violation} ({note})", violation.error, violation.case)
@@ -382,7 +384,9 @@ class _Sieve:
         return self._passed(p)
 
     def _broken(self) -> bool:
-        return any(id.startswith("smoke.") and v.outcome not in ("passed", "narrowed") for id, v in self.verdicts.items())
+        return any(
+            id.startswith("smoke.") and v.outcome not in ("passed", "narrowed") for id, v in self.verdicts.items()
+        )
 
     def _passed(self, p: Property) -> Verdict:
         tally = self.tallies[p.id]

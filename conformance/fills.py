@@ -73,7 +73,6 @@ def permutation(seed: int, name: str, count: int) -> Array:
 
 def fill(recipe: Recipe, config: LSTMConfig) -> tuple[dict[str, Array], Array, Array, Array]:
     """``params, x (L, N, I), h_0, c_0`` of a recipe, in ``config.dtype``, C-contiguous."""
-    seed, name = recipe.seed, recipe.fill
     slots = config.num_layers * config.num_directions
     shapes = dict(param_shapes(config))
     shapes |= {
@@ -81,7 +80,7 @@ def fill(recipe: Recipe, config: LSTMConfig) -> tuple[dict[str, Array], Array, A
         "h_0": (slots, recipe.N, config.output_size),
         "c_0": (slots, recipe.N, config.hidden_size),
     }
-    make = _MAKERS.get(name)
+    make = _MAKERS.get(recipe.fill)
     values = {tensor: _base(recipe, config, tensor, shape) for tensor, shape in shapes.items()}
     if make is not None:
         values = make(recipe, config, values)
@@ -208,7 +207,7 @@ def _cancelling(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) ->
 def _gate(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
     """One gate follows its preactivation; the others are saturated so that it alone shows in c_n or h_n.
 
-    i: f=0, g=1, so c = i.  f: i=0, so c = f·c_0 with c_0 = 1.  g: f=0, i=1, so c = g.  o: f=1, i=0, c_0 large, so h = o.
+    i: f=0, g=1, so c = i.  f: i=0, c_0 = 1, so c = f.  g: f=0, i=1, so c = g.  o: f=1, i=0, c_0 large, so h = o.
     """
     gate = recipe.fill[-1]
     level = _LEVELS[config.dtype][0]

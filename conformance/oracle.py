@@ -48,7 +48,9 @@ def lstm(
         halves = []
         for direction in range(config.num_directions):
             slot = layer * config.num_directions + direction
-            one = {name: np.asarray(value, np.float64) for name, value in layer_params(params, layer, direction).items()}
+            one = {
+                name: np.asarray(value, np.float64) for name, value in layer_params(params, layer, direction).items()
+            }
             half, h_n[slot], c_n[slot] = _layer(one, below, h_0[slot], c_0[slot], row_lengths, bool(direction))
             halves.append(half)
         below = np.concatenate(halves, axis=2)
@@ -68,7 +70,7 @@ def sigmoid(a: Array) -> Array:
 
 
 def time_order(values: Array, lengths: Array, reverse: bool) -> Array:
-    """``values`` (L, N, …) in the order a direction reads them, and back: each row's valid steps reversed if ``reverse``."""
+    """``values`` (L, N, …) in the order a direction reads them, and back: valid steps reversed if ``reverse``."""
     if not reverse:
         return values
     steps = np.arange(len(values))[:, None]

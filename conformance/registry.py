@@ -30,7 +30,7 @@ _registered: dict[str, Backend] = {}
 def backend(
     name: str, capabilities: Capabilities, available: Callable[[], str | None] = lambda: None
 ) -> Callable[[Build], Backend]:
-    """Register ``build(config, params) -> forward`` as a backend; ``available`` gives None or why it cannot run here."""
+    """Register ``build(config, params) -> forward``; ``available`` gives None, or the reason why it cannot run here."""
 
     def register(build: Build) -> Backend:
         return _register(Backend(name, capabilities, build, available, origin=_origin(build)))
@@ -126,7 +126,8 @@ def _load_file(target: str, path: Path) -> ModuleType:
         sys.path.insert(0, str(path.parent))
     name = path.stem if path.stem not in sys.modules and path.stem.isidentifier() else f"lstm_target_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module, loader = importlib.util.module_from_spec(spec), spec.loader
     sys.modules[name] = module
     try:
@@ -194,7 +195,7 @@ def _from_object(value: Any, target: str) -> Backend:
         _check_build_signature(value, target)
     else:
         raise UsageError(
-            f"target {target!r} is a {type(value).__name__}: neither a Backend, nor a build function, nor an nn.Module class",
+            f"target {target!r} is a {type(value).__name__}, not a Backend, a build function or an nn.Module class",
             "decorate build(config, params) with @backend, as `lstm-conformance new FILE` shows",
         )
     from conformance.probe import probed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import multiprocessing
+import multiprocessing.process
 import os
 import platform
 import sys
@@ -43,7 +44,9 @@ def check_backend(
 
 def make_report(settings: Settings, backends: Iterable[BackendReport], missing: Iterable[str] = ()) -> Report:
     """The report of a run with the environment of this process."""
-    return Report(conformance.__version__, settings.seed, settings.cases, environment(), tuple(backends), tuple(missing))
+    return Report(
+        conformance.__version__, settings.seed, settings.cases, environment(), tuple(backends), tuple(missing)
+    )
 
 
 def environment() -> dict[str, str]:
@@ -101,7 +104,9 @@ class Outcome:
     errors: tuple[UsageError, ...]
 
 
-def run(targets: Sequence[str], settings: Settings, jobs: int = 0, watch: Watch = lambda t, done, total: None) -> Outcome:
+def run(
+    targets: Sequence[str], settings: Settings, jobs: int = 0, watch: Watch = lambda t, done, total: None
+) -> Outcome:
     """Judge targets, each in a process of its own, at most ``jobs`` at a time (as many as there are cores if 0).
 
     Interrupting it keeps every verdict; the report says which are missing.
@@ -168,7 +173,9 @@ def _crashed(child: _Child, settings: Settings) -> BackendReport:
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
     reason = f"the process that judged it died ({how})"
     verdicts = [
-        Verdict(child.target, p.id, "crashed", reason) if p.group == "smoke" else Verdict(child.target, p.id, "not run", reason)
+        Verdict(child.target, p.id, "crashed", reason)
+        if p.group == "smoke"
+        else Verdict(child.target, p.id, "not run", reason)
         for p in select(settings.only, settings.exclude)
     ]
     return BackendReport(child.target, tuple(verdicts), interrupted=reason)
@@ -179,7 +186,9 @@ def _judge(target: str, settings: Settings, connection: Connection, path: list[s
     sys.path[:] = path
     try:
         backend = find(target)
-        report = conform(backend, settings, lambda *done: connection.send(("progress", done)), database(target, settings))
+        report = conform(
+            backend, settings, lambda *done: connection.send(("progress", done)), database(target, settings)
+        )
         connection.send(("report", report))
     except UsageError as error:
         connection.send(("usage", (error.args[0], error.hint)))

@@ -1,8 +1,8 @@
 """The simplifier: makes a failing case readable, deterministically, after Hypothesis has shrunk its structure.
 
-First the recipe's own fields are tried at their simplest; then edits are taken on the concrete arrays, each kept only if
-the property still fails: delete a time step, row, feature or unit; zero whole tensors, then gates, then halves; make what
-is left ±1, or round it. Edits are part of the recipe's text, so the simplified case replays like any other.
+First the recipe's own fields are tried at their simplest; then edits are taken on the concrete arrays, each kept only
+if the property still fails: delete a time step, row, feature or unit; zero whole tensors, then gates, then halves; make
+what is left ±1, or round it. Edits are part of the recipe's text, so the simplified case replays like any other.
 """
 
 from __future__ import annotations
@@ -67,7 +67,11 @@ def _fields(recipe: Recipe, fixed: bool, dtype: str) -> Iterator[dict[str, objec
         yield {"gain": 1.0}
     yield {"unbatched": False}
     yield {"fill": "normal"}
-    sizes = (("L", recipe.L), ("N", recipe.N)) if fixed else (("L", recipe.L), ("N", recipe.N), ("H", recipe.H), ("I", recipe.I))
+    sizes = (
+        (("L", recipe.L), ("N", recipe.N))
+        if fixed
+        else (("L", recipe.L), ("N", recipe.N), ("H", recipe.H), ("I", recipe.I))
+    )
     for name, given in sizes:
         least = recipe.proj + 1 if name == "H" and recipe.proj else 1
         for value in sorted({least, least + 1, given // 2}):

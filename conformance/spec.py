@@ -88,7 +88,7 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
     """The NumPy dtype of a config's dtype name; bfloat16 is ``ml_dtypes.bfloat16``."""
     if name != "bfloat16":
         return np.dtype(name)
-    import ml_dtypes
+    import ml_dtypes  # type: ignore[import-not-found]
 
     return np.dtype(ml_dtypes.bfloat16)
 

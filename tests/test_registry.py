@@ -219,12 +219,6 @@ def test_the_wire_protocol_is_not_there_yet() -> None:
         registry.find("exec:./my_lstm")
 
 
-def test_find_all_keeps_the_order_and_drops_repeats() -> None:
-    numpy = registry.find("numpy")
-    found = registry.find_all(["torch-loop", numpy, "numpy"])
-    assert [each.name for each in found] == ["torch-loop", "numpy"]
-
-
 @pytest.mark.parametrize(
     "module", ["conformance", "conformance.registry", "conformance.oracle", "implementations.numpy_lstm"]
 )

@@ -125,7 +125,9 @@ def valid(at: Place, lengths: Array) -> Array:
     return (at.t < lengths)[:, None]
 
 
-def layer(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array, lengths: Array) -> tuple[Array, Array, Array]:
+def layer(
+    twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array, lengths: Array
+) -> tuple[Array, Array, Array]:
     """x (L, N, I), h (N, P), c (N, H) -> output (L, N, P), h_n, c_n."""
     outputs = []
     for t, x_t in enumerate(twin.flip(at, x, lengths)):
@@ -276,9 +278,7 @@ class Twin:
     stack: Callable[[Twin, LSTMConfig, Params, Array, State, Array], Result] = stack
 
     refuse: Callable[[LSTMConfig], None] = refuse
-    accept: Callable[
-        [LSTMConfig, Array, State | None, Array | None], tuple[Array, State | None, Array | None]
-    ] = accept
+    accept: Callable[[LSTMConfig, Array, State | None, Array | None], tuple[Array, State | None, Array | None]] = accept
     fetch: Callable[[str, Array], Array] = fetch
     enter: Callable[[LSTMConfig, Array, State | None], tuple[Array, State]] = enter
     leave: Callable[[LSTMConfig, Result, bool], tuple[Array, State]] = leave

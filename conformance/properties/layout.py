@@ -62,7 +62,9 @@ def final_state(trial: Trial) -> None:
         if not np.array_equal(last, state, equal_nan=True):
             n, j = (int(k) for k in np.argwhere(~((last == state) | (np.isnan(last) & np.isnan(state))))[0])
             slot = (case.config.num_layers - 1) * D + direction
-            raise Violation(f"h_n[{slot}, {n}, {j}] is {state[n, j]:.9g}, but the last output there is {last[n, j]:.9g}")
+            raise Violation(
+                f"h_n[{slot}, {n}, {j}] is {state[n, j]:.9g}, but the last output there is {last[n, j]:.9g}"
+            )
 
 
 @prop("layout.state-order", needs=("params", "slots"), when=lambda r: r.layers > 1 or r.bidirectional)

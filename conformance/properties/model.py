@@ -58,9 +58,9 @@ def prop(
     """Register a check; its docstring's first paragraph is the statement, the rest says why it matters."""
 
     def register(check: Check) -> Check:
-        statement, _, why = (inspect.getdoc(check) or "").partition("\n\n")
-        joined = (" ".join(text.split()) for text in (statement, why))
-        _registered[id] = Property(id, level, *joined, needs, when, every, limit, check)
+        first, _, rest = (inspect.getdoc(check) or "").partition("\n\n")
+        statement, why = " ".join(first.split()), " ".join(rest.split())
+        _registered[id] = Property(id, level, statement, why, needs, when, every, limit, check)
         return check
 
     return register
@@ -74,9 +74,7 @@ def registered() -> dict[str, Property]:
 def missing(backend: Backend, property: Property) -> list[str]:
     """What the property needs and the backend does not declare, in a person's words; nothing if it is declared."""
     declared = backend.capabilities
-    values = any(
-        dtype in JUDGED_DTYPES and declared.arithmetic.get(dtype) != "int8" for dtype in declared.dtypes
-    )
+    values = any(dtype in JUDGED_DTYPES and declared.arithmetic.get(dtype) != "int8" for dtype in declared.dtypes)
     special = {
         "params": (declared.fixed is None, "its parameters are baked in"),
         "values": (values, "no dtype whose values are judged"),

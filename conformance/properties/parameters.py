@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from conformance.bounds import judge
 from conformance.case import Case
 from conformance.fills import permutation
 from conformance.properties.model import prop
 from conformance.spec import Array, Result, suffix
 from conformance.trial import Trial, Violation, describe
-from conformance.bounds import judge
 
 _NEEDS = ("params", "values")
 
@@ -145,4 +145,3 @@ def fresh(trial: Trial) -> None:
     if not worst.margin() <= 1.0:
         message = f"a second model with other weights returns the first model's results: {describe(worst, swapped)}"
         raise Violation(message, worst.margin())
-

@@ -170,6 +170,6 @@ def _dropout(trial: Trial) -> None:
         result = stacked.run(dropped)
     except (Violation, Narrowed):
         return
-    if all(np.array_equal(a, b) for a, b in zip(result, stacked.result, strict=True) if a is not None):
+    pairs = [(a, b) for a, b in zip(result, stacked.result, strict=True) if a is not None and b is not None]
+    if all(np.array_equal(a, b) for a, b in pairs):
         raise Violation("dropout is not declared, yet dropout=0.5 in training is accepted and ignored")
-

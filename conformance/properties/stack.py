@@ -25,7 +25,7 @@ _NEEDS = ("layers", "params", "values")
 def composition(trial: Trial) -> None:
     """A stack equals its layers chained as models of one layer, each with its slice of the initial state.
 
-    pytorch#90421 (MPS) was wrong only when bidirectional and stacked; onnx-tensorflow#878 had two layers wrong, one right.
+    pytorch#90421 (MPS) was wrong only when bidirectional and stacked; onnx-tensorflow#878 only with two layers.
     """
     case, chained = trial.case, list[Result]()
     last = case.config.num_layers

@@ -62,8 +62,10 @@ class BackendReport:
     #: Three-way combinations of declared choices that were called and judged, and how many there are.
     covered: int = 0
     combinations: int = 0
-    #: Cases offered, the fixed set among them.
+    #: Cases offered, the fixed set among them; those of weight gain 3 and more, and those of 100 steps and more.
     cases: int = 0
+    steep: int = 0
+    long: int = 0
     #: Wall-clock seconds.
     seconds: float = 0.0
     #: Why the run ended early, or nothing.

@@ -35,12 +35,16 @@ def _backend(backend: BackendReport) -> str:
     narrowed = [verdict for verdict in backend.verdicts if verdict.outcome == "narrowed"]
     if narrowed:
         names = ", ".join(verdict.property for verdict in narrowed)
-        text = f"{backend.backend}: narrowed, not passed: {names}: the backend raised Unsupported within what it declares"
+        text = (
+            f"{backend.backend}: narrowed, not passed: {names}: the backend raised Unsupported within what it declares"
+        )
         paragraphs.append(_wrapped(f"{text} ({narrowed[0].message})", ""))
     if backend.interrupted:
         names = [verdict.property for verdict in backend.verdicts if verdict.outcome == "not run"]
         listed = names if len(names) <= 12 else [*names[:10], f"and {len(names) - 10} more"]
-        paragraphs.append(_wrapped(f"{backend.backend}: {backend.interrupted}; not run: {', '.join(listed) or 'none'}", ""))
+        paragraphs.append(
+            _wrapped(f"{backend.backend}: {backend.interrupted}; not run: {', '.join(listed) or 'none'}", "")
+        )
     return "\n".join(paragraphs)
 
 

@@ -1,0 +1,1 @@
+"""Measurements, each a command: ``python -m benchmarks.NAME``. Speeds are ratios measured side by side in one run."""

@@ -1,0 +1,107 @@
+"""How often are correct implementations accused? ``python -m benchmarks.false_alarms``, resumable.
+
+Judges backends on seeds nobody used before, in chunks of ``--cases`` random cases on top of the fixed set, and appends
+a line of JSON for each chunk to ``results/false_alarms.jsonl``. Chunks already there are not run again, so an
+interrupted measurement goes on where it stopped. A judgement is one property on one case of one implementation; every
+bad verdict is an alarm. Prints the totals of the whole file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from tabulate import tabulate
+from tqdm import tqdm
+
+from conformance.engine import Settings, conform
+from conformance.registry import find, names
+from conformance.report.model import BAD
+
+RESULTS = Path("results/false_alarms.jsonl")
+
+#: Seeds below are for development; a measurement takes its own.
+FIRST_SEED = 1_000
+
+
+def measure(chunk: tuple[str, int, int]) -> dict[str, object]:
+    """Judge one backend on one seed."""
+    target, seed, cases = chunk
+    report = conform(find(target), Settings(cases, seed))
+    alarms = [asdict(verdict) for verdict in report.verdicts if verdict.outcome in BAD]
+    return {
+        "backend": target,
+        "seed": seed,
+        "random_cases": cases,
+        "cases": report.cases,
+        "steep": report.steep,
+        "long": report.long,
+        "judgements": sum(verdict.cases for verdict in report.verdicts),
+        "margin": report.margin,
+        "seconds": round(report.seconds, 1),
+        "interrupted": report.interrupted,
+        "alarms": alarms,
+    }
+
+
+def recorded(path: Path) -> Iterator[dict[str, object]]:
+    """The lines of a results file; a last line cut short by an interruption is left out."""
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                continue
+
+
+def summary(lines: list[dict]) -> str:
+    """Totals for each backend."""
+    rows = []
+    for backend in dict.fromkeys(line["backend"] for line in lines):
+        own = [line for line in lines if line["backend"] == backend]
+        cases = sum(line["cases"] for line in own)
+        steep, long = (100 * sum(line[key] for line in own) / cases for key in ("steep", "long"))
+        alarms, margin = sum(len(line["alarms"]) for line in own), max(line["margin"] or 0 for line in own)
+        rows.append([backend, cases, sum(line["judgements"] for line in own), steep, long, margin, alarms])
+    total = [sum(row[column] for row in rows) for column in (1, 2, 6)]
+    rows.append(["all", total[0], total[1], "", "", max((row[5] for row in rows), default=0), total[2]])
+    headers = ["backend", "cases", "judgements", "% gain ≥ 3", "% L ≥ 100", "margin", "alarms"]
+    return tabulate(rows, headers, floatfmt=".2f", intfmt=",")
+
+
+def main() -> int:
+    """Run what is missing, print the totals; 1 if anything was accused."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("backends", nargs="*", help="all installed names if none")
+    parser.add_argument("--seeds", type=int, default=10, help="how many seeds (%(default)s)")
+    parser.add_argument("--cases", type=int, default=400, help="random cases for each seed (%(default)s)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    available = [name for name in options.backends or names() if not find(name).available()]
+    done = {(line["backend"], line["seed"], line["random_cases"]) for line in recorded(options.results)}
+    seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
+    chunks = [(name, seed, options.cases) for seed in seeds for name in available]
+    missing = [chunk for chunk in chunks if chunk not in done]
+    options.results.parent.mkdir(exist_ok=True)
+    with (
+        multiprocessing.get_context("spawn").Pool(options.jobs) as pool,
+        options.results.open("a", encoding="utf-8") as file,
+    ):
+        for line in tqdm(pool.imap_unordered(measure, missing), total=len(missing), unit="chunk"):
+            if not line["interrupted"]:
+                print(json.dumps(line), file=file, flush=True)
+    lines = list(recorded(options.results))
+    print(summary(lines))
+    return 1 if any(line["alarms"] for line in lines) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
