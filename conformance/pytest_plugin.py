@@ -107,33 +107,32 @@ class PropertyItem(pytest.Item):
         self.judgement = judgement
         self.property = property
         self.title = f"{judgement.backend.name}::{property}"
+        #: What the outcome tells: its own verdict, or smoke's.
+        self.verdict: Verdict | None = None
         self.extra_keyword_matches.add(self.title)
 
     def runtest(self) -> None:
         """Turn the verdict into pytest's outcome."""
+        from conformance.report.model import BAD
+        from conformance.report.text import explain
+
         report = self.suite.judge(self)
         if report.interrupted:
             pytest.exit(f"{report.backend}: {report.interrupted}", returncode=pytest.ExitCode.INTERRUPTED)
         verdict = next(verdict for verdict in report.verdicts if verdict.property == self.property)
         self.user_properties += _particulars(verdict)
-        self._conclude(verdict, report)
-
-    def _conclude(self, verdict: Verdict, report: BackendReport) -> None:
-        from conformance.report.model import BAD
-        from conformance.report.text import explain
-
-        if verdict.outcome == "passed":
-            return
-        if verdict.outcome == "expected failure":
-            pytest.xfail(self.judgement.backend.capabilities.expected_failures[self.property])
         if verdict.outcome == "not run":
             # A broken adapter fails smoke, and must not look green where smoke's own item is not selected.
-            broken = [v for v in report.verdicts if v.outcome in BAD and v.property not in self.judgement.selected]
-            verdict = broken[0] if broken else verdict
-        # xfail returns under --runxfail: then an expected failure is a failure.
+            broken = (v for v in report.verdicts if v.outcome in BAD and v.property not in self.judgement.selected)
+            verdict = next(broken, verdict)
+        self.verdict = verdict
+        if verdict.outcome == "expected failure":
+            pytest.xfail(self.judgement.backend.capabilities.expected_failures[verdict.property])
+        # Under --runxfail, xfail has returned, and an expected failure is a failure.
         if verdict.outcome in BAD or verdict.outcome == "expected failure":
             pytest.fail(explain(verdict), pytrace=False)
-        pytest.skip(f"{verdict.outcome}: {verdict.message}")
+        if verdict.outcome != "passed":
+            pytest.skip(f"{verdict.outcome}: {verdict.message}")
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where the backend was defined; ": " because pytest would write the dots of a node id's end as "::"."""
@@ -165,8 +164,11 @@ class BackendCollector(pytest.Collector):
         """An item for each property, named by its id."""
         if isinstance(self.found, UsageError):
             raise self.CollectError(str(self.found))
-        items = self.suite.items(self, ConformanceTests(self.found), "{property}")
-        return [item for item in items if self.suite.picks(item.nodeid)]
+        items = {item.nodeid: item for item in self.suite.items(self, ConformanceTests(self.found), "{property}")}
+        picked = [pick for pick in self.suite.picked if pick.partition("::")[0] == self.name]
+        if unknown := [pick for pick in picked if pick not in (self.nodeid, *items)]:
+            raise self.CollectError(f"{self.name} declares no such property: {', '.join(unknown)}")
+        return [items[pick] for pick in picked] if picked and self.nodeid not in picked else list(items.values())
 
 
 class Suite:
@@ -209,12 +211,6 @@ class Suite:
                 found[backend.name] = backend
         return found
 
-    def picks(self, nodeid: str) -> bool:
-        """Whether the arguments leave a backend or an item in."""
-        return not self.picked or any(
-            nodeid == pick or nodeid.startswith(f"{pick}::") or pick.startswith(f"{nodeid}::") for pick in self.picked
-        )
-
     # Collection
 
     @pytest.hookimpl(tryfirst=True)
@@ -222,7 +218,7 @@ class Suite:
         """Take node ids of backends from the arguments: pytest would look for files of that name."""
         here = self.config.invocation_params.dir
         strangers = [argument for argument in self.config.args if not (here / argument.partition("::")[0]).exists()]
-        if strangers and self.targets and not self.config.pluginmanager.has_plugin("dsession"):
+        if strangers and self.targets:
             self.picked = [argument for argument in strangers if argument.partition("::")[0] in self.found]
             self.config.args = [argument for argument in self.config.args if argument not in self.picked]
 
@@ -236,7 +232,7 @@ class Suite:
             nodes = [
                 BackendCollector.from_parent(collector, name=name, nodeid=name, suite=self, found=found)
                 for name, found in self.found.items()
-                if self.picks(name)
+                if not self.picked or name in {pick.partition("::")[0] for pick in self.picked}
             ]
             report.result = [*report.result, *nodes]
         return report
@@ -247,13 +243,16 @@ class Suite:
         """The items of ``name = conformance_tests(...)`` in a test file."""
         if type(obj) is not ConformanceTests:
             return None
-        try:
-            return list(self.items(collector, obj, f"{name}[{{backend}}::{{property}}]"))
-        except UsageError as error:
-            raise collector.CollectError(str(error)) from None
+        return self.items(collector, obj, f"{name}[{{backend}}::{{property}}]")
 
-    def items(self, parent: pytest.Collector, tests: ConformanceTests, name: str) -> Iterator[PropertyItem]:
+    def items(self, parent: pytest.Collector, tests: ConformanceTests, name: str) -> list[PropertyItem]:
         """The items that a request asks for, in the catalogue's order, named by the pattern ``name``."""
+        try:
+            return list(self._items(parent, tests, name))
+        except UsageError as error:
+            raise parent.CollectError(str(error)) from None
+
+    def _items(self, parent: pytest.Collector, tests: ConformanceTests, name: str) -> Iterator[PropertyItem]:
         from conformance.engine import Settings
         from conformance.properties import select
         from conformance.registry import find
@@ -292,11 +291,14 @@ class Suite:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """A skip is shown where the backend was defined, not here."""
+        """A skip is shown where the backend was defined, and a failure in one line by what came out."""
         report = yield
-        if isinstance(item, PropertyItem) and isinstance(report.longrepr, tuple):
-            path, line, _ = item.reportinfo()
-            report.longrepr = str(path), line + 1, report.longrepr[2]
+        if isinstance(item, PropertyItem):
+            if isinstance(report.longrepr, tuple):
+                path, line, _ = item.reportinfo()
+                report.longrepr = str(path), line + 1, report.longrepr[2]
+            elif item.verdict is not None and report.failed and (crash := getattr(report.longrepr, "reprcrash", None)):
+                crash.message = item.verdict.message
         return report
 
     # Across pytest-xdist
@@ -345,9 +347,11 @@ class Suite:
         from conformance.run import make_report
 
         width = shutil.get_terminal_size().columns if terminalreporter.isatty else 0
+        rank = {name: place for place, name in enumerate(self.targets)}
+        ordered = sorted(self.reports.items(), key=lambda each: rank.get(each[0][0], len(rank)))
         terminalreporter.section("lstm-conformance")
-        for cases, seed in dict.fromkeys(key[2:] for key in self.reports):
-            reports = [report for key, report in self.reports.items() if key[2:] == (cases, seed)]
+        for cases, seed in dict.fromkeys(key[2:] for key, _ in ordered):
+            reports = [report for key, report in ordered if key[2:] == (cases, seed)]
             whole = make_report(Settings(cases, seed), reports)
             terminalreporter.write_line(f"{head(whole)}\n\n{table(whole, width)}\n")
         left = [key[0] for key, judgement in self.judgements.items() if judgement.selected and key not in self.reports]

@@ -152,7 +152,8 @@ def undeclared(trial: Trial) -> None:
         except Discard:
             continue
         except Violation as violation:
-            if violation.outcome == "failed":
+            misshapen = "has shape" in str(violation)
+            if violation.outcome == "failed" and (misshapen or trial.right()):
                 message = f"{option} is not declared, yet accepted: {violation}"
                 raise Violation(message, violation.error, asked.case) from None
         except Narrowed:

@@ -1,0 +1,26 @@
+"""The catalogue: every fault, each a small alteration of one correct LSTM, and the backends made from them."""
+
+from __future__ import annotations
+
+from conformance.backend import Backend
+from conformance.faults import arithmetic, conventions, memory, options, structure
+from conformance.faults.fault import FULL, Fault
+from conformance.faults.twin import Twin
+
+FAULTS: tuple[Fault, ...] = (
+    *conventions.FAULTS,
+    *arithmetic.FAULTS,
+    *structure.FAULTS,
+    *memory.FAULTS,
+    *options.FAULTS,
+)
+
+
+def backend_of(fault: Fault) -> Backend:
+    """A fault as a backend."""
+    return Backend(fault.id, fault.capabilities, fault.build)
+
+
+def twin_backend() -> Backend:
+    """The correct LSTM that all of them were made from."""
+    return Backend("twin", FULL, Twin().build)

@@ -1,0 +1,198 @@
+"""Correct but different: the same LSTM with other legitimate arithmetic, which no property may accuse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from conformance.backend import Backend
+from conformance.faults import twin as correct
+from conformance.faults.fault import FULL
+from conformance.faults.twin import Gates, Place, Twin, Weights
+from conformance.spec import Array, LSTMConfig, Params, State
+
+Map = Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class Different:
+    """A correct LSTM that rounds otherwise than the twin."""
+
+    id: str
+    #: One sentence.
+    description: str
+    twin: Twin
+
+    @property
+    def backend(self) -> Backend:
+        """It as a backend."""
+        return Backend(self.id, FULL, self.twin.build)
+
+
+# Orders of summation
+
+
+def blocked(size: int) -> Twin:
+    """Dot products summed block by block."""
+
+    def dot(x: Array, W: Array) -> Array:
+        total = np.zeros((len(x), len(W)), x.dtype)
+        for k in range(0, x.shape[1], size):
+            total = total + x[:, k : k + size] @ W[:, k : k + size].T
+        return total
+
+    return Twin(dot=dot)
+
+
+def reversed_dot(x: Array, W: Array) -> Array:
+    """Summed from the last term to the first."""
+    total = np.zeros((len(x), len(W)), x.dtype)
+    for k in reversed(range(x.shape[1])):
+        total = total + x[:, k : k + 1] * W[:, k]
+    return total
+
+
+def pairwise_dot(x: Array, W: Array) -> Array:
+    """Halves summed apart, and their halves."""
+    n = x.shape[1]
+    if n <= 2:
+        return correct.dot(x, W)
+    return pairwise_dot(x[:, : n // 2], W[:, : n // 2]) + pairwise_dot(x[:, n // 2 :], W[:, n // 2 :])
+
+
+def laned_dot(x: Array, W: Array) -> Array:
+    """Eight sums side by side, added up at the end."""
+    lanes = [correct.dot(x[:, k::8], W[:, k::8]) for k in range(min(8, x.shape[1]))]
+    return sum(lanes[1:], lanes[0])
+
+
+def bias_last(twin: Twin, at: Place, w: Weights, x: Array, h: Array) -> Array:
+    """The recurrent product first, the biases last and one by one."""
+    a = twin.dot(h, w["weight_hh"]) + twin.dot(x, w["weight_ih"])
+    return (a + w["bias_hh"]) + w["bias_ih"] if "bias_ih" in w else a
+
+
+def joined(twin: Twin, at: Place, w: Weights, x: Array, h: Array) -> Array:
+    """One product of [x, h] with both weights side by side, the biases as one more column."""
+    columns, rows = [w["weight_ih"], w["weight_hh"]], [x, h]
+    if "bias_ih" in w:
+        columns.append((w["bias_ih"] + w["bias_hh"])[:, None])
+        rows.append(np.ones_like(x[:, :1]))
+    return twin.dot(np.concatenate(rows, axis=1), np.concatenate(columns, axis=1))
+
+
+def fused_biases(twin: Twin, config: LSTMConfig, params: Params) -> Params:
+    """b_ih + b_hh summed once for all."""
+    fused = dict(params)
+    for name in params:
+        if name.startswith("bias_ih"):
+            other = name.replace("bias_ih", "bias_hh")
+            fused[name], fused[other] = params[name] + params[other], 0 * params[other]
+    return fused
+
+
+def hoisted(
+    twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array, lengths: Array
+) -> tuple[Array, Array, Array]:
+    """The input projection of all steps in one product before the loop."""
+    steps, rows, features = x.shape
+    a = twin.dot(x.reshape(-1, features), w["weight_ih"])
+    if "bias_ih" in w:
+        a = a + (w["bias_ih"] + w["bias_hh"])
+    inner = {"weight_ih": np.eye(a.shape[1], dtype=x.dtype), **{k: w[k] for k in ("weight_hh", "weight_hr") if k in w}}
+    return correct.layer(twin, at, inner, a.reshape(steps, rows, -1), h, c, lengths)
+
+
+def output_first(twin: Twin, at: Place, w: Weights, a: Array) -> Gates:
+    """Each gate by itself, the output gate first."""
+    a_i, a_f, a_g, a_o = (part.copy() for part in np.split(a, 4, axis=1))
+    o = twin.sigmoid(a_o)
+    g = twin.tanh(a_g)
+    f = twin.sigmoid(a_f)
+    return twin.sigmoid(a_i), f, g, o
+
+
+# Activations
+
+
+def sigmoid_by_tanh(a: Array) -> Array:
+    """0.5 + 0.5·tanh(a/2)."""
+    return 0.5 + 0.5 * np.tanh(a / 2)
+
+
+def tanh_by_sigmoid(a: Array) -> Array:
+    """2·σ(2a) − 1."""
+    return 2 * correct.sigmoid(2 * a) - 1
+
+
+def stable_sigmoid(a: Array) -> Array:
+    """e^a / (1 + e^a) for a < 0, where it is the better form."""
+    e = np.exp(-np.abs(a))
+    return np.where(a < 0, e / (1 + e), 1 / (1 + e)).astype(a.dtype)
+
+
+def tanh_by_exponential(a: Array) -> Array:
+    """(1 − e^−2|a|) / (1 + e^−2|a|) with a's sign."""
+    e = np.exp(-2 * np.abs(a))
+    return np.copysign((1 - e) / (1 + e), a)
+
+
+def ulps(function: Map, most: int) -> Map:
+    """Off by up to ±most ulps of the result, by a hash of the argument's bits; never out of the function's range."""
+
+    def change(a: Array) -> Array:
+        exact = function(a)
+        bits = a.view(np.uint32 if a.itemsize == 4 else np.uint64).astype(np.uint64)
+        hashed = (bits * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
+        off = (hashed % np.uint64(2 * most + 1)).astype(a.dtype) - most
+        return np.clip(exact + off * np.spacing(exact), -1, 1).astype(a.dtype)
+
+    return change
+
+
+# Cells and storage
+
+
+def fused_cell(at: Place, i: Array, f: Array, g: Array, c: Array) -> Array:
+    """f·c + i·g with one rounding."""
+    i, f, g, wide = (part.astype(np.longdouble) for part in (i, f, g, c))
+    return (f * wide + i * g).astype(c.dtype)
+
+
+def flushed(v: Array) -> Array:
+    """Subnormal numbers flushed to zero."""
+    return np.where(np.abs(v) < np.finfo(v.dtype).smallest_normal, 0, v).astype(v.dtype)
+
+
+def flushed_step(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array) -> State:
+    """A step on a processor that flushes subnormal numbers to zero."""
+    h, c = correct.step(twin, at, w, flushed(x), flushed(h), flushed(c))
+    return flushed(h), flushed(c)
+
+
+DIFFERENT = (
+    Different("blocked-sums", "Dot products are summed in blocks of 4.", blocked(4)),
+    Different("wide-blocked-sums", "Dot products are summed in blocks of 32.", blocked(32)),
+    Different("reversed-sums", "Dot products are summed from the last term on.", Twin(dot=reversed_dot)),
+    Different("pairwise-sums", "Dot products are summed pairwise.", Twin(dot=pairwise_dot)),
+    Different("laned-sums", "Dot products are summed in eight lanes.", Twin(dot=laned_dot)),
+    Different("fused-biases", "b_ih + b_hh is summed first.", Twin(pack=fused_biases)),
+    Different("biases-last", "The recurrent product comes first, the biases last.", Twin(preactivations=bias_last)),
+    Different("one-product", "One product of [x, h, 1] with all weights.", Twin(preactivations=joined)),
+    Different("hoisted-input-projection", "All steps' input products are made before the loop.", Twin(layer=hoisted)),
+    Different("gates-in-another-order", "The gates are computed one by one, o first.", Twin(gates=output_first)),
+    Different("sigmoid-by-tanh", "σ(a) = 0.5 + 0.5·tanh(a/2).", Twin(sigmoid=sigmoid_by_tanh)),
+    Different("tanh-by-sigmoid", "tanh(a) = 2·σ(2a) − 1.", Twin(tanh=tanh_by_sigmoid)),
+    Different("stable-sigmoid", "σ by e^−|a|, whatever the sign.", Twin(sigmoid=stable_sigmoid)),
+    Different("tanh-by-exponential", "tanh by e^−2|a|.", Twin(tanh=tanh_by_exponential)),
+    Different(
+        "activations-3-ulps-off",
+        "σ and tanh are off by up to 3 ulps.",
+        Twin(sigmoid=ulps(correct.sigmoid, 3), tanh=ulps(np.tanh, 3)),
+    ),
+    Different("float64-inside", "float32 models are computed in float64.", Twin(precision=lambda config: "float64")),
+    Different("fused-cell", "c_t is rounded once.", Twin(cell=fused_cell)),
+    Different("flush-to-zero", "Subnormal numbers are flushed to zero.", Twin(step=flushed_step)),
+)

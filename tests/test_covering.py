@@ -1,0 +1,101 @@
+"""The fixed set covers every three-way combination of what a backend declares, and strategies stay within it."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conformance import strategies
+from conformance.backend import Backend, Capabilities
+from conformance.covering import choices, combinations_of, covered, factors, feasible, fixed_set
+from conformance.recipe import OPTIONS, Recipe
+from conformance.spec import LSTMConfig
+
+
+def backend(**capabilities: object) -> Backend:
+    return Backend("b", Capabilities(**capabilities), lambda config, params: print)  # type: ignore[arg-type]
+
+
+EVERYTHING = backend(**dict.fromkeys(OPTIONS, True), dtypes=("float32", "float64"))
+BACKENDS = {
+    "plain": backend(),
+    "everything": EVERYTHING,
+    "no-state": backend(initial_state=False, layers=True, dtypes=("float64",)),
+    "one-row": backend(batch=False, bidirectional=True, unbatched=True),
+    "compiled": backend(compiled=True, layers=True, bidirectional=True),
+    "fixed": backend(fixed=(LSTMConfig(3, 4, num_layers=2, batch_first=True), {}), layers=True, batch_first=True),
+}
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_every_three_way_combination_occurs(name: str) -> None:
+    judged = BACKENDS[name]
+    recipes = fixed_set(judged, seed=5)
+    assert combinations_of(factors(judged)) <= covered(recipes)
+    assert all(feasible(choices(recipe)) for recipe in recipes)
+
+
+def test_the_fixed_set_is_small_and_always_the_same() -> None:
+    assert 80 <= len(fixed_set(EVERYTHING, 0)) <= 120
+    assert fixed_set(EVERYTHING, 1) == fixed_set(EVERYTHING, 1)
+    assert fixed_set(EVERYTHING, 1) != fixed_set(EVERYTHING, 2)
+
+
+def test_sizes_of_the_fixed_set_are_pairwise_distinct() -> None:
+    """Equal sizes hide swapped axes: only ones may repeat."""
+    for recipe in fixed_set(EVERYTHING, 0):
+        sizes = [size for size in (recipe.I, recipe.H, recipe.L, recipe.N) if size > 1]
+        assert len(set(sizes)) == len(sizes), recipe
+
+
+def allowed(judged: Backend, recipe: Recipe) -> bool:
+    """Whether a recipe uses nothing but what is declared."""
+    c = judged.capabilities
+    pairs = [
+        (recipe.layers > 1, c.layers),
+        (recipe.bidirectional, c.bidirectional),
+        (not recipe.bias, c.no_bias),
+        (recipe.batch_first, c.batch_first),
+        (recipe.unbatched, c.unbatched),
+        (recipe.proj > 0, c.projection),
+        (recipe.ragged, c.lengths),
+        (recipe.N > 1, c.batch),
+        (recipe.state != "none", c.initial_state),
+    ]
+    fixed = c.fixed is not None and recipe.config == c.fixed[0]
+    return recipe.dtype in c.dtypes and (fixed or all(declared for used, declared in pairs if used))
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_only_what_is_declared_is_drawn(name: str, data: st.DataObject) -> None:
+    judged = BACKENDS[name]
+    recipe = data.draw(strategies.recipes(judged))
+    assert allowed(judged, recipe)
+    easier = data.draw(strategies.simpler(recipe, judged))
+    assert allowed(judged, easier)
+    assert all(getattr(easier, size) <= getattr(recipe, size) for size in ("I", "H", "L", "N", "layers", "proj"))
+    assert feasible(choices(easier))
+    assert all(allowed(judged, fixed) for fixed in fixed_set(judged, 0))
+    assert all(allowed(judged, simple) for simple in strategies.simplest(judged))
+
+
+def test_the_hard_cases_are_drawn_often_enough() -> None:
+    """At least 10 % at weight gains of 3 and more, 5 % of 100 steps and more, sizes around powers of two."""
+    drawn: list[Recipe] = []
+
+    @given(strategies.recipes(EVERYTHING))
+    @settings(max_examples=1000, deadline=None, database=None, derandomize=True)
+    def draw(recipe: Recipe) -> None:
+        drawn.append(recipe)
+
+    draw()
+    assert sum(recipe.gain >= 3 for recipe in drawn) >= 0.10 * len(drawn)
+    assert sum(recipe.L >= 100 for recipe in drawn) >= 0.05 * len(drawn)
+    assert {1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129} <= {recipe.H for recipe in drawn}
+    distinct = [r for r in drawn if all(a != b or a == 1 for a, b in combinations((r.I, r.H, r.L, r.N), 2))]
+    assert len(distinct) > 0.8 * len(drawn)

@@ -1,0 +1,299 @@
+"""What pytest makes of a backend: items, outcomes, texts, selection and the table."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from conformance import engine, registry
+
+LSTMS = """
+    from conformance import Capabilities, backend
+    from implementations.numpy_lstm import numpy_lstm
+
+    calls = 0
+
+    def logged():
+        with open("judged.txt", "a") as file:
+            print("judged", file=file)
+
+    @backend("right", Capabilities(), available=logged)
+    def right(config, params):
+        return numpy_lstm.build(config, params)
+
+    @backend("wrong", Capabilities(), available=logged)
+    def wrong(config, params):
+        def forward(x, state=None):
+            output, (h_n, c_n) = numpy_lstm.build(config, params)(x, state)
+            return output, (h_n, c_n * 2)
+        return forward
+
+    @backend("known", Capabilities(expected_failures={"values.c_n": "issue 7", "values.h_n": "issue 8"}))
+    def known(config, params):
+        return wrong.build(config, params)
+
+    @backend("mistaken", Capabilities(expected_failures={"values.cn": "issue 7"}))
+    def mistaken(config, params):
+        return wrong.build(config, params)
+
+    @backend("broken", Capabilities())
+    def broken(config, params):
+        raise RuntimeError("no such kernel")
+
+    @backend("absent", Capabilities(), available=lambda: "no CUDA device")
+    def absent(config, params):
+        raise AssertionError("must not be built")
+
+    @backend("endless", Capabilities())
+    def endless(config, params):
+        global calls
+        calls += 1
+        if calls > 20:
+            raise KeyboardInterrupt
+        return numpy_lstm.build(config, params)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _lstms(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    pytester.makepyfile(lstms=LSTMS)
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, engine.Settings]]:
+    """Every run of the engine."""
+    runs = []
+    conform = engine.conform
+
+    def spy(backend, settings, **options):
+        runs.append((backend.name, settings))
+        return conform(backend, settings, **options)
+
+    monkeypatch.setattr(engine, "conform", spy)
+    return runs
+
+
+def text(result: pytest.RunResult) -> str:
+    return result.stdout.str()
+
+
+def rows(result: pytest.RunResult) -> list[list[str]]:
+    """The table's rows, as words."""
+    return [
+        words
+        for line in result.outlines
+        if (words := line.split()) and words[0].startswith("lstms:") and len(words) > 9
+    ]
+
+
+def nodeids(result: pytest.RunResult) -> list[str]:
+    return [line for line in result.outlines if re.search(r"::[a-z]+\.[a-z_-]+\]?$", line)]
+
+
+# Items
+
+
+def test_a_test_file_of_two_lines_has_an_item_for_every_declared_property(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("from conformance import conformance_tests\ntest_mine = conformance_tests('lstms:right')")
+    ids = nodeids(pytester.runpytest("--collect-only", "-q"))
+    name = "test_a_test_file_of_two_lines_has_an_item_for_every_declared_property.py::test_mine"
+    assert f"{name}[lstms:right::smoke.runs]" in ids
+    assert f"{name}[lstms:right::values.output]" in ids
+    assert not any("stack." in nodeid for nodeid in ids), "an undeclared property must not look like a pass"
+
+
+def test_a_test_file_chooses_properties_cases_and_seed(
+    pytester: pytest.Pytester, judged: list[tuple[str, engine.Settings]]
+) -> None:
+    pytester.makepyfile("""
+        from conformance import conformance_tests
+        test_mine = conformance_tests("lstms:right", cases=1, seed=5, properties=["values.h_n", "layout"])
+    """)
+    pytester.runpytest().assert_outcomes(passed=4)
+    pytester.runpytest("--lstm-seed", "6").assert_outcomes(passed=4)
+    ids = ("smoke", "layout.dtypes", "layout.final-state", "layout.shapes", "values.h_n")
+    assert judged == [
+        ("lstms:right", engine.Settings(1, 5, ids)),
+        ("lstms:right", engine.Settings(1, 6, ids)),
+    ]
+
+
+def test_an_option_names_backends_without_a_test_file(
+    pytester: pytest.Pytester, judged: list[tuple[str, engine.Settings]]
+) -> None:
+    result = pytester.runpytest("--lstm-backend", "lstms.py:right", "--lstm-cases", "1", "-v")
+    assert result.ret == pytest.ExitCode.OK
+    assert "lstms.py:right::values.output PASSED" in text(result)
+    assert judged == [("lstms.py:right", engine.Settings(1, 0))], "one run, of everything, as the command line makes it"
+
+
+def test_the_ini_list_is_for_a_run_without_path_arguments(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nlstm_backends =\n    lstms:right\n    lstms:absent")
+    file = pytester.makepyfile("def test_own(): pass")
+    ids = nodeids(pytester.runpytest("--collect-only", "-q"))
+    assert {"lstms:right::values.output", "lstms:absent::values.output"} <= set(ids)
+    result = pytester.runpytest(file)
+    result.assert_outcomes(passed=1)
+    assert "lstms" not in text(result)
+
+
+def test_pytest_starts_without_the_engine() -> None:
+    """Every pytest run where the package is installed loads the plugin, most of them in vain."""
+    code = (
+        "import sys, conformance.pytest_plugin; print(*{'torch', 'hypothesis', 'conformance.engine'} & {*sys.modules})"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "\n"
+
+
+# Outcomes
+
+
+def run(pytester: pytest.Pytester, backend: str, *arguments: str | Path) -> pytest.RunResult:
+    return pytester.runpytest("--lstm-backend", f"lstms:{backend}", "--lstm-cases", "1", *arguments)
+
+
+def test_a_failure_reads_as_the_finding_alone(pytester: pytest.Pytester) -> None:
+    result = run(pytester, "wrong", "-k", "c_n or h_n", "--tb=long")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.re_match_lines_random(
+        [
+            r"_+ lstms:wrong: values\.c_n _+",
+            r"values\.c_n \(failed\): Every layer's and direction's c_n is the oracle's.*",
+            r"  result    c_n\[.*\] expected .* got .* bound .*",
+            r"  replay    lstm-conformance replay .* --backend lstms:wrong --only values\.c_n",
+            r"FAILED lstms:wrong::values\.c_n - c_n\[.*",
+        ]
+    )
+    assert "pytest_plugin.py" not in text(result)
+    assert "Traceback" not in text(result)
+
+
+def test_an_expected_failure_is_an_xfail_and_its_unexpected_pass_a_failure(pytester: pytest.Pytester) -> None:
+    result = run(pytester, "known", "-k", "c_n or h_n", "-rfx")
+    result.assert_outcomes(xfailed=1, failed=1)
+    result.stdout.re_match_lines_random(
+        [
+            r"XFAIL lstms:known::values\.c_n - issue 7",
+            r"values\.h_n \(unexpected pass\): .*",
+            r"FAILED lstms:known::values\.h_n - expected to fail: issue 8",
+        ]
+    )
+    run(pytester, "known", "-k", "c_n", "--runxfail").assert_outcomes(failed=1)
+
+
+def test_an_unavailable_backend_is_skipped_with_its_reason(pytester: pytest.Pytester) -> None:
+    result = run(pytester, "absent", "-rs")
+    outcomes = result.parseoutcomes()
+    assert set(outcomes) == {"skipped"}
+    result.stdout.re_match_lines([rf"SKIPPED \[{outcomes['skipped']}\] lstms\.py:\d+: unavailable: no CUDA device"])
+    assert "lstms:absent  unavailable: no CUDA device" in text(result)
+
+
+def test_a_broken_adapter_is_red_whatever_is_selected(pytester: pytest.Pytester) -> None:
+    result = run(pytester, "broken", "-rs")
+    assert result.parseoutcomes()["failed"] == 1
+    assert "FAILED lstms:broken::smoke.runs - " in text(result)
+    assert "not run: the adapter is broken: see smoke.runs" in text(result)
+
+    result = run(pytester, "broken", "-k", "values.output")
+    result.assert_outcomes(failed=1)
+    assert "no such kernel" in text(result)
+
+
+def test_an_interrupted_run_stops_pytest_and_shows_what_is_done(pytester: pytest.Pytester) -> None:
+    result = run(pytester, "right", "--lstm-backend", "lstms:endless", "--lstm-backend", "lstms:wrong", "-k", "h_n")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.assert_outcomes(passed=1)
+    assert [row[0] for row in rows(result)] == ["lstms:right", "lstms:endless"]
+    assert "not judged: lstms:wrong" in text(result)
+    assert re.search(r"Exit: lstms:endless: interrupted after \d+ cases", text(result))
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("tornh-nn", "no backend is named 'tornh-nn'"),
+        ("lstms:rigth", "it has right"),
+        ("lstms:mistaken", "no property or group is named 'values.cn'"),
+        ("faulty:build", "ModuleNotFoundError: No module named 'nowhere'"),
+    ],
+)
+def test_a_target_that_does_not_load_is_a_collection_error_in_words(
+    pytester: pytest.Pytester, target: str, message: str
+) -> None:
+    pytester.makepyfile(faulty="import nowhere")
+    pytester.makepyfile(f"from conformance import conformance_tests\ntest_it = conformance_tests({target!r})")
+    for arguments in (["--lstm-backend", target, "-k", "::"], []):
+        result = pytester.runpytest(*arguments)
+        assert result.ret == pytest.ExitCode.INTERRUPTED
+        assert message in text(result)
+        assert "pytest_plugin.py" not in text(result)
+        assert "registry.py" not in text(result)
+
+
+# Selection
+
+
+def test_what_is_not_selected_is_not_judged(
+    pytester: pytest.Pytester, judged: list[tuple[str, engine.Settings]]
+) -> None:
+    run(pytester, "right", "--lstm-backend", "lstms:wrong", "-k", "lstms:right::values.output").assert_outcomes(
+        passed=1
+    )
+    assert judged == [("lstms:right", engine.Settings(1, 0, ("smoke", "values.output")))]
+
+
+def test_a_node_id_selects(pytester: pytest.Pytester, judged: list[tuple[str, engine.Settings]]) -> None:
+    pytester.makeini("[pytest]\nlstm_backends = lstms:right")
+    file = pytester.makepyfile("from conformance import conformance_tests\ntest_it = conformance_tests('lstms:right')")
+    pytester.runpytest("lstms:right::values.output", "--lstm-cases=1").assert_outcomes(passed=1)
+    pytester.runpytest(f"{file}::test_it[lstms:right::values.h_n]", "--lstm-cases=1").assert_outcomes(passed=1)
+    assert [settings.only for _, settings in judged] == [("smoke", "values.output"), ("smoke", "values.h_n")]
+
+    result = pytester.runpytest("lstms:right::values.outptu")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert "lstms:right declares no such property: lstms:right::values.outptu" in text(result)
+
+
+def test_the_last_failure_can_be_repeated(pytester: pytest.Pytester) -> None:
+    run(pytester, "wrong", "-k", "c_n or h_n")
+    run(pytester, "wrong", "--lf").assert_outcomes(failed=1)
+
+
+# pytest-xdist
+
+
+def test_workers_judge_each_backend_once_and_the_controller_has_the_table(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        from conformance import conformance_tests
+        test_it = conformance_tests("lstms:right", properties=["values"])
+        def test_own(): pass
+    """)
+    result = pytester.runpytest_subprocess(
+        *("-n2", "-v", "--junitxml=junit.xml", "--lstm-cases=1", "-k", "values or own", "-p", "no:randomly"),
+        *("--lstm-backend=lstms:right", "--lstm-backend=lstms:wrong"),
+    )
+    assert result.parseoutcomes()["failed"] == 4
+    workers = {
+        backend: {line.split()[0] for line in result.outlines if re.match(rf"\[gw.*{backend}::", line)}
+        for backend in ("lstms:right", "lstms:wrong")
+    }
+    assert [len(used) for used in workers.values()] == [1, 1]
+    assert len(Path("judged.txt").read_text().splitlines()) == 2
+    assert [(row[0], row[2]) for row in rows(result)] == [("lstms:right", "6/6"), ("lstms:wrong", "2/6")]
+
+    cases = {
+        (case.get("classname"), case.get("name")): case for case in ElementTree.parse("junit.xml").iter("testcase")
+    }
+    kept = {each.get("name"): each.get("value") for each in cases["lstms:wrong", "values.c_n"].iter("property")}
+    assert kept.keys() - {"margin"} == {"property", "outcome", "recipe"}, "the verdicts' parcel is not for junit.xml"
+    assert kept["outcome"] == "failed"
