@@ -14,14 +14,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import hypothesis
-from hypothesis import HealthCheck, Phase, Verbosity
 from hypothesis.database import ExampleDatabase
-from hypothesis.strategies import SearchStrategy
 
 from conformance import covering, strategies
 from conformance.backend import Backend
 from conformance.errors import UsageError
+from conformance.hunt import PATIENCE_SECONDS, Chase, search
 from conformance.properties import select
 from conformance.properties.model import Property, missing
 from conformance.recipe import Recipe
@@ -32,10 +30,8 @@ from conformance.trial import BackendError, Discard, Narrowed, Trial, Violation
 #: After this many suitable cases, a property is offered only one in ``Property.every``.
 _FIRST = 12
 
-#: How many runs shrinking one failure may take in Hypothesis, and in the simplifier, and how many seconds in all.
-_PATIENCE_RUNS = 400
+#: How many runs simplifying one failure may take.
 _PATIENCE_EDITS = 250
-_PATIENCE_SECONDS = 20.0
 
 #: Examples drawn to meet a failure of the fixed set again, from recipes no more complex than its own.
 _HUNT = 60
@@ -51,6 +47,12 @@ class Settings:
     #: Property ids or groups; all if empty.
     only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    #: Whether the fixed set comes first.
+    fixed: bool = True
+    #: Whether failures are shrunk and simplified; without, each verdict carries the case at which it was met.
+    shrink: bool = True
+    #: Whether the first failure ends the run.
+    stop: bool = False
 
 
 @dataclass
@@ -64,9 +66,6 @@ class Tally:
     worst: float | None = None
     worst_recipe: str | None = None
 
-
-#: Cases take as long as the backend takes, and hold as much as its sizes ask for.
-_UNCHECKED = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
 
 Progress = Callable[[int, int], None]
 
@@ -91,10 +90,6 @@ def _check_expected_failures(backend: Backend) -> None:
         select(only=tuple(backend.capabilities.expected_failures))
     except UsageError as error:
         raise UsageError(f"backend {backend.name!r}, expected_failures: {error.args[0]}", error.hint) from None
-
-
-class _Found(Exception):
-    """Tells Hypothesis that the recipe at hand is a counterexample; always raised at one place."""
 
 
 class _Sieve:
@@ -122,16 +117,14 @@ class _Sieve:
 
     def run(self) -> BackendReport:
         started = time.perf_counter()
-        done = 0
         try:
-            fixed = covering.fixed_set(self.backend, self.settings.seed)
+            fixed = covering.fixed_set(self.backend, self.settings.seed) if self.settings.fixed else []
             total = len(fixed) + self.settings.cases
             if self._smoke():
-                for recipe in fixed:
-                    self._settle_all(recipe)
-                    done += 1
+                for done, recipe in enumerate(fixed, 1):
+                    self._fixed(recipe)
                     self.progress(done, total)
-                self._random(lambda count: self.progress(done + count, total))
+                self._random(lambda count: self.progress(len(fixed) + count, total))
                 self.progress(total, total)
         except KeyboardInterrupt:
             self.interrupted = f"interrupted after {len(self.offered)} cases"
@@ -163,14 +156,15 @@ class _Sieve:
             self.verdicts[smoke.id] = self._passed(smoke)
         return True
 
-    def _settle_all(self, recipe: Recipe) -> None:
-        """Offer one recipe of the fixed set until no pending property fails on it."""
-        while failure := self._offer(recipe):
-            p, violation = failure
-            if self._history(p, recipe, violation):
+    def _fixed(self, recipe: Recipe) -> None:
+        """One recipe of the fixed set, and whatever fails on it."""
+        for p, violation in self._offer(recipe):
+            if p not in self.pending or self._history(p, violation, recipe):
                 continue
-            hunted = self._hunt(strategies.simpler(recipe, self.backend), p)
-            self._settle(p, *(hunted or (recipe, violation)))
+            if self.settings.shrink:
+                self._settle(p, *self._hunt(p, recipe, violation))
+            else:
+                self._conclude(p, recipe, violation)
 
     def _random(self, progress: Callable[[int], None]) -> None:
         """The random cases: each failure ends a search, and another begins for the properties that remain."""
@@ -184,11 +178,11 @@ class _Sieve:
 
     # Cases
 
-    def _offer(self, recipe: Recipe) -> tuple[Property, Violation] | None:
-        """Run one case for every pending property that is due; the first that fails."""
+    def _offer(self, recipe: Recipe) -> list[tuple[Property, Violation]]:
+        """Run one case for every pending property that is due; those that fail."""
         self.offered.append(recipe)
         trial = Trial(self.backend, recipe)
-        failure = None
+        failures = []
         for p in self.pending:
             if not p.when(recipe):
                 continue
@@ -199,11 +193,12 @@ class _Sieve:
                 continue
             violation = self._check(p, trial)
             if violation is not None:
-                failure = p, violation
-                break
+                failures.append((p, violation))
+                if self.settings.stop:
+                    break
         if trial.judged:
             self.judged.add(recipe)
-        return failure
+        return failures
 
     def _check(self, p: Property, trial: Trial) -> Violation | None:
         """One property on one trial. Whatever goes wrong while judging is an error of this property's own."""
@@ -236,68 +231,38 @@ class _Sieve:
 
     def _draw(self, cases: int, round: int, progress: Callable[[], None]) -> tuple[Property, Recipe, Violation] | None:
         """Draw random cases until one fails, and let Hypothesis shrink it."""
-        chase = _Chase(self)
+        met: list[Property] = []
+        chase = Chase(lambda recipe: self._again(met[0], recipe))
 
-        def first(recipe: Recipe) -> None:
-            if chase.p is None:
-                progress()
-                if failure := self._offer(recipe):
-                    p, violation = failure
-                    if not self._history(p, recipe, violation):
-                        chase.begin(p, recipe, violation)
-            elif chase.seen(recipe) is None:
-                return
-            if chase.p is not None:
-                raise _Found
+        def fails(recipe: Recipe) -> bool:
+            if met:
+                return chase.seen(recipe) is not None
+            progress()
+            for p, violation in self._offer(recipe):
+                if self._history(p, violation, recipe):
+                    continue
+                if self.settings.shrink:
+                    met.append(p)
+                    chase.know(recipe, violation)
+                    return True
+                self._conclude(p, recipe, violation)
+            return not self.pending
 
         entropy = self.settings.seed * 1_000_003 + round
-        return chase.end(self._hypothesis(strategies.recipes(self.backend), first, cases, entropy, self.database))
+        recipes = strategies.recipes(self.backend)
+        minimal = search(recipes, fails, cases, entropy, self.database, self.settings.shrink)
+        violation = chase.seen(minimal) if met and minimal is not None else None
+        return None if minimal is None or violation is None else (met[0], minimal, violation)
 
-    def _hunt(self, strategy: SearchStrategy[Recipe], p: Property) -> tuple[Recipe, Violation] | None:
-        """Meet a failure of ``p`` again among simpler recipes, and let Hypothesis shrink it."""
-        chase = _Chase(self)
-        chase.p = p
+    def _hunt(self, p: Property, recipe: Recipe, violation: Violation) -> tuple[Recipe, Violation]:
+        """Meet a failure of the fixed set again among simpler recipes, and let Hypothesis shrink it."""
+        chase = Chase(lambda recipe: self._again(p, recipe), violation.outcome)
+        simpler = strategies.simpler(recipe, self.backend)
+        minimal = search(simpler, lambda recipe: chase.seen(recipe) is not None, _HUNT, entropy=0)
+        found = None if minimal is None else chase.seen(minimal)
+        return (recipe, violation) if minimal is None or found is None else (minimal, found)
 
-        def again(recipe: Recipe) -> None:
-            if chase.seen(recipe) is not None:
-                raise _Found
-
-        found = chase.end(self._hypothesis(strategy, again, _HUNT, 0, None))
-        return None if found is None else found[1:]
-
-    def _hypothesis(
-        self,
-        strategy: SearchStrategy[Recipe],
-        test: Callable[[Recipe], None],
-        examples: int,
-        entropy: int,
-        database: ExampleDatabase | None,
-    ) -> Recipe | None:
-        """Run a test under Hypothesis; the recipe of the minimal counterexample, the last one that it replays."""
-        last: list[Recipe] = []
-
-        def body(recipe: Recipe) -> None:
-            last[:] = [recipe]
-            test(recipe)
-
-        phases = (Phase.generate, Phase.shrink) if database is None else (Phase.reuse, Phase.generate, Phase.shrink)
-        run = hypothesis.settings(
-            max_examples=examples,
-            deadline=None,
-            database=database,
-            phases=phases,
-            suppress_health_check=_UNCHECKED,
-            report_multiple_bugs=False,
-            print_blob=False,
-            verbosity=Verbosity.quiet,
-        )(hypothesis.seed(entropy)(hypothesis.given(strategy)(body)))
-        try:
-            run()
-        except _Found:
-            return last[0]
-        return None
-
-    def _history(self, p: Property, recipe: Recipe, violation: Violation) -> bool:
+    def _history(self, p: Property, violation: Violation, recipe: Recipe) -> bool:
         """Whether the failure depends on what came before; then it is concluded here, with the sequence of calls."""
         if self._again(p, recipe) is not None:
             return False
@@ -333,7 +298,7 @@ class _Sieve:
 
     def _settle(self, p: Property, recipe: Recipe, violation: Violation) -> None:
         """Simplify a failure, conclude it, and offer the small case to the others: one defect is shrunk once."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
 
         def fails(candidate: Recipe) -> Violation | None:
             return self._again(p, candidate) if time.monotonic() < deadline else None
@@ -351,6 +316,9 @@ class _Sieve:
         tally = self.tallies[p.id]
         if p in self.pending:
             self.pending.remove(p)
+        if self.settings.stop:
+            self.interrupted = "stopped at the first failure"
+            self.pending.clear()
         reason = self.backend.capabilities.expected_failures.get(p.id)
         case = violation.case or Trial(self.backend, recipe).case
         self.verdicts[p.id] = Verdict(
@@ -365,6 +333,7 @@ class _Sieve:
             worst=tally.worst,
             worst_recipe=tally.worst_recipe,
             history=tuple(map(str, history)),
+            after=len(self.offered),
         )
 
     # Verdicts
@@ -403,46 +372,6 @@ class _Sieve:
     def _plain(self, p: Property, outcome: str, message: str) -> Verdict:
         tally = self.tallies[p.id]
         return Verdict(self.backend.name, p.id, outcome, message, margin=tally.margin, cases=tally.checked)
-
-
-class _Chase:
-    """One property's failure while Hypothesis shrinks it, with a patience of its own.
-
-    Hypothesis may shrink for 300 seconds; once the patience is spent, recipes already known to fail still do and all
-    others pass, so that it comes to its end at once.
-    """
-
-    def __init__(self, sieve: _Sieve) -> None:
-        self.sieve = sieve
-        self.p: Property | None = None
-        self.outcome = ""
-        self.known: dict[Recipe, Violation | None] = {}
-        self.runs = 0
-        self.deadline = time.monotonic() + _PATIENCE_SECONDS
-
-    def begin(self, p: Property, recipe: Recipe, violation: Violation) -> None:
-        self.p, self.outcome, self.known[recipe] = p, violation.outcome, violation
-        self.deadline = time.monotonic() + _PATIENCE_SECONDS
-
-    def seen(self, recipe: Recipe) -> Violation | None:
-        """The violation on a recipe, run at most once; another kind of failure is another defect."""
-        assert self.p is not None
-        if recipe not in self.known and self.runs < _PATIENCE_RUNS and time.monotonic() < self.deadline:
-            self.runs += 1
-            found = self.sieve._again(self.p, recipe)
-            if found is not None and self.outcome not in ("", found.outcome):
-                found = None
-            elif found is not None:
-                self.outcome = found.outcome
-            self.known[recipe] = found
-        return self.known.get(recipe)
-
-    def end(self, minimal: Recipe | None) -> tuple[Property, Recipe, Violation] | None:
-        if minimal is None or self.p is None:
-            return None
-        violation = self.known[minimal]
-        assert violation is not None
-        return self.p, minimal, violation
 
 
 def replay(backend: Backend, recipes: list[Recipe], settings: Settings) -> Iterator[tuple[Property, str, str]]:

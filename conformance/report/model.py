@@ -49,6 +49,8 @@ class Verdict:
     worst_recipe: str | None = None
     #: The recipes to run, in this order, before ``recipe``: the failure depends on history.
     history: tuple[str, ...] = ()
+    #: How many cases had been offered when the failure was met.
+    after: int | None = None
 
 
 @dataclass(frozen=True)
