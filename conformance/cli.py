@@ -6,6 +6,7 @@ Exit codes: 0 conformant, 1 not conformant, 2 usage, 3 interrupted, incomplete, 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -29,7 +30,7 @@ from conformance.properties.model import Property, missing
 from conformance.recipe import parse
 from conformance.report.model import BAD
 from conformance.report.table import table
-from conformance.report.text import failures, head
+from conformance.report.text import arrays, conclusion, failures, head
 from conformance.run import Outcome, run, write_json
 
 #: The settings that pyproject.toml may give under [tool.lstm-conformance], with their types.
@@ -139,6 +140,16 @@ def _parser(given: dict[str, Any]) -> argparse.ArgumentParser:
     sub = command("probe", _probe, "find what a backend can do, whatever it declares")
     sub.add_argument("target", metavar="TARGET")
 
+    sub = command("self-test", _self_test, "try the suite on the catalogue of faulty LSTMs")
+    sub.add_argument("faults", nargs="*", metavar="FAULT", help="ids of faults; all if none")
+    sub.add_argument("--attribute", action="store_true", help="run everything: which properties catch what")
+    sub.add_argument("--cases", type=_count, metavar="N", default=100, help="random cases (%(default)s)")
+    sub.add_argument("--seed", type=_count, metavar="N", default=0, help="of all values (%(default)s)")
+    sub.add_argument("--no-fixed-set", action="store_true", help="random cases only")
+    sub.add_argument("--jobs", type=_count, metavar="N", default=0, help="faults at a time (all cores)")
+    sub.add_argument("--json", type=Path, metavar="FILE", help="write every row")
+    sub.add_argument("--list", action="store_true", help="describe the faults instead")
+
     sub = command("new", _new, "write a commented starter backend that runs, and fails in an instructive way")
     sub.add_argument("file", type=Path, metavar="FILE")
     return parser
@@ -173,9 +184,7 @@ def _run(options: argparse.Namespace) -> int:
 def _print(outcome: Outcome) -> None:
     report = outcome.report
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-    parts = [head(report), table(report, columns), failures(report)]
-    if report.missing:
-        parts.append(f"interrupted before these were judged: {_join(report.missing)}")
+    parts = [head(report), table(report, columns), failures(report), conclusion(report)]
     print("\n\n".join(part for part in parts if part))
     for error in outcome.errors:
         print(f"\nlstm-conformance: {error}", file=sys.stderr)
@@ -183,10 +192,12 @@ def _print(outcome: Outcome) -> None:
 
 def _exit_code(outcome: Outcome, named: bool) -> int:
     report = outcome.report
-    if outcome.errors:
+    if any(isinstance(error, UsageError) for error in outcome.errors):
         return 2
     if any(verdict.outcome in BAD for verdict in report.verdicts):
         return 1
+    if outcome.errors:
+        return 3
     unavailable = any(not backend.available for backend in report.backends)
     if not report.complete or (named and unavailable) or all(not backend.available for backend in report.backends):
         return 3
@@ -222,15 +233,21 @@ def _replay(options: argparse.Namespace) -> int:
         print(f"{backend.name} is unavailable: {reason}", file=sys.stderr)
         return 3
     settings = Settings(0, 0, tuple(options.only), tuple(options.exclude))
-    print(f"{backend.name}: {realise(recipes[-1], backend.capabilities.fixed).describe()}")
+    case = realise(recipes[-1], backend.capabilities.fixed)
+    print(f"{backend.name}: {case.describe()}")
+    if numbers := arrays(case):
+        print(textwrap.indent(numbers, "    "))
     asked = select(settings.only, settings.exclude)
     if options.only and (lacking := [p for p in asked if missing(backend, p)]):
         print("\n".join(f"  {p.id:<27} not declared: {'; '.join(missing(backend, p))}" for p in lacking))
-    bad = 0
-    for p, outcome, message in engine.replay(backend, recipes, settings):
-        bad += outcome in BAD
-        print(f"  {p.id:<27} {outcome}" + (f": {message}" if message else ""))
-    return 1 if bad else 0
+    verdicts = list(engine.replay(backend, recipes, settings))
+    silent = [p for p, outcome, _ in verdicts if outcome == "not run"]
+    for p, outcome, message in verdicts:
+        if p not in silent:
+            print(f"  {p.id:<27} {outcome}" + (f": {message}" if message else ""))
+    if silent:
+        print(f"  {len(silent)} of {len(verdicts)} properties say nothing about this case")
+    return 1 if any(outcome in BAD for _, outcome, _ in verdicts) else 0
 
 
 def _probe(options: argparse.Namespace) -> int:
@@ -252,6 +269,28 @@ def _probe(options: argparse.Namespace) -> int:
     if backend.note:
         print(backend.note)
     return 0
+
+
+def _self_test(options: argparse.Namespace) -> int:
+    from conformance import selftest
+    from conformance.faults import FAULTS
+
+    if options.list:
+        rows = [[fault.id, fault.kind, fault.shows_when, fault.description] for fault in FAULTS]
+        print(tabulate(rows, ["fault", "class", "shows when", "description"]))
+        return 0
+    settings = Settings(options.cases, options.seed, fixed=not options.no_fixed_set)
+    with tqdm(unit="fault", leave=False, disable=None) as bar:
+
+        def watch(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        test = selftest.self_test(options.faults, settings, options.attribute, options.jobs, watch)
+    print(selftest.table(test, options.attribute))
+    if options.json is not None:
+        options.json.write_text(json.dumps(selftest.to_json(test), indent=1) + "\n", encoding="utf-8")
+    return 3 if test.missing else 0 if test.passed else 1
 
 
 def _new(options: argparse.Namespace) -> int:

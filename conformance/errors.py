@@ -8,9 +8,13 @@ class UsageError(Exception):
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
+        super().__init__(message, hint)
         self.hint = hint
 
     def __str__(self) -> str:
-        message = super().__str__()
+        message = self.args[0]
         return f"{message}\n  hint: {self.hint}" if self.hint else message
+
+
+class SuiteError(Exception):
+    """A defect of the suite itself, which says nothing about the backend: no verdict comes of it."""

@@ -81,11 +81,12 @@ def probed(target: str, build: Build | Callable[..., Any], origin: str = "") -> 
     must be judged, not overlooked.
     """
     bare = Backend(target, Capabilities(), build, origin=origin)
-    runs = {ability.option for ability in abilities(bare) if ability.runs}
-    dtypes = tuple(dtype for dtype in JUDGED_DTYPES if dtype in runs) or ("float32",)
-    options: dict[str, Any] = {option: option in runs for option in OPTIONS}
-    if not runs:
-        options |= {"batch": True, "initial_state": True}
+    runs = {ability.option: ability.runs for ability in abilities(bare)}
+    if not any(runs.values()):
+        return replace(bare, note="capabilities were probed: none of them works")
+    dtypes = tuple(dtype for dtype in JUDGED_DTYPES if runs[dtype]) or ("float32",)
+    options: dict[str, Any] = {option: runs[option] for option in OPTIONS}
     capabilities = Capabilities(**options, returns=_returns(bare), dtypes=dtypes)
-    found = [option for option in OPTIONS if options[option]]
-    return replace(bare, capabilities=capabilities, note=f"capabilities were probed: {', '.join([*found, *dtypes])}")
+    found, lacking = (", ".join(name for name in runs if runs[name] == works) for works in (True, False))
+    without = f"; without {lacking} (`lstm-conformance probe` says why)" if lacking else ""
+    return replace(bare, capabilities=capabilities, note=f"capabilities were probed: {found}{without}")

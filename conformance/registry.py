@@ -33,7 +33,7 @@ def backend(
     """Register ``build(config, params) -> forward``; ``available`` gives None, or the reason why it cannot run here."""
 
     def register(build: Build) -> Backend:
-        return _register(Backend(name, capabilities, build, available, origin=_origin(build)))
+        return _register(Backend(name, capabilities, build, _explained(available), origin=_origin(build)))
 
     return register
 
@@ -49,9 +49,21 @@ def cell_backend(
     def register(build_step: BuildStep) -> Backend:
         build, note = loop_over_time(build_step), "the suite supplies the loop over time"
         lacks = frozenset({"loop"})
-        return _register(Backend(name, capabilities, build, available, lacks, note, _origin(build_step)))
+        return _register(Backend(name, capabilities, build, _explained(available), lacks, note, _origin(build_step)))
 
     return register
+
+
+def _explained(available: Callable[[], str | None]) -> Callable[[], str | None]:
+    """``available``, with an exception as the reason: a missing driver often shows as one."""
+
+    def reason() -> str | None:
+        try:
+            return available()
+        except Exception as error:
+            return f"available() raised {type(error).__name__}: {error}"
+
+    return reason
 
 
 def _register(new: Backend) -> Backend:
@@ -166,14 +178,14 @@ def _only_candidate(target: str, module: ModuleType) -> Backend:
     if len(backends) != 1:
         raise UsageError(
             f"target {target!r} does not say which attribute to judge",
-            f"write {target}:NAME with one of {', '.join(found) or 'your build function'}",
+            f"write {target}:NAME with one of {', '.join(backends) or 'your build function'}",
         )
     return _named(f"{target}:{backends[0]}", module, backends[0])
 
 
 def _candidates(module: ModuleType) -> list[str]:
     """The attributes defined in ``module`` that could be judged."""
-    return [name for name, value in vars(module).items() if _judgeable(value, module.__name__)]
+    return [name for name, value in vars(module).items() if name[0] != "_" and _judgeable(value, module.__name__)]
 
 
 def _judgeable(value: object, module: str) -> bool:

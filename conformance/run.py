@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import faulthandler
 import importlib.metadata
 import multiprocessing
 import multiprocessing.process
 import os
 import platform
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -18,7 +20,7 @@ from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 import conformance
 from conformance.backend import Backend
 from conformance.engine import Settings, conform
-from conformance.errors import UsageError
+from conformance.errors import SuiteError, UsageError
 from conformance.properties import select
 from conformance.registry import find
 from conformance.report.model import BackendReport, Report, Verdict
@@ -98,10 +100,10 @@ class _Child:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run: the report, and the errors of targets that could not be loaded."""
+    """What became of a run: the report, and the errors of targets that could not be loaded or judged."""
 
     report: Report
-    errors: tuple[UsageError, ...]
+    errors: tuple[UsageError | SuiteError, ...]
 
 
 def run(
@@ -116,15 +118,17 @@ def run(
     jobs = jobs or os.cpu_count() or 1
     waiting, running = list(targets), list[_Child]()
     reports: dict[str, BackendReport] = {}
-    errors: list[UsageError] = []
+    errors: list[UsageError | SuiteError] = []
+    cases: dict[str, tuple[int, int]] = {}
     interrupted = False
     while running or (waiting and not interrupted):
         try:
             while waiting and not interrupted and len(running) < jobs:
                 running.append(_start(waiting.pop(0), settings))
             for child in _ready(running):
-                message = _receive(child, settings)
+                message = _receive(child)
                 if isinstance(message, tuple):
+                    cases[child.target] = message
                     watch(child.target, *message)
                     continue
                 running.remove(child)
@@ -133,6 +137,8 @@ def run(
                     reports[child.target] = message
                 elif message is not None:
                     errors.append(message)
+                elif not interrupted:
+                    reports[child.target] = _crashed(child, settings, cases.get(child.target))
         except KeyboardInterrupt:
             # The children hear of it themselves, and send what they have.
             if interrupted:
@@ -140,8 +146,8 @@ def run(
                     child.process.terminate()
             interrupted = True
     ordered = [reports[target] for target in targets if target in reports]
-    failed = {target for target in targets if target not in reports}
-    return Outcome(make_report(settings, ordered, [t for t in targets if t in failed and interrupted]), tuple(errors))
+    missing = [target for target in targets if target not in reports] if interrupted else []
+    return Outcome(make_report(settings, ordered, missing), tuple(errors))
 
 
 def _start(target: str, settings: Settings) -> _Child:
@@ -158,42 +164,40 @@ def _ready(running: list[_Child]) -> list[_Child]:
     return [child for child in running if child.connection in ready]
 
 
-def _receive(child: _Child, settings: Settings) -> tuple[int, int] | BackendReport | UsageError | None:
-    """The child's next message; if it died without its last one, that is the backend's verdict."""
+def _receive(child: _Child) -> tuple[int, int] | BackendReport | UsageError | SuiteError | None:
+    """The child's next message: cases done and in all, or its last one; None if it died without that."""
     try:
-        kind, content = child.connection.recv()
+        return child.connection.recv()
     except (EOFError, OSError):
-        child.process.join()
-        return _crashed(child, settings)
-    return UsageError(*content) if kind == "usage" else content
+        return None
 
 
-def _crashed(child: _Child, settings: Settings) -> BackendReport:
+def _crashed(child: _Child, settings: Settings, cases: tuple[int, int] | None) -> BackendReport:
+    """The verdicts of a backend that brought its process down: the first property's, in the order of the catalogue."""
     code = child.process.exitcode or 0
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
-    reason = f"the process that judged it died ({how})"
-    verdicts = [
-        Verdict(child.target, p.id, "crashed", reason)
-        if p.group == "smoke"
-        else Verdict(child.target, p.id, "not run", reason)
-        for p in select(settings.only, settings.exclude)
-    ]
+    when = f"after {cases[0]} of {cases[1]} cases" if cases else "at the first cases, or while it was imported"
+    reason = f"its process died {when} ({how})"
+    first, *others = select(settings.only, settings.exclude)
+    verdicts = [Verdict(child.target, first.id, "crashed", reason)]
+    verdicts += [Verdict(child.target, p.id, "not run", reason) for p in others]
     return BackendReport(child.target, tuple(verdicts), interrupted=reason)
 
 
 def _judge(target: str, settings: Settings, connection: Connection, path: list[str]) -> None:
     """In the child: judge one target, and send progress and the report."""
     sys.path[:] = path
+    faulthandler.enable()
     try:
         backend = find(target)
-        report = conform(
-            backend, settings, lambda *done: connection.send(("progress", done)), database(target, settings)
-        )
-        connection.send(("report", report))
+        connection.send(conform(backend, settings, lambda *done: connection.send(done), database(target, settings)))
     except UsageError as error:
-        connection.send(("usage", (error.args[0], error.hint)))
+        connection.send(error)
     except KeyboardInterrupt:
-        connection.send(("nothing", None))
+        connection.send(None)
+    except Exception:
+        told = f"a defect of lstm-conformance, not of {target!r}; please report it:\n{traceback.format_exc().rstrip()}"
+        connection.send(SuiteError(told))
     finally:
         connection.close()
 
@@ -204,5 +208,5 @@ def write_json(report: Report, path: Path) -> None:
 
     from conformance.report.model import to_json
 
-    text = json.dumps(to_json(report), indent=1, allow_nan=True)
+    text = json.dumps(to_json(report), indent=1, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")

@@ -32,20 +32,37 @@ def build_of(cls: type[torch.nn.Module]) -> Build:
                 raise Unsupported(str(error)) from error
             raise
         module = module.to(getattr(torch, config.dtype))
-        module.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in params.items()})
+        _load(module, {name: torch.from_numpy(np.array(value)) for name, value in params.items()})
         module.train(config.training)
 
-        def forward(x: Array, state: State | None = None) -> tuple[Array, State]:
+        def forward(x: Array, state: State | None = None) -> Any:
             with torch.no_grad():
                 if state is None:
-                    output, (h_n, c_n) = module(to_torch(x))
-                else:
-                    output, (h_n, c_n) = module(to_torch(x), (to_torch(state[0]), to_torch(state[1])))
-            return output.numpy(), (h_n.numpy(), c_n.numpy())
+                    return _to_numpy(module(to_torch(x)))
+                return _to_numpy(module(to_torch(x), (to_torch(state[0]), to_torch(state[1]))))
 
         return forward
 
     return build
+
+
+def _load(module: torch.nn.Module, state_dict: dict[str, torch.Tensor]) -> None:
+    """Load nn.LSTM's parameters, all of them and no others."""
+    found = module.load_state_dict(state_dict, strict=False)
+    wrong = {"lacks": found.unexpected_keys, "has besides": found.missing_keys}
+    if any(wrong.values()):
+        told = "; it ".join(f"{how} {', '.join(names)}" for how, names in wrong.items() if names)
+        raise ValueError(
+            f"the state_dict of {type(module).__name__} is not nn.LSTM's: it {told}. Give it nn.LSTM's names, or write "
+            "a function build(config, params) that loads the weights your way, as `lstm-conformance new FILE` shows"
+        )
+
+
+def _to_numpy(returned: Any) -> Any:
+    """What a module returned, with arrays for its tensors; whatever else it is, the suite reports."""
+    if isinstance(returned, torch.Tensor):
+        return returned.detach().cpu().numpy()
+    return tuple(map(_to_numpy, returned)) if isinstance(returned, tuple | list) else returned
 
 
 def to_torch(array: Array) -> torch.Tensor:

@@ -114,11 +114,15 @@ class Trial:
         return self.observe(self.case.config.num_layers)
 
     def complete(self, case: Case) -> Result:
-        """A result whose output is there: put together from final states of shorter runs if it is not returned."""
+        """A result whose output is there: put together from final states of shorter runs if it is not returned.
+
+        Not where an upper layer reads both directions: what it reads at a step depends on all of the sequence.
+        """
         result = self.run(case)
-        if result.output is not None or result.h_n is None or case.lengths is not None:
-            return result
         D, steps = case.config.num_directions, case.steps
+        two_sided = case.config.num_layers > 1 and D > 1
+        if result.output is not None or result.h_n is None or case.lengths is not None or two_sided:
+            return result
         halves = []
         for direction in range(D):
             spans = [slice(t, None) if direction else slice(t + 1) for t in range(steps)]
@@ -237,7 +241,7 @@ def _blaming(what: str, case: Case) -> Iterator[None]:
             yield
     except Unsupported as reason:
         raise Narrowed(f"{case.describe()}: {reason}") from reason
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BackendError(f"{what} raised {type(error).__name__}: {str(error) or 'no message'}") from error
 
 

@@ -26,7 +26,7 @@ def gate(index: int, change: Map) -> Twin:
 
 def activated(change: Callable[[Twin, Array, Array, Array, Array], Gates]) -> Twin:
     """Gates made from the preactivations a_i, a_f, a_g, a_o."""
-    return Twin(gates=lambda twin, at, w, a: change(twin, *np.split(a, 4, axis=1)))
+    return Twin(gates=lambda twin, at, w, a: change(twin, *correct.by_gate(a)))
 
 
 def preactivated(change: Callable[[Weights, Array], Array]) -> Twin:
@@ -86,7 +86,7 @@ def _forget_bias_after(twin: Twin, at: Place, w: Weights, a: Array) -> Gates:
     if "bias_ih" not in w:
         return i, f, g, o
     b = np.split(w["bias_ih"] + w["bias_hh"], 4)[1]
-    return i, twin.sigmoid(np.split(a, 4, axis=1)[1] - b) + b, g, o
+    return i, twin.sigmoid(correct.by_gate(a)[1] - b) + b, g, o
 
 
 def _peephole(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array) -> State:

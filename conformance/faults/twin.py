@@ -79,9 +79,15 @@ def preactivations(twin: Twin, at: Place, w: Weights, x_t: Array, h: Array) -> A
     return a + w["bias_ih"] + w["bias_hh"] if "bias_ih" in w else a
 
 
+def by_gate(a: Array) -> Gates:
+    """The four blocks (N, H) of packed preactivations (N, 4H)."""
+    H = a.shape[1] // 4
+    return a[:, :H], a[:, H : 2 * H], a[:, 2 * H : 3 * H], a[:, 3 * H :]
+
+
 def gates(twin: Twin, at: Place, w: Weights, a: Array) -> Gates:
     """i, f, g, o = σ(a_i), σ(a_f), tanh(a_g), σ(a_o)."""
-    a_i, a_f, a_g, a_o = np.split(a, 4, axis=1)
+    a_i, a_f, a_g, a_o = by_gate(a)
     return twin.sigmoid(a_i), twin.sigmoid(a_f), twin.tanh(a_g), twin.sigmoid(a_o)
 
 

@@ -73,7 +73,7 @@ def state_order(trial: Trial) -> None:
 
     Frameworks that keep directions apart (ONNX, CoreML) get this order wrong when they convert.
     """
-    tame = trial.derived(fill="normal", gain=1.0, view="plain")
+    tame = trial.derived(fill="normal", gain=1.0, view="plain", edits=())
     result = tame.result
     if tame.arithmetic is not None and tame.right():
         return
@@ -82,10 +82,13 @@ def state_order(trial: Trial) -> None:
         if got is None:
             continue
         distances = np.abs(got[:, None] - want[None]).max(axis=(2, 3))
-        nearest = distances.argmin(axis=1)
-        if sorted(nearest) == list(range(len(want))) and (nearest != np.arange(len(want))).any():
-            slot = int(np.argmax(nearest != np.arange(len(want))))
-            raise Violation(f"{name}[{slot}] holds what belongs at {name}[{nearest[slot]}]")
+        nearest, slots = distances.argmin(axis=1), np.arange(len(want))
+        moved = np.flatnonzero(nearest != slots)
+        # A wrong value may happen to lie near another slot's: only a match that is clearly better than its own counts.
+        clear = distances[moved, nearest[moved]] < 0.1 * np.maximum(distances[moved, moved] - 0.05, 0)
+        if len(moved) and sorted(nearest) == list(slots) and clear.all():
+            slot = moved[0]
+            raise Violation(f"{name}[{slot}] holds what belongs at {name}[{nearest[slot]}]", case=tame.case)
 
 
 @prop("layout.batch-first", needs=("batch_first",), when=lambda r: r.batch_first)

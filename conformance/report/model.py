@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -138,5 +139,9 @@ class Report:
 
 
 def to_json(report: Report) -> dict[str, Any]:
-    """The report as plain data for ``json.dump``."""
-    return {"format": 1, "conformant": report.conformant, "complete": report.complete, **asdict(report)}
+    """The report as plain data for ``json.dump``; an infinite ``worst``, which JSON cannot write, is None."""
+    data = asdict(report)
+    for backend in data["backends"]:
+        for verdict in backend["verdicts"]:
+            verdict["worst"] = verdict["worst"] if math.isfinite(verdict["worst"] or 0.0) else None
+    return {"format": 1, "conformant": report.conformant, "complete": report.complete, **data}

@@ -15,7 +15,7 @@ _COLUMNS = [group for group in GROUPS if group != "smoke"]
 
 def table(report: Report, width: int = 0) -> str:
     """The table of a report; where ``width`` columns are too few, with the groups as rows instead."""
-    ran = [backend for backend in report.backends if backend.available]
+    ran = [backend for backend in report.backends if backend.available and not backend.count("crashed")]
     headers = ["backend", *_COLUMNS, "passed", "declared", "3-way", "margin", "time"]
     rows = [_row(backend) for backend in ran]
     text = _grid(rows, headers)
@@ -24,8 +24,8 @@ def table(report: Report, width: int = 0) -> str:
         text = _grid(others, first)
     lines = [text, ""] if rows else []
     for backend in report.backends:
-        if not backend.available:
-            lines.append(f"{backend.backend}  unavailable: {backend.verdicts[0].message}")
+        if backend not in ran:
+            lines.append(f"{backend.backend}  {backend.verdicts[0].outcome}: {backend.verdicts[0].message}")
     for backend in ran:
         if backend.note:
             lines.append(f"{backend.backend}: {backend.note}")

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
 import textwrap
 from collections.abc import Iterator
 
+import numpy as np
+
+from conformance.case import Case, tensors
 from conformance.properties import catalogue
 from conformance.report.model import BAD, BackendReport, Report, Verdict
+from conformance.spec import Array
 
 _WIDTH = 118
+
+#: A case of so many numbers is shown with all of them.
+_FEW = 60
+
+#: The outcomes that are neither good nor bad, and how a person is told of them.
+_UNDECIDED = {
+    "narrowed": "narrowed, not passed, for raising Unsupported within what is declared",
+    "not run": "not run",
+}
 
 
 def head(report: Report) -> str:
@@ -32,20 +47,32 @@ def _backend(backend: BackendReport) -> str:
         paragraphs.append(f"{backend.backend}: {len(bad)} {noun} not hold")
     for same in _alike(bad):
         paragraphs.append(textwrap.indent(explain(same[0], also=[verdict.property for verdict in same[1:]]), "  "))
-    narrowed = [verdict for verdict in backend.verdicts if verdict.outcome == "narrowed"]
-    if narrowed:
-        names = ", ".join(verdict.property for verdict in narrowed)
-        text = (
-            f"{backend.backend}: narrowed, not passed: {names}: the backend raised Unsupported within what it declares"
-        )
-        paragraphs.append(_wrapped(f"{text} ({narrowed[0].message})", ""))
-    if backend.interrupted:
-        names = [verdict.property for verdict in backend.verdicts if verdict.outcome == "not run"]
-        listed = names if len(names) <= 12 else [*names[:10], f"and {len(names) - 10} more"]
-        paragraphs.append(
-            _wrapped(f"{backend.backend}: {backend.interrupted}; not run: {', '.join(listed) or 'none'}", "")
-        )
+    for outcome, meaning in _UNDECIDED.items():
+        reasons: dict[str, list[str]] = {}
+        for verdict in backend.verdicts:
+            if verdict.outcome == outcome:
+                reasons.setdefault(verdict.message.partition(";")[0], []).append(verdict.property)
+        for reason, names in reasons.items():
+            listed = names if len(names) <= 12 else [*names[:10], f"and {len(names) - 10} more"]
+            paragraphs.append(_wrapped(f"{backend.backend}: {meaning}: {', '.join(listed)} ({reason})", ""))
     return "\n".join(paragraphs)
+
+
+def conclusion(report: Report) -> str:
+    """Which backends are conformant and which are not, the last thing that a person reads."""
+    words = {
+        backend.backend: "unavailable"
+        if not backend.available
+        else "conformant"
+        if backend.conformant
+        else "not conformant"
+        if backend.complete or backend.count(*BAD)
+        else "interrupted"
+        for backend in report.backends
+    } | dict.fromkeys(report.missing, "not begun")
+    return "\n".join(
+        f"{word}: {', '.join(name for name in words if words[name] == word)}" for word in dict.fromkeys(words.values())
+    )
 
 
 def _alike(verdicts: list[Verdict]) -> Iterator[list[Verdict]]:
@@ -73,9 +100,25 @@ def explain(verdict: Verdict, also: list[str] | None = None) -> str:
 
 
 def replay_line(verdict: Verdict) -> str:
-    """The command that shows a verdict's case again."""
-    recipes = " ".join(shlex.quote(text) for text in (*verdict.history, verdict.recipe or ""))
-    return f"lstm-conformance replay {recipes} --backend {shlex.quote(verdict.backend)} --only {verdict.property}"
+    """The command that shows a verdict's case again, quoted for this system's shell."""
+    words = ["lstm-conformance", "replay", *verdict.history, verdict.recipe or ""]
+    words += ["--backend", verdict.backend, "--only", verdict.property]
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+
+
+def arrays(case: Case) -> str:
+    """The numbers of a case that has few of them, or nothing: each tensor that is not zero, and which ones are."""
+    named = tensors(case)
+    if sum(value.size for value in named.values()) > _FEW:
+        return ""
+    lines = [f"{name:<22}{_numbers(value)}" for name, value in named.items() if value.any()]
+    zeros = ", ".join(name for name, value in named.items() if not value.any())
+    return "\n".join([*lines, *[_wrapped(f"{'zero':<22}{zeros}", " " * 22)] * bool(zeros)])
+
+
+def _numbers(value: Array) -> str:
+    text = np.array2string(value, separator=", ", floatmode="unique", max_line_width=10**6)
+    return " ".join(text.split())
 
 
 def _wrapped(text: str, indent: str) -> str:

@@ -1,0 +1,185 @@
+"""The suite tried on itself: is every catalogued fault caught, by which property first, after how many cases?
+
+A fault counts as caught only if a property fails that its correct twin passes: the twin runs along. A run stops at the first catch and does not
+shrink; with ``attribute`` it goes on, and says which properties catch what.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from conformance.engine import Settings, conform
+from conformance.errors import UsageError
+from conformance.faults import FAULTS, backend_of, twin_backend
+from conformance.report.model import BAD, BackendReport
+
+#: The name under which the correct twin runs beside its faults.
+TWIN = "twin"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one fault."""
+
+    fault: str
+    kind: str
+    #: The properties that caught it: the first one, or all of them in the order in which they did.
+    caught_by: tuple[str, ...]
+    #: Cases offered until the first catch.
+    cases: int | None
+    seconds: float
+    #: Properties that accuse the correct twin: always a defect of the suite.
+    alarms: tuple[str, ...] = ()
+
+    @property
+    def caught(self) -> bool:
+        """Whether some property caught it."""
+        return bool(self.caught_by)
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """What became of the faults, and of their correct twin."""
+
+    rows: tuple[Row, ...]
+    #: What was never begun or never ended.
+    missing: tuple[str, ...] = ()
+
+    @property
+    def faults(self) -> list[Row]:
+        """The rows of faults."""
+        return [row for row in self.rows if row.kind]
+
+    @property
+    def score(self) -> float:
+        """The share of faults that were caught."""
+        return sum(row.caught for row in self.faults) / len(self.faults) if self.faults else 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether every fault was caught, nothing correct accused and nothing is missing."""
+        return not self.missing and all(row.caught for row in self.faults) and not any(row.alarms for row in self.rows)
+
+
+def names() -> list[str]:
+    """The correct twin, and every fault's id."""
+    return [TWIN, *(fault.id for fault in FAULTS)]
+
+
+def self_test(
+    chosen: Sequence[str] = (),
+    settings: Settings = Settings(),
+    attribute: bool = False,
+    jobs: int = 0,
+    watch: Callable[[int, int], None] = lambda done, total: None,
+) -> SelfTest:
+    """Run the suite against faults (all if none are chosen) and their correct twin, over all cores.
+
+    Interrupting it keeps the rows that are done. ``UsageError`` for a name that is no fault's.
+    """
+    for name in chosen:
+        if name not in names():
+            raise UsageError(f"no fault is named {name!r}", "`lstm-conformance self-test --list` shows them")
+    wanted = list(dict.fromkeys(chosen)) or names()
+    settings = replace(settings, shrink=False, stop=not attribute)
+    rows: dict[str, Row] = {}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs or os.cpu_count(), mp_context=context) as pool:
+        futures: list[Future[Row]] = [pool.submit(_judge, name, settings) for name in wanted]
+        try:
+            for future in as_completed(futures):
+                row = future.result()
+                rows[row.fault] = row
+                watch(len(rows), len(wanted))
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+    return SelfTest(tuple(rows[name] for name in wanted if name in rows), tuple(n for n in wanted if n not in rows))
+
+
+def _judge(name: str, settings: Settings) -> Row:
+    started = time.perf_counter()
+    fault = next((fault for fault in FAULTS if fault.id == name), None)
+    if fault is None:
+        report = conform(twin_backend(), replace(settings, stop=False))
+        return Row(name, "", (), None, time.perf_counter() - started, _bad(report))
+    report = conform(backend_of(fault), settings)
+    caught_by = _bad(report)
+    first = min((v.after for v in report.verdicts if v.after is not None), default=None)
+    return Row(name, fault.kind, caught_by, first, time.perf_counter() - started)
+
+
+def _bad(report: BackendReport) -> tuple[str, ...]:
+    """The properties that failed, in the order in which they did."""
+    bad = [verdict for verdict in report.verdicts if verdict.outcome in BAD]
+    return tuple(verdict.property for verdict in sorted(bad, key=lambda verdict: verdict.after or 0))
+
+
+def table(test: SelfTest, attribute: bool = False) -> str:
+    """The table of faults and the totals."""
+    parts = [_faults(test.faults, attribute)] if test.faults else []
+    parts += [f"the correct {row.fault} is ACCUSED by {', '.join(row.alarms)}" for row in test.rows if row.alarms]
+    if test.faults:
+        parts.append(_totals(test))
+    if attribute and test.faults:
+        parts.append(_sole_catchers(test.faults))
+    if test.missing:
+        parts.append(f"interrupted; missing: {', '.join(test.missing)}")
+    return "\n\n".join(parts)
+
+
+def _faults(rows: list[Row], attribute: bool) -> str:
+    shown = [
+        [
+            row.fault,
+            row.kind,
+            "caught" if row.caught else "ESCAPED",
+            (", ".join(row.caught_by) if attribute else row.caught_by[0]) if row.caught else "",
+            row.cases if row.caught else None,
+            row.seconds,
+        ]
+        for row in rows
+    ]
+    last = "by" if attribute else "first by"
+    return tabulate(shown, ["fault", "class", "", last, "cases", "s"], floatfmt=".1f")
+
+
+def _totals(test: SelfTest) -> str:
+    caught = [row for row in test.faults if row.caught]
+    text = f"{len(caught)} of {len(test.faults)} faults caught, a mutation score of {100 * test.score:.1f} %"
+    counts = [row.cases for row in caught if row.cases is not None]
+    if counts:
+        median, high = np.percentile(counts, [50, 95], method="higher")
+        text += f"; cases to first detection: median {median}, 95th percentile {high}, at most {max(counts)}"
+    return text
+
+
+def _sole_catchers(rows: list[Row]) -> str:
+    """Which properties catch how many faults, and which faults nothing else catches."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        for id in row.caught_by:
+            found.setdefault(id, []).append(row)
+    shown = [
+        [
+            id,
+            len(own),
+            sum(row.caught_by[0] == id for row in own),
+            ", ".join(r.fault for r in own if len(r.caught_by) == 1),
+        ]
+        for id, own in sorted(found.items(), key=lambda item: -len(item[1]))
+    ]
+    return tabulate(shown, ["property", "catches", "first", "alone"])
+
+
+def to_json(test: SelfTest) -> dict[str, Any]:
+    """The self-test as plain data."""
+    return {"format": 1, "score": test.score, "passed": test.passed, **asdict(test)}
