@@ -20,7 +20,9 @@ from pathlib import Path
 from tabulate import tabulate
 from tqdm import tqdm
 
+from conformance.backend import Backend
 from conformance.engine import Settings, conform
+from conformance.faults import DIFFERENT
 from conformance.registry import find, names
 from conformance.report.model import BAD
 
@@ -30,10 +32,16 @@ RESULTS = Path("results/false_alarms.jsonl")
 FIRST_SEED = 1_000
 
 
+def correct(name: str) -> Backend:
+    """A backend by its name; ``different:NAME`` is a correct implementation that computes in another way."""
+    kind, _, own = name.partition(":")
+    return next(d.backend for d in DIFFERENT if d.id == own) if kind == "different" else find(name)
+
+
 def measure(chunk: tuple[str, int, int]) -> dict[str, object]:
     """Judge one backend on one seed."""
     target, seed, cases = chunk
-    report = conform(find(target), Settings(cases, seed))
+    report = conform(correct(target), Settings(cases, seed))
     alarms = [asdict(verdict) for verdict in report.verdicts if verdict.outcome in BAD]
     return {
         "backend": target,
@@ -78,14 +86,15 @@ def summary(lines: list[dict]) -> str:
 def main() -> int:
     """Run what is missing, print the totals; 1 if anything was accused."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("backends", nargs="*", help="all installed names if none")
+    parser.add_argument("backends", nargs="*", help="all installed, and different:NAME, if none")
     parser.add_argument("--seeds", type=int, default=10, help="how many seeds (%(default)s)")
     parser.add_argument("--cases", type=int, default=400, help="random cases for each seed (%(default)s)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    available = [name for name in options.backends or names() if not find(name).available()]
+    wanted = options.backends or [*names(), *(f"different:{d.id}" for d in DIFFERENT)]
+    available = [name for name in wanted if not correct(name).available()]
     done = {(line["backend"], line["seed"], line["random_cases"]) for line in recorded(options.results)}
     seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
     chunks = [(name, seed, options.cases) for seed in seeds for name in available]

@@ -12,7 +12,7 @@ import shutil
 import sys
 import textwrap
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,19 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from conformance import __version__, engine, registry
+from conformance.backend import Backend
 from conformance.case import realise
 from conformance.engine import Settings
 from conformance.errors import UsageError
 from conformance.probe import abilities
 from conformance.properties import catalogue, select
 from conformance.properties.model import Property, missing
-from conformance.recipe import parse
+from conformance.recipe import Recipe, parse
 from conformance.report.model import BAD
 from conformance.report.table import table
 from conformance.report.text import arrays, conclusion, failures, head
 from conformance.run import Outcome, run, write_json
+from conformance.strategies import simplest
 
 #: The settings that pyproject.toml may give under [tool.lstm-conformance], with their types.
 _CONFIGURABLE: dict[str, type] = {
@@ -41,6 +43,12 @@ _CONFIGURABLE: dict[str, type] = {
     "only": list,
     "exclude": list,
     "jobs": int,
+}
+
+#: What a setting of a type must be, in a person's words, and whether a value is that.
+_KINDS: dict[type, tuple[str, Callable[[Any], bool]]] = {
+    int: ("a whole number of at least 0", lambda value: type(value) is int and value >= 0),
+    list: ("a list of words", lambda value: isinstance(value, list) and all(isinstance(word, str) for word in value)),
 }
 
 
@@ -72,15 +80,30 @@ def _configured(folder: Path) -> dict[str, Any]:
             given = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("lstm-conformance", {})
         except tomllib.TOMLDecodeError as error:
             raise UsageError(f"{path} is not valid TOML: {error}") from None
+        if not isinstance(given, dict):
+            raise UsageError(f"{path}: tool.lstm-conformance must be a table, got {given!r}")
         for name, value in given.items():
             if name not in _CONFIGURABLE:
                 raise UsageError(
                     f"{path}: [tool.lstm-conformance] has no setting {name!r}", f"it has {_join(_CONFIGURABLE)}"
                 )
-            if not isinstance(value, _CONFIGURABLE[name]):
-                raise UsageError(f"{path}: {name} must be a {_CONFIGURABLE[name].__name__}, got {value!r}")
+            kind, holds = _KINDS[_CONFIGURABLE[name]]
+            if not holds(value):
+                raise UsageError(f"{path}: {name} must be {kind}, got {value!r}")
+        if targets := given.get("targets"):
+            sys.path.insert(0, str(place))
+            given["targets"] = [_seen_from(folder, place, target) for target in targets]
         return given
     return {}
+
+
+def _seen_from(folder: Path, place: Path, target: str) -> str:
+    """A target of the pyproject.toml at ``place``, as it is written in ``folder``: files are named from there."""
+    file, colon, attribute = target.rpartition(":")
+    file, end = (file, colon + attribute) if file.endswith(".py") else (target, "")
+    if not file.endswith(".py") or folder == place:
+        return target
+    return Path(os.path.relpath(place / file, folder)).as_posix() + end
 
 
 def _join(words: Any) -> str:
@@ -88,10 +111,9 @@ def _join(words: Any) -> str:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"must be at least 0, got {number}")
-    return number
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
+    return int(text)
 
 
 def _parser(given: dict[str, Any]) -> argparse.ArgumentParser:
@@ -162,6 +184,8 @@ def _run(options: argparse.Namespace) -> int:
         raise UsageError("no backend is installed", "name a target: module:attr or file.py:attr")
     if options.json is not None and not options.json.parent.is_dir():
         raise UsageError(f"--json {options.json}: there is no folder {options.json.parent}")
+    if options.json is not None and options.json.is_dir():
+        raise UsageError(f"--json {options.json} is a folder", f"name a file, such as {options.json / 'report.json'}")
     bars: dict[str, Any] = {}
 
     def watch(target: str, done: int, total: int) -> None:
@@ -233,6 +257,7 @@ def _replay(options: argparse.Namespace) -> int:
         print(f"{backend.name} is unavailable: {reason}", file=sys.stderr)
         return 3
     settings = Settings(0, 0, tuple(options.only), tuple(options.exclude))
+    _check_fixed(recipes, backend)
     case = realise(recipes[-1], backend.capabilities.fixed)
     print(f"{backend.name}: {case.describe()}")
     if numbers := arrays(case):
@@ -248,6 +273,16 @@ def _replay(options: argparse.Namespace) -> int:
     if silent:
         print(f"  {len(silent)} of {len(verdicts)} properties say nothing about this case")
     return 1 if any(outcome in BAD for _, outcome, _ in verdicts) else 0
+
+
+def _check_fixed(recipes: list[Recipe], backend: Backend) -> None:
+    """A baked-in model has one structure: a recipe of another would be judged as what it is not."""
+    if backend.capabilities.fixed is None:
+        return
+    own = simplest(backend)[0]
+    for recipe in recipes:
+        if recipe.config != own.config:
+            raise UsageError(f"recipe '{recipe}' is not of {backend.name}'s own model", f"one that is: '{own}'")
 
 
 def _probe(options: argparse.Namespace) -> int:

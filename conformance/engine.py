@@ -264,9 +264,10 @@ class _Sieve:
 
     def _history(self, p: Property, violation: Violation, recipe: Recipe) -> bool:
         """Whether the failure depends on what came before; then it is concluded here, with the sequence of calls."""
-        if self._again(p, recipe) is not None:
+        # Twice: the first may fail for what ran just before it.
+        if self._again(p, recipe) is not None and self._again(p, recipe) is not None:
             return False
-        before = self.offered[:-1]
+        before = self.offered[:-1] if self.offered[-1] == recipe else self.offered
         length, history = 1, tuple[Recipe, ...]()
         while True:
             for earlier in before[-length:]:
@@ -306,6 +307,8 @@ class _Sieve:
         capabilities = self.backend.capabilities
         dtype = covering.judged_dtypes(self.backend)[0]
         recipe, violation = simplify(recipe, violation, fails, capabilities.fixed, dtype, _PATIENCE_EDITS)
+        if self._history(p, violation, recipe):
+            return
         self._conclude(p, recipe, violation)
         for other in list(self.pending):
             found = self._again(other, recipe)

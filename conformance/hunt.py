@@ -42,7 +42,8 @@ class Chase:
         self._deadline = time.monotonic() + PATIENCE_SECONDS
 
     def know(self, recipe: Recipe, violation: Violation) -> None:
-        """Begin with a recipe that fails."""
+        """Begin with a recipe that fails; the patience counts from here."""
+        self._deadline = time.monotonic() + PATIENCE_SECONDS
         self._known[recipe] = violation
         self._outcome = violation.outcome
 

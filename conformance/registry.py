@@ -17,10 +17,11 @@ from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
-from conformance.backend import Backend, Build, BuildStep, Capabilities, loop_over_time
+from conformance.backend import Backend, Build, BuildStep, Capabilities, Unsupported, loop_over_time
 from conformance.errors import UsageError
+from conformance.spec import LSTMConfig, Params
 
 GROUP = "lstm_conformance.backends"
 
@@ -107,7 +108,7 @@ def find(target: str | Backend | Callable[..., Any]) -> Backend:
             "wrap the program in a Python build function, as docs/backends.md shows",
         )
     if point := _entry_points().get(target):
-        return _named(target, _import(target, lambda: importlib.import_module(point.module)), point.attr)
+        return _installed(target, point)
     if target.endswith(".py"):
         return _only_candidate(target, _load_file(target, Path(target)))
     place, colon, attribute = target.rpartition(":")
@@ -119,6 +120,23 @@ def find(target: str | Backend | Callable[..., Any]) -> Backend:
         sys.path[:0] = [""] if "" not in sys.path else []
         module = _import(target, lambda: importlib.import_module(place))
     return _named(target, module, attribute)
+
+
+def _installed(target: str, point: EntryPoint) -> Backend:
+    """The backend of an entry point; where a package it needs is not installed, one that is unavailable for that."""
+    try:
+        module = _import(target, lambda: importlib.import_module(point.module))
+    except UsageError as error:
+        missing = error.__cause__.name if isinstance(error.__cause__, ModuleNotFoundError) else None
+        if missing is None or f"{point.module}.".startswith(f"{missing}."):
+            raise
+        reason = f"{missing} is not installed"
+        return Backend(target, Capabilities(), _not_here, lambda: reason)
+    return _named(target, module, point.attr)
+
+
+def _not_here(config: LSTMConfig, params: Params) -> NoReturn:
+    raise Unsupported("a package that it needs is not installed")
 
 
 def _unknown(name: str) -> UsageError:
@@ -159,7 +177,10 @@ def _import(target: str, load: Callable[[], Any]) -> Any:
     except Exception as error:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
         own = "".join([*traceback.format_list(frames[2:]), *traceback.format_exception_only(error)])
-        raise UsageError(f"target {target!r} fails to import:\n{own.rstrip()}") from error
+        place = target.partition(":")[0]
+        itself = isinstance(error, ModuleNotFoundError) and f"{place}.".startswith(f"{error.name}.")
+        hint = "name a module that can be imported from this folder, or a file: path/to/file.py:attr" if itself else ""
+        raise UsageError(f"target {target!r} fails to import:\n{own.rstrip()}", hint) from error
 
 
 def _named(target: str, module: ModuleType, attribute: str) -> Backend:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Any
 
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 
@@ -33,7 +34,11 @@ Watch = Callable[[str, int, int], None]
 
 
 def check_backend(
-    target: str | Backend, *, cases: int = 100, seed: int = 0, properties: Sequence[str] | None = None
+    target: str | Backend | Callable[..., Any],
+    *,
+    cases: int = 100,
+    seed: int = 0,
+    properties: Sequence[str] | None = None,
 ) -> Report:
     """Judge one backend in this process: the whole suite as one call.
 

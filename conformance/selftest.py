@@ -1,7 +1,7 @@
 """The suite tried on itself: is every catalogued fault caught, by which property first, after how many cases?
 
-A fault counts as caught only if a property fails that its correct twin passes: the twin runs along. A run stops at the first catch and does not
-shrink; with ``attribute`` it goes on, and says which properties catch what.
+A fault counts as caught only if a property fails that its correct twin passes: the twin runs along. A run stops at the
+first catch and does not shrink; with ``attribute`` it goes on, and says which properties catch what.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -77,7 +77,7 @@ def names() -> list[str]:
 
 def self_test(
     chosen: Sequence[str] = (),
-    settings: Settings = Settings(),
+    settings: Settings | None = None,
     attribute: bool = False,
     jobs: int = 0,
     watch: Callable[[int, int], None] = lambda done, total: None,
@@ -90,18 +90,17 @@ def self_test(
         if name not in names():
             raise UsageError(f"no fault is named {name!r}", "`lstm-conformance self-test --list` shows them")
     wanted = list(dict.fromkeys(chosen)) or names()
-    settings = replace(settings, shrink=False, stop=not attribute)
+    settings = replace(settings or Settings(), shrink=False, stop=not attribute)
     rows: dict[str, Row] = {}
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs or os.cpu_count(), mp_context=context) as pool:
-        futures: list[Future[Row]] = [pool.submit(_judge, name, settings) for name in wanted]
+    # Leaving the pool ends its processes, so that an interruption stops at once.
+    with context.Pool(jobs or os.cpu_count()) as pool:
         try:
-            for future in as_completed(futures):
-                row = future.result()
+            for row in pool.imap_unordered(partial(_judge, settings=settings), wanted):
                 rows[row.fault] = row
                 watch(len(rows), len(wanted))
         except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pass
     return SelfTest(tuple(rows[name] for name in wanted if name in rows), tuple(n for n in wanted if n not in rows))
 
 
@@ -132,7 +131,7 @@ def table(test: SelfTest, attribute: bool = False) -> str:
     if attribute and test.faults:
         parts.append(_sole_catchers(test.faults))
     if test.missing:
-        parts.append(f"interrupted; missing: {', '.join(test.missing)}")
+        parts.append(f"interrupted: {len(test.missing)} missing, {', '.join(test.missing[:5])} …")
     return "\n\n".join(parts)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -20,6 +21,9 @@ CAPABILITIES = Capabilities(
     projection=True,
     dtypes=("float32", "float64"),
 )
+
+# It tells which kernel it takes, once; nothing is wrong.
+warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
 
 # cuDNN's precision is a setting of the whole process: two threads that set and restore it would undo each other.
 _cudnn_settings = threading.Lock()

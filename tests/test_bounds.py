@@ -113,7 +113,7 @@ def test_half_a_tanh_is_a_legitimate_sigmoid() -> None:
 @pytest.mark.parametrize("gain", [0.3, 1.0, 3.0, 10.0])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_chaos_is_no_alarm(gain: float, dtype: str) -> None:
-    """At gain 10 two correct runs differ by 1.0 after 100 steps; teacher-forced, the margin stays as it is at gain 0.3."""
+    """At gain 10 two correct runs differ by 1.0 after 100 steps; teacher-forced, the margin stays what it is at 0.3."""
     recipe = Recipe(I=9, H=12, layers=2, bidirectional=True, L=100, N=2, state="both", gain=gain, dtype=dtype)
     assert margin(find("numpy"), recipe) < 0.6
 
@@ -181,7 +181,7 @@ def test_the_teacher_forced_oracle_is_the_oracle(proj: int, ragged: bool) -> Non
 
 
 def test_a_stack_that_differs_from_its_prefix_by_rounding_is_not_accused() -> None:
-    """A compiler may fuse two layers into other instructions than one: the prefix's outputs are then off by rounding."""
+    """A compiler may fuse two layers into other instructions than one: its prefix is then off by rounding."""
     right = find("numpy")
 
     def build(config: LSTMConfig, params: Params) -> Callable[..., object]:

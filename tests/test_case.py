@@ -1,4 +1,4 @@
-"""Recipes and cases: text that parses back, arrays that are always the same, views and edits that keep their promise."""
+"""Recipes and cases: text that parses back, arrays that are always the same, views and edits as promised."""
 
 from __future__ import annotations
 

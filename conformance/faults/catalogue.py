@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from conformance.backend import Backend
-from conformance.faults import arithmetic, conventions, memory, options, structure
+from conformance.faults import calls, conjunctions, equations, layouts, memory, numerics, options, parameters, structure
 from conformance.faults.fault import FULL, Fault
 from conformance.faults.twin import Twin
 
 FAULTS: tuple[Fault, ...] = (
-    *conventions.FAULTS,
-    *arithmetic.FAULTS,
+    *parameters.FAULTS,
+    *layouts.FAULTS,
+    *equations.FAULTS,
+    *numerics.FAULTS,
     *structure.FAULTS,
     *memory.FAULTS,
+    *calls.FAULTS,
     *options.FAULTS,
+    *conjunctions.FAULTS,
 )
 
 

@@ -37,8 +37,9 @@ STALE = "stale packed weights"
 
 #: The classes of defects met in public, but for gradients, which this version does not judge.
 CLASSES = (
-    LENGTHS, STATE, LAYOUT, REVERSE, FINAL, MEMORY, STACK, GATES, OPTIONS, DEGENERATE, RANGE, CALLS, THREADS, SIZES, STALE
-)  # fmt: skip
+    *(LENGTHS, STATE, LAYOUT, REVERSE, FINAL, MEMORY, STACK, GATES),
+    *(OPTIONS, DEGENERATE, RANGE, CALLS, THREADS, SIZES, STALE),
+)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import numpy as np
 
 from conformance.faults import twin as correct
 from conformance.faults.fault import DEGENERATE, FULL, OPTIONS, Fault
-from conformance.faults.twin import Forward, Transform, Twin
-from conformance.spec import Array, LSTMConfig, Params, Result, State, param_shapes
+from conformance.faults.twin import Forward, Transform, Twin, Whole
+from conformance.spec import Array, LSTMConfig, Params, State, param_shapes
 
 Arguments = tuple[Array, State | None, Array | None]
 
@@ -170,8 +170,8 @@ FAULTS = (
           OPTIONS, state_fitted(_refilled)),
     Fault("dropout-ignored", "Dropout in training is accepted and ignored.", "DL4J", "dropout in training", OPTIONS,
           Twin(refuse=lambda config: correct.refuse(replace(config, dropout=0.0)))),
-    Fault("bidirectional-undeclared", "bidirectional is accepted, and both halves are the forward direction.",
-          "candle", "undeclared bidirectional", OPTIONS,
+    Fault("bidirectional-undeclared", "bidirectional is accepted, and both halves are the forward direction.", "candle",
+          "undeclared bidirectional", OPTIONS,
           running_as(lambda config: replace(config, bidirectional=False), _doubled), lacking(bidirectional=False)),
     Fault("batch-first-undeclared", "batch_first is accepted and ignored.", "openvino#37820", "undeclared batch_first",
           OPTIONS, running_as(lambda config: replace(config, batch_first=False)), lacking(batch_first=False)),
@@ -179,28 +179,29 @@ FAULTS = (
           "undeclared layers", OPTIONS, running_as(lambda config: replace(config, num_layers=1), _repeated),
           lacking(layers=False)),
     Fault("projection-undeclared", "proj_size is accepted, and the first P units are kept.", "pytorch#74953",
-          "undeclared projection", OPTIONS,
-          Twin(project=lambda twin, at, w, m: m[:, : at.config.output_size]), lacking(projection=False)),
+          "undeclared projection", OPTIONS, Twin(project=lambda twin, at, w, m: m[:, : at.config.output_size]),
+          lacking(projection=False)),
     Fault("no-bias-undeclared", "bias=False is accepted, and default biases are used.", "Keras unit_forget_bias",
           "undeclared bias=False", OPTIONS, Twin(transform=Transform(params=_default_biases)), lacking(no_bias=False)),
-    Fault("no-bias-defaults", "Without biases, default biases are used.", "Keras unit_forget_bias", "bias=False", OPTIONS,
-          Twin(transform=Transform(params=_default_biases))),
+    Fault("no-bias-defaults", "Without biases, default biases are used.", "Keras unit_forget_bias", "bias=False",
+          OPTIONS, Twin(transform=Transform(params=_default_biases))),
     Fault("lengths-undeclared", "lengths is accepted and ignored.", "openvino", "undeclared lengths", OPTIONS,
           Twin(transform=Transform(lengths=lambda config, n: np.full_like(n, 10**9))), lacking(lengths=False)),
-    Fault("state-undeclared", "An initial state is accepted and ignored.", "ONNX's vectors", "undeclared state", OPTIONS,
-          Twin(transform=Transform(state=lambda config, s: (0 * s[0], 0 * s[1]))), lacking(initial_state=False)),
+    Fault("state-undeclared", "An initial state is accepted and ignored.", "ONNX's vectors", "undeclared state",
+          OPTIONS, Twin(transform=Transform(state=lambda config, s: (0 * s[0], 0 * s[1]))),
+          lacking(initial_state=False)),
     Fault("unbatched-undeclared", "(L, I) is accepted, and read as L rows of one step.", "keras PR7387",
           "undeclared unbatched", OPTIONS, Twin(around=_unbatched_as_rows), lacking(unbatched=False)),
     Fault("unbatched-as-rows", "(L, I) is read as L rows of one step.", "keras PR7387", "unbatched, L > 1", DEGENERATE,
           Twin(around=_unbatched_as_rows)),
-    Fault("one-step-squeezed", "The time axis of one step is lost from the output.", "keras PR7387", "L = 1", DEGENERATE,
-          _squeezed(lambda config, y: 1 if config.batch_first and y.ndim == 3 else 0)),
+    Fault("one-step-squeezed", "The time axis of one step is lost from the output.", "keras PR7387", "L = 1",
+          DEGENERATE, _squeezed(lambda config, y: 1 if config.batch_first and y.ndim == 3 else 0)),
     Fault("one-row-squeezed", "The batch axis of one row is lost from the output.", "keras PR7387", "N = 1", DEGENERATE,
           _squeezed(lambda config, y: None if y.ndim == 2 else 0 if config.batch_first else 1)),
     Fault("unbatched-step-squeezed", "The time axis of one step is lost from an unbatched output.", "keras PR7387",
           "unbatched, L = 1", DEGENERATE, _squeezed(lambda config, y: 0 if y.ndim == 2 else None)),
     Fault("final-states-of-one-row-squeezed", "The batch axis of one row is lost from h_n and c_n.", "keras PR7387",
           "N = 1", DEGENERATE,
-          Twin(transform=Transform(result=lambda config, r: Result(
-              r.output, *(part.squeeze(1) if part is not None and part.shape[1] == 1 else part for part in r[1:]))))),
+          Twin(transform=Transform(result=lambda config, r: Whole(
+              r.output, *(part.squeeze(1) if part.shape[1] == 1 else part for part in r[1:]))))),
 )  # fmt: skip

@@ -13,12 +13,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from conformance.backend import Unsupported
-from conformance.spec import Array, LSTMConfig, Params, Result, State
+from conformance.spec import Array, LSTMConfig, Params, State
 
 #: One layer and direction's parameters, by their names without the suffix.
 Weights = Mapping[str, Array]
 Forward = Callable[..., tuple[Array, State]]
 Gates = tuple[Array, Array, Array, Array]
+
+
+class Whole(NamedTuple):
+    """All of a result: output (L, N, D·P), h_n (layers·D, N, P), c_n (layers·D, N, H)."""
+
+    output: Array
+    h_n: Array
+    c_n: Array
 
 
 class Place(NamedTuple):
@@ -57,7 +65,7 @@ class Transform:
     x: Callable[[LSTMConfig, Array], Array] = _same
     state: Callable[[LSTMConfig, State], State] = _same
     lengths: Callable[[LSTMConfig, Array], Array] = _same
-    result: Callable[[LSTMConfig, Result], Result] = _same
+    result: Callable[[LSTMConfig, Whole], Whole] = _same
 
 
 # One step. x_t (N, I), h (N, P), c (N, H), preactivations a (N, 4H)
@@ -117,7 +125,7 @@ def step(twin: Twin, at: Place, w: Weights, x_t: Array, h: Array, c: Array) -> S
 
 
 def flip(at: Place, values: Array, lengths: Array) -> Array:
-    """The order in which a direction reads ``values`` (L, N, …), and back: in reverse, each row's valid steps turned."""
+    """The order in which a direction reads ``values`` (L, N, …), and back: in reverse, each row's valid steps turn."""
     if not at.direction:
         return values
     turned = values.copy()
@@ -170,7 +178,7 @@ def join(at: Place, halves: list[Array], below: Array) -> Array:
     return np.concatenate(halves, axis=2)
 
 
-def stack(twin: Twin, config: LSTMConfig, params: Params, x: Array, state: State, lengths: Array) -> Result:
+def stack(twin: Twin, config: LSTMConfig, params: Params, x: Array, state: State, lengths: Array) -> Whole:
     """All layers and directions."""
     sequence, h_n, c_n = x, [], []
     for k in range(config.num_layers):
@@ -183,7 +191,7 @@ def stack(twin: Twin, config: LSTMConfig, params: Params, x: Array, state: State
             h_n.append(h)
             c_n.append(c)
         sequence = twin.join(Place(config, k, 0, len(x)), halves, sequence)
-    return Result(sequence, np.stack(h_n), np.stack(c_n))
+    return Whole(sequence, np.stack(h_n), np.stack(c_n))
 
 
 # The call
@@ -231,12 +239,9 @@ def enter(config: LSTMConfig, x: Array, state: State | None) -> tuple[Array, Sta
     return x, state
 
 
-def leave(config: LSTMConfig, result: Result, unbatched: bool) -> tuple[Array, State]:
+def leave(config: LSTMConfig, result: Whole, unbatched: bool) -> tuple[Array, State]:
     """A canonical result in the caller's layout."""
     output, h_n, c_n = result
-    assert output is not None
-    assert h_n is not None
-    assert c_n is not None
     if unbatched:
         return output[:, 0], (h_n[:, 0], c_n[:, 0])
     return output.swapaxes(0, 1) if config.batch_first else output, (h_n, c_n)
@@ -281,20 +286,20 @@ class Twin:
     start: Callable[[Place, State], State] = start
     feed: Callable[[Place, Array], Array] = feed
     join: Callable[[Place, list[Array], Array], Array] = join
-    stack: Callable[[Twin, LSTMConfig, Params, Array, State, Array], Result] = stack
+    stack: Callable[[Twin, LSTMConfig, Params, Array, State, Array], Whole] = stack
 
     refuse: Callable[[LSTMConfig], None] = refuse
     accept: Callable[[LSTMConfig, Array, State | None, Array | None], tuple[Array, State | None, Array | None]] = accept
     fetch: Callable[[str, Array], Array] = fetch
     enter: Callable[[LSTMConfig, Array, State | None], tuple[Array, State]] = enter
-    leave: Callable[[LSTMConfig, Result, bool], tuple[Array, State]] = leave
+    leave: Callable[[LSTMConfig, Whole, bool], tuple[Array, State]] = leave
     precision: Callable[[LSTMConfig], str] = precision
     pack: Callable[[Twin, LSTMConfig, Params], Params] = pack
     around: Callable[[Twin, LSTMConfig, Params, Forward], Forward] = around
 
     transform: Transform = Transform()
     #: What all models of a backend share: nothing, where it is correct.
-    shared: dict[str, Any] = field(default_factory=dict)
+    shared: dict[Any, Any] = field(default_factory=dict)
 
     def build(self, config: LSTMConfig, params: Params) -> Forward:
         """The backend's ``build``."""
@@ -310,17 +315,16 @@ class Twin:
                     state = self.fetch("h_0", state[0]), self.fetch("c_0", state[1])
                 sequence, state = self.enter(config, x, state)
                 sequence, (h_0, c_0) = convention.x(config, sequence), convention.state(config, state)
-                if lengths is None:
-                    lengths = np.full(sequence.shape[1], len(sequence))
+                row_lengths = np.full(sequence.shape[1], len(sequence)) if lengths is None else lengths
                 result = self.stack(
                     self,
                     config,
                     {name: value.astype(dtype) for name, value in kept.items()},
                     sequence.astype(dtype),
                     (h_0.astype(dtype), c_0.astype(dtype)),
-                    convention.lengths(config, lengths),
+                    convention.lengths(config, row_lengths),
                 )
-                returned = Result(*(None if part is None else part.astype(config.dtype) for part in result))
+                returned = Whole(*(part.astype(config.dtype) for part in result))
                 return self.leave(config, convention.result(config, returned), unbatched)
 
         return self.around(self, config, params, forward)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from conformance.case import Case
+from conformance.properties.batch import take_rows
 from conformance.properties.model import prop
+from conformance.recipe import Recipe
+from conformance.spec import Result
 from conformance.trial import Discard, Trial, Violation
 
 
@@ -62,6 +68,64 @@ def subnormal(trial: Trial) -> None:
     A division by a scale of the data, or a denormal that traps, does.
     """
     _judged(trial, "subnormal")
+
+
+def _one_way(recipe: Recipe) -> bool:
+    return not recipe.bidirectional and not recipe.ragged
+
+
+@prop("numerics.nan-isolated", needs=("values", "output"), when=_one_way, level="extended")
+def nan_isolated(trial: Trial) -> None:
+    """A NaN in one row's input reaches neither the other rows nor, in one direction, that row's earlier outputs.
+
+    Scales taken over a batch, masks by multiplication and padding that is computed and thrown away spread it.
+    """
+    case, spoiled, t, row = _spoiled(trial)
+
+    def untouched(result: Result, others: bool) -> Result:
+        assert result.output is not None
+        if others:
+            return Result(*(None if part is None else np.delete(part, row, axis=1) for part in result))
+        return Result(result.output[:t, row : row + 1], None, None)
+
+    if case.batch > 1:
+        rest = [n for n in range(case.batch) if n != row]
+        trial.relate(
+            lambda k: untouched(trial.complete(spoiled.prefix(k)), True),
+            case=take_rows(case, rest),
+            base=lambda k: untouched(trial.observe(k), True),
+        )
+    if t:
+        trial.relate(
+            lambda k: untouched(trial.complete(spoiled.prefix(k)), False),
+            case=replace(take_rows(case, [row]), x=case.x[:t, row : row + 1]),
+            base=lambda k: untouched(trial.observe(k), False),
+        )
+
+
+@prop("numerics.nan-kept", needs=("output",), when=_one_way, level="extended")
+def nan_kept(trial: Trial) -> None:
+    """A NaN in the input makes every later output of its row NaN: it is not silently replaced by a number.
+
+    Clamps that order their comparisons the wrong way turn NaN into a limit; a wrong model then looks like a right one.
+    """
+    _, spoiled, t, row = _spoiled(trial)
+    output = trial.complete(spoiled).output
+    assert output is not None
+    later = output[t:, row]
+    if not np.isnan(later).all():
+        at = tuple(int(k) for k in np.argwhere(~np.isnan(later))[0])
+        place = [at[0] + t, row, at[1]]
+        raise Violation(f"output{place} is {later[at]:.9g} although x[{t}, {row}] holds a NaN", case=spoiled)
+
+
+def _spoiled(trial: Trial) -> tuple[Case, Case, int, int]:
+    """The case, the same with one NaN in x, and its time step and row."""
+    case = trial.case
+    t, row, feature = (trial.pick(f"nan {axis}", size) for axis, size in enumerate(case.x.shape))
+    x = case.x.copy()
+    x[t, row, feature] = np.nan
+    return case, replace(case, x=x), t, row
 
 
 @prop("numerics.no-clipping", needs=("values", "params", "initial_state", "c_n"))

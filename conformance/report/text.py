@@ -51,28 +51,35 @@ def _backend(backend: BackendReport) -> str:
         reasons: dict[str, list[str]] = {}
         for verdict in backend.verdicts:
             if verdict.outcome == outcome:
-                reasons.setdefault(verdict.message.partition(";")[0], []).append(verdict.property)
+                reasons.setdefault(_reason(verdict), []).append(verdict.property)
         for reason, names in reasons.items():
             listed = names if len(names) <= 12 else [*names[:10], f"and {len(names) - 10} more"]
-            paragraphs.append(_wrapped(f"{backend.backend}: {meaning}: {', '.join(listed)} ({reason})", ""))
+            told = "all others" if len(names) == len(backend.verdicts) - len(bad) else ", ".join(listed)
+            paragraphs.append(_wrapped(f"{backend.backend}: {meaning}: {told} ({reason})", ""))
     return "\n".join(paragraphs)
 
 
+def _reason(verdict: Verdict) -> str:
+    """What many verdicts have in common: the message without the case at which it was met, or the cases done."""
+    return verdict.message.partition(": ")[2] if verdict.outcome == "narrowed" else verdict.message.partition(";")[0]
+
+
 def conclusion(report: Report) -> str:
-    """Which backends are conformant and which are not, the last thing that a person reads."""
-    words = {
-        backend.backend: "unavailable"
-        if not backend.available
-        else "conformant"
-        if backend.conformant
-        else "not conformant"
-        if backend.complete or backend.count(*BAD)
-        else "interrupted"
-        for backend in report.backends
-    } | dict.fromkeys(report.missing, "not begun")
-    return "\n".join(
-        f"{word}: {', '.join(name for name in words if words[name] == word)}" for word in dict.fromkeys(words.values())
-    )
+    """Which backends are conformant and which are not: the last thing that a person reads."""
+    standings: dict[str, list[str]] = {}
+    for backend in report.backends:
+        standings.setdefault(_standing(backend), []).append(backend.backend)
+    if report.missing:
+        standings["not begun"] = list(report.missing)
+    return "\n".join(f"{standing}: {', '.join(names)}" for standing, names in standings.items())
+
+
+def _standing(backend: BackendReport) -> str:
+    if not backend.available:
+        return "unavailable"
+    if not backend.complete and not backend.count(*BAD):
+        return "interrupted"
+    return "conformant" if backend.conformant else "not conformant"
 
 
 def _alike(verdicts: list[Verdict]) -> Iterator[list[Verdict]]:
@@ -93,7 +100,7 @@ def explain(verdict: Verdict, also: list[str] | None = None) -> str:
     if verdict.worst is not None and 1e3 < verdict.worst < float("inf"):
         lines.append(f"  worst     {verdict.worst:.2g} times its bound, among all cases seen")
     if also:
-        lines.append(_wrapped(f"  also      {', '.join(also)} show the same", " " * 12))
+        lines.append(_wrapped(f"  also      {', '.join(also)}", " " * 12))
     if verdict.recipe is not None:
         lines.append(f"  replay    {replay_line(verdict)}")
     return "\n".join(lines)

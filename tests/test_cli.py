@@ -1,0 +1,257 @@
+"""The command line as a person meets it: exit codes, what is printed, and what every mistake is answered with."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import pytest
+
+from conformance import __version__, cli, registry
+
+SAMPLES = (Path(__file__).parent / "samples.py").as_posix()
+
+
+class Printed(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Printed]
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs a command line in a folder of the test's own; leaves this process's registry and path as they were."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def run(*arguments: str) -> Printed:
+        try:
+            code = cli.main(arguments)
+        except SystemExit as ended:  # argparse
+            code = int(ended.code or 0)
+        printed = capsys.readouterr()
+        return Printed(code, printed.out, printed.err)
+
+    return run
+
+
+# run
+
+
+def test_a_conformant_backend_exits_0_and_says_so(command: Command) -> None:
+    code, out, err = command("run", f"{SAMPLES}:right", "--cases", "3", "--only", "smoke", "values.output")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"lstm-conformance {__version__} · seed 0 · 3 random cases · numpy ")
+    assert out.endswith(f"\nconformant: {SAMPLES}:right\n")
+
+
+def test_a_wrong_backend_exits_1_and_its_replay_line_shows_the_failure_again(command: Command) -> None:
+    code, out, _ = command("run", f"{SAMPLES}:swapped", "--cases", "0", "--only", "values.c_n")
+    assert code == 1
+    assert "values.c_n (failed): Every layer's and direction's c_n is the oracle's, within the bound." in out
+    assert "smallest  LSTM(1→1) L=1 N=1" in out
+    assert "result    c_n[0, 0, 0] expected 0 got -0.38079" in out
+    assert out.endswith(f"\nnot conformant: {SAMPLES}:swapped\n")
+    (line,) = (line for line in out.splitlines() if line.startswith("    replay "))
+    code, replayed, _ = command(*shlex.split(line)[2:])
+    assert code == 1
+    assert "values.c_n                  failed: c_n[0, 0, 0] expected 0 got -0.38079" in replayed
+
+
+def test_a_named_backend_that_is_unavailable_exits_3(command: Command) -> None:
+    code, out, _ = command("run", f"{SAMPLES}:absent", f"{SAMPLES}:no_driver", "--only", "smoke")
+    assert code == 3
+    assert f"{SAMPLES}:absent  unavailable: no such device" in out
+    assert f"{SAMPLES}:no_driver  unavailable: available() raised OSError: driver not loaded" in out
+
+
+def test_an_unavailable_backend_that_was_not_named_does_not_count(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "names", lambda: [f"{SAMPLES}:absent", f"{SAMPLES}:right"])
+    assert command("run", "--cases", "0", "--only", "smoke").code == 0
+
+
+def test_a_bad_target_exits_2_and_the_others_are_judged_all_the_same(command: Command) -> None:
+    code, out, err = command("run", f"{SAMPLES}:rihgt", f"{SAMPLES}:right", "--cases", "0", "--only", "smoke")
+    assert code == 2
+    assert f"target '{SAMPLES}:rihgt': samples has no attribute 'rihgt'\n  hint: it has right" in err
+    assert f"conformant: {SAMPLES}:right" in out
+
+
+def test_the_json_file_holds_every_verdict_and_what_is_needed_to_repeat_the_run(command: Command) -> None:
+    target = f"{SAMPLES}:swapped"
+    assert command("run", target, "--cases", "2", "--seed", "7", "--only", "values.c_n", "--json", "r.json").code == 1
+
+    def refuse(constant: str) -> NoReturn:
+        raise AssertionError(f"{constant} is not JSON")
+
+    report = json.loads(Path("r.json").read_text(encoding="utf-8"), parse_constant=refuse)
+    assert (report["format"], report["seed"], report["cases"], report["version"]) == (1, 7, 2, __version__)
+    assert (report["conformant"], report["complete"], report["missing"]) == (False, True, [])
+    (verdict,) = report["backends"][0]["verdicts"]
+    assert (verdict["backend"], verdict["property"], verdict["outcome"]) == (target, "values.c_n", "failed")
+    assert verdict["recipe"].startswith("I=1 H=1 L=1 N=1")
+    assert {"numpy", "python", "platform"} <= set(report["environment"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["run", "--cases", "many"], "argument --cases: must be a whole number of at least 0, got 'many'"),
+        (["run", "--cases=-1"], "argument --cases: must be a whole number of at least 0, got '-1'"),
+        (["run", "numpy", "--only", "vaules"], "named 'vaules'\n  hint: did you mean values"),
+        (["run", "numpy", "--exclude", "values.c"], "named 'values.c'\n  hint: did you mean values.c_n"),
+        (["run", "numpy", "--json", "no/such/folder.json"], "there is no folder no"),
+        (["run", "numpy", "--json", "."], "--json . is a folder\n  hint: name a file"),
+        (["run", "numpi"], "no backend is named 'numpi'; known are "),
+        (["run", "no_such.py:build"], "there is no file 'no_such.py'"),
+        (["run", "no_such:build"], "No module named 'no_such'\n  hint: name a module that can be imported"),
+        (["run", "math:pi"], "target 'math:pi' is a float, not a Backend, a build function"),
+        (["explain", "values.otput"], "hint: did you mean values.output"),
+        (["replay", "I=1 H=two", "--backend", "numpy"], "'H=two': H must be a whole number of at least 1"),
+        (["replay", "I=1 W=2", "--backend", "numpy"], "recipe word 'W=2' is not known\n  hint: known words are I=…"),
+        (["replay", "I=1 L=1 edits=-t4", "--backend", "numpy"], "recipe edit '-t4' does not fit its case"),
+        (["new", "mine.txt"], "the file must end in .py\n  hint: try mine.txt.py"),
+        (["new", "no/folder/mine.py"], "No such file or directory"),
+        (["frobnicate"], "invalid choice: 'frobnicate'"),
+    ],
+)
+def test_a_slip_exits_2_names_the_thing_and_says_what_to_try(command: Command, arguments: list[str], told: str) -> None:
+    code, _, err = command(*arguments)
+    assert code == 2
+    assert told in err
+    assert "Traceback" not in err
+
+
+# Settings
+
+
+def _configure(folder: Path, *lines: str) -> None:
+    (folder / "pyproject.toml").write_text("\n".join(["[tool.lstm-conformance]", *lines]), encoding="utf-8")
+
+
+def test_pyproject_gives_the_settings_and_targets_are_named_from_its_folder(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text(f"import sys; sys.path.insert(0, {str(Path(SAMPLES).parent)!r})\n")
+    with (tmp_path / "mine.py").open("a") as file:
+        file.write("from samples import bare, right\n")
+    _configure(tmp_path, 'targets = ["mine.py:right", "mine:right"]', "cases = 2", 'only = ["smoke"]')
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    code, out, _ = command("run")
+    assert code == 0
+    assert " · 2 random cases · " in out
+    assert "conformant: ../mine.py:right, mine:right" in out
+
+
+def test_the_command_line_outdoes_pyproject(command: Command, tmp_path: Path) -> None:
+    _configure(tmp_path, 'targets = ["no_such.py:build"]', "cases = 99", 'only = ["smoke"]')
+    code, out, _ = command("run", f"{SAMPLES}:right", "--cases", "1")
+    assert code == 0
+    assert " · 1 random cases · " in out
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("cases = true", "cases must be a whole number of at least 0, got True"),
+        ("seed = -1", "seed must be a whole number of at least 0, got -1"),
+        ('only = "values"', "only must be a list of words, got 'values'"),
+        ("exclude = [1]", "exclude must be a list of words, got [1]"),
+        ("case = 1", "[tool.lstm-conformance] has no setting 'case'\n  hint: it has targets, cases"),
+        ("cases =", "is not valid TOML"),
+    ],
+)
+def test_a_bad_setting_names_the_file_and_what_was_expected(
+    command: Command, tmp_path: Path, line: str, told: str
+) -> None:
+    _configure(tmp_path, line)
+    code, _, err = command("list")
+    assert code == 2
+    assert str(tmp_path / "pyproject.toml") in err
+    assert told in err
+
+
+# The other commands
+
+
+def test_list_names_every_backend_and_property(command: Command) -> None:
+    code, out, _ = command("list")
+    assert code == 0
+    assert "  torch-loop\n" in out
+    assert "  values.output               core      Every output of every layer is the oracle's" in out
+
+
+def test_explain_gives_statement_reason_and_needs_of_a_property_or_a_group(command: Command) -> None:
+    _, out, _ = command("explain", "direction.swap")
+    assert out.startswith("direction.swap (core; needs bidirectional, output, values, params)\n  Swapping the ")
+    assert "candle" in out
+    assert command("explain", "direction").out.count("direction.") >= 4
+
+
+def test_replay_shows_the_numbers_of_a_small_case_and_what_is_not_declared(command: Command) -> None:
+    code, out, _ = command("replay", "I=1 H=1 L=1 N=1 edits=0:x,1:bias_ih_l0", "--backend", f"{SAMPLES}:right")
+    assert code == 0
+    assert "LSTM(1→1) L=1 N=1" in out
+    assert "bias_ih_l0            [" in out
+    assert "zero                  x" in out
+    assert "properties say nothing about this case" in out
+    out = command("replay", "I=1", "--backend", f"{SAMPLES}:right", "--only", "direction.swap").out
+    assert "direction.swap              not declared: bidirectional is not declared" in out
+
+
+def test_replay_refuses_a_recipe_of_another_model_than_the_baked_in_one(command: Command) -> None:
+    """It would be judged by the baked-in params as what it is not, and a correct model accused."""
+    target = f"{SAMPLES}:baked"
+    code, _, err = command("replay", "I=3 H=2 layers=2 L=2 N=1", "--backend", target)
+    assert code == 2
+    assert "one that is: 'I=3 H=2 L=1 N=1'" in err
+    assert command("replay", "I=3 H=2 L=2 N=1", "--backend", target).code == 0
+
+
+def test_replay_of_an_unavailable_backend_exits_3(command: Command) -> None:
+    assert command("replay", "I=1", "--backend", f"{SAMPLES}:absent").code == 3
+
+
+def test_probe_tells_what_works_beside_what_is_declared(command: Command) -> None:
+    code, out, _ = command("probe", f"{SAMPLES}:right")
+    assert code == 0
+    rows = {line.split()[0]: line.split()[1:3] for line in out.splitlines() if line}
+    assert rows["initial_state"] == ["yes", "right"]
+    assert rows["float64"] == ["no", "right"]
+    assert rows["layers"] == ["no", "no"]
+    assert "these seem to work too: float64" in out
+
+
+def test_new_writes_a_backend_that_runs_and_fails_for_its_gates(command: Command) -> None:
+    code, out, _ = command("new", "mine.py")
+    assert (code, out) == (0, "wrote mine.py; now: lstm-conformance run mine.py:my_lstm\n")
+    assert "lstm-conformance run mine.py:my_lstm" in Path("mine.py").read_text(encoding="utf-8")
+    code, out, _ = command("run", "mine.py:my_lstm", "--cases", "0", "--only", "smoke", "layout", "values.gates")
+    assert code == 1
+    assert "mine.py:my_lstm: 1 property does not hold\n  values.gates (failed)" in out
+
+
+def test_new_leaves_a_file_that_exists_as_it_is(command: Command) -> None:
+    Path("mine.py").write_text("precious")
+    code, _, err = command("new", "mine.py")
+    assert code == 2
+    assert "the file exists, and is left as it is" in err
+    assert Path("mine.py").read_text() == "precious"
+
+
+def test_the_package_runs_as_a_module(tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "conformance", "--version"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == f"lstm-conformance {__version__}\n"

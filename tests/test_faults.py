@@ -1,0 +1,176 @@
+"""The catalogue of faults, and the correct LSTM that they are made from."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conformance.backend import Backend, Unsupported
+from conformance.case import arrange, handed, realise
+from conformance.faults import CLASSES, DIFFERENT, FAULTS, Different, Fault, backend_of, twin_backend
+from conformance.oracle import lstm
+from conformance.recipe import VIEWS, Recipe, parse
+
+WIDE = "I=3 H=9 layers=3 bidirectional L=17 N=5 state=both gain=3 seed=1"
+
+#: Recipes in which, together, all but a few faults show.
+SHOWING = (
+    WIDE,
+    "I=5 H=5 layers=2 L=6 N=3 state=h float64 seed=2",
+    "I=4 H=6 layers=2 bidirectional batch-first proj=4 L=4 N=3 state=both float64 seed=3",
+    "I=1 H=1 L=2 N=3 state=both seed=4",
+    "I=66 H=130 L=3 N=2 state=c seed=5",
+    "I=3 H=4 L=260 N=35 float64 gain=0.3 seed=6",
+    "I=7 H=2 bidirectional unbatched L=1 N=1 state=both seed=7",
+    "I=7 H=2 batch-first no-bias proj=1 L=1 N=1 state=both seed=8",
+    "I=4 H=3 unbatched L=4 N=1 seed=9",
+    "I=3 H=4 bidirectional ragged L=7 N=4 seed=10",
+    "I=2 H=3 L=2 N=2 state=both fill=large-cell seed=11",
+    "I=2 H=3 L=2 N=2 state=both fill=saturated seed=12",
+    "I=5 H=4 L=9 N=2 state=both fill=gate-o seed=13",
+    "I=5 H=4 L=9 N=2 float64 gain=10 seed=14",
+    "I=2 H=4 layers=3 bidirectional L=2 N=2 state=h seed=15",
+    "I=2 H=4 layers=2 no-bias proj=2 L=4 N=1 seed=16",
+    "I=3 H=4 layers=2 bidirectional float64 ragged L=7 N=4 seed=17",
+)
+
+#: Faults that show otherwise than in one call on ordinary arguments.
+ELSEWHERE = re.compile(
+    r"reads-|x-|h-0-updated|c-0-(updated|reads)|c-n-in-c-0|output-in|needs-|h-n-in-weights|biases-summed|leak|workspace"
+    r"|running-mean|static-|stale-|latest|lengths-sorted-in|extra-|missing-|vector-|state-(broadcast|cut|reshaped)|dropout-ignored"
+    r"|-undeclared|nan-"
+)
+
+
+def results(backend: Backend, text: str, view: str = "plain") -> list[Any]:
+    """The parts of a call's result, or what it raised."""
+    case = replace(realise(parse(text)), view=view)
+    x, state, lengths = handed(case)
+    try:
+        forward = backend.build(case.config, {name: value.copy() for name, value in case.params.items()})
+        with np.errstate(all="ignore"):
+            output, (h_n, c_n) = forward(x, state) if lengths is None else forward(x, state, lengths=lengths)
+    except (ValueError, IndexError, KeyError, Unsupported) as error:
+        return [type(error).__name__]
+    return [output, h_n, c_n]
+
+
+@cache
+def right(text: str) -> list[Any]:
+    return results(twin_backend(), text)
+
+
+def same(a: list[Any], b: list[Any]) -> bool:
+    return len(a) == len(b) and all(np.array_equal(p, q, equal_nan=True) for p, q in zip(a, b, strict=True))
+
+
+def test_ids_are_unique_and_stable_words() -> None:
+    ids = [fault.id for fault in FAULTS] + [different.id for different in DIFFERENT]
+    assert len(ids) == len(set(ids))
+    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", id) for id in ids)
+
+
+def test_every_fault_says_what_it_is() -> None:
+    for fault in FAULTS:
+        assert fault.description.endswith(".")
+        assert fault.stands_for
+        assert fault.shows_when
+        assert fault.kind in CLASSES
+
+
+def test_the_catalogue_is_wide() -> None:
+    assert len(FAULTS) >= 100
+    assert sum(fault.id.startswith("gate-order-") for fault in FAULTS) <= 6
+    kinds = Counter(fault.kind for fault in FAULTS)
+    assert all(kinds[kind] >= 3 for kind in CLASSES)
+    assert len(DIFFERENT) >= 12
+
+
+def test_a_convention_is_a_transformation() -> None:
+    conventions = [fault.id for fault in FAULTS if fault.transform is not None]
+    assert {"gate-order-iofg", "initial-state-swapped", "final-states-swapped", "batch-first-ignored"} <= {*conventions}
+    assert "reverse-not-flipped-back" not in conventions
+
+
+@pytest.mark.parametrize("text", SHOWING)
+def test_the_twin_is_the_oracle(text: str) -> None:
+    case = realise(replace(parse(text), dtype="float64"))
+    x, state, lengths = handed(case)
+    output, (h_n, c_n) = twin_backend().build(case.config, case.params)(x, state, lengths=lengths)
+    want, (want_h, want_c) = lstm(case.config, case.params, x, state, lengths)
+    for got, expected in ((output, want), (h_n, want_h), (c_n, want_c)):
+        assert got.shape == expected.shape
+        assert got.dtype == np.float64
+        assert np.abs(got - expected).max() <= 1e-12 * max(1, np.abs(expected).max())
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_twin_reads_views(view: str) -> None:
+    assert same(results(twin_backend(), WIDE, view), right(WIDE))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_twin_returns_the_dtype_of_its_config(dtype: str) -> None:
+    recipe = replace(Recipe(I=2, H=3, L=2, N=2), dtype=dtype)
+    assert [str(part.dtype) for part in results(twin_backend(), str(recipe))] == [dtype] * 3
+
+
+def test_the_twin_refuses_what_does_not_fit() -> None:
+    case = realise(parse("I=3 H=4 layers=2 L=2 N=2 state=both"))
+    assert case.state is not None
+    h_0, c_0 = case.state
+    forward = twin_backend().build(case.config, case.params)
+    for x, state in (
+        (case.x[..., :-1], None),
+        (case.x[None], None),
+        (case.x.astype("float64"), None),
+        (case.x[:0], None),
+        (case.x, (h_0[:1], c_0[:1])),
+        (case.x, (h_0[:, :1], c_0[:, :1])),
+        (case.x, (c_0[..., :2], h_0)),
+    ):
+        with pytest.raises(ValueError, match="must be"):
+            forward(x, state)
+    with pytest.raises(ValueError, match="lengths"):
+        forward(case.x, lengths=np.array([3, 1]))
+    with pytest.raises(Unsupported):
+        twin_backend().build(replace(case.config, dropout=0.5, training=True), case.params)
+
+
+@pytest.mark.parametrize("fault", [f for f in FAULTS if not ELSEWHERE.search(f.id)], ids=lambda fault: fault.id)
+def test_a_fault_is_not_the_twin(fault: Fault) -> None:
+    assert not all(same(results(backend_of(fault), text), right(text)) for text in SHOWING)
+
+
+@pytest.mark.parametrize("fault", [f for f in FAULTS if "strides" in f.kind and "reads" in f.id], ids=lambda f: f.id)
+def test_a_fault_of_strides_shows_in_a_view(fault: Fault) -> None:
+    wide = WIDE + " float64"
+    assert same(results(backend_of(fault), wide), right(wide))
+    assert not all(same(results(backend_of(fault), wide, view), right(wide)) for view in VIEWS)
+
+
+@pytest.mark.parametrize("different", DIFFERENT, ids=lambda different: different.id)
+def test_a_different_lstm_agrees_with_the_twin(different: Different) -> None:
+    for text in SHOWING[:4]:
+        for got, want in zip(results(different.backend, text), right(text), strict=True):
+            assert np.abs(got - want).max() <= 1e-4
+
+
+def test_a_backend_has_memory_of_its_own() -> None:
+    stale = next(fault for fault in FAULTS if fault.id == "stale-by-config")
+    other = WIDE.replace("seed=1", "seed=2")
+    first = backend_of(stale)
+    assert same(results(first, WIDE), right(WIDE))
+    assert not same(results(first, other), right(other))
+    assert same(results(backend_of(stale), other), right(other))
+
+
+def test_views_are_equal_to_the_eye() -> None:
+    values = np.arange(24.0).reshape(2, 3, 4)
+    assert all(np.array_equal(arrange(values, view), values) for view in VIEWS)

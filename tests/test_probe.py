@@ -1,0 +1,141 @@
+"""Targets that declare nothing: what the probe finds, and that it does not hide what is wrong."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from conformance import Backend, Capabilities, cell_backend, check_backend, registry
+from conformance.probe import abilities, probed
+from conformance.recipe import OPTIONS
+from conformance.registry import find
+
+SAMPLES = (Path(__file__).parent / "samples.py").as_posix()
+
+
+@pytest.fixture(autouse=True)
+def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+def _smoke(backend: Backend) -> tuple[str, str]:
+    (verdict,) = check_backend(backend, cases=0, properties=["smoke"]).verdicts
+    return verdict.outcome, verdict.message
+
+
+def test_a_bare_function_gets_what_works_and_the_report_says_that_it_was_probed() -> None:
+    found = find(f"{SAMPLES}:bare")
+    assert found.capabilities == Capabilities(dtypes=("float32", "float64"))
+    assert found.note.startswith("capabilities were probed: initial_state, batch, float32, float64; without layers, ")
+
+
+def test_a_function_that_returns_h_n_alone_is_probed_for_that() -> None:
+    assert find(f"{SAMPLES}:h_n_alone").capabilities.returns == ("h_n",)
+
+
+def test_an_option_that_runs_but_is_wrong_is_declared_so_that_it_is_judged() -> None:
+    def reads_one_direction(config: Any, params: Any) -> Any:
+        forward = find("numpy").build(config, params)
+
+        def both_halves_forward(x: Any, state: Any = None) -> Any:
+            output, finals = forward(x, state)
+            if config.bidirectional:
+                output = np.concatenate([output[..., : config.output_size]] * 2, axis=-1)
+            return output, finals
+
+        return both_halves_forward
+
+    found = probed("wrong", reads_one_direction)
+    assert found.capabilities.bidirectional
+    assert {a.option: (a.runs, a.right) for a in abilities(found)}["bidirectional"] == (True, False)
+
+
+class LSTM(nn.LSTM):
+    """A drop-in for nn.LSTM."""
+
+
+class Plain(nn.LSTM):
+    """A drop-in without options."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+
+
+class Wrapper(nn.Module):
+    """Not a drop-in: its parameters have other names."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(input_size, hidden_size)
+
+    def forward(self, x: torch.Tensor, state: Any = None) -> Any:
+        return self.lstm(x, state)
+
+
+class OutputOnly(nn.LSTM):
+    """Not a drop-in: returns a lone tensor."""
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        return super().forward(input, hx)[0]
+
+
+def test_a_module_class_is_wrapped_with_every_option_of_its_constructor() -> None:
+    found = find(LSTM)
+    options = [name for name in OPTIONS if getattr(found.capabilities, name)]
+    assert options == [name for name in OPTIONS if name != "lengths"]
+    assert found.capabilities.dtypes == ("float32", "float64")
+    assert check_backend(found, cases=0, properties=["layout.shapes", "values.output"]).conformant
+
+
+def test_a_module_class_without_an_option_is_not_asked_for_it() -> None:
+    capabilities = find(Plain).capabilities
+    assert not capabilities.layers
+    assert not capabilities.bidirectional
+    assert capabilities.unbatched
+
+
+def test_a_module_with_other_parameter_names_is_told_which_and_what_to_do() -> None:
+    found = find(Wrapper)
+    assert found.note == "capabilities were probed: none of them works"
+    outcome, message = _smoke(found)
+    assert outcome == "error"
+    assert "it lacks weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0; it has besides lstm.weight_ih_l0" in message
+    assert "write a function build(config, params)" in message
+
+
+def test_a_module_that_returns_something_else_is_told_what_was_expected() -> None:
+    expected = "forward returned a numpy.ndarray; expected output, (h_n, c_n)"
+    assert _smoke(find(OutputOnly)) == ("error", expected)
+
+
+def test_a_fixed_model_is_asked_only_for_what_its_inputs_can_vary() -> None:
+    found = {a.option: a.right for a in abilities(find(f"{SAMPLES}:baked"))}
+    assert found == {"unbatched": False, "lengths": False, "initial_state": True, "batch": True}
+
+
+def test_a_cell_is_not_asked_for_what_the_suite_loops_over() -> None:
+    @cell_backend("probed-cell", Capabilities())
+    def cell(config: Any, params: Any) -> Any:
+        forward = find("numpy").build(config, params)
+
+        def step(x: np.ndarray, state: Any) -> Any:
+            _, (h_n, c_n) = forward(x[None], (state[0][None], state[1][None]))
+            return h_n[0], c_n[0]
+
+        return step
+
+    assert {a.option for a in abilities(cell)} == {
+        "no_bias",
+        "projection",
+        "initial_state",
+        "batch",
+        "float32",
+        "float64",
+    }

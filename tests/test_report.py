@@ -1,0 +1,200 @@
+"""What a report concludes from its verdicts, and how a person reads it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import replace
+
+import pytest
+
+from conformance.case import realise
+from conformance.recipe import Recipe
+from conformance.report import text
+from conformance.report.model import BAD, OUTCOMES, BackendReport, Report, Verdict, to_json
+from conformance.report.table import table
+from conformance.report.text import arrays, conclusion, explain, failures, head, replay_line
+
+PASSED = Verdict("mine", "smoke.runs", "passed", margin=0.1, cases=3)
+FAILED = Verdict(
+    "my lstm.py:f",
+    "values.output",
+    "failed",
+    "output[0, 0, 0] expected 1 got 2 bound 1e-07",
+    recipe="I=1 H=1 L=1 N=1 edits=0:x",
+    smallest="LSTM(1→1) L=1 N=1",
+    worst=2e6,
+)
+
+
+def _backend(*verdicts: Verdict, name: str = "mine", interrupted: str = "", note: str = "") -> BackendReport:
+    return BackendReport(name, verdicts, note=note, interrupted=interrupted)
+
+
+def _report(*backends: BackendReport, missing: tuple[str, ...] = ()) -> Report:
+    return Report("0.1.0", 0, 100, {"numpy": "2.0", "platform": "linux x86_64"}, backends, missing)
+
+
+# The model
+
+
+@pytest.mark.parametrize(
+    ("outcome", "conformant"),
+    [
+        ("passed", True),
+        ("failed", False),
+        ("error", False),
+        ("crashed", False),
+        ("timeout", False),
+        ("expected failure", True),
+        ("unexpected pass", False),
+        ("narrowed", True),
+        ("not declared", True),
+        ("not run", True),
+    ],
+)
+def test_which_outcomes_spoil_conformance(outcome: str, conformant: bool) -> None:
+    backend = _backend(PASSED, Verdict("mine", "values.output", outcome, cases=1))
+    assert backend.conformant is conformant
+    assert _report(backend).conformant is conformant
+    assert (outcome in BAD) is not conformant
+
+
+def test_every_outcome_is_among_those_of_the_contract() -> None:
+    assert set(OUTCOMES) >= BAD
+    assert len(OUTCOMES) == 11
+
+
+def test_nothing_passed_is_not_conformant() -> None:
+    for outcome in ("not declared", "not run", "narrowed", "expected failure", "unavailable"):
+        assert not _backend(Verdict("mine", "values.output", outcome, cases=1)).conformant
+
+
+def test_a_property_narrowed_on_every_case_was_never_judged() -> None:
+    assert not _backend(PASSED, Verdict("mine", "values.output", "narrowed", cases=0)).conformant
+
+
+def test_a_truncated_run_is_neither_complete_nor_conformant() -> None:
+    cut = _backend(PASSED, interrupted="interrupted after 3 cases")
+    for report in (_report(cut), _report(_backend(PASSED), missing=("other",))):
+        assert not report.complete
+        assert not report.conformant
+
+
+def test_an_unavailable_backend_does_not_spoil_a_report_but_does_not_make_one() -> None:
+    absent = _backend(Verdict("gone", "smoke.runs", "unavailable", "no device"), name="gone")
+    assert _report(_backend(PASSED), absent).conformant
+    assert not _report(absent).conformant
+
+
+def test_declared_counts_what_was_asked_and_margin_is_the_largest() -> None:
+    other = Verdict("mine", "values.output", "passed", margin=0.7)
+    backend = _backend(PASSED, other, Verdict("mine", "stack.composition", "not declared"))
+    assert (backend.declared, backend.margin, backend.count("passed")) == (2, 0.7, 2)
+
+
+def test_json_has_no_infinities() -> None:
+    data = to_json(_report(_backend(PASSED, replace(FAILED, worst=float("inf")), FAILED)))
+    json.dumps(data, allow_nan=False)
+    assert [verdict["worst"] for verdict in data["backends"][0]["verdicts"]] == [None, None, 2e6]
+
+
+# The table
+
+
+def test_a_wide_table_has_a_row_for_each_backend_and_a_narrow_one_a_column() -> None:
+    report = _report(_backend(PASSED, Verdict("mine", "values.output", "failed"), note="probed"))
+    wide, narrow = table(report), table(report, width=40)
+    assert wide.splitlines()[0].split()[:3] == ["backend", "layout", "values"]
+    assert wide.splitlines()[2].split()[:3] == ["mine", "–", "0/1"]
+    assert narrow.splitlines()[0].split() == ["backend", "mine"]
+    assert "values" in narrow
+    assert max(map(len, narrow.splitlines())) <= 40
+    assert wide.endswith("mine: probed")
+
+
+def test_backends_without_results_are_lines_below_the_table() -> None:
+    gone = _backend(Verdict("gone", "smoke.runs", "unavailable", "no device"), name="gone")
+    died = _backend(Verdict("died", "smoke.runs", "crashed", "signal 11"), name="died", interrupted="signal 11")
+    assert table(_report(gone, died)) == "gone  unavailable: no device\ndied  crashed: signal 11"
+
+
+# The text
+
+
+def test_the_head_says_what_was_run_with_what() -> None:
+    assert head(_report()) == "lstm-conformance 0.1.0 · seed 0 · 100 random cases · numpy 2.0 · linux x86_64"
+
+
+def test_a_failure_gives_statement_smallest_case_numbers_worst_and_replay() -> None:
+    assert explain(FAILED).splitlines() == [
+        "values.output (failed): Every output of every layer is the oracle's, within the bound.",
+        "  smallest  LSTM(1→1) L=1 N=1",
+        "  result    output[0, 0, 0] expected 1 got 2 bound 1e-07",
+        "  worst     2e+06 times its bound, among all cases seen",
+        "  replay    lstm-conformance replay 'I=1 H=1 L=1 N=1 edits=0:x' --backend 'my lstm.py:f' --only values.output",
+    ]
+
+
+def test_a_replay_line_survives_the_shell_with_the_calls_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    verdict = replace(FAILED, history=("I=2 L=3 N=1",))
+    words = ["lstm-conformance", "replay", "I=2 L=3 N=1", "I=1 H=1 L=1 N=1 edits=0:x"]
+    words += ["--backend", "my lstm.py:f", "--only", "values.output"]
+    assert shlex.split(replay_line(verdict)) == words
+    monkeypatch.setattr(text.os, "name", "nt")
+    assert '"I=2 L=3 N=1"' in replay_line(verdict)
+    assert "'" not in replay_line(verdict)
+
+
+def test_one_failure_is_told_once_with_all_the_properties_that_show_it() -> None:
+    told = failures(_report(_backend(PASSED, FAILED, replace(FAILED, property="values.h_n"))))
+    assert told.startswith("mine: 2 properties do not hold\n  values.output (failed)")
+    assert told.count("expected 1 got 2") == 1
+    assert "  also      values.h_n" in told
+
+
+def test_a_message_of_several_lines_stays_in_its_column() -> None:
+    lines = explain(replace(FAILED, message="first\nsecond")).splitlines()
+    assert lines[2:4] == ["  result    first", "            second"]
+
+
+def test_what_was_narrowed_or_not_run_is_told_once_for_each_reason() -> None:
+    narrowed = [
+        Verdict("mine", name, "narrowed", f"LSTM(1→1) L={n}: bias", cases=1)
+        for n, name in enumerate(("values.output", "values.h_n"))
+    ]
+    unrun = [
+        Verdict("mine", name, "not run", f"interrupted; {n} cases passed until then")
+        for n, name in enumerate(("stack.composition", "batch.isolation"))
+    ]
+    assert failures(_report(_backend(PASSED, *narrowed, *unrun))).splitlines() == [
+        "mine: narrowed, not passed, for raising Unsupported within what is declared: values.output, values.h_n (bias)",
+        "mine: not run: stack.composition, batch.isolation (interrupted)",
+    ]
+
+
+def test_a_report_without_failures_tells_none() -> None:
+    assert failures(_report(_backend(PASSED))) == ""
+
+
+def test_the_conclusion_names_every_backend() -> None:
+    gone = _backend(Verdict("gone", "smoke.runs", "unavailable", "no device"), name="gone")
+    cut = _backend(PASSED, name="cut", interrupted="interrupted after 3 cases")
+    died = _backend(Verdict("died", "smoke.runs", "crashed"), name="died", interrupted="signal 11")
+    report = _report(_backend(PASSED), _backend(FAILED, name="bad"), gone, cut, died, missing=("late",))
+    assert conclusion(report).splitlines() == [
+        "conformant: mine",
+        "not conformant: bad, died",
+        "unavailable: gone",
+        "interrupted: cut",
+        "not begun: late",
+    ]
+
+
+def test_a_small_case_is_shown_with_its_numbers_and_a_large_one_is_not() -> None:
+    small = Recipe(edits=("0:weight_ih_l0", "0:weight_hh_l0", "0:bias_hh_l0", "1:bias_ih_l0", "0:x"))
+    assert arrays(realise(small)).splitlines() == [
+        "bias_ih_l0            [-1., -1., -1., -1.]",
+        "zero                  weight_ih_l0, weight_hh_l0, bias_hh_l0, x",
+    ]
+    assert arrays(realise(Recipe(H=20))) == ""

@@ -1,0 +1,171 @@
+"""Runs: every target in a process of its own, and what becomes of those that die, do not load or are interrupted."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis.database import InMemoryExampleDatabase
+
+from conformance import check_backend, registry
+from conformance import run as runs
+from conformance.engine import Settings
+from conformance.errors import SuiteError, UsageError
+from conformance.report.model import BackendReport, Report
+from conformance.run import run
+
+SAMPLES = (Path(__file__).parent / "samples.py").as_posix()
+SMOKE = Settings(cases=0, only=("smoke", "layout.shapes"))
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+def _outcomes(report: Report) -> dict[str, dict[str, str]]:
+    return {b.backend.rpartition(":")[2]: {v.property: v.outcome for v in b.verdicts} for b in report.backends}
+
+
+# Child processes
+
+
+def test_a_crash_is_a_verdict_and_the_other_backends_keep_theirs() -> None:
+    report, errors = _run("crash", "right")
+    assert errors == ()
+    assert _outcomes(report) == {
+        "crash": {"smoke.runs": "crashed", "layout.shapes": "not run"},
+        "right": {"smoke.runs": "passed", "layout.shapes": "passed"},
+    }
+    assert "(exit code 7)" in report.verdicts[0].message
+    assert not report.conformant
+    assert not report.complete
+
+
+def test_a_crash_counts_whatever_properties_were_chosen() -> None:
+    """Were it a verdict of smoke alone, a run of other properties would take the backend for merely unfinished."""
+    report = run([f"{SAMPLES}:crash"], Settings(cases=0, only=("values.output",))).report
+    assert _outcomes(report) == {"crash": {"values.output": "crashed"}}
+
+
+def test_a_target_that_does_not_load_is_an_error_of_the_run_not_a_verdict() -> None:
+    report, errors = _run("rihgt", "right")
+    assert list(_outcomes(report)) == ["right"]
+    (error,) = errors
+    assert isinstance(error, UsageError)
+    assert str(error).endswith("samples has no attribute 'rihgt'\n  hint: it has right, crash")
+
+
+def test_a_target_named_twice_is_judged_once_and_reports_keep_the_order() -> None:
+    report, _ = _run("right", "absent", "right", jobs=2)
+    assert list(_outcomes(report)) == ["right", "absent"]
+
+
+def test_progress_is_told_to_its_end() -> None:
+    seen: list[tuple[str, int, int]] = []
+    run([f"{SAMPLES}:right"], Settings(cases=3, only=("layout.shapes",)), watch=lambda *told: seen.append(told))
+    last = seen[-1]
+    assert last[1] == last[2]
+
+
+def test_a_defect_of_the_suite_is_never_a_verdict_about_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: object) -> BackendReport:
+        raise ZeroDivisionError("in the engine")
+
+    monkeypatch.setattr(runs, "conform", broken)
+    monkeypatch.setattr(runs.faulthandler, "enable", lambda: None)
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    runs._judge("numpy", SMOKE, theirs, sys.path)
+    error = ours.recv()
+    assert isinstance(error, SuiteError)
+    assert "a defect of lstm-conformance, not of 'numpy'" in str(error)
+    assert "ZeroDivisionError: in the engine" in str(error)
+
+
+def test_a_usage_error_keeps_its_hint_between_processes() -> None:
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    theirs.send(UsageError("what is wrong", "what to try"))
+    assert str(ours.recv()) == "what is wrong\n  hint: what to try"
+
+
+def _run(*names: str, jobs: int = 0) -> tuple[Report, tuple[UsageError | SuiteError, ...]]:
+    outcome = run([f"{SAMPLES}:{name}" for name in names], SMOKE, jobs)
+    return outcome.report, outcome.errors
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals a process group")
+def test_an_interruption_keeps_verdicts_and_says_what_is_missing(tmp_path: Path) -> None:
+    targets = [f"{SAMPLES}:slow", f"{SAMPLES}:right"]
+    line = [sys.executable, "-m", "conformance", "run", *targets, "--jobs", "1", "--json", "report.json"]
+    process = subprocess.Popen(line, start_new_session=True, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not Path("ten-calls").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert f"interrupted: {targets[0]}\nnot begun: {targets[1]}\n" in out
+    assert "(interrupted after " in out
+    report = json.loads(Path("report.json").read_text(encoding="utf-8"))
+    assert (report["complete"], report["conformant"], report["missing"]) == (False, False, [targets[1]])
+    (slow,) = report["backends"]
+    assert {v["property"]: v["outcome"] for v in slow["verdicts"]}["smoke.runs"] == "passed"
+
+
+# check_backend
+
+
+def test_check_backend_takes_a_name_a_target_a_backend_or_a_function() -> None:
+    backend = registry.find(f"{SAMPLES}:right")
+    bare = registry.find(f"{SAMPLES}:bare").build
+    for target in ("numpy", f"{SAMPLES}:right", backend, bare):
+        report = check_backend(target, cases=1, properties=["smoke", "layout.dtypes"])
+        assert report.conformant
+        assert [verdict.property for verdict in report.verdicts] == ["smoke.runs", "layout.dtypes"]
+
+
+def test_check_backend_is_repeatable() -> None:
+    first, second = (check_backend(f"{SAMPLES}:swapped", cases=5, seed=3, properties=["values.c_n"]) for _ in "ab")
+    assert first.verdicts == second.verdicts
+    assert (first.seed, first.cases) == (3, 5)
+    assert {"numpy", "hypothesis", "python", "platform"} <= set(first.environment)
+
+
+def test_check_backend_survives_a_backend_that_would_end_the_process() -> None:
+    report = check_backend(f"{SAMPLES}:system_exit", cases=0, properties=["smoke"])
+    assert [(v.outcome, v.message) for v in report.verdicts] == [("error", "build raised SystemExit: bye")]
+
+
+def test_an_unsupported_inside_the_declared_is_narrowed_with_its_reason() -> None:
+    report = check_backend(f"{SAMPLES}:narrow", cases=0, properties=["layout.shapes"])
+    (verdict,) = report.verdicts
+    assert verdict.outcome == "narrowed"
+    assert verdict.message.endswith(": five units")
+    assert verdict.cases > 0
+
+
+def test_check_backend_refuses_a_property_that_is_none() -> None:
+    with pytest.raises(UsageError, match="no property or group is named 'vaules'"):
+        check_backend("numpy", properties=["vaules"])
+
+
+def test_backends_do_not_share_counterexamples() -> None:
+    """All runs share one Hypothesis test, so without a prefix one backend would begin with another's failures."""
+    shared = InMemoryExampleDatabase()
+    first, second = (runs._Prefixed(shared, name) for name in ("first", "second"))
+    first.save(b"key", b"value")
+    assert list(first.fetch(b"key")) == [b"value"]
+    assert list(second.fetch(b"key")) == []
+    first.delete(b"key", b"value")
+    assert list(first.fetch(b"key")) == []
