@@ -6,6 +6,7 @@ arrays in the layout and memory order that the case asks for, and ``canonical`` 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -171,6 +172,8 @@ def tensors(case: Case) -> dict[str, Array]:
 
 def apply(case: Case, edit: str) -> Case:
     """The case after one edit; ``UsageError`` if it does not fit."""
+    if not re.fullmatch(r"-[tniu]\d+|[01r]:\w+(\[\d+(:\d+)?\])?", edit):
+        raise UsageError(f"recipe edit {edit!r} is not known", "edits are like -t0, -u2, 0:x, 1:x[3], r:c_0[0:4]")
     try:
         if edit[0] == "-":
             return _delete(case, edit[1], int(edit[2:]))
@@ -212,8 +215,6 @@ def _delete(case: Case, what: str, index: int) -> Case:
             for name, value in case.params.items()
         }
         return replace(case, config=config, params=params, x=np.delete(case.x, index, axis=2))
-    if what != "u":
-        raise ValueError("known deletions are -t, -n, -i and -u")
     H, D = config.hidden_size, config.num_directions
     smaller = replace(config, hidden_size=H - 1)
     params = {}

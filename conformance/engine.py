@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from hypothesis.database import ExampleDatabase
@@ -19,7 +20,7 @@ from hypothesis.database import ExampleDatabase
 from conformance import covering, strategies
 from conformance.backend import Backend
 from conformance.errors import UsageError
-from conformance.hunt import PATIENCE_SECONDS, Chase, search
+from conformance.hunt import Chase, search
 from conformance.properties import select
 from conformance.properties.model import Property, missing
 from conformance.recipe import Recipe
@@ -30,8 +31,10 @@ from conformance.trial import BackendError, Discard, Narrowed, Trial, Violation
 #: After this many suitable cases, a property is offered only one in ``Property.every``.
 _FIRST = 12
 
-#: How many runs simplifying one failure may take.
+#: How many runs simplifying one failure may take, and how many seconds shrinking one, and all of a backend's.
 _PATIENCE_EDITS = 250
+_PATIENCE_SECONDS = 20.0
+_PATIENCE_TOTAL = 90.0
 
 #: Examples drawn to meet a failure of the fixed set again, from recipes no more complex than its own.
 _HUNT = 60
@@ -62,7 +65,8 @@ class Tally:
     suitable: int = 0
     checked: int = 0
     margin: float | None = None
-    narrowed: str = ""
+    narrowed: int = 0
+    reason: str = ""
     worst: float | None = None
     worst_recipe: str | None = None
 
@@ -79,6 +83,9 @@ def conform(
     """Judge one backend. Interrupting it (``KeyboardInterrupt``) keeps every verdict and says what is missing."""
     chosen = select(settings.only, settings.exclude)
     _check_expected_failures(backend)
+    if not covering.judged_dtypes(backend):
+        reason = f"of {', '.join(backend.capabilities.dtypes)} this version judges none"
+        return BackendReport(backend.name, tuple(Verdict(backend.name, p.id, "not declared", reason) for p in chosen))
     if reason := backend.available():
         verdicts = tuple(Verdict(backend.name, p.id, "unavailable", reason) for p in chosen)
         return BackendReport(backend.name, verdicts, backend.note)
@@ -114,6 +121,8 @@ class _Sieve:
         self.offered: list[Recipe] = []
         self.judged: set[Recipe] = set()
         self.interrupted = ""
+        #: Seconds left for shrinking.
+        self.patience = _PATIENCE_TOTAL
 
     def run(self) -> BackendReport:
         started = time.perf_counter()
@@ -162,7 +171,8 @@ class _Sieve:
             if p not in self.pending or self._history(p, violation, recipe):
                 continue
             if self.settings.shrink:
-                self._settle(p, *self._hunt(p, recipe, violation))
+                with self._spending():
+                    self._settle(p, *self._hunt(p, recipe, violation))
             else:
                 self._conclude(p, recipe, violation)
 
@@ -174,7 +184,8 @@ class _Sieve:
             round += 1
             if failure is None:
                 return
-            self._settle(*failure)
+            with self._spending():
+                self._settle(*failure)
 
     # Cases
 
@@ -200,7 +211,7 @@ class _Sieve:
             self.judged.add(recipe)
         return failures
 
-    def _check(self, p: Property, trial: Trial) -> Violation | None:
+    def _check(self, p: Property, trial: Trial, counted: bool = True) -> Violation | None:
         """One property on one trial. Whatever goes wrong while judging is an error of this property's own."""
         tally = self.tallies[p.id]
         trial.margin = 0.0
@@ -209,14 +220,15 @@ class _Sieve:
         except (Discard, UsageError):
             return None
         except Narrowed as reason:
-            tally.narrowed = tally.narrowed or str(reason)
+            tally.narrowed += counted
+            tally.reason = tally.reason or str(reason)
             return None
         except Violation as violation:
             found = violation
         except Exception as error:
             found = BackendError(f"the results could not be judged: {type(error).__name__}: {error}")
         else:
-            tally.checked += 1
+            tally.checked += counted
             tally.margin = max(tally.margin or 0.0, trial.margin)
             return None
         if tally.worst is None or found.error > tally.worst:
@@ -225,14 +237,25 @@ class _Sieve:
 
     def _again(self, p: Property, recipe: Recipe) -> Violation | None:
         """The property on a fresh trial, if the recipe is one it speaks about."""
-        return self._check(p, Trial(self.backend, recipe)) if p.when(recipe) else None
+        return self._check(p, Trial(self.backend, recipe), counted=False) if p.when(recipe) else None
 
     # Failures
+
+    def _seconds(self) -> float:
+        """How long the failure at hand may be shrunk."""
+        return min(_PATIENCE_SECONDS, max(0.0, self.patience))
+
+    @contextmanager
+    def _spending(self) -> Iterator[None]:
+        """Count the time towards the patience for all failures: many slow ones must not take the day."""
+        started = time.monotonic()
+        yield
+        self.patience -= time.monotonic() - started
 
     def _draw(self, cases: int, round: int, progress: Callable[[], None]) -> tuple[Property, Recipe, Violation] | None:
         """Draw random cases until one fails, and let Hypothesis shrink it."""
         met: list[Property] = []
-        chase = Chase(lambda recipe: self._again(met[0], recipe))
+        chase = Chase(lambda recipe: self._again(met[0], recipe), self._seconds())
 
         def fails(recipe: Recipe) -> bool:
             if met:
@@ -256,7 +279,7 @@ class _Sieve:
 
     def _hunt(self, p: Property, recipe: Recipe, violation: Violation) -> tuple[Recipe, Violation]:
         """Meet a failure of the fixed set again among simpler recipes, and let Hypothesis shrink it."""
-        chase = Chase(lambda recipe: self._again(p, recipe), violation.outcome)
+        chase = Chase(lambda recipe: self._again(p, recipe), self._seconds(), violation.outcome)
         simpler = strategies.simpler(recipe, self.backend)
         minimal = search(simpler, lambda recipe: chase.seen(recipe) is not None, _HUNT, entropy=0)
         found = None if minimal is None else chase.seen(minimal)
@@ -299,7 +322,7 @@ class _Sieve:
 
     def _settle(self, p: Property, recipe: Recipe, violation: Violation) -> None:
         """Simplify a failure, conclude it, and offer the small case to the others: one defect is shrunk once."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + self._seconds()
 
         def fails(candidate: Recipe) -> Violation | None:
             return self._again(p, candidate) if time.monotonic() < deadline else None
@@ -353,7 +376,7 @@ class _Sieve:
         if self._broken():
             return self._plain(p, "not run", "the adapter is broken: see smoke.runs")
         if tally.narrowed:
-            return self._plain(p, "narrowed", tally.narrowed)
+            return self._narrowed(p)
         if not tally.checked:
             return self._plain(p, "not run", "no case was suitable")
         return self._passed(p)
@@ -366,11 +389,16 @@ class _Sieve:
     def _passed(self, p: Property) -> Verdict:
         tally = self.tallies[p.id]
         if tally.narrowed:
-            return self._plain(p, "narrowed", tally.narrowed)
+            return self._narrowed(p)
         reason = self.backend.capabilities.expected_failures.get(p.id)
         if reason is not None:
             return self._plain(p, "unexpected pass", f"expected to fail: {reason}")
         return self._plain(p, "passed", "")
+
+    def _narrowed(self, p: Property) -> Verdict:
+        tally = self.tallies[p.id]
+        share = f"{tally.narrowed} of {tally.narrowed + tally.checked} cases"
+        return self._plain(p, "narrowed", f"{share}, such as {tally.reason}")
 
     def _plain(self, p: Property, outcome: str, message: str) -> Verdict:
         tally = self.tallies[p.id]
@@ -383,12 +411,12 @@ def replay(backend: Backend, recipes: list[Recipe], settings: Settings) -> Itera
     for earlier in recipes[:-1]:
         sieve._replay(earlier)
     for p in sieve.pending:
-        violation = sieve._again(p, recipes[-1])
+        violation = sieve._check(p, Trial(backend, recipes[-1])) if p.when(recipes[-1]) else None
         tally = sieve.tallies[p.id]
         if violation is not None:
             yield p, violation.outcome, str(violation)
         elif tally.narrowed:
-            yield p, "narrowed", tally.narrowed
+            yield p, "narrowed", tally.reason
         elif tally.checked:
             yield p, "passed", "" if tally.margin is None else f"margin {tally.margin:.2f}"
         else:

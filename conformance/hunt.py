@@ -15,9 +15,8 @@ from conformance.trial import Violation
 
 Fails = Callable[[Recipe], Violation | None]
 
-#: How many runs, and how many seconds, shrinking one failure may take. Hypothesis' own limit is 300 seconds.
+#: How many runs shrinking one failure may take. Hypothesis' own limit is 300 seconds, and nothing else.
 PATIENCE_RUNS = 400
-PATIENCE_SECONDS = 20.0
 
 #: Cases take as long as the backend takes, and hold as much as its sizes ask for.
 _UNCHECKED = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
@@ -34,16 +33,17 @@ class Chase:
     pass, so that Hypothesis comes to its end at once.
     """
 
-    def __init__(self, fails: Fails, outcome: str = "") -> None:
+    def __init__(self, fails: Fails, seconds: float, outcome: str = "") -> None:
         self._fails = fails
+        self._seconds = seconds
         self._outcome = outcome
         self._known: dict[Recipe, Violation | None] = {}
         self._runs = 0
-        self._deadline = time.monotonic() + PATIENCE_SECONDS
+        self._deadline = time.monotonic() + seconds
 
     def know(self, recipe: Recipe, violation: Violation) -> None:
         """Begin with a recipe that fails; the patience counts from here."""
-        self._deadline = time.monotonic() + PATIENCE_SECONDS
+        self._deadline = time.monotonic() + self._seconds
         self._known[recipe] = violation
         self._outcome = violation.outcome
 

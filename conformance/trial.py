@@ -144,6 +144,10 @@ class Trial:
             raise self._findings
         return self._findings
 
+    def expectation(self) -> Expectation:
+        """What the case's layers must return, whatever was observed."""
+        return Expectation(self.case, self._values())
+
     def _values(self) -> Arithmetic:
         if self.arithmetic is None:
             raise Discard

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conformance.backend import Backend, Capabilities
-from conformance.bounds import EXACT, Approx, Expectation, Finding, activate_sigmoid, activate_tanh, arithmetic, dot
+from conformance.bounds import EXACT, Approx, Arithmetic, Expectation, Finding, activate_sigmoid, activate_tanh, arithmetic, dot
 from conformance.case import realise
 from conformance.oracle import lstm
 from conformance.recipe import Recipe
@@ -20,8 +20,7 @@ from conformance.registry import find
 from conformance.spec import Array, LSTMConfig, Params
 from conformance.trial import Trial, Violation
 
-SINGLE = arithmetic("float32", {})
-assert SINGLE is not None
+SINGLE = Arithmetic(unit=2.0**-24 + 2.0**-53, accumulate=2.0**-24 + 2.0**-53, inputs=0.0, tiny=2.0**-126)
 ALL = Capabilities(layers=True, bidirectional=True, projection=True, dtypes=("float32", "float64"))
 FLOATS = st.floats(-100, 100, width=32)
 
@@ -48,10 +47,14 @@ def altered(change: Callable[[dict[str, Array]], None]) -> Backend:
     return Backend("altered", ALL, build)
 
 
+def test_float32_is_what_it_is() -> None:
+    assert arithmetic("float32", {}) == SINGLE
+
+
 @given(a=FLOATS, b=FLOATS, c=FLOATS)
 def test_sums_and_products_hold_their_errors(a: float, b: float, c: float) -> None:
     """float32 arithmetic is within the bound of a·b + c, compared exactly as fractions."""
-    x, y, z = (Approx(np.float64(v), EXACT, SINGLE) for v in (a, b, c))
+    x, y, z = (Approx(np.asarray(v), EXACT, SINGLE) for v in (a, b, c))
     bounded = x * y + z
     single = np.float32(np.float32(a) * np.float32(b)) + np.float32(c)
     error = abs(Fraction(float(single)) - Fraction(float(bounded.value)))
@@ -94,7 +97,7 @@ def test_random_dot_products_are_within_the_rule_iid(order: str) -> None:
 @given(st.floats(-40, 40), st.floats(0, 1e-3))
 @settings(max_examples=200)
 def test_activations_cover_every_input_within_reach(a: float, error: float) -> None:
-    x = Approx(np.float64(a), np.asarray(error), SINGLE)
+    x = Approx(np.asarray(a), np.asarray(error), SINGLE)
     for activate, exact in ((activate_sigmoid, lambda v: 1 / (1 + np.exp(-v))), (activate_tanh, np.tanh)):
         y = activate(x)
         for moved in (a - error, a + error):

@@ -20,7 +20,7 @@ from conformance.spec import param_shapes, state_shapes
 
 EVERYTHING = Backend(
     "everything",
-    Capabilities(**dict.fromkeys(OPTIONS, True), dtypes=("float32", "float64")),
+    Capabilities(**dict.fromkeys(OPTIONS, True), dtypes=("float32", "float64")),  # type: ignore[arg-type]
     lambda config, params: print,
 )
 

@@ -160,7 +160,7 @@ def test_a_message_of_several_lines_stays_in_its_column() -> None:
 
 def test_what_was_narrowed_or_not_run_is_told_once_for_each_reason() -> None:
     narrowed = [
-        Verdict("mine", name, "narrowed", f"LSTM(1→1) L={n}: bias", cases=1)
+        Verdict("mine", name, "narrowed", f"1 of 2 cases, such as LSTM(1→1) L={n}: bias", cases=1)
         for n, name in enumerate(("values.output", "values.h_n"))
     ]
     unrun = [

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from conformance.faults import twin as correct
-from conformance.faults.fault import CALLS, STALE, STATE, THREADS, Fault
+from conformance.faults.fault import CALLS, LAYOUT, RANGE, STALE, STATE, THREADS, Fault
 from conformance.faults.memory import Results, called
 from conformance.faults.twin import Forward, Place, Twin, Weights
 from conformance.spec import Array, LSTMConfig, Params, State
@@ -177,7 +177,27 @@ def _bytes_of(name: str) -> Callable[[LSTMConfig, Params], Hashable]:
     return lambda config, params: params[name].tobytes()
 
 
+def _around(change: Callable[[Any], Any]) -> Twin:
+    """A call whose whole answer is changed."""
+
+    def around(twin: Twin, config: LSTMConfig, params: Params, forward: Forward) -> Forward:
+        return lambda *arguments, **options: change(forward(*arguments, **options))
+
+    return Twin(around=around)
+
+
+def _widened(answer: tuple[Array, State]) -> tuple[Array, State]:
+    output, (h_n, c_n) = answer
+    return output.astype("float64"), (h_n.astype("float64"), c_n.astype("float64"))
+
+
 FAULTS = (
+    Fault("answer-of-three", "A call returns output, h_n, c_n without the inner tuple.", "adapters", "always", LAYOUT,
+          _around(lambda answer: (answer[0], *answer[1]))),
+    Fault("answer-in-lists", "The arrays of an answer are lists.", "adapters", "always", LAYOUT,
+          _around(lambda answer: (answer[0].tolist(), answer[1]))),
+    Fault("answer-in-float64", "The results are float64 in every model.", "NumPy's promotion", "float32", RANGE,
+          _around(_widened)),
     Fault("biases-summed-at-every-call", "b_hh is added into b_ih at every call.", "pytorch#1721",
           "with bias, second call", CALLS, Twin(around=_bias_summed_at_calls)),
     Fault("output-in-a-buffer", "The output is a buffer of the model that the next call overwrites.",

@@ -69,7 +69,7 @@ def final_state(trial: Trial) -> None:
 
 @prop("layout.state-order", needs=("params", "slots"), when=lambda r: r.layers > 1 or r.bidirectional)
 def state_order(trial: Trial) -> None:
-    """h_n and c_n stand in layer-major, direction-minor order: layer 0 forward, layer 0 reverse, layer 1 forward, …
+    """h_n and c_n stand in layer-major, direction-minor order: layer 0 forward, layer 0 reverse, layer 1 forward.
 
     Frameworks that keep directions apart (ONNX, CoreML) get this order wrong when they convert.
     """

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from conformance.backend import Backend
 from conformance.recipe import JUDGED_DTYPES, Recipe
+from conformance.strategies import simplest
 from conformance.trial import Trial
 
 Check = Callable[[Trial], None]
@@ -84,6 +85,11 @@ def missing(backend: Backend, property: Property) -> list[str]:
         "memory": ("memory" not in backend.lacks, "it shares no memory with the suite"),
     }
     reasons = []
+    if declared.fixed is not None:
+        batched = simplest(backend)
+        variants = [*batched, *(replace(recipe, unbatched=True, N=1) for recipe in batched)]
+        if not any(property.when(recipe) for recipe in variants):
+            reasons.append("the model that is baked in has none of that")
     for word in property.needs:
         if word in special:
             holds, reason = special[word]

@@ -61,7 +61,11 @@ def _backend(backend: BackendReport) -> str:
 
 def _reason(verdict: Verdict) -> str:
     """What many verdicts have in common: the message without the case at which it was met, or the cases done."""
-    return verdict.message.partition(": ")[2] if verdict.outcome == "narrowed" else verdict.message.partition(";")[0]
+    return (
+        verdict.message.partition("such as ")[2].partition(": ")[2]
+        if verdict.outcome == "narrowed"
+        else verdict.message.partition(";")[0]
+    )
 
 
 def conclusion(report: Report) -> str:

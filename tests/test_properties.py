@@ -1,0 +1,101 @@
+"""Every property is proven: by a fault that it catches, asked alone, and by the correct twin, which none accuses."""
+
+from __future__ import annotations
+
+import pytest
+
+from conformance.engine import Settings, conform
+from conformance.faults import FAULTS, backend_of, twin_backend
+from conformance.properties import GROUPS, catalogue
+
+#: For each property a fault of its own kind.
+PROOF = {
+    "smoke.runs": "answer-of-three",
+    "layout.shapes": "one-step-squeezed",
+    "layout.dtypes": "answer-in-float64",
+    "layout.final-state": "h-n-of-first-step",
+    "layout.state-order": "c-n-directions-swapped",
+    "layout.batch-first": "batch-first-reshaped",
+    "layout.unbatched": "one-row-squeezed",
+    "values.output": "gate-order-iofg",
+    "values.h_n": "lower-h-n-is-top",
+    "values.c_n": "c-n-is-h-n",
+    "values.gates": "forget-bias-one",
+    "values.digital": "gate-order-iofg",
+    "values.accumulation": "half-accumulation",
+    "sequence.stepwise": "one-step-ignores-h-0",
+    "sequence.chunks": "one-step-ignores-h-0",
+    "sequence.causality": "looks-ahead",
+    "sequence.long": "steps-past-100",
+    "direction.reversal": "reverse-not-flipped-back",
+    "direction.forward-half": "halves-swapped",
+    "direction.swap": "reverse-recurrent-bias-ignored",
+    "direction.independence": "halves-summed",
+    "stack.composition": "upper-biases-of-layer-below",
+    "stack.upper-weights": "lower-h-n-is-top",
+    "batch.permutation": "first-row-output-gate",
+    "batch.single-row": "single-row-state-ignored",
+    "batch.isolation": "row-reads-neighbour",
+    "state.none-is-zeros": "none-is-ones",
+    "state.h-alone": "h-0-ignored",
+    "state.c-alone": "c-0-ignored",
+    "state.slots": "first-layer-state-for-all",
+    "state.carry": "leaky-forget",
+    "parameters.bias-sum": "recurrent-bias-ignored",
+    "parameters.no-bias": "no-bias-defaults",
+    "parameters.unit-permutation": "units-past-a-multiple-of-4",
+    "parameters.zero-weights": "forget-bias-one",
+    "parameters.fresh": "stale-by-all-but-top",
+    "numerics.hidden-range": "halves-summed",
+    "numerics.cell-growth": "input-gate-added",
+    "numerics.saturation": "sigmoid-nan-past-88",
+    "numerics.subnormal": "nan-from-scaling",
+    "numerics.nan-isolated": "nan-spread",
+    "numerics.nan-kept": "nan-hidden",
+    "numerics.no-clipping": "cell-clipped-at-100",
+    "purity.repeat": "random-dropout-in-evaluation",
+    "purity.input-untouched": "x-scaled-in-place",
+    "purity.state-untouched": "h-0-updated-in-place",
+    "purity.params-untouched": "biases-summed-in-place",
+    "purity.result-survives": "output-in-two-buffers",
+    "purity.no-alias": "output-in-x",
+    "purity.no-leak": "state-leaks",
+    "purity.other-shape": "workspace-not-cleared",
+    "purity.two-models": "latest-model-runs",
+    "purity.threads": "static-h",
+    "purity.non-contiguous": "reads-memory-order",
+    "purity.offset": "reads-from-base",
+    "purity.negative-stride": "reads-unsigned-strides",
+    "purity.fortran": "reads-memory-order",
+    "purity.read-only": "needs-writable-input",
+    "refusals.feature-size": "extra-features-cut",
+    "refusals.state-shape": "state-cut",
+    "refusals.broadcast-state": "state-broadcast",
+    "refusals.rank": "extra-axis-dropped",
+    "refusals.batch-mismatch": "state-cut",
+    "refusals.undeclared": "bidirectional-undeclared",
+}
+
+
+@pytest.mark.parametrize(("property", "fault"), PROOF.items())
+def test_the_property_alone_catches_its_fault(property: str, fault: str) -> None:
+    backend = backend_of(next(f for f in FAULTS if f.id == fault))
+    [verdict] = conform(backend, Settings(cases=30, only=(property,), shrink=False, stop=True)).verdicts
+    assert verdict.outcome in ("failed", "error"), verdict.message
+
+
+def test_every_property_is_proven() -> None:
+    assert list(PROOF) == list(catalogue())
+
+
+def test_no_property_accuses_the_correct_twin() -> None:
+    report = conform(twin_backend(), Settings(cases=20, shrink=False))
+    assert [(v.property, v.message) for v in report.verdicts if v.outcome != "passed"] == []
+
+
+def test_every_property_is_documented() -> None:
+    for p in catalogue().values():
+        assert p.group in GROUPS
+        assert p.statement.endswith("."), p.id
+        assert p.why, p.id
+        assert p.level in ("core", "extended")
