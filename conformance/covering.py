@@ -18,7 +18,8 @@ from conformance.recipe import JUDGED_DTYPES, VIEWS, Recipe
 Factors = tuple[tuple[str, tuple[object, ...]], ...]
 Choice = tuple[tuple[str, object], ...]
 
-#: Sizes for the fixed set, taken in turn: pairwise distinct within a row, 1, 2^k and 2^k ± 1 among them.
+#: Sizes for the fixed set, taken in turn: pairwise distinct within a row, but for one with I = H, whose square weights
+#: can be mistaken for each other; 1, 2^k and 2^k ± 1 are among them.
 _SIZES = (
     {"I": 3, "H": 5, "L": 4, "N": 2},
     {"I": 7, "H": 4, "L": 6, "N": 3},
@@ -34,6 +35,8 @@ _SIZES = (
     {"I": 9, "H": 2, "L": 17, "N": 5},
     {"I": 8, "H": 129, "L": 2, "N": 3},
     {"I": 5, "H": 3, "L": 4, "N": 33},
+    {"I": 3, "H": 1, "L": 5, "N": 4},
+    {"I": 6, "H": 6, "L": 4, "N": 3},
     {"I": 4, "H": 10, "L": 3, "N": 17},
 )
 
@@ -165,7 +168,9 @@ def _recipe(row: dict[str, object], backend: Backend, seed: int, number: int) ->
     fixed = backend.capabilities.fixed
     if fixed is not None:
         sizes |= {"I": fixed[0].input_size, "H": fixed[0].hidden_size}
-    proj = max(1, sizes["H"] // 2) if row["projection"] else 0
+    if row["projection"] and fixed is None:
+        sizes["H"] = max(sizes["H"], 2)
+    proj = sizes["H"] // 2 if row["projection"] else 0
     return Recipe(
         I=sizes["I"],
         H=sizes["H"],

@@ -13,7 +13,7 @@ constant       one value for each tensor
 ramp           the normal values sorted
 large-cell     |c_0| from 3 to 1,000, forget gates nearly open
 saturated      preactivations from 1e2 to 1e4
-subnormal      x, h_0 and c_0 around and below the smallest normal number
+subnormal      x, h_0 and c_0 up to 20 bits below the smallest normal number; or x all zeros
 carry          f = 1 and i = 0 exactly: the cell is carried unchanged
 zero-weights   every parameter 0
 digital        one ±256 a row (±2048 in float64): every gate saturates and every cell is a small whole number
@@ -133,8 +133,11 @@ def _saturated(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> 
 
 def _subnormal(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
     tiny = float(np.finfo(config.dtype).smallest_normal)
+    below = int(stream(recipe.seed, "subnormal", 1)[0] % np.uint64(22))
     for tensor in ("x", "h_0", "c_0"):
-        values[tensor] *= tiny
+        values[tensor] *= tiny * 2.0**-below
+    if below == 21:
+        values["x"] *= 0.0
     for tensor in values:
         if tensor.startswith("bias"):
             _gates(values, tensor)[2] = 0.0

@@ -48,6 +48,7 @@ def simplify(
         case = realise(recipe, fixed)
         for name in _editable(case, fixed is not None):
             _ranges(name, how, lambda: recipe, keep, fixed)
+    keep(replace(recipe, edits=_joined(recipe.edits)))
     return recipe, violation
 
 
@@ -117,10 +118,37 @@ def _ranges(
         values = tensors(realise(current(), fixed))[name].reshape(-1)[first:last]
         if not values.any() or (how != "0" and np.array_equal(values, np.rint(values))):
             continue
-        span = "" if last - first == size else f"[{first}]" if last - first == 1 else f"[{first}:{last}]"
+        span = "" if last - first == size else _span(first, last)
         if keep(_edited(current(), f"{how}:{name}{span}")):
             continue
         parts = 4 if last - first == size and size % 4 == 0 else 2
         step = -(-(last - first) // parts)
         if last - first > 1 and how == "0":
             pieces += [(at, min(at + step, last)) for at in range(first, last, step)]
+
+
+def _joined(edits: tuple[str, ...]) -> tuple[str, ...]:
+    """The same edits with neighbouring ranges of a tensor as one: ``0:x[0],0:x[1:4]`` is ``0:x[0:4]``."""
+    spans: dict[str, list[tuple[int, int]]] = {}
+    for edit in edits:
+        place, bracket, span = edit.rstrip("]").partition("[")
+        own = spans.setdefault(place, [])
+        if bracket:
+            first, colon, last = span.partition(":")
+            own.append((int(first), int(last) if colon else int(first) + 1))
+    joined = []
+    for place, own in spans.items():
+        if not own:
+            joined.append(place)
+        merged = list[tuple[int, int]]()
+        for first, last in sorted(own):
+            if merged and first <= merged[-1][1]:
+                merged[-1] = merged[-1][0], max(last, merged[-1][1])
+            else:
+                merged.append((first, last))
+        joined += [f"{place}{_span(first, last)}" for first, last in merged]
+    return tuple(joined)
+
+
+def _span(first: int, last: int) -> str:
+    return f"[{first}]" if last - first == 1 else f"[{first}:{last}]"

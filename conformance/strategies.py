@@ -46,7 +46,8 @@ def recipes(draw: st.DrawFn, backend: Backend) -> Recipe:
     def option(declared: bool) -> bool:
         return declared and draw(st.booleans())
 
-    rows = size(_COMPILED["rows"] if compiled else _ROWS) if c.batch else 1
+    unbatched = c.unbatched and draw(st.integers(0, 5)) == 5
+    rows = size(_COMPILED["rows"] if compiled else _ROWS) if c.batch and not unbatched else 1
     if c.fixed is not None:
         config = c.fixed[0]
         features = {"I": config.input_size, "H": config.hidden_size, "proj": config.proj_size}
@@ -64,17 +65,16 @@ def recipes(draw: st.DrawFn, backend: Backend) -> Recipe:
             "layers": draw(st.sampled_from((1, 2, 3))) if c.layers else 1,
             "bidirectional": option(c.bidirectional),
             "bias": not option(c.no_bias),
-            "batch_first": option(c.batch_first),
+            "batch_first": not unbatched and option(c.batch_first),
             "dtype": draw(st.sampled_from(judged_dtypes(backend))),
         }
     # Without outputs, a case takes as many runs as it has steps.
     pool = _COMPILED["steps"] if compiled else _STEPS if "output" in c.returns else _STEPS[:14]
     steps = size(pool)
-    unbatched = rows == 1 and not structure["batch_first"] and option(c.unbatched)
     return Recipe(
         **features,
         **structure,
-        unbatched=unbatched,
+        unbatched=unbatched and not structure["batch_first"],
         L=steps,
         N=rows,
         state=draw(st.sampled_from(STATES)) if c.initial_state else "none",

@@ -144,6 +144,10 @@ class Trial:
             raise self._findings
         return self._findings
 
+    def _wild(self) -> bool:
+        """Whether two runs of a wrong LSTM may drift apart here by its nature: large weights, many steps."""
+        return self.recipe.gain > 2 or self.case.steps > 20
+
     def expectation(self) -> Expectation:
         """What the case's layers must return, whatever was observed."""
         return Expectation(self.case, self._values())
@@ -189,7 +193,7 @@ class Trial:
             return
         worst = [max(judge(onto, run, self._values()), key=Finding.margin) for run in (base, observe)]
         wrong = [finding for finding in worst if not finding.margin() <= 1.0]
-        if len(wrong) == 2 and _alike(plain, changed, onto, self._values()):
+        if len(wrong) == 2 and (self._wild() or _alike(plain, changed, onto, self._values())):
             return
         if wrong:
             raise Violation(describe(wrong[-1], onto), wrong[-1].margin(), onto)

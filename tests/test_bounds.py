@@ -12,7 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conformance.backend import Backend, Capabilities
-from conformance.bounds import EXACT, Approx, Arithmetic, Expectation, Finding, activate_sigmoid, activate_tanh, arithmetic, dot
+from conformance.bounds import (
+    EXACT,
+    Approx,
+    Arithmetic,
+    Expectation,
+    Finding,
+    activate_sigmoid,
+    activate_tanh,
+    arithmetic,
+    dot,
+)
 from conformance.case import realise
 from conformance.oracle import lstm
 from conformance.recipe import Recipe

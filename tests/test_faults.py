@@ -67,7 +67,8 @@ def right(text: str) -> list[Any]:
 
 
 def same(a: list[Any], b: list[Any]) -> bool:
-    return len(a) == len(b) and all(np.array_equal(p, q, equal_nan=True) for p, q in zip(a, b, strict=True))
+    kinds = [[(type(part), getattr(part, "dtype", None)) for part in parts] for parts in (a, b)]
+    return kinds[0] == kinds[1] and all(np.array_equal(p, q, equal_nan=True) for p, q in zip(a, b, strict=True))
 
 
 def test_ids_are_unique_and_stable_words() -> None:

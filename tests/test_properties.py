@@ -58,7 +58,7 @@ PROOF = {
     "purity.state-untouched": "h-0-updated-in-place",
     "purity.params-untouched": "biases-summed-in-place",
     "purity.result-survives": "output-in-two-buffers",
-    "purity.no-alias": "output-in-x",
+    "purity.no-alias": "c-n-in-c-0",
     "purity.no-leak": "state-leaks",
     "purity.other-shape": "workspace-not-cleared",
     "purity.two-models": "latest-model-runs",

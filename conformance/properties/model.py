@@ -52,7 +52,7 @@ def prop(
     id: str,
     needs: tuple[str, ...] = (),
     when: Callable[[Recipe], bool] = always,
-    every: int = 4,
+    every: int = 8,
     limit: int = 0,
     level: str = "core",
 ) -> Callable[[Check], Check]:

@@ -33,6 +33,7 @@ def _untouched(trial: Trial, names: tuple[str, ...]) -> None:
     case = trial.case
     params, (x, state, lengths) = fresh_params(case.params), handed(case)
     given = {**params, "x": x} | ({} if state is None else {"h_0": state[0], "c_0": state[1]})
+    given |= {} if lengths is None else {"lengths": lengths}
     before = {name: value.copy() for name, value in given.items()}
     call(trial.model(case, params), case, x, state, lengths)
     for name, value in given.items():
@@ -43,11 +44,11 @@ def _untouched(trial: Trial, names: tuple[str, ...]) -> None:
 
 @prop("purity.input-untouched", needs=("memory",), level="extended")
 def input_untouched(trial: Trial) -> None:
-    """A call does not change x.
+    """A call does not change x, nor the lengths.
 
     In-place scaling, padding or reversal of the caller's array breaks whatever the caller does next.
     """
-    _untouched(trial, ("x",))
+    _untouched(trial, ("x", "lengths"))
 
 
 @prop("purity.state-untouched", needs=("memory", "initial_state"), when=lambda r: r.state != "none", level="extended")

@@ -91,7 +91,7 @@ def long(trial: Trial) -> None:
     """
     r = trial.recipe
     probe = trial.derived(
-        L=(100, 257, 1000)[trial.pick("long", 3)],
+        L=(257, 1000)[trial.pick("long", 2)],
         I=min(r.I, 4),
         H=min(r.H, 5),
         proj=min(r.proj, 2) if min(r.H, 5) > 2 else 0,
