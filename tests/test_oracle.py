@@ -18,7 +18,7 @@ from conformance.spec import Array, Params, State, layer_params, param_shapes, s
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
 
 #: Makes some 1,400 configs in all.
-CASES_PER_KIND = 6
+CASES_PER_KIND = 12
 
 
 def arrays_for(
