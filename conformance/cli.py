@@ -32,7 +32,7 @@ from conformance.recipe import Recipe, parse
 from conformance.report.model import BAD
 from conformance.report.table import table
 from conformance.report.text import arrays, conclusion, failures, head
-from conformance.run import Outcome, run, write_json
+from conformance.run import TIMEOUT, Outcome, run, write_json
 from conformance.strategies import simplest
 
 #: The settings that pyproject.toml may give under [tool.lstm-conformance], with their types.
@@ -43,11 +43,13 @@ _CONFIGURABLE: dict[str, type] = {
     "only": list,
     "exclude": list,
     "jobs": int,
+    "timeout": float,
 }
 
 #: What a setting of a type must be, in a person's words, and whether a value is that.
 _KINDS: dict[type, tuple[str, Callable[[Any], bool]]] = {
     int: ("a whole number of at least 0", lambda value: type(value) is int and value >= 0),
+    float: ("a number above 0", lambda value: type(value) in (int, float) and value > 0),
     list: ("a list of words", lambda value: isinstance(value, list) and all(isinstance(word, str) for word in value)),
 }
 
@@ -116,6 +118,16 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, got {text!r}")
+    return seconds
+
+
 def _parser(given: dict[str, Any]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lstm-conformance", description=sys.modules["conformance"].__doc__)
     parser.add_argument("--version", action="version", version=f"lstm-conformance {__version__}")
@@ -144,6 +156,13 @@ def _parser(given: dict[str, Any]) -> argparse.ArgumentParser:
     )
     sub.add_argument(
         "--jobs", type=_count, metavar="N", default=given.get("jobs", 0), help="backends at a time (all cores)"
+    )
+    sub.add_argument(
+        "--timeout",
+        type=_seconds,
+        metavar="S",
+        default=given.get("timeout", TIMEOUT),
+        help="end a backend of which nothing is heard for so many seconds (%(default)g)",
     )
     sub.add_argument("--json", type=Path, metavar="FILE", help="write every verdict")
     selection(sub)
@@ -196,7 +215,7 @@ def _run(options: argparse.Namespace) -> int:
             )
         bar.update(done - bar.n)
 
-    outcome = run(named or registry.names(), settings, options.jobs, watch)
+    outcome = run(named or registry.names(), settings, options.jobs, options.timeout, watch)
     for bar in bars.values():
         bar.close()
     _print(outcome)

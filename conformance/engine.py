@@ -58,6 +58,10 @@ class Settings:
     stop: bool = False
 
 
+#: Why a checkpoint's pending properties have no verdict; whoever ends the run knows better.
+PENDING = "not run to its end"
+
+
 @dataclass
 class Tally:
     """What is known of one pending property so far."""
@@ -72,6 +76,11 @@ class Tally:
 
 
 Progress = Callable[[int, int], None]
+#: Is given the report as it stands; what is pending in it has not been run to its end.
+Checkpoint = Callable[[BackendReport], None]
+
+#: Seconds between checkpoints, besides one after each failure.
+_BETWEEN_CHECKPOINTS = 1.0
 
 
 def conform(
@@ -79,8 +88,12 @@ def conform(
     settings: Settings,
     progress: Progress = lambda done, total: None,
     database: ExampleDatabase | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> BackendReport:
-    """Judge one backend. Interrupting it (``KeyboardInterrupt``) keeps every verdict and says what is missing."""
+    """Judge one backend. Interrupting it (``KeyboardInterrupt``) keeps every verdict and says what is missing.
+
+    ``checkpoint`` is called now and then with the report so far: a process that dies loses a second's work.
+    """
     chosen = select(settings.only, settings.exclude)
     _check_expected_failures(backend)
     if not covering.judged_dtypes(backend):
@@ -89,7 +102,7 @@ def conform(
     if reason := backend.available():
         verdicts = tuple(Verdict(backend.name, p.id, "unavailable", reason) for p in chosen)
         return BackendReport(backend.name, verdicts, backend.note)
-    return _Sieve(backend, settings, chosen, progress, database).run()
+    return _Sieve(backend, settings, chosen, progress, database, checkpoint).run()
 
 
 def _check_expected_failures(backend: Backend) -> None:
@@ -106,13 +119,15 @@ class _Sieve:
         settings: Settings,
         chosen: list[Property],
         progress: Progress,
-        database: ExampleDatabase | None,
+        database: ExampleDatabase | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         self.backend = backend
         self.settings = settings
         self.chosen = chosen
         self.progress = progress
         self.database = database
+        self.checkpoint = checkpoint
         self.lacking = {p.id: reasons for p in chosen if (reasons := missing(backend, p))}
         self.pending = [p for p in chosen if p.id not in self.lacking]
         self.tallies = {p.id: Tally() for p in chosen}
@@ -121,15 +136,16 @@ class _Sieve:
         self.offered: list[Recipe] = []
         self.judged: set[Recipe] = set()
         self.interrupted = ""
+        self.started = self.saved = time.monotonic()
         #: Seconds left for shrinking.
         self.patience = _PATIENCE_TOTAL
 
     def run(self) -> BackendReport:
-        started = time.perf_counter()
         try:
             fixed = covering.fixed_set(self.backend, self.settings.seed) if self.settings.fixed else []
             total = len(fixed) + self.settings.cases
             if self._smoke():
+                self._save()
                 for done, recipe in enumerate(fixed, 1):
                     self._fixed(recipe)
                     self.progress(done, total)
@@ -137,6 +153,9 @@ class _Sieve:
                 self.progress(total, total)
         except KeyboardInterrupt:
             self.interrupted = f"interrupted after {len(self.offered)} cases"
+        return self._report()
+
+    def _report(self) -> BackendReport:
         wanted = covering.combinations_of(covering.factors(self.backend))
         return BackendReport(
             backend=self.backend.name,
@@ -147,9 +166,18 @@ class _Sieve:
             cases=len(self.offered),
             steep=sum(recipe.gain >= 3 for recipe in self.offered),
             long=sum(recipe.L >= 100 for recipe in self.offered),
-            seconds=time.perf_counter() - started,
+            seconds=time.monotonic() - self.started,
             interrupted=self.interrupted,
         )
+
+    def _save(self) -> None:
+        """Give away the report as it stands, with what is pending as interrupted."""
+        if self.checkpoint is None:
+            return
+        kept, self.interrupted = self.interrupted, self.interrupted or PENDING
+        self.checkpoint(self._report())
+        self.interrupted = kept
+        self.saved = time.monotonic()
 
     # The three phases
 
@@ -191,6 +219,8 @@ class _Sieve:
 
     def _offer(self, recipe: Recipe) -> list[tuple[Property, Violation]]:
         """Run one case for every pending property that is due; those that fail."""
+        if time.monotonic() - self.saved > _BETWEEN_CHECKPOINTS:
+            self._save()
         self.offered.append(recipe)
         trial = Trial(self.backend, recipe)
         failures = []
@@ -214,7 +244,7 @@ class _Sieve:
     def _check(self, p: Property, trial: Trial, counted: bool = True) -> Violation | None:
         """One property on one trial. Whatever goes wrong while judging is an error of this property's own."""
         tally = self.tallies[p.id]
-        trial.margin = 0.0
+        trial.margin = None
         try:
             p.check(trial)
         except (Discard, UsageError):
@@ -229,7 +259,8 @@ class _Sieve:
             found = BackendError(f"the results could not be judged: {type(error).__name__}: {error}")
         else:
             tally.checked += counted
-            tally.margin = max(tally.margin or 0.0, trial.margin)
+            if trial.margin is not None:
+                tally.margin = max(tally.margin or 0.0, trial.margin)
             return None
         if tally.worst is None or found.error > tally.worst:
             tally.worst, tally.worst_recipe = found.error, str(trial.recipe)
@@ -361,6 +392,7 @@ class _Sieve:
             history=tuple(map(str, history)),
             after=len(self.offered),
         )
+        self._save()
 
     # Verdicts
 
@@ -407,7 +439,7 @@ class _Sieve:
 
 def replay(backend: Backend, recipes: list[Recipe], settings: Settings) -> Iterator[tuple[Property, str, str]]:
     """Run recipes one after the other and judge the last: each declared property's outcome and message."""
-    sieve = _Sieve(backend, settings, select(settings.only, settings.exclude), lambda done, total: None, None)
+    sieve = _Sieve(backend, settings, select(settings.only, settings.exclude), lambda done, total: None)
     for earlier in recipes[:-1]:
         sieve._replay(earlier)
     for p in sieve.pending:

@@ -9,9 +9,10 @@ import multiprocessing.process
 import os
 import platform
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 
 import conformance
 from conformance.backend import Backend
-from conformance.engine import Settings, conform
+from conformance.engine import PENDING, Settings, conform
 from conformance.errors import SuiteError, UsageError
 from conformance.properties import select
 from conformance.registry import find
@@ -28,6 +29,9 @@ from conformance.report.model import BackendReport, Report, Verdict
 
 #: The packages whose versions a report names if they are installed.
 _PACKAGES = ("numpy", "hypothesis", "torch")
+
+#: Seconds without a word after which a process is taken to hang: no case takes that long, nor does shrinking.
+TIMEOUT = 600.0
 
 #: Told of a target's progress: target, cases done, cases in all.
 Watch = Callable[[str, int, int], None]
@@ -96,11 +100,25 @@ def database(target: str, settings: Settings) -> ExampleDatabase:
 # that brings its process down takes no other verdict with it.
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Child:
     target: str
     process: multiprocessing.process.BaseProcess
     connection: Connection
+    #: When it was last heard of, how far it was, and the report as it stood.
+    heard: float
+    cases: tuple[int, int] | None = None
+    saved: BackendReport | None = None
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """A checkpoint on its way to the parent."""
+
+    report: BackendReport
+
+
+_Message = tuple[int, int] | _Saved | BackendReport | UsageError | SuiteError | None
 
 
 @dataclass(frozen=True)
@@ -112,11 +130,16 @@ class Outcome:
 
 
 def run(
-    targets: Sequence[str], settings: Settings, jobs: int = 0, watch: Watch = lambda t, done, total: None
+    targets: Sequence[str],
+    settings: Settings,
+    jobs: int = 0,
+    timeout: float = TIMEOUT,
+    watch: Watch = lambda target, done, total: None,
 ) -> Outcome:
     """Judge targets, each in a process of its own, at most ``jobs`` at a time (as many as there are cores if 0).
 
-    Interrupting it keeps every verdict; the report says which are missing.
+    A process of which nothing is heard for ``timeout`` seconds is ended. Whether it dies, hangs or is interrupted,
+    every verdict that it had is kept, and the report says which are missing.
     """
     targets = list(dict.fromkeys(targets))
     select(settings.only, settings.exclude)
@@ -124,7 +147,6 @@ def run(
     waiting, running = list(targets), list[_Child]()
     reports: dict[str, BackendReport] = {}
     errors: list[UsageError | SuiteError] = []
-    cases: dict[str, tuple[int, int]] = {}
     interrupted = False
     while running or (waiting and not interrupted):
         try:
@@ -133,8 +155,8 @@ def run(
             for child in _ready(running):
                 message = _receive(child)
                 if isinstance(message, tuple):
-                    cases[child.target] = message
                     watch(child.target, *message)
+                if isinstance(message, tuple | _Saved):
                     continue
                 running.remove(child)
                 child.process.join()
@@ -143,7 +165,13 @@ def run(
                 elif message is not None:
                     errors.append(message)
                 elif not interrupted:
-                    reports[child.target] = _crashed(child, settings, cases.get(child.target))
+                    reports[child.target] = _ended(child, settings, "crashed", _death(child))
+            for child in [child for child in running if time.monotonic() - child.heard > timeout]:
+                running.remove(child)
+                child.process.kill()
+                child.process.join()
+                why = f"nothing was heard of it for {timeout:g} seconds"
+                reports[child.target] = _ended(child, settings, "timeout", why)
         except KeyboardInterrupt:
             # The children hear of it themselves, and send what they have.
             if interrupted:
@@ -161,7 +189,7 @@ def _start(target: str, settings: Settings) -> _Child:
     process = context.Process(target=_judge, args=(target, settings, theirs, sys.path), name=target, daemon=True)
     process.start()
     theirs.close()
-    return _Child(target, process, ours)
+    return _Child(target, process, ours, time.monotonic())
 
 
 def _ready(running: list[_Child]) -> list[_Child]:
@@ -169,33 +197,58 @@ def _ready(running: list[_Child]) -> list[_Child]:
     return [child for child in running if child.connection in ready]
 
 
-def _receive(child: _Child) -> tuple[int, int] | BackendReport | UsageError | SuiteError | None:
-    """The child's next message: cases done and in all, or its last one; None if it died without that."""
+def _receive(child: _Child) -> _Message:
+    """The child's next message: cases done and in all, a checkpoint, or its last one; None if it died without that."""
+    child.heard = time.monotonic()
     try:
-        return child.connection.recv()
+        message: _Message = child.connection.recv()
     except (EOFError, OSError):
         return None
+    if isinstance(message, tuple):
+        child.cases = message
+    elif isinstance(message, _Saved):
+        child.saved = message.report
+    return message
 
 
-def _crashed(child: _Child, settings: Settings, cases: tuple[int, int] | None) -> BackendReport:
-    """The verdicts of a backend that brought its process down: the first property's, in the order of the catalogue."""
+def _death(child: _Child) -> str:
     code = child.process.exitcode or 0
-    how = f"signal {-code}" if code < 0 else f"exit code {code}"
-    when = f"after {cases[0]} of {cases[1]} cases" if cases else "at the first cases, or while it was imported"
-    reason = f"its process died {when} ({how})"
-    first, *others = select(settings.only, settings.exclude)
-    verdicts = [Verdict(child.target, first.id, "crashed", reason)]
-    verdicts += [Verdict(child.target, p.id, "not run", reason) for p in others]
-    return BackendReport(child.target, tuple(verdicts), interrupted=reason)
+    return f"its process died (signal {-code})" if code < 0 else f"its process died (exit code {code})"
+
+
+def _ended(child: _Child, settings: Settings, outcome: str, why: str) -> BackendReport:
+    """The report of a child that sent none: what it had saved; the first property that is missing has the outcome."""
+    when = (
+        f"after {child.cases[0]} of {child.cases[1]} cases" if child.cases else "at the first cases, or in its import"
+    )
+    reason = f"{why} {when}"
+    saved = child.saved
+    if saved is None:
+        chosen = select(settings.only, settings.exclude)
+        saved = BackendReport(child.target, tuple(Verdict(child.target, p.id, "not run", PENDING) for p in chosen))
+    verdicts, guilty = [], outcome
+    for verdict in saved.verdicts:
+        if verdict.outcome == "not run":
+            verdict = replace(verdict, outcome=guilty, message=verdict.message.replace(PENDING, reason))
+            guilty = "not run"
+        verdicts.append(verdict)
+    return replace(saved, verdicts=tuple(verdicts), interrupted=reason)
 
 
 def _judge(target: str, settings: Settings, connection: Connection, path: list[str]) -> None:
-    """In the child: judge one target, and send progress and the report."""
+    """In the child: judge one target, and send progress, checkpoints and the report."""
     sys.path[:] = path
     faulthandler.enable()
     try:
         backend = find(target)
-        connection.send(conform(backend, settings, lambda *done: connection.send(done), database(target, settings)))
+        report = conform(
+            backend,
+            settings,
+            lambda *done: connection.send(done),
+            database(target, settings),
+            lambda report: connection.send(_Saved(report)),
+        )
+        connection.send(report)
     except UsageError as error:
         connection.send(error)
     except KeyboardInterrupt:

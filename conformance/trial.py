@@ -55,7 +55,7 @@ class Trial:
         self.recipe = recipe
         self.case = realise(recipe, backend.capabilities.fixed)
         self.arithmetic = arithmetic(self.case.config.dtype, backend.capabilities.arithmetic)
-        self.margin = 0.0
+        self.margin: float | None = None
         self._parent = parent
         #: Whether the values of the case itself were judged, by which coverage is counted.
         self.judged = False
@@ -168,7 +168,7 @@ class Trial:
 
     def record(self, margin: float) -> None:
         """Remember a margin, here and in the trial that this one was derived from."""
-        self.margin = max(self.margin, margin)
+        self.margin = max(self.margin or 0.0, margin)
         if self._parent is not None:
             self._parent.record(margin)
 

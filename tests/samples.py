@@ -73,6 +73,28 @@ def crash(config: LSTMConfig, params: Params) -> Forward:
     os._exit(7)
 
 
+@backend("sample-late-crash", Capabilities())
+def late_crash(config: LSTMConfig, params: Params) -> Forward:
+    """Has no c_n, and takes the process with it when a model is large."""
+    if config.hidden_size > 30:
+        os._exit(7)
+    forward = lstm(config, params)
+
+    def without(x: np.ndarray, state: Any = None) -> Any:
+        output, (h_n, c_n) = forward(x, state)
+        return output, (h_n, 0 * c_n)
+
+    return without
+
+
+@backend("sample-hang", Capabilities())
+def hang(config: LSTMConfig, params: Params) -> Forward:
+    """Never comes back from a large model."""
+    while config.hidden_size > 30:
+        time.sleep(1)
+    return lstm(config, params)
+
+
 @backend("sample-system-exit", Capabilities())
 def system_exit(config: LSTMConfig, params: Params) -> Forward:
     """Would end whatever process calls it."""
