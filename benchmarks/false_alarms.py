@@ -3,7 +3,7 @@
 Judges backends on seeds nobody used before, in chunks of ``--cases`` random cases on top of the fixed set, and appends
 a line of JSON for each chunk to ``results/false_alarms.jsonl``. Chunks already there are not run again, so an
 interrupted measurement goes on where it stopped. A judgement is one property on one case of one implementation; every
-bad verdict is an alarm. Prints the totals of the whole file.
+bad verdict is an alarm. Prints the totals of the whole file, and writes them beside it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from conformance.engine import Settings, conform
 from conformance.faults import DIFFERENT
 from conformance.registry import find, names
 from conformance.report.model import BAD
+from conformance.run import environment
 
 RESULTS = Path("results/false_alarms.jsonl")
 
@@ -68,7 +69,7 @@ def recorded(path: Path) -> Iterator[dict[str, object]]:
                 continue
 
 
-def summary(lines: list[dict]) -> str:
+def summary(lines: list[dict], format: str = "simple") -> str:
     """Totals for each backend."""
     rows = []
     for backend in dict.fromkeys(line["backend"] for line in lines):
@@ -80,7 +81,22 @@ def summary(lines: list[dict]) -> str:
     total = [sum(row[column] for row in rows) for column in (1, 2, 6)]
     rows.append(["all", total[0], total[1], "", "", max((row[5] for row in rows), default=0), total[2]])
     headers = ["backend", "cases", "judgements", "% gain ≥ 3", "% L ≥ 100", "margin", "alarms"]
-    return tabulate(rows, headers, floatfmt=".2f", intfmt=",")
+    return tabulate(rows, headers, tablefmt=format, floatfmt=".2f", intfmt=",")
+
+
+def page(lines: list[dict]) -> str:
+    """The totals as a page, with what is needed to repeat them."""
+    versions = ", ".join(f"{name} {version}" for name, version in environment().items())
+    return f"""# False alarms on correct implementations
+
+`python -m benchmarks.false_alarms` judges backends on seeds from {FIRST_SEED:,} on, which nothing else uses; every
+property counts, and every bad verdict is an alarm. A judgement is one property on one case. The chunks are in
+[false_alarms.jsonl](false_alarms.jsonl).
+
+{summary(lines, "github")}
+
+{versions}
+"""
 
 
 def main() -> int:
@@ -109,6 +125,7 @@ def main() -> int:
                 print(json.dumps(line), file=file, flush=True)
     lines = list(recorded(options.results))
     print(summary(lines))
+    options.results.with_suffix(".md").write_text(page(lines), encoding="utf-8")
     return 1 if any(line["alarms"] for line in lines) else 0
 
 
