@@ -244,7 +244,7 @@ def _exit_code(outcome: Outcome, named: bool) -> int:
     unavailable = any(not backend.available for backend in report.backends)
     if not report.complete or (named and unavailable) or all(not backend.available for backend in report.backends):
         return 3
-    return 0 if report.conformant else 1
+    return 0 if report.conformant else 3
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 from hypothesis.database import ExampleDatabase
 
 from conformance import covering, strategies
@@ -246,7 +247,8 @@ class _Sieve:
         tally = self.tallies[p.id]
         trial.margin = None
         try:
-            p.check(trial)
+            with np.errstate(all="ignore"):
+                p.check(trial)
         except (Discard, UsageError):
             return None
         except Narrowed as reason:
@@ -360,7 +362,8 @@ class _Sieve:
 
         capabilities = self.backend.capabilities
         dtype = covering.judged_dtypes(self.backend)[0]
-        recipe, violation = simplify(recipe, violation, fails, capabilities.fixed, dtype, _PATIENCE_EDITS)
+        fixed, compiled = capabilities.fixed, capabilities.compiled
+        recipe, violation = simplify(recipe, violation, fails, fixed, dtype, _PATIENCE_EDITS, compiled)
         if self._history(p, violation, recipe):
             return
         self._conclude(p, recipe, violation)

@@ -11,7 +11,13 @@ from conformance.recipe import JUDGED_DTYPES, OPTIONS, Recipe
 from conformance.spec import Result, numpy_dtype
 from conformance.trial import Narrowed, Trial, Violation
 
-_BASE = Recipe(I=3, H=4, L=5, N=2)
+#: Plain calls of which the first that runs is what every option is tried on.
+_PLAIN = tuple(
+    Recipe(I=3, H=4, L=5, N=rows, batch_first=batch_first, dtype=dtype)
+    for rows in (2, 1)
+    for batch_first in (False, True)
+    for dtype in JUDGED_DTYPES
+)
 
 #: Everything that changes what a case may contain, for asking without having been told.
 _EVERYTHING = Capabilities(**dict.fromkeys(OPTIONS, True), dtypes=JUDGED_DTYPES)  # type: ignore[arg-type]
@@ -31,31 +37,36 @@ class Ability:
 def abilities(backend: Backend) -> list[Ability]:
     """What a call with each option gives, whatever the backend declares. A fixed model is asked for its inputs only."""
     fixed = backend.capabilities.fixed
-    cell = "loop" in backend.lacks
-    recipes: dict[str, Recipe] = {name: use(_BASE) for name, use in OPTIONS.items()}
-    recipes |= {dtype: replace(_BASE, dtype=dtype) for dtype in JUDGED_DTYPES}
-    asked = {
-        name: recipe
-        for name, recipe in recipes.items()
-        if not (fixed and name not in ("lengths", "initial_state", "unbatched", "batch"))
-        and not (cell and name not in ("no_bias", "projection", "initial_state", "batch", *JUDGED_DTYPES))
-    }
-    returns = _returns(backend)
-    everything = replace(_EVERYTHING, fixed=fixed, returns=returns)
+    dtypes = JUDGED_DTYPES if fixed is None else backend.capabilities.dtypes
+    free = replace(backend, capabilities=replace(_EVERYTHING, fixed=fixed, dtypes=dtypes))
+    base = next((recipe for recipe in _PLAIN if _returns(free, recipe)), _PLAIN[0])
+    returns = _returns(free, base) or Result._fields
+    free = replace(free, capabilities=replace(free.capabilities, returns=returns))
+    recipes: dict[str, Recipe] = {name: use(base) for name, use in OPTIONS.items()}
+    recipes |= {dtype: replace(base, dtype=dtype) for dtype in JUDGED_DTYPES}
+    asked = list(recipes)
     if fixed is not None:
-        everything = replace(everything, dtypes=backend.capabilities.dtypes)
-    free = replace(backend, capabilities=everything)
-    return [_ability(free, name, recipe) for name, recipe in asked.items()]
+        asked = ["unbatched", "lengths", "initial_state", "batch"]
+    elif "loop" in backend.lacks:
+        asked = ["no_bias", "projection", "initial_state", "batch", *JUDGED_DTYPES]
+    return [_ability(free, name, recipes[name]) for name in asked]
 
 
-def _returns(backend: Backend) -> tuple[str, ...]:
-    """The parts that a plain call returns; all of them if it does not run."""
+def returned(backend: Backend) -> tuple[str, ...]:
+    """The parts that a plain call returns; all of them if none runs."""
+    return next((found for recipe in _PLAIN if (found := _returns(backend, recipe))), Result._fields)
+
+
+def _returns(backend: Backend, recipe: Recipe) -> tuple[str, ...]:
+    """The parts that a call returns, in the dtype that it asks for; nothing if it does not run."""
     try:
-        trial = Trial(backend, _BASE)
+        trial = Trial(backend, recipe)
         result = trial.call(trial.case)
     except (Violation, Narrowed):
-        return Result._fields
-    return tuple(name for name, part in zip(Result._fields, result, strict=True) if part is not None) or Result._fields
+        return ()
+    dtype = numpy_dtype(trial.case.config.dtype)
+    parts = {name: part for name, part in zip(Result._fields, result, strict=True) if part is not None}
+    return tuple(parts) if all(part.dtype == dtype for part in parts.values()) else ()
 
 
 def _ability(backend: Backend, option: str, recipe: Recipe) -> Ability:
@@ -86,7 +97,7 @@ def probed(target: str, build: Build | Callable[..., Any], origin: str = "") -> 
         return replace(bare, note="capabilities were probed: none of them works")
     dtypes = tuple(dtype for dtype in JUDGED_DTYPES if runs[dtype]) or ("float32",)
     options: dict[str, Any] = {option: runs[option] for option in OPTIONS}
-    capabilities = Capabilities(**options, returns=_returns(bare), dtypes=dtypes)
+    capabilities = Capabilities(**options, returns=returned(bare), dtypes=dtypes)
     found, lacking = (", ".join(name for name in runs if runs[name] == works) for works in (True, False))
     without = f"; without {lacking} (`lstm-conformance probe` says why)" if lacking else ""
     return replace(bare, capabilities=capabilities, note=f"capabilities were probed: {found}{without}")

@@ -29,7 +29,7 @@ _registered: dict[str, Backend] = {}
 
 
 def backend(
-    name: str, capabilities: Capabilities, available: Callable[[], str | None] = lambda: None
+    name: str, capabilities: Capabilities, available: Callable[[], str | None] | None = None
 ) -> Callable[[Build], Backend]:
     """Register ``build(config, params) -> forward``; ``available`` gives None, or the reason why it cannot run here."""
 
@@ -40,7 +40,7 @@ def backend(
 
 
 def cell_backend(
-    name: str, capabilities: Capabilities, available: Callable[[], str | None] = lambda: None
+    name: str, capabilities: Capabilities, available: Callable[[], str | None] | None = None
 ) -> Callable[[BuildStep], Backend]:
     """Register a one-step LSTM, ``build(config, params) -> step``; the suite supplies the loop over time."""
     for option in ("layers", "bidirectional", "batch_first", "unbatched", "lengths"):
@@ -55,12 +55,12 @@ def cell_backend(
     return register
 
 
-def _explained(available: Callable[[], str | None]) -> Callable[[], str | None]:
-    """``available``, with an exception as the reason: a missing driver often shows as one."""
+def _explained(available: Callable[[], str | None] | None) -> Callable[[], str | None]:
+    """``available``, with an exception as the reason: a missing driver often shows as one. None is always available."""
 
     def reason() -> str | None:
         try:
-            return available()
+            return None if available is None else available()
         except Exception as error:
             return f"available() raised {type(error).__name__}: {error}"
 

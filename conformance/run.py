@@ -148,36 +148,40 @@ def run(
     reports: dict[str, BackendReport] = {}
     errors: list[UsageError | SuiteError] = []
     interrupted = False
-    while running or (waiting and not interrupted):
-        try:
-            while waiting and not interrupted and len(running) < jobs:
-                running.append(_start(waiting.pop(0), settings))
-            for child in _ready(running):
-                message = _receive(child)
-                if isinstance(message, tuple):
-                    watch(child.target, *message)
-                if isinstance(message, tuple | _Saved):
-                    continue
-                running.remove(child)
-                child.process.join()
-                if isinstance(message, BackendReport):
-                    reports[child.target] = message
-                elif message is not None:
-                    errors.append(message)
-                elif not interrupted:
-                    reports[child.target] = _ended(child, settings, "crashed", _death(child))
-            for child in [child for child in running if time.monotonic() - child.heard > timeout]:
-                running.remove(child)
-                child.process.kill()
-                child.process.join()
-                why = f"nothing was heard of it for {timeout:g} seconds"
-                reports[child.target] = _ended(child, settings, "timeout", why)
-        except KeyboardInterrupt:
-            # The children hear of it themselves, and send what they have.
-            if interrupted:
-                for child in running:
-                    child.process.terminate()
-            interrupted = True
+    try:
+        while running or (waiting and not interrupted):
+            try:
+                while waiting and not interrupted and len(running) < jobs:
+                    running.append(_start(waiting.pop(0), settings))
+                for child in _ready(running):
+                    message = _receive(child)
+                    if isinstance(message, tuple):
+                        watch(child.target, *message)
+                    if isinstance(message, tuple | _Saved):
+                        continue
+                    running.remove(child)
+                    child.process.join()
+                    if isinstance(message, BackendReport):
+                        reports[child.target] = message
+                    elif message is not None:
+                        errors.append(message)
+                    elif not interrupted:
+                        reports[child.target] = _ended(child, settings, "crashed", _death(child))
+                for child in [child for child in running if time.monotonic() - child.heard > timeout]:
+                    running.remove(child)
+                    child.process.kill()
+                    child.process.join()
+                    why = f"nothing was heard of it for {timeout:g} seconds"
+                    reports[child.target] = _ended(child, settings, "timeout", why)
+            except KeyboardInterrupt:
+                # The children hear of it themselves, and send what they have.
+                if interrupted:
+                    for child in running:
+                        child.process.terminate()
+                interrupted = True
+    finally:
+        for child in running:
+            child.process.kill()
     ordered = [reports[target] for target in targets if target in reports]
     missing = [target for target in targets if target not in reports] if interrupted else []
     return Outcome(make_report(settings, ordered, missing), tuple(errors))
@@ -186,7 +190,7 @@ def run(
 def _start(target: str, settings: Settings) -> _Child:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_judge, args=(target, settings, theirs, sys.path), name=target, daemon=True)
+    process = context.Process(target=_judge, args=(target, settings, theirs, sys.path), name=target)
     process.start()
     theirs.close()
     return _Child(target, process, ours, time.monotonic())

@@ -21,11 +21,18 @@ Fails = Callable[[Recipe], Violation | None]
 
 
 def simplify(
-    recipe: Recipe, violation: Violation, fails: Fails, fixed: tuple[LSTMConfig, Params] | None, dtype: str, budget: int
+    recipe: Recipe,
+    violation: Violation,
+    fails: Fails,
+    fixed: tuple[LSTMConfig, Params] | None,
+    dtype: str,
+    budget: int,
+    compiled: bool = False,
 ) -> tuple[Recipe, Violation]:
     """The simplest recipe found, with its violation, within ``budget`` runs of ``fails``.
 
-    ``dtype`` is the simplest one that may be tried. A simpler recipe must fail in the same way (outcome).
+    ``dtype`` is the simplest one that may be tried; a ``compiled`` backend's sizes are left alone. A simpler recipe
+    must fail in the same way (outcome).
     """
     left = budget
 
@@ -40,9 +47,9 @@ def simplify(
         recipe, violation = candidate, found
         return True
 
-    for changes in _fields(recipe, fixed is not None, dtype):
+    for changes in _fields(recipe, fixed is not None, dtype, compiled):
         keep(replace(recipe, **changes))  # type: ignore[arg-type]
-    for candidate in _deletions(lambda: recipe, fixed is not None):
+    for candidate in () if compiled else _deletions(lambda: recipe, fixed is not None):
         keep(candidate)
     for how in ("0", "1", "r"):
         case = realise(recipe, fixed)
@@ -52,7 +59,7 @@ def simplify(
     return recipe, violation
 
 
-def _fields(recipe: Recipe, fixed: bool, dtype: str) -> Iterator[dict[str, object]]:
+def _fields(recipe: Recipe, fixed: bool, dtype: str, compiled: bool) -> Iterator[dict[str, object]]:
     """Simpler values of the recipe's fields, those that simplify the most first."""
     yield {"view": "plain"}
     yield {"state": "none"}
@@ -68,12 +75,9 @@ def _fields(recipe: Recipe, fixed: bool, dtype: str) -> Iterator[dict[str, objec
         yield {"gain": 1.0}
     yield {"unbatched": False}
     yield {"fill": "normal"}
-    sizes = (
-        (("L", recipe.L), ("N", recipe.N))
-        if fixed
-        else (("L", recipe.L), ("N", recipe.N), ("H", recipe.H), ("I", recipe.I))
-    )
-    for name, given in sizes:
+    sizes = "" if compiled else "LN" if fixed else "LNHI"
+    for name in sizes:
+        given = getattr(recipe, name)
         least = recipe.proj + 1 if name == "H" and recipe.proj else 1
         for value in sorted({least, least + 1, given // 2}):
             if least <= value < given:

@@ -42,6 +42,7 @@ def margin(backend: Backend, recipe: Recipe) -> float:
         trial.require(trial.findings())
     except Violation as violation:
         return violation.error
+    assert trial.margin is not None
     return trial.margin
 
 

@@ -328,3 +328,55 @@ def test_progress_comes_to_its_end() -> None:
     )
     assert seen[-1][0] == seen[-1][1]
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+def test_a_compiled_backend_sees_few_shapes() -> None:
+    """Each new shape would cost it a compilation: sizes come from a small pool, in its failures too."""
+    shapes: set[tuple[object, ...]] = set()
+
+    def noting(forward: Forward, config: LSTMConfig) -> Forward:
+        def wrapped(x: Array, *state: Any) -> Any:
+            shapes.add((config.input_size, config.hidden_size, x.shape))
+            return forward(x, *state)
+
+        return wrapped
+
+    compiled = Capabilities(compiled=True)
+    assert conform(around(noting, compiled), Settings(cases=40, exclude=("refusals",))).conformant
+    assert len(shapes) < 60
+    assert max(x[0] for _, _, x in shapes) < 10  # type: ignore[index]
+
+
+def test_final_states_alone_are_judged_without_demanding_equal_bits_of_several_runs() -> None:
+    """Its outputs come from runs on x[:t], which a kernel chosen by length computes in another order."""
+    right = find("numpy")
+
+    def build(config: LSTMConfig, params: Params) -> Forward:
+        plain = right.build(config, params)
+        order = np.random.default_rng(0).permutation(config.input_size)
+        mixed = {k: v[:, order] if k.startswith("weight_ih") else v for k, v in params.items()}
+        other = right.build(config, {k: np.ascontiguousarray(v) for k, v in mixed.items()})
+
+        def forward(x: Array, *state: Any) -> Any:
+            _, (h_n, _) = plain(x, *state) if len(x) % 2 else other(np.ascontiguousarray(x[..., order]), *state)
+            return None, (h_n, None)
+
+        return forward
+
+    alone = Backend("alone", Capabilities(returns=("h_n",)), build)
+    recipes = [parse(f"I=9 H=12 L=17 N=2 gain=10 seed={seed}") for seed in range(12)]
+    for recipe in recipes:
+        assert all(outcome != "failed" for _, outcome, _ in replay(alone, [recipe], Settings(only=("values",))))
+
+
+def test_whoever_ends_the_process_on_bad_input_has_refused_it() -> None:
+    def ending(forward: Forward, config: LSTMConfig) -> Forward:
+        def wrapped(x: Array, *state: Any) -> Any:
+            if x.shape[-1] != config.input_size:
+                raise SystemExit("bad input")
+            return forward(x, *state)
+
+        return wrapped
+
+    report = conform(around(ending), Settings(cases=0, only=("refusals.feature-size",)))
+    assert verdicts(report)["refusals.feature-size"].outcome == "passed"

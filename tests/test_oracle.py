@@ -68,7 +68,8 @@ def assert_close(actual: tuple[Array, State], expected: tuple[Array, State]) -> 
         ("output", "h_n", "c_n"), (actual[0], *actual[1]), (expected[0], *expected[1]), strict=True
     ):
         assert one.dtype == np.float64
-        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12, err_msg=name)
+        # Large weights amplify the rounding of either; a wrong equation is off by far more.
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10, err_msg=name)
 
 
 @pytest.mark.parametrize("with_state", [False, True], ids=["zeros", "state"])

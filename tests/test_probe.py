@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from conformance import Backend, Capabilities, cell_backend, check_backend, registry
+from conformance import Backend, Capabilities, LSTMConfig, cell_backend, check_backend, registry
 from conformance.probe import abilities, probed
 from conformance.recipe import OPTIONS
 from conformance.registry import find
+from conformance.spec import Params
 
 SAMPLES = (Path(__file__).parent / "samples.py").as_posix()
 
@@ -139,3 +140,23 @@ def test_a_cell_is_not_asked_for_what_the_suite_loops_over() -> None:
         "float32",
         "float64",
     }
+
+
+def test_a_function_that_computes_in_float64_only_is_probed_in_float64() -> None:
+    """The usual naive NumPy: whatever comes in, float64 goes out."""
+
+    plain = find(f"{SAMPLES}:bare").build
+
+    def build(config: LSTMConfig, params: Params) -> Any:
+        forward = plain(config, params)
+
+        def widened(x: Any, state: Any = None) -> Any:
+            output, (h_n, c_n) = forward(x, state)
+            return output.astype(float), (h_n.astype(float), c_n.astype(float))
+
+        return widened
+
+    capabilities = probed("naive", build).capabilities
+    assert capabilities.dtypes == ("float64",)
+    assert capabilities.initial_state
+    assert capabilities.batch

@@ -229,3 +229,11 @@ def test_no_framework_is_imported_along(module: str) -> None:
     frameworks = {"torch", "jax", "tensorflow", "keras", "onnx", "onnxruntime", "ml_dtypes"}
     code = f"import sys, {module}; print(sorted({frameworks} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_without_a_condition_a_backend_is_available() -> None:
+    @registry.backend("always-there", Capabilities(), available=None)
+    def build(config: object, params: object) -> Callable[..., Any]:
+        return print
+
+    assert build.available() is None

@@ -44,7 +44,7 @@ def dtypes(trial: Trial) -> None:
             raise Violation(f"{name} has dtype {part.dtype}, expected {want}")
 
 
-@prop("layout.final-state", needs=("output", "h_n"), every=1)
+@prop("layout.final-state", needs=("output", "h_n", "loop"), every=1)
 def final_state(trial: Trial) -> None:
     """h_n of the last layer is the very output of each direction's last step: L−1 forward, 0 in reverse.
 
@@ -91,7 +91,7 @@ def state_order(trial: Trial) -> None:
             raise Violation(f"{name}[{slot}] holds what belongs at {name}[{nearest[slot]}]", case=tame.case)
 
 
-@prop("layout.batch-first", needs=("batch_first",), when=lambda r: r.batch_first)
+@prop("layout.batch-first", needs=("batch_first", "params"), when=lambda r: r.batch_first)
 def batch_first(trial: Trial) -> None:
     """batch_first swaps the first two axes of the input and the output, and nothing else.
 

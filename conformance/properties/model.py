@@ -80,6 +80,7 @@ def missing(backend: Backend, property: Property) -> list[str]:
         "params": (declared.fixed is None, "its parameters are baked in"),
         "values": (values, "no dtype whose values are judged"),
         "slots": (declared.layers or declared.bidirectional, "one layer and direction has nothing to order"),
+        "shapes": (not declared.compiled, "each new shape costs a compilation"),
         "loop": ("loop" not in backend.lacks, "the suite supplies the loop over time"),
         "views": ("views" not in backend.lacks, "its inputs travel as bytes"),
         "memory": ("memory" not in backend.lacks, "it shares no memory with the suite"),

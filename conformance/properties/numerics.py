@@ -11,7 +11,7 @@ from conformance.properties.batch import take_rows
 from conformance.properties.model import prop
 from conformance.recipe import Recipe
 from conformance.spec import Result
-from conformance.trial import Discard, Trial, Violation
+from conformance.trial import BackendError, Discard, Trial, Violation
 
 
 @prop("numerics.hidden-range", needs=("output", "values"), when=lambda r: not r.proj, every=1)
@@ -81,6 +81,8 @@ def nan_isolated(trial: Trial) -> None:
     Scales taken over a batch, masks by multiplication and padding that is computed and thrown away spread it.
     """
     case, spoiled, t, row = _spoiled(trial)
+    if case.batch == 1 and not t:
+        raise Discard
 
     def untouched(result: Result, others: bool) -> Result:
         assert result.output is not None
@@ -103,7 +105,7 @@ def nan_isolated(trial: Trial) -> None:
         )
 
 
-@prop("numerics.nan-kept", needs=("output",), when=_one_way, level="extended")
+@prop("numerics.nan-kept", needs=("output", "values"), when=_one_way, level="extended")
 def nan_kept(trial: Trial) -> None:
     """A NaN in the input makes every later output of its row NaN: it is not silently replaced by a number.
 
@@ -125,7 +127,13 @@ def _spoiled(trial: Trial) -> tuple[Case, Case, int, int]:
     t, row, feature = (trial.pick(f"nan {axis}", size) for axis, size in enumerate(case.x.shape))
     x = case.x.copy()
     x[t, row, feature] = np.nan
-    return case, replace(case, x=x), t, row
+    spoiled = replace(case, x=x)
+    try:
+        trial.run(spoiled)
+    except BackendError:
+        # To refuse NaN is an answer.
+        raise Discard from None
+    return case, spoiled, t, row
 
 
 @prop("numerics.no-clipping", needs=("values", "params", "initial_state", "c_n"))

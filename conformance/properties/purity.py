@@ -80,7 +80,7 @@ def _other(trial: Trial) -> Trial:
     return trial.derived(seed=trial.recipe.seed + 1, fill="normal", state=trial.recipe.state)
 
 
-@prop("purity.result-survives", needs=("memory",), level="extended")
+@prop("purity.result-survives", needs=("memory", "loop"), level="extended")
 def result_survives(trial: Trial) -> None:
     """A result does not change when the model is called again.
 
@@ -98,7 +98,7 @@ def result_survives(trial: Trial) -> None:
             raise Violation(f"{name}{list(at)} was {b[at]:.9g} and is {a[at]:.9g} after the next calls")
 
 
-@prop("purity.no-alias", needs=("memory", "values"), level="extended")
+@prop("purity.no-alias", needs=("memory", "values", "loop"), level="extended")
 def no_alias(trial: Trial) -> None:
     """A result is the caller's to write to: that changes neither the inputs nor the parameters nor the next call.
 
@@ -131,7 +131,7 @@ def no_leak(trial: Trial) -> None:
     _still_right(trial, trial.run(trial.case, model))
 
 
-@prop("purity.other-shape", needs=("values",), when=lambda r: not r.ragged, level="extended")
+@prop("purity.other-shape", needs=("values", "shapes"), when=lambda r: not r.ragged, level="extended")
 def other_shape(trial: Trial) -> None:
     """A longer sequence and a larger batch before a call do not change it.
 

@@ -21,7 +21,7 @@ def _refused(trial: Trial, what: str, x: Array, state: State | None, lengths: Ar
     try:
         with np.errstate(all="ignore"):
             returned = _call(model, x, state, lengths)
-    except Exception:
+    except (Exception, SystemExit):
         return
     raise Violation(f"{what} was accepted, and {_summary(returned)} returned")
 
@@ -143,12 +143,17 @@ def undeclared(trial: Trial) -> None:
         options = [name for name in options if name in ("lengths", "initial_state", "unbatched", "batch")]
     if not declared.batch and "lengths" in options:
         options.remove("lengths")
+    dropout = not declared.dropout and declared.layers and not trial.case.fixed
+    if not options and not dropout:
+        raise Discard
     for option in options:
         plain = replace(trial.recipe, view="plain", fill="normal", gain=1.0, edits=())
         asked = Trial(trial.backend, OPTIONS[option](plain))
         try:
-            findings = asked.findings() if asked.arithmetic else []
-            asked.require(findings)
+            if asked.arithmetic is None:
+                _ = asked.result
+            else:
+                asked.require(asked.findings())
         except Discard:
             continue
         except Violation as violation:
@@ -158,7 +163,7 @@ def undeclared(trial: Trial) -> None:
                 raise Violation(message, violation.error, asked.case) from None
         except Narrowed:
             continue
-    if not declared.dropout and declared.layers and not trial.case.fixed:
+    if dropout:
         _dropout(trial)
 
 

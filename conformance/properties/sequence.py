@@ -32,7 +32,7 @@ def stepwise(trial: Trial) -> None:
     trial.relate(lambda k: _carried(trial, trial.case.prefix(k), list(range(1, trial.case.steps))))
 
 
-@prop("sequence.chunks", needs=_PARTS, when=_forward_in_time)
+@prop("sequence.chunks", needs=(*_PARTS, "shapes"), when=_forward_in_time)
 def chunks(trial: Trial) -> None:
     """Any split of a sequence into chunks, with the state carried along, equals one call.
 
@@ -83,7 +83,7 @@ def causality(trial: Trial) -> None:
     )
 
 
-@prop("sequence.long", needs=("loop", "output", "values"), limit=3, every=8)
+@prop("sequence.long", needs=("loop", "output", "values", "shapes"), limit=3, every=8)
 def long(trial: Trial) -> None:
     """Sequences of hundreds of steps stay within the bound, which does not grow with the weights.
 

@@ -76,7 +76,8 @@ def digital(trial: Trial) -> None:
 
     Structure without arithmetic: it holds in any precision, int8 included, and kills most structural faults at once.
     """
-    probe = trial.derived(fill="digital")
+    # A cell is a whole number of at most c_0 + L: few steps, so that eight bits hold it.
+    probe = trial.derived(fill="digital", L=min(trial.recipe.L, 8))
     want, got = oracle_result(probe.case), probe.result
     if np.abs(want.c_n - np.rint(want.c_n)).max() > 1e-6:
         raise Discard
@@ -89,7 +90,7 @@ def digital(trial: Trial) -> None:
             raise Violation(f"{name}{list(at)} expected {b[at]:.4g} got {a[at]:.4g}", case=probe.case)
 
 
-@prop("values.accumulation", needs=("values", "params"), every=8)
+@prop("values.accumulation", needs=("values", "params", "shapes"), every=8)
 def accumulation(trial: Trial) -> None:
     """Large terms that cancel leave the small ones intact: dot products keep the declared precision.
 
