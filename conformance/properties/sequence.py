@@ -83,7 +83,7 @@ def causality(trial: Trial) -> None:
     )
 
 
-@prop("sequence.long", needs=("loop", "output", "values", "shapes"), limit=3, every=8)
+@prop("sequence.long", needs=("loop", "output", "values", "shapes"), limit=2, every=8)
 def long(trial: Trial) -> None:
     """Sequences of hundreds of steps stay within the bound, which does not grow with the weights.
 
