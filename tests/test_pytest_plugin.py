@@ -187,7 +187,8 @@ def test_an_expected_failure_is_an_xfail_and_its_unexpected_pass_a_failure(pytes
 def test_an_unavailable_backend_is_skipped_with_its_reason(pytester: pytest.Pytester) -> None:
     result = run(pytester, "absent", "-rs")
     outcomes = result.parseoutcomes()
-    assert set(outcomes) == {"skipped"}
+    # A pytest inside pytest may warn of modules that are imported already.
+    assert set(outcomes) - {"warnings"} == {"skipped"}
     result.stdout.re_match_lines([rf"SKIPPED \[{outcomes['skipped']}\] lstms\.py:\d+: unavailable: no CUDA device"])
     assert "lstms:absent  unavailable: no CUDA device" in text(result)
 
