@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -18,14 +18,7 @@ class Unsupported(Exception):
     """Raised by a backend for what it does not have. Inside what it declared, it narrows the declaration."""
 
 
-class Forward(Protocol):
-    """``forward(x)``, ``forward(x, state)`` or ``forward(x, state, lengths=lengths)`` -> ``output, (h_n, c_n)``."""
-
-    def __call__(self, x: Array, state: State | None = None, lengths: Array | None = None, /) -> Any:
-        """One call of a model."""
-        ...
-
-
+#: ``build(config, params) -> forward``, called as ``forward(x)``, ``forward(x, state)`` or with ``lengths=lengths`` too.
 Build = Callable[[LSTMConfig, Params], Callable[..., Any]]
 Step = Callable[[Array, State], State]
 BuildStep = Callable[[LSTMConfig, Params], Step]
