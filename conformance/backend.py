@@ -18,7 +18,7 @@ class Unsupported(Exception):
     """Raised by a backend for what it does not have. Inside what it declared, it narrows the declaration."""
 
 
-#: ``build(config, params) -> forward``, called as ``forward(x)``, ``forward(x, state)`` or with ``lengths=lengths`` too.
+#: ``build(config, params) -> forward``, called as ``forward(x)``, ``forward(x, state)`` or with ``lengths=lengths``.
 Build = Callable[[LSTMConfig, Params], Callable[..., Any]]
 Step = Callable[[Array, State], State]
 BuildStep = Callable[[LSTMConfig, Params], Step]
