@@ -26,7 +26,8 @@ from conformance.spec import Array, LSTMConfig, Params, State, layer_params, sta
 class Tape(NamedTuple):
     """What one layer and direction went through, in the order it reads the steps; garbage past a row's length.
 
-    x (L, N, I), h_before (L, N, P) for h_{t−1}, and for the rest (L, N, H): the gates, c_{t−1}, tanh(c_t), o ⊙ tanh(c_t).
+    x (L, N, I), h_before (L, N, P) for h_{t−1}, and (L, N, H) for the rest: the gates, c_{t−1}, tanh(c_t) and
+    m = o ⊙ tanh(c_t).
     """
 
     x: Array
