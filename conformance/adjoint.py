@@ -4,10 +4,10 @@ The equations are those of ``gradients.py``, every number a value and a bound on
 forward pass went through is computed from the outputs that the vjp itself returned: a library's forward passes with
 and without gradients may round differently.
 
-Where the adjoints ∂a_t of the preactivations are **observed** (``taps.py`` says how), each step is judged by itself: the
-implementation's own ∂a_{t+1} gives ∂h_t, only ∂c is integrated, with gain f ≤ 1, and nothing is amplified by the weights
-at any L. Where they are not, the pass runs freely, and its bound accumulates: rigorous, and loose where the weights are
-large or the steps many. docs/gradients.md derives the constants and says what was measured.
+Where the adjoints ∂a_t of the preactivations are **observed** (``taps.py`` says how), each step is judged by itself:
+the implementation's own ∂a_{t+1} gives ∂h_t, only ∂c is integrated, with gain f ≤ 1, and nothing is amplified by the
+weights at any L. Where they are not, the pass runs freely, and its bound accumulates: rigorous, and loose where the
+weights are large or the steps many. docs/gradients.md derives the constants and says what was measured.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Adjoint taps: how the adjoints of the preactivations, which no vjp returns, are made to show in the gradient of x.
 
 A tapped case computes what the plain one does. Further inputs that are always zero are wired to the first layer's
-preactivations by an identity, ``x' = [x | 0]``, ``W_ih' = [W_ih | 1]``, one block for each direction: the gradient of the
-loss by such an input is ∂a itself, for the product with the identity has one term.
+preactivations by an identity, ``x' = [x | 0]``, ``W_ih' = [W_ih | 1]``, one block for each direction: the gradient of
+the loss by such an input is ∂a itself, for the product with the identity has one term.
 
 Upper layers are seen through **relays**: further hidden units of the layers below, with no weights but the identity by
 which the layer above reads them, so that ∂h of a relay is ∂a of a row above. Its gates are i = o = 1 and f = 0 by

@@ -276,7 +276,7 @@ def call_vjp(
     grad_h_n: Array,
     grad_c_n: Array,
 ) -> tuple[Result, Mapping[str, Array]]:
-    """One ``forward.vjp`` as the contract spells it; anything but a result and a dict of arrays is a ``BackendError``."""
+    """One ``forward.vjp`` as the contract spells it; anything but a result and a dict of arrays is an error."""
     vjp = getattr(model, "vjp", None)
     if vjp is None:
         raise BackendError(
