@@ -11,14 +11,15 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from conformance.backend import Backend
+from conformance.backend import Backend, Unsupported
 from conformance.case import Case, handed, realise
-from conformance.faults import DIFFERENT, Different, FAULTS, Fault, backend_of, twin_backend
+from conformance.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, twin_backend
 from conformance.faults.fault import GRADIENTS
 from conformance.oracle import lstm
 from conformance.recipe import VIEWS, parse
 from conformance.registry import find
 from conformance.spec import Array, State
+from conformance.torch_module import build_of
 from conformance.trial import expected_shapes, fresh_params
 
 WIDE = "I=3 H=4 layers=3 bidirectional proj=2 L=5 N=3 state=both seed=1"
@@ -213,10 +214,8 @@ def test_two_threads_differentiate_one_model(backend: Backend) -> None:
     assert all(same(a, b) for a, b in zip(alone, together, strict=True))
 
 
-@pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
+@pytest.mark.parametrize("backend", [b for b in BACKENDS if b.capabilities.lengths], ids=lambda backend: backend.name)
 def test_padding_gets_no_gradient_and_gives_none(backend: Backend) -> None:
-    if not backend.capabilities.lengths:
-        pytest.skip("lengths are not declared")
     case = the_case("I=3 H=4 bidirectional layers=2 ragged L=7 N=4 state=both seed=10")
     assert case.lengths is not None
     padding = np.arange(case.steps)[:, None] >= case.lengths
@@ -235,6 +234,46 @@ def test_cotangents_of_another_shape_are_refused(backend: Backend) -> None:
         model_of(backend, case).vjp(*handed(case), d_output[:1], d_h_n, d_c_n)
 
 
+class Detached(torch.nn.LSTM):
+    """Cuts c_n off from what it was made of."""
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        output, (h_n, c_n) = super().forward(input, hx)
+        return output, (h_n, c_n.detach())
+
+
+class WithoutGradients(torch.nn.LSTM):
+    """Records nothing."""
+
+    @torch.no_grad()
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        return super().forward(input, hx)
+
+
+@pytest.mark.parametrize("text", RECIPES)
+def test_a_wrapped_module_class_has_torchs_gradient(text: str) -> None:
+    case = the_case(text)
+    got, expected = vjp(build_of(torch.nn.LSTM)(case.config, fresh_params(case.params)), case), by_autograd(case)
+    assert all(
+        np.abs(got[name] - value).max() <= 1e-12 * max(1, np.abs(value).max()) for name, value in expected.items()
+    )
+
+
+def test_a_module_that_cuts_off_a_result_is_differentiated_without_it() -> None:
+    case = the_case("I=3 H=4 L=5 N=3 state=both seed=1")
+    model: Any = build_of(Detached)(case.config, fresh_params(case.params))
+    d_output, d_h_n, d_c_n = cotangents(case)
+    whole, without = (flat(model.vjp(*handed(case), d_output, d_h_n, d)) for d in (d_c_n, 0 * d_c_n))
+    assert same(whole, without)
+    assert not np.allclose(whole["d_c_0"], by_autograd(case)["d_c_0"])
+
+
+def test_a_module_that_records_nothing_has_no_gradient() -> None:
+    case = the_case("I=3 H=4 L=5 N=3 seed=1")
+    with pytest.raises(Unsupported, match="no result has one"):
+        vjp(build_of(WithoutGradients)(case.config, fresh_params(case.params)), case)
+
+
 @pytest.mark.parametrize("different", DIFFERENT, ids=lambda different: different.id)
 def test_a_different_lstm_has_the_twins_gradient(different: Different) -> None:
     for text in RECIPES:
@@ -242,3 +281,34 @@ def test_a_different_lstm_has_the_twins_gradient(different: Different) -> None:
         got, expected = (vjp(model_of(backend, case), case) for backend in (different.backend, twin_backend()))
         for name, value in expected.items():
             assert np.abs(got[name] - value).max() <= 1e-4 * max(1, np.abs(value).max()), name
+
+
+#: Recipes, each with a scale of the cotangents, in which together every fault of the gradient shows.
+SHOWING = (
+    (WIDE, 1.0),
+    (WIDE + " ragged batch-first float64", 100.0),
+    ("I=2 H=34 L=20 N=3 gain=3 seed=2", 1e-5),
+    ("I=2 H=3 L=4 N=1 unbatched state=both seed=3", 30.0),
+)
+
+
+def observed(backend: Backend, text: str, scale: float) -> list[Any]:
+    """Of two calls on one model: the first one's results and cotangents, kept over the second, and its results."""
+    case = realise(parse(text))
+    model, upstream = model_of(backend, case), [scale * part for part in cotangents(case)]
+    upstream = [part.astype(case.config.dtype) for part in upstream]
+    first, second = (flat(model.vjp(*handed(case), *given)) for given in (upstream, cotangents(case, seed=1)))
+    return [*first.values(), *second.values(), *upstream]
+
+
+@pytest.mark.parametrize("fault", [f for f in FAULTS if f.kind == GRADIENTS], ids=lambda fault: fault.id)
+def test_a_fault_of_the_gradient_is_one_of_the_gradient_alone(fault: Fault) -> None:
+    shows = False
+    for text, scale in SHOWING:
+        faulty, right = (observed(backend, text, scale) for backend in (backend_of(fault), twin_backend()))
+        shows |= not all(np.array_equal(a, b) for a, b in zip(faulty, right, strict=True))
+        case = realise(parse(text))
+        x, state, lengths = handed(case)
+        results = [model_of(backend, case)(x, state, lengths) for backend in (backend_of(fault), twin_backend())]
+        assert same(*(flat((result, {})) for result in results))
+    assert shows
