@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from conformance.backend import Build, Unsupported
-from conformance.spec import Array, LSTMConfig, Params, State
+from conformance.spec import Array, LSTMConfig, Params, State, state_shapes
 
 
 def build_of(cls: type[torch.nn.Module]) -> Build:
@@ -35,15 +37,84 @@ def build_of(cls: type[torch.nn.Module]) -> Build:
         _load(module, {name: torch.from_numpy(np.array(value)) for name, value in params.items()})
         module.train(config.training)
 
-        def forward(x: Array, state: State | None = None) -> Any:
+        def forward(x: Array, state: State | None = None, lengths: Array | None = None) -> Any:
+            hx = None if state is None else (to_torch(state[0]), to_torch(state[1]))
+            rows = None if lengths is None else to_torch(lengths)
             with torch.no_grad():
-                if state is None:
-                    return _to_numpy(module(to_torch(x)))
-                return _to_numpy(module(to_torch(x), (to_torch(state[0]), to_torch(state[1]))))
+                return _to_numpy(call(module, config, to_torch(x), hx, rows))
 
-        return forward
+        model: Any = forward
+        model.vjp = vjp_of(partial(call, module, config), config, dict(module.named_parameters()))
+        return model
 
     return build
+
+
+def call(
+    module: torch.nn.Module,
+    config: LSTMConfig,
+    x: torch.Tensor,
+    hx: tuple[torch.Tensor, torch.Tensor] | None,
+    lengths: torch.Tensor | None = None,
+) -> Any:
+    """``module(x, hx)`` as nn.LSTM is called; with lengths int64 (N,), through a ``PackedSequence`` and back.
+
+    Raises ``Unsupported`` if the module does not return a packed output, and ``ValueError`` for what nn.LSTM refuses of
+    a batch and overlooks in a packed one: other numbers of features, rows and layers than its own. Packing itself
+    refuses lengths below 1 and above L.
+    """
+    state = () if hx is None else (hx,)
+    if lengths is None:
+        return module(x, *state)
+    shape = tuple(x.shape)
+    if len(shape) != 3 or shape[2] != config.input_size:
+        raise ValueError(f"with lengths, x must be a batch of {config.input_size} features, got {shape}")
+    rows, steps = shape[:2] if config.batch_first else shape[1::-1]
+    if lengths.shape != (rows,) or lengths.dtype != torch.int64:
+        raise ValueError(f"lengths must be int64 {(rows,)} for x {shape}, got {lengths.dtype} {tuple(lengths.shape)}")
+    for name, part, expected in zip(("h_0", "c_0"), hx or (), state_shapes(config, rows), strict=False):
+        if part.shape != expected:
+            raise ValueError(f"{name} must be {expected}, got {tuple(part.shape)}")
+    packed, finals = module(pack_padded_sequence(x, lengths, config.batch_first, enforce_sorted=False), *state)
+    if not isinstance(packed, PackedSequence):
+        raise Unsupported(f"lengths: a PackedSequence gives a {type(packed).__name__}")
+    return pad_packed_sequence(packed, config.batch_first, total_length=steps)[0], finals
+
+
+def vjp_of(
+    run: Callable[..., Any], config: LSTMConfig, parameters: Mapping[str, torch.Tensor], device: str = "cpu"
+) -> Callable[..., Any]:
+    """``forward.vjp``: torch's autograd of ``run(x, (h_0, c_0), lengths) -> output, (h_n, c_n)``, all tensors.
+
+    ``parameters`` are the leaves that ``run`` reads. Their ``grad`` stays as it is, so that nothing adds up over calls
+    or threads. Raises ``Unsupported`` if no result depends on an argument in a way that torch has recorded.
+    """
+
+    def vjp(
+        x: Array, state: State | None, lengths: Array | None, grad_output: Array, grad_h_n: Array, grad_c_n: Array
+    ) -> Any:
+        if state is None:
+            rows = 1 if x.ndim == 2 else x.shape[0 if config.batch_first else 1]
+            zeros = (np.zeros(shape, x.dtype) for shape in state_shapes(config, rows))
+            h_0, c_0 = (part[:, 0] if x.ndim == 2 else part for part in zeros)
+        else:
+            h_0, c_0 = state
+        inputs = {"x": x, "h_0": h_0, "c_0": c_0}
+        leaves = {name: to_torch(value).to(device).requires_grad_() for name, value in inputs.items()}
+        more = () if lengths is None else (to_torch(lengths),)
+        with torch.enable_grad():
+            returned = run(leaves["x"], (leaves["h_0"], leaves["c_0"]), *more)
+        output, (h_n, c_n) = returned
+        pairs = zip((output, h_n, c_n), (grad_output, grad_h_n, grad_c_n), strict=True)
+        upstream = [(part, to_torch(grad).to(device)) for part, grad in pairs if part.requires_grad]
+        if not upstream:
+            raise Unsupported("gradients: no result has one")
+        wanted = {**leaves, **parameters}
+        parts, grads = zip(*upstream, strict=True)
+        found = torch.autograd.grad(parts, list(wanted.values()), grads, allow_unused=True, materialize_grads=True)
+        return _to_numpy(returned), dict(zip(wanted, _to_numpy(found), strict=True))
+
+    return vjp
 
 
 def _load(module: torch.nn.Module, state_dict: dict[str, torch.Tensor]) -> None:

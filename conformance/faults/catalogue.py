@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from conformance.backend import Backend
-from conformance.faults import calls, conjunctions, equations, layouts, memory, numerics, options, parameters, structure
-from conformance.faults.fault import FULL, Fault
-from conformance.faults.twin import Twin
+from conformance.faults import (
+    calls,
+    conjunctions,
+    equations,
+    gradient_calls,
+    gradients,
+    layouts,
+    memory,
+    numerics,
+    options,
+    parameters,
+    structure,
+)
+from conformance.faults.backward import Differentiable
+from conformance.faults.fault import EVERYTHING, Fault
 
 FAULTS: tuple[Fault, ...] = (
     *parameters.FAULTS,
@@ -17,6 +29,8 @@ FAULTS: tuple[Fault, ...] = (
     *calls.FAULTS,
     *options.FAULTS,
     *conjunctions.FAULTS,
+    *gradients.FAULTS,
+    *gradient_calls.FAULTS,
 )
 
 
@@ -27,4 +41,4 @@ def backend_of(fault: Fault) -> Backend:
 
 def twin_backend() -> Backend:
     """The correct LSTM that all of them were made from."""
-    return Backend("twin", FULL, Twin().build)
+    return Backend("twin", EVERYTHING, Differentiable().build)
