@@ -12,7 +12,7 @@ weights are large or the steps many. docs/gradients.md derives the constants and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -167,7 +167,7 @@ def outer(a: Approx, b: Approx, valid: Array) -> Approx:
     return Approx(found.value, found.error + growth * inherited, a.arithmetic)
 
 
-def forward(case: Case, results: list[Result | None], declared: Arithmetic) -> list[list[Expected]]:
+def forward(case: Case, results: Sequence[Result | None], declared: Arithmetic) -> list[list[Expected]]:
     """What each layer and direction went through, from what the first 1 … k layers returned, None where unseen.
 
     A lower layer's output is taken from a run of the first layers if the whole run's lower final states are its.
@@ -191,7 +191,7 @@ def forward(case: Case, results: list[Result | None], declared: Arithmetic) -> l
 def judge(
     case: Case,
     cotangents: Cotangents,
-    results: list[Result | None],
+    results: Sequence[Result | None],
     grads: Gradients,
     declared: Arithmetic,
     observed: Adjoints | None = None,
