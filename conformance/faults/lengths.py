@@ -127,6 +127,10 @@ def _decaying(at: Place, on: Array, before: State, after: State) -> State:
     return np.where(on, h, less * h), np.where(on, c, less * c)
 
 
+def _upper_reverse(at: Place) -> bool:
+    return at.layer > 0 and at.direction == 1
+
+
 def _input_masked(at: Place, x: Array, lengths: Array) -> tuple[Array, Array]:
     """Zeros in place of the padding, all of whose steps are run: the biases move the state."""
     valid = np.arange(len(x))[:, None] < lengths
@@ -252,11 +256,10 @@ FAULTS = (
     Fault("upper-reverse-starts-in-padding", "Above the first layer the reverse direction starts at the padded end.",
           "keras#4192, pytorch#90421", "bidirectional, layers > 1, unequal lengths", LENGTHS,
           Twin(
-              flip=lambda at, v, n: v[::-1] if at.layer and at.direction else correct.flip(at, v, n),
-              unflip=lambda at, v, n: v[::-1] if at.layer and at.direction else correct.flip(at, v, n),
-              updates=lambda at, n: (at.t >= at.steps - n)[:, None] if at.layer and at.direction
-              else correct.valid(at, n),
-              shows=lambda at, n: np.ones((len(n), 1), bool) if at.layer and at.direction else correct.valid(at, n))),
+              flip=lambda at, v, n: v[::-1] if _upper_reverse(at) else correct.flip(at, v, n),
+              unflip=lambda at, v, n: v[::-1] if _upper_reverse(at) else correct.flip(at, v, n),
+              updates=lambda at, n: np.ones((len(n), 1), bool) if _upper_reverse(at) else correct.valid(at, n),
+              shows=lambda at, n: (at.t >= at.steps - n)[:, None] if _upper_reverse(at) else correct.valid(at, n))),
     Fault("states-left-sorted", "Rows are sorted inside by length, and h_n and c_n are left in that order.",
           "hand-written packing", "unsorted lengths", LENGTHS,
           ordered(lambda order: (np.argsort(order), np.arange(len(order))))),
@@ -282,7 +285,7 @@ FAULTS = (
           "axes told apart by their sizes", "N = L, unequal lengths", LENGTHS, Twin(layer=_mask_of_the_other_axis)),
     Fault("full-lengths-lose-the-state", "When all lengths are L, the initial state is ignored.",
           "openvino optional input", "all lengths L, state given", LENGTHS, surrounded(_state_forgotten_when_full)),
-    Fault("lengths-cut-at-L", "A length beyond L is taken for L.", "tf.sequence_mask", "a length beyond L", OPTIONS,
+    Fault("lengths-clipped", "A length beyond L is taken for L.", "tf.sequence_mask", "a length beyond L", OPTIONS,
           accepting(lambda config, x, state, n: (x, state, np.minimum(n, max(1, _steps_of(config, x)))))),
     Fault("lengths-from-the-end", "A negative length counts from the end, as a slice does.", "Python slices",
           "a negative length", OPTIONS,
