@@ -80,7 +80,8 @@ class Case:
             given = [name for name, value in zip(("h_0", "c_0"), self.state, strict=True) if value.any()]
             text += f", {' and '.join(given) or 'zero state'} given"
         if self.lengths is not None:
-            text += f", lengths {self.lengths.tolist()}"
+            few = len(self.lengths) <= 12
+            text += f", lengths {self.lengths.tolist() if few else f'{self.lengths.min()} to {self.lengths.max()}'}"
         if self.view != "plain":
             text += f", {self.view} input"
         nonzero = sum(int(np.count_nonzero(value)) for value in self.params.values())

@@ -6,6 +6,8 @@ with lengths too: see layout.final-state, direction.reversal, and purity.input-u
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -46,6 +48,15 @@ def _cut(result: Result, steps: int) -> Result:
     return Result(None if result.output is None else result.output[:steps], result.h_n, result.c_n)
 
 
+@contextmanager
+def _saying(what: str, case: Case) -> Iterator[None]:
+    """Says of a violation how the call was changed, which its numbers do not show."""
+    try:
+        yield
+    except Violation as violation:
+        raise type(violation)(f"{what}: {violation}", violation.error, case) from None
+
+
 @prop("lengths.row-alone", needs=(*_NEEDS, "shapes"), when=_ragged)
 def row_alone(trial: Trial) -> None:
     """A row in a padded batch gives what it gives alone, cut to its own length and called without lengths.
@@ -59,11 +70,12 @@ def row_alone(trial: Trial) -> None:
         length = int(case.row_lengths()[row])
         alone = replace(take_rows(case, [row]), lengths=None)
         alone = replace(alone, x=alone.x[:length])
-        trial.relate(
-            lambda k, row=row, length=length: _cut(result_rows(trial.observe(k), [row]), length),
-            case=alone,
-            base=lambda k, alone=alone: trial.complete(alone.prefix(k)),
-        )
+        with _saying(f"row {row}, of length {length}, against the same row alone", case):
+            trial.relate(
+                lambda k, row=row, length=length: _cut(result_rows(trial.observe(k), [row]), length),
+                case=alone,
+                base=lambda k, alone=alone: trial.complete(alone.prefix(k)),
+            )
 
 
 @prop("lengths.zero-output", needs=("lengths", "output"), when=_ragged)
@@ -88,18 +100,19 @@ def padding(trial: Trial) -> None:
     Masks by multiplication turn 0 · NaN into NaN; keras#4192 and mxnet#19323 read padding in reverse.
     """
     case, at = trial.case, _padding(trial.case)
-    content = trial.pick("content", 3)
     noise = 100 * normal(trial.recipe.seed, "padding", case.x.shape)
-    fill = (noise, np.full_like(noise, np.nan), np.copysign(np.inf, noise))[content]
-    changed = replace(case, x=np.where(at[..., None], fill, case.x).astype(case.x.dtype))
+    contents = {"large numbers": noise, "NaN": np.full_like(noise, np.nan), "infinities": np.copysign(np.inf, noise)}
+    content = [*contents][trial.pick("content", len(contents))]
+    changed = replace(case, x=np.where(at[..., None], contents[content], case.x).astype(case.x.dtype))
     try:
         trial.run(changed)
     except BackendError:
         # To refuse what is not finite is an answer.
-        if content:
-            raise Discard from None
-        raise
-    trial.relate(lambda k: trial.complete(changed.prefix(k)))
+        if content == "large numbers":
+            raise
+        raise Discard from None
+    with _saying(f"with {content} in the padding", case):
+        trial.relate(lambda k: trial.complete(changed.prefix(k)))
 
 
 @prop("lengths.more-padding", needs=(*_NEEDS, "shapes"), when=_ragged)
@@ -112,7 +125,8 @@ def more_padding(trial: Trial) -> None:
     case = trial.case
     extra = normal(trial.recipe.seed, "more padding", (1 + trial.pick("more", 3), *case.x.shape[1:]))
     longer = replace(case, x=np.concatenate([case.x, extra.astype(case.x.dtype)]))
-    trial.relate(lambda k: _cut(trial.complete(longer.prefix(k)), case.steps))
+    with _saying(f"with {len(extra)} more of padding", case):
+        trial.relate(lambda k: _cut(trial.complete(longer.prefix(k)), case.steps))
 
 
 @prop("lengths.all-full", needs=_NEEDS, when=_ragged)
