@@ -12,9 +12,8 @@ import numpy as np
 from conformance.case import Case
 from conformance.properties.batch import result_rows, take_rows
 from conformance.properties.model import prop
-from conformance.recipe import Recipe
 from conformance.spec import Result, numpy_dtype
-from conformance.trial import BackendError, Discard, Narrowed, Trial, Violation, shape_error
+from conformance.trial import BackendError, Narrowed, Trial, Violation, shape_error
 
 _NONE = np.zeros(0, np.int64)
 
@@ -120,16 +119,6 @@ def ones(trial: Trial) -> None:
     """
     sizes = [name for name in ("I", "H", "L", "N", "proj") if getattr(trial.recipe, name) > 1]
     chosen = {name for name in sizes if trial.pick(f"one {name}", 2)} or {sizes[trial.pick("one", len(sizes))]}
-    recipe: Recipe = replace(trial.recipe, **dict.fromkeys(chosen, 1))
-    probe = trial.derived(
-        I=recipe.I,
-        H=recipe.H,
-        L=recipe.L,
-        N=recipe.N,
-        proj=recipe.proj if recipe.proj < recipe.H else 0,
-        ragged=recipe.ragged and recipe.L > 1,
-        edits=(),
-    )
-    if probe.recipe == trial.recipe:
-        raise Discard
+    changes = dict.fromkeys(chosen, 1) | ({"proj": 0} if "H" in chosen else {})
+    probe = trial.derived(**changes, edits=())
     probe.require(probe.findings(), probe.case)

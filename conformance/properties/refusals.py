@@ -104,20 +104,29 @@ def broadcast_state(trial: Trial) -> None:
 
 @prop("refusals.input-dtype", needs=("values", "views"), every=8, limit=12, level="extended")
 def input_dtype(trial: Trial) -> None:
-    """An x of another floating dtype than the model's is refused, or read for what it is.
+    """An x or a state of another floating dtype than the model's is refused, or read for what it is.
 
     A kernel that is handed a pointer takes the bytes of a float64 array for twice as many float32 numbers.
     """
-    case = trial.case
-    other = np.dtype("float32" if case.config.dtype == "float64" else "float64")
-    if case.config.dtype == "float64":
-        # Values that float32 has too, so that there is one right answer.
-        case = replace(case, x=case.x.astype(other).astype(case.x.dtype))
+    own = trial.case.x.dtype
+    other = np.dtype("float32" if own == "float64" else "float64")
+
+    def exact(values: Array) -> Array:
+        # Values that both dtypes have, so that there is one right answer.
+        return values.astype("float32").astype(own)
+
+    given = trial.case.state
+    case = replace(trial.case, x=exact(trial.case.x), state=given and (exact(given[0]), exact(given[1])))
+    of_state = given is not None and trial.pick("dtype of", 2)
 
     def run(k: int) -> Result:
         prefix = case.prefix(k)
         x, state, lengths = handed(replace(prefix, view="plain"))
-        return trial.checked(prefix, call(trial.model(prefix), prefix, x.astype(other), state, lengths))
+        if state is not None and of_state:
+            state = state[0].astype(other), state[1].astype(other)
+        else:
+            x = x.astype(other)
+        return trial.checked(prefix, call(trial.model(prefix), prefix, x, state, lengths))
 
     try:
         run(case.config.num_layers)
