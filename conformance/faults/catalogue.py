@@ -10,6 +10,7 @@ from conformance.faults import (
     gradient_calls,
     gradients,
     layouts,
+    lengths,
     memory,
     numerics,
     options,
@@ -29,6 +30,7 @@ FAULTS: tuple[Fault, ...] = (
     *calls.FAULTS,
     *options.FAULTS,
     *conjunctions.FAULTS,
+    *lengths.FAULTS,
     *gradients.FAULTS,
     *gradient_calls.FAULTS,
 )
