@@ -12,6 +12,7 @@ sparse         the same, three in four of them zero
 constant       one value for each tensor
 ramp           the normal values sorted
 large-cell     |c_0| from 3 to 1,000, forget gates nearly open
+large-x        x times 16 to 8,192, its weights divided by as much
 saturated      preactivations from 1e2 to 1e4
 subnormal      x, h_0 and c_0 up to 20 bits below the smallest normal number; or x all zeros
 carry          f = 1 and i = 0 exactly: the cell is carried unchanged
@@ -123,6 +124,15 @@ def _large_cell(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) ->
     return values
 
 
+def _large_x(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
+    scale = 2.0 ** (4 + int(stream(recipe.seed, "large-x", 1)[0] % np.uint64(10)))
+    values["x"] *= scale
+    for tensor in values:
+        if tensor.startswith("weight_ih_l0"):
+            values[tensor] /= scale
+    return values
+
+
 def _saturated(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
     level = 10.0 ** (2 + 2 * float(uniform(recipe.seed, "saturated", (1,))[0]))
     for tensor in values:
@@ -229,6 +239,7 @@ def _gate(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[
 
 _MAKERS = {
     "large-cell": _large_cell,
+    "large-x": _large_x,
     "saturated": _saturated,
     "subnormal": _subnormal,
     "carry": _carry,

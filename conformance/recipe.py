@@ -30,6 +30,7 @@ FILLS = (
     "constant",
     "ramp",
     "large-cell",
+    "large-x",
     "saturated",
     "subnormal",
     "carry",

@@ -49,6 +49,7 @@ PROOF = {
     "numerics.hidden-range": "halves-summed",
     "numerics.cell-growth": "input-gate-added",
     "numerics.saturation": "sigmoid-nan-past-88",
+    "numerics.large-inputs": "input-clipped",
     "numerics.subnormal": "nan-from-scaling",
     "numerics.nan-isolated": "nan-spread",
     "numerics.nan-kept": "nan-hidden",

@@ -61,6 +61,15 @@ def saturation(trial: Trial) -> None:
     _judged(trial, "saturated")
 
 
+@prop("numerics.large-inputs", needs=("values", "params"))
+def large_inputs(trial: Trial) -> None:
+    """Inputs up to 3e4 in magnitude, with weights as much smaller, are neither clipped nor rounded coarsely.
+
+    Ranges chosen for quantised or fixed-point inputs cut them off; ordinary data rarely leave ±3.
+    """
+    _judged(trial, "large-x")
+
+
 @prop("numerics.subnormal", needs=("values",))
 def subnormal(trial: Trial) -> None:
     """Inputs and states around the smallest normal number do no harm, flushed to zero or not.
