@@ -184,6 +184,7 @@ def _parser(given: dict[str, Any]) -> argparse.ArgumentParser:
     sub = command("self-test", _self_test, "try the suite on the catalogue of faulty LSTMs")
     sub.add_argument("faults", nargs="*", metavar="FAULT", help="ids of faults; all if none")
     sub.add_argument("--attribute", action="store_true", help="run everything: which properties catch what")
+    sub.add_argument("--peers", action="store_true", help="beside it ONNX's node tests and a hand-written test")
     sub.add_argument("--cases", type=_count, metavar="N", default=100, help="random cases (%(default)s)")
     sub.add_argument("--seed", type=_count, metavar="N", default=0, help="of all values (%(default)s)")
     sub.add_argument("--no-fixed-set", action="store_true", help="random cases only")
@@ -326,7 +327,7 @@ def _probe(options: argparse.Namespace) -> int:
 
 
 def _self_test(options: argparse.Namespace) -> int:
-    from conformance import selftest
+    from conformance import peers, selftest
     from conformance.faults import FAULTS
 
     if options.list:
@@ -334,13 +335,14 @@ def _self_test(options: argparse.Namespace) -> int:
         print(tabulate(rows, ["fault", "class", "shows when", "description"]))
         return 0
     settings = Settings(options.cases, options.seed, fixed=not options.no_fixed_set)
+    beside = peers.peers() if options.peers else ()
     with tqdm(unit="fault", leave=False, disable=None) as bar:
 
         def watch(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        test = selftest.self_test(options.faults, settings, options.attribute, options.jobs, watch)
+        test = selftest.self_test(options.faults, settings, options.attribute, options.jobs, watch, beside)
     print(selftest.table(test, options.attribute))
     if options.json is not None:
         options.json.write_text(json.dumps(selftest.to_json(test), indent=1) + "\n", encoding="utf-8")
