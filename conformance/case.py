@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from conformance.errors import UsageError
-from conformance.fills import fill, stream
+from conformance.fills import fill, pick, stream
 from conformance.recipe import Recipe
 from conformance.spec import Array, LSTMConfig, Params, Result, State, param_shapes, state_shapes
 
@@ -80,7 +80,8 @@ class Case:
             given = [name for name, value in zip(("h_0", "c_0"), self.state, strict=True) if value.any()]
             text += f", {' and '.join(given) or 'zero state'} given"
         if self.lengths is not None:
-            text += f", lengths {self.lengths.tolist()}"
+            few = len(self.lengths) <= 12
+            text += f", lengths {self.lengths.tolist() if few else f'{self.lengths.min()} to {self.lengths.max()}'}"
         if self.view != "plain":
             text += f", {self.view} input"
         nonzero = sum(int(np.count_nonzero(value)) for value in self.params.values())
@@ -99,9 +100,7 @@ def realise(recipe: Recipe, fixed: tuple[LSTMConfig, Params] | None = None) -> C
         "h": (h_0, np.zeros_like(c_0)),
         "c": (np.zeros_like(h_0), c_0),
     }
-    lengths = None
-    if recipe.ragged:
-        lengths = (stream(recipe.seed, "lengths", recipe.N) % np.uint64(recipe.L)).astype(np.int64) + 1
+    lengths = _lengths(recipe) if recipe.ragged else None
     random = recipe.fill in ("normal", "large-cell") and not recipe.edits and fixed is None
     rule = "iid" if random else "any"
     case = Case(
@@ -110,6 +109,22 @@ def realise(recipe: Recipe, fixed: tuple[LSTMConfig, Params] | None = None) -> C
     for edit in recipe.edits:
         case = apply(case, edit)
     return case
+
+
+def _lengths(recipe: Recipe) -> Array:
+    """Each row's length, int64 (N,): in three of eight cases uniform, else of a kind that lengths are got wrong on."""
+    L, last = recipe.L, np.arange(recipe.N) == recipe.N - 1
+    uniform = (stream(recipe.seed, "lengths", recipe.N) % np.uint64(L)).astype(np.int64) + 1
+    short = np.minimum(uniform, max(L - 1, 1))
+    kinds = (
+        *(uniform, uniform, uniform),
+        np.sort(uniform),
+        short,
+        np.where(last, L, short),
+        np.where(last, short, L),
+        np.where(uniform > L / 2, L, 1),
+    )
+    return kinds[pick(recipe.seed, "kind of lengths", len(kinds))]
 
 
 def handed(case: Case) -> tuple[Array, State | None, Array | None]:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from conformance.backend import Build, Unsupported
-from conformance.spec import Array, LSTMConfig, Params, State
+from conformance.spec import Array, LSTMConfig, Params, State, state_shapes
 
 
 def build_of(cls: type[torch.nn.Module]) -> Build:
@@ -35,15 +36,46 @@ def build_of(cls: type[torch.nn.Module]) -> Build:
         _load(module, {name: torch.from_numpy(np.array(value)) for name, value in params.items()})
         module.train(config.training)
 
-        def forward(x: Array, state: State | None = None) -> Any:
+        def forward(x: Array, state: State | None = None, lengths: Array | None = None) -> Any:
+            hx = None if state is None else (to_torch(state[0]), to_torch(state[1]))
+            rows = None if lengths is None else to_torch(lengths)
             with torch.no_grad():
-                if state is None:
-                    return _to_numpy(module(to_torch(x)))
-                return _to_numpy(module(to_torch(x), (to_torch(state[0]), to_torch(state[1]))))
+                return _to_numpy(call(module, config, to_torch(x), hx, rows))
 
         return forward
 
     return build
+
+
+def call(
+    module: torch.nn.Module,
+    config: LSTMConfig,
+    x: torch.Tensor,
+    hx: tuple[torch.Tensor, torch.Tensor] | None,
+    lengths: torch.Tensor | None,
+) -> Any:
+    """``module(x, hx)`` as nn.LSTM is called; with lengths int64 (N,), through a ``PackedSequence`` and back.
+
+    Raises ``Unsupported`` if the module does not return a packed output, and ``ValueError`` for what nn.LSTM refuses of
+    a batch and overlooks in a packed one: other numbers of features, rows and layers than its own. Packing itself
+    refuses lengths below 1 and above L.
+    """
+    state = () if hx is None else (hx,)
+    if lengths is None:
+        return module(x, *state)
+    shape = tuple(x.shape)
+    if len(shape) != 3 or shape[2] != config.input_size:
+        raise ValueError(f"with lengths, x must be a batch of {config.input_size} features, got {shape}")
+    rows, steps = shape[:2] if config.batch_first else shape[1::-1]
+    if lengths.shape != (rows,) or lengths.dtype != torch.int64:
+        raise ValueError(f"lengths must be int64 {(rows,)} for x {shape}, got {lengths.dtype} {tuple(lengths.shape)}")
+    for name, part, expected in zip(("h_0", "c_0"), hx or (), state_shapes(config, rows), strict=False):
+        if part.shape != expected:
+            raise ValueError(f"{name} must be {expected}, got {tuple(part.shape)}")
+    packed, finals = module(pack_padded_sequence(x, lengths, config.batch_first, enforce_sorted=False), *state)
+    if not isinstance(packed, PackedSequence):
+        raise Unsupported(f"lengths: a PackedSequence gives a {type(packed).__name__}")
+    return pad_packed_sequence(packed, config.batch_first, total_length=steps)[0], finals
 
 
 def _load(module: torch.nn.Module, state_dict: dict[str, torch.Tensor]) -> None:

@@ -23,11 +23,12 @@ DTYPES = ("float32", "float64")
         batch_first=True,
         unbatched=True,
         projection=True,
+        lengths=True,
         dtypes=DTYPES,
     ),
 )
 def torch_loop(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, State]]:
-    """``forward(x, state)`` that computes one gate at a time, as the equations are written."""
+    """``forward(x, state, lengths)`` that computes one gate at a time, as the equations are written."""
     if config.dtype not in DTYPES:
         raise Unsupported(f"dtype {config.dtype}")
     if config.dropout and config.training:
@@ -35,63 +36,82 @@ def torch_loop(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
     weights = {name: to_torch(value) for name, value in params.items()}
     no_bias = torch.zeros(4 * config.hidden_size, dtype=getattr(torch, config.dtype))
 
-    def scan(x: Tensor, h: Tensor, c: Tensor, end: str) -> tuple[Tensor, Tensor, Tensor]:
-        """x (L, N, ·), h (N, P), c (N, H) -> output (L, N, P), h_n (N, P), c_n (N, H)."""
+    def scan(x: Tensor, h: Tensor, c: Tensor, valid: Tensor, end: str) -> tuple[Tensor, Tensor, Tensor]:
+        """x (L, N, ·), h (N, P), c (N, H), valid (L, N, 1) -> output (L, N, P), h_n (N, P), c_n (N, H)."""
         W_ii, W_if, W_ig, W_io = weights["weight_ih" + end].chunk(4)
         W_hi, W_hf, W_hg, W_ho = weights["weight_hh" + end].chunk(4)
         b_ii, b_if, b_ig, b_io = weights.get("bias_ih" + end, no_bias).chunk(4)
         b_hi, b_hf, b_hg, b_ho = weights.get("bias_hh" + end, no_bias).chunk(4)
         W_hr = weights.get("weight_hr" + end)
         output = []
-        for x_t in x:
+        for x_t, on in zip(x, valid, strict=True):
             i = torch.sigmoid(x_t @ W_ii.T + b_ii + h @ W_hi.T + b_hi)
             f = torch.sigmoid(x_t @ W_if.T + b_if + h @ W_hf.T + b_hf)
             g = torch.tanh(x_t @ W_ig.T + b_ig + h @ W_hg.T + b_hg)
             o = torch.sigmoid(x_t @ W_io.T + b_io + h @ W_ho.T + b_ho)
-            c = f * c + i * g
-            h = o * torch.tanh(c)
+            c_t = f * c + i * g
+            h_t = o * torch.tanh(c_t)
             if W_hr is not None:
-                h = h @ W_hr.T
-            output.append(h)
+                h_t = h_t @ W_hr.T
+            h, c = torch.where(on, h_t, h), torch.where(on, c_t, c)
+            output.append(torch.where(on, h_t, 0))
         return torch.stack(output), h, c
 
-    @torch.no_grad()
-    def forward(x: Array, state: State | None = None) -> tuple[Array, State]:
-        """x (L, N, I), or (N, L, I) if batch_first, or (L, I) -> output in x's layout, (h_n, c_n)."""
+    def run(x: Tensor, state: tuple[Tensor, Tensor] | None, lengths: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """x in the config's layout -> output in x's layout, h_n, c_n; shaped as ``forward``'s arrays are."""
         if x.ndim not in (2, 3) or x.shape[-1] != config.input_size:
-            raise ValueError(f"x must have 2 or 3 axes, the last of {config.input_size} features, got {x.shape}")
-        sequence = to_torch(x)
+            raise ValueError(f"x must have 2 or 3 axes, the last of {config.input_size} features, got {tuple(x.shape)}")
         batch_first = config.batch_first and x.ndim == 3
-        if batch_first:
-            sequence = sequence.transpose(0, 1)
-        rows = sequence.shape[1:-1]
+        sequence = x.transpose(0, 1) if batch_first else x
+        steps, *rows = sequence.shape[:-1]
+        if not steps:
+            raise ValueError(f"x must have at least one time step, got {tuple(x.shape)}")
         h_shape = (config.num_layers * config.num_directions, *rows, config.output_size)
         c_shape = (config.num_layers * config.num_directions, *rows, config.hidden_size)
         if state is None:
             h_0, c_0 = sequence.new_zeros(h_shape), sequence.new_zeros(c_shape)
         else:
-            h_0, c_0 = to_torch(state[0]), to_torch(state[1])
+            h_0, c_0 = state
         for name, given, shape in (("h_0", h_0, h_shape), ("c_0", c_0, c_shape)):
             if given.shape != shape or given.dtype != sequence.dtype:
                 raise ValueError(f"{name} must be {sequence.dtype} {shape}, got {given.dtype} {tuple(given.shape)}")
+        if lengths is None:
+            lengths = torch.full(rows or [1], steps)
+        elif not rows or list(lengths.shape) != rows or lengths.dtype != torch.int64:
+            given = f"{lengths.dtype} {tuple(lengths.shape)} for x {tuple(x.shape)}"
+            raise ValueError(f"lengths must be int64, one for each row of a batch, got {given}")
+        elif not ((lengths >= 1) & (lengths <= steps)).all():
+            raise ValueError(f"lengths must be from 1 to {steps}, got {lengths.tolist()}")
 
         if not rows:
             sequence, h_0, c_0 = sequence[:, None], h_0[:, None], c_0[:, None]
+        t = torch.arange(steps)[:, None, None]
+        valid = t < lengths[:, None]
+        # Zeros in place of the padding: the gradient of what is masked is 0 times it, which may be NaN.
+        sequence = torch.where(valid, sequence, 0)
+        turned = torch.where(valid, lengths[:, None] - 1 - t, t)
         finals = []
         for layer in range(config.num_layers):
             halves = []
             for direction in range(config.num_directions):
                 slot = len(finals)
-                steps = sequence.flip(0) if direction else sequence
-                half, *final = scan(steps, h_0[slot], c_0[slot], suffix(layer, direction))
-                halves.append(half.flip(0) if direction else half)
+                order = turned if direction else t
+                read = torch.take_along_dim(sequence, order, 0)
+                half, *final = scan(read, h_0[slot], c_0[slot], valid, suffix(layer, direction))
+                halves.append(torch.take_along_dim(half, order, 0))
                 finals.append(final)
             sequence = torch.cat(halves, dim=2)
 
         h_n, c_n = (torch.stack(parts) for parts in zip(*finals, strict=True))
         if not rows:
             sequence, h_n, c_n = sequence[:, 0], h_n[:, 0], c_n[:, 0]
-        output = sequence.transpose(0, 1) if batch_first else sequence
+        return sequence.transpose(0, 1) if batch_first else sequence, h_n, c_n
+
+    @torch.no_grad()
+    def forward(x: Array, state: State | None = None, lengths: Array | None = None) -> tuple[Array, State]:
+        """x (L, N, I), or (N, L, I) if batch_first, or (L, I) -> output in x's layout, (h_n, c_n)."""
+        hx = None if state is None else (to_torch(state[0]), to_torch(state[1]))
+        output, h_n, c_n = run(to_torch(x), hx, None if lengths is None else to_torch(lengths))
         return output.numpy(), (h_n.numpy(), c_n.numpy())
 
     return forward

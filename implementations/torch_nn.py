@@ -10,7 +10,7 @@ import torch
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Array, Params, State
-from conformance.torch_module import to_torch
+from conformance.torch_module import call, to_torch
 
 CAPABILITIES = Capabilities(
     layers=True,
@@ -19,6 +19,7 @@ CAPABILITIES = Capabilities(
     batch_first=True,
     unbatched=True,
     projection=True,
+    lengths=True,
     dtypes=("float32", "float64"),
 )
 
@@ -54,10 +55,12 @@ def _build(config: LSTMConfig, params: Params, device: str) -> Callable[..., tup
     lstm = load(config, params, device)
 
     @torch.no_grad()
-    def forward(x: Array, state: State | None = None) -> tuple[Array, State]:
+    def forward(x: Array, state: State | None = None, lengths: Array | None = None) -> tuple[Array, State]:
         """x (L, N, I), or (N, L, I) if batch_first, or (L, I) -> output in x's layout, (h_n, c_n)."""
         hx = None if state is None else (to_torch(state[0]).to(device), to_torch(state[1]).to(device))
-        output, (h_n, c_n) = lstm(to_torch(x).to(device), hx)
+        # Packing wants the lengths on the CPU.
+        rows = None if lengths is None else to_torch(lengths)
+        output, (h_n, c_n) = call(lstm, config, to_torch(x).to(device), hx, rows)
         return output.numpy(force=True), (h_n.numpy(force=True), c_n.numpy(force=True))
 
     return forward
@@ -65,7 +68,7 @@ def _build(config: LSTMConfig, params: Params, device: str) -> Callable[..., tup
 
 @backend("torch-nn", CAPABILITIES)
 def torch_nn(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, State]]:
-    """``forward(x, state)`` of nn.LSTM on the CPU."""
+    """``forward(x, state, lengths)`` of nn.LSTM on the CPU."""
     return _build(config, params, "cpu")
 
 
@@ -76,12 +79,12 @@ def no_cuda() -> str | None:
 
 @backend("torch-nn-cuda", CAPABILITIES, available=no_cuda)
 def torch_nn_cuda(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, State]]:
-    """``forward(x, state)`` of nn.LSTM on the CUDA device, without TF32, which cuDNN would use for float32."""
+    """``forward(x, state, lengths)`` of nn.LSTM on the CUDA device, without TF32, which cuDNN would use for float32."""
     on_device = _build(config, params, "cuda")
 
-    def forward(x: Array, state: State | None = None) -> tuple[Array, State]:
+    def forward(x: Array, state: State | None = None, lengths: Array | None = None) -> tuple[Array, State]:
         """x (L, N, I), or (N, L, I) if batch_first, or (L, I) -> output in x's layout, (h_n, c_n)."""
         with _cudnn_settings, torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            return on_device(x, state)
+            return on_device(x, state, lengths)
 
     return forward

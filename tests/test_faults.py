@@ -38,13 +38,18 @@ SHOWING = (
     "I=2 H=4 layers=3 bidirectional L=2 N=2 state=h seed=15",
     "I=2 H=4 layers=2 no-bias proj=2 L=4 N=1 seed=16",
     "I=3 H=4 layers=2 bidirectional float64 ragged L=7 N=4 seed=17",
+    "I=3 H=4 batch-first L=5 N=5 state=both ragged seed=18",
+    "I=3 H=4 L=2 N=1 state=both ragged seed=18",
+    "I=3 H=4 L=2 N=1 state=both ragged seed=21",
+    "I=3 H=4 L=6 N=20 ragged seed=22",
+    "I=3 H=4 L=6 N=20 ragged seed=26",
 )
 
 #: Faults that show otherwise than in one call on ordinary arguments.
 ELSEWHERE = re.compile(
     r"reads-|x-|h-0-updated|c-0-(updated|reads)|c-n-in-c-0|output-in|needs-|h-n-in-weights|biases-summed|leak|workspace"
     r"|running-mean|static-|stale-|latest|lengths-sorted-in|extra-|missing-|vector-|state-(broadcast|cut|reshaped)|dropout-ignored"
-    r"|-undeclared|nan-"
+    r"|-undeclared|nan-|input-bytes|padding-times|lengths-(clipped|from-the-end)|unbatched-lengths|no-(steps|rows)|length-0"
 )
 
 

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from conformance.backend import Backend
-from conformance.faults import calls, conjunctions, equations, layouts, memory, numerics, options, parameters, structure
+from conformance.faults import (
+    calls,
+    conjunctions,
+    equations,
+    layouts,
+    lengths,
+    memory,
+    numerics,
+    options,
+    parameters,
+    structure,
+)
 from conformance.faults.fault import FULL, Fault
 from conformance.faults.twin import Twin
 
@@ -17,6 +28,7 @@ FAULTS: tuple[Fault, ...] = (
     *calls.FAULTS,
     *options.FAULTS,
     *conjunctions.FAULTS,
+    *lengths.FAULTS,
 )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from conformance.backend import Backend
 from conformance.faults import twin as correct
 from conformance.faults.fault import FULL
-from conformance.faults.twin import Gates, Place, Twin, Weights
+from conformance.faults.twin import Gates, Place, Twin, Weights, Whole
 from conformance.spec import Array, LSTMConfig, Params, State
 
 Map = Callable[[Array], Array]
@@ -102,6 +102,26 @@ def hoisted(
     return correct.layer(twin, at, inner, a.reshape(steps, rows, -1), h, c, lengths)
 
 
+def rows_that_go_on(
+    twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array, lengths: Array
+) -> tuple[Array, Array, Array]:
+    """Each step is run for the rows that have not ended, and for no others."""
+    h, c, outputs = h.copy(), c.copy(), np.zeros((*x.shape[:2], h.shape[1]), h.dtype)
+    for t, x_t in enumerate(correct.flip(at, x, lengths)):
+        on = np.flatnonzero(t < lengths)
+        h[on], c[on] = twin.step(twin, at._replace(t=t), w, x_t[on], h[on], c[on])
+        outputs[t, on] = h[on]
+    return correct.flip(at, outputs, lengths), h, c
+
+
+def longest_first(twin: Twin, config: LSTMConfig, params: Params, x: Array, state: State, lengths: Array) -> Whole:
+    """Rows are sorted inside by their length, and put back."""
+    order = np.argsort(-lengths, kind="stable")
+    back = np.argsort(order)
+    start = state[0][:, order], state[1][:, order]
+    return Whole(*(part[:, back] for part in correct.stack(twin, config, params, x[:, order], start, lengths[order])))
+
+
 def output_first(twin: Twin, at: Place, w: Weights, a: Array) -> Gates:
     """Each gate by itself, the output gate first."""
     a_i, a_f, a_g, a_o = (part.copy() for part in correct.by_gate(a))
@@ -179,6 +199,8 @@ DIFFERENT = (
     Different("biases-last", "The recurrent product comes first, the biases last.", Twin(preactivations=bias_last)),
     Different("one-product", "One product of [x, h, 1] with all weights.", Twin(preactivations=joined)),
     Different("hoisted-input-projection", "All steps' input products are made before the loop.", Twin(layer=hoisted)),
+    Different("rows-that-go-on", "A step is run for the rows that have not ended.", Twin(layer=rows_that_go_on)),
+    Different("longest-row-first", "Rows are sorted inside by their length.", Twin(stack=longest_first)),
     Different("gates-in-another-order", "The gates are computed one by one, o first.", Twin(gates=output_first)),
     Different("sigmoid-by-tanh", "σ(a) = 0.5 + 0.5·tanh(a/2).", Twin(sigmoid=sigmoid_by_tanh)),
     Different("tanh-by-sigmoid", "tanh(a) = 2·σ(2a) − 1.", Twin(tanh=tanh_by_sigmoid)),

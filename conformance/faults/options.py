@@ -71,6 +71,13 @@ def _extra_axis_dropped(config: LSTMConfig, x: Array, state: State | None) -> tu
     return x.reshape(x.shape[-3:]), state
 
 
+def _bytes_reinterpreted(config: LSTMConfig, x: Array, state: State | None) -> tuple[Array, State | None]:
+    """Where there are too few of them, they are read again: what lies behind them is not ours."""
+    if x.dtype == config.dtype:
+        return x, state
+    return np.resize(np.ascontiguousarray(x).reshape(-1).view(config.dtype), x.shape), state
+
+
 def _vector_accepted(config: LSTMConfig, x: Array, state: State | None) -> tuple[Array, State | None]:
     return (x[None] if x.ndim == 1 else x), state
 
@@ -160,6 +167,8 @@ FAULTS = (
           "x with a feature too few", OPTIONS, forgiving(_features_padded)),
     Fault("extra-axis-dropped", "An x with four axes is squeezed.", "keras PR7387", "x of rank 4", OPTIONS,
           forgiving(_extra_axis_dropped)),
+    Fault("input-bytes-reinterpreted", "The bytes of an x of another dtype are read as the config's.",
+          "kernels that are handed a pointer", "x of another dtype", OPTIONS, forgiving(_bytes_reinterpreted)),
     Fault("vector-accepted", "An x with one axis is taken for one step.", "keras PR7387", "x of rank 1", OPTIONS,
           forgiving(_vector_accepted)),
     Fault("state-broadcast", "A state with an axis of one is broadcast.", "opencv#21118, torch-mlir PR4741",

@@ -260,8 +260,8 @@ FAULTS = (
           "bidirectional, unequal lengths", LENGTHS,
           Twin(
               flip=turned(lambda at, v: v[::-1]), unflip=turned(lambda at, v: v[::-1]),
-              updates=lambda at, n: correct.valid(at, n) if not at.direction else (at.t >= at.steps - n)[:, None],
-              shows=lambda at, n: np.ones((len(n), 1), bool))),
+              updates=lambda at, n: correct.valid(at, n) if not at.direction else np.ones((len(n), 1), bool),
+              shows=lambda at, n: correct.valid(at, n) if not at.direction else (at.t >= at.steps - n)[:, None])),
     Fault("short-row-loses-last-step", "A row shorter than the longest ends one step early.", "onnxruntime#1400",
           "unequal lengths", LENGTHS,
           Twin(transform=Transform(lengths=lambda config, n: np.where((n < n.max()) & (n > 1), n - 1, n)))),

@@ -209,14 +209,18 @@ def accept(
     config: LSTMConfig, x: Array, state: State | None, lengths: Array | None
 ) -> tuple[Array, State | None, Array | None]:
     """A call's arguments as they are, or ``ValueError``."""
-    if x.ndim not in (2, 3) or 0 in x.shape or x.shape[-1] != config.input_size or x.dtype != config.dtype:
+    if x.ndim not in (2, 3) or x.shape[-1] != config.input_size or x.dtype != config.dtype:
         raise ValueError(f"x must be {config.dtype} with {config.input_size} features, got {x.dtype} {x.shape}")
     steps, *rows = x.shape[:-1] if not config.batch_first or x.ndim == 2 else x.shape[1::-1]
+    if not steps:
+        raise ValueError(f"x must be of one step or more, got {x.shape}")
     slots = config.num_layers * config.num_directions
     for name, part, width in zip(("h_0", "c_0"), state or (), (config.output_size, config.hidden_size), strict=False):
         if part.shape != (slots, *rows, width) or part.dtype != config.dtype:
             raise ValueError(f"{name} must be {config.dtype} {(slots, *rows, width)}, got {part.dtype} {part.shape}")
-    if lengths is not None and (lengths.shape != (*rows,) or not rows or lengths.min() < 1 or lengths.max() > steps):
+    if lengths is not None and (
+        lengths.shape != (*rows,) or not all(rows) or not rows or lengths.min() < 1 or lengths.max() > steps
+    ):
         raise ValueError(f"lengths must be one for each of the rows {rows}, 1 to {steps}, got {lengths}")
     return x, state, lengths
 

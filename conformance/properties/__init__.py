@@ -16,9 +16,11 @@ GROUPS = (
     "direction",
     "stack",
     "batch",
+    "lengths",
     "state",
     "parameters",
     "numerics",
+    "degenerate",
     "purity",
     "refusals",
 )

@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 
 from conformance.case import handed
+from conformance.properties.batch import take_rows
 from conformance.properties.model import prop
 from conformance.recipe import OPTIONS
-from conformance.spec import Array, State
-from conformance.trial import Discard, Narrowed, Trial, Violation
+from conformance.spec import Array, Result, State
+from conformance.trial import BackendError, Discard, Narrowed, Trial, Violation, call
+
+#: What may be asked of a backend that does not declare it: dtypes that every implementation has heard of.
+_DTYPES = ("float32", "float64")
 
 
 def _refused(trial: Trial, what: str, x: Array, state: State | None, lengths: Array | None = None) -> None:
@@ -37,11 +41,11 @@ def _summary(returned: Any) -> str:
     return f"an output of shape {output.shape}" if isinstance(output, np.ndarray) else f"a {type(output).__name__}"
 
 
-def _states_of(trial: Trial) -> tuple[Array, State]:
-    """The call's x and an initial state that fits."""
-    x, state, _ = handed(replace(trial.case, state=trial.case.initial(), lengths=None))
+def _states_of(trial: Trial) -> tuple[Array, State, Array | None]:
+    """The call's x, an initial state that fits, and the lengths."""
+    x, state, lengths = handed(replace(trial.case, state=trial.case.initial()))
     assert state is not None
-    return x, state
+    return x, state, lengths
 
 
 @prop("refusals.feature-size", every=8, limit=12, level="extended")
@@ -65,7 +69,7 @@ def state_shape(trial: Trial) -> None:
 
     The sizes of layers, directions, projection and cell are easily confused, most of all by whoever calls.
     """
-    x, (h_0, c_0) = _states_of(trial)
+    x, (h_0, c_0), lengths = _states_of(trial)
     wrong = (
         ("an h_0 with a feature too many", np.concatenate([h_0, h_0[..., :1]], -1), c_0),
         ("a c_0 with a unit too many", h_0, np.concatenate([c_0, c_0[..., :1]], -1)),
@@ -73,7 +77,7 @@ def state_shape(trial: Trial) -> None:
     )
     # A cell has no layer axis: the suite's loop takes it away.
     what, h, c = wrong[trial.pick("state-shape", 2 if "loop" in trial.backend.lacks else 3)]
-    _refused(trial, f"{what} ({h.shape}, {c.shape} for {h_0.shape}, {c_0.shape})", x, (h, c))
+    _refused(trial, f"{what} ({h.shape}, {c.shape} for {h_0.shape}, {c_0.shape})", x, (h, c), lengths)
 
 
 @prop(
@@ -89,13 +93,46 @@ def broadcast_state(trial: Trial) -> None:
 
     NumPy and torch broadcast silently; one row's state for all rows (opencv#21118) is a defect, not a convenience.
     """
-    x, (h_0, c_0) = _states_of(trial)
+    x, (h_0, c_0), lengths = _states_of(trial)
     axes = [axis for axis in (0, 1) if h_0.shape[axis] > 1]
     if not axes:
         raise Discard
     axis = axes[trial.pick("broadcast", len(axes))]
     state = h_0.take([0], axis), c_0.take([0], axis)
-    _refused(trial, f"an initial state of shape {state[0].shape} for {h_0.shape}", x, state)
+    _refused(trial, f"an initial state of shape {state[0].shape} for {h_0.shape}", x, state, lengths)
+
+
+@prop("refusals.input-dtype", needs=("values", "views"), every=8, limit=12, level="extended")
+def input_dtype(trial: Trial) -> None:
+    """An x or a state of another floating dtype than the model's is refused, or read for what it is.
+
+    A kernel that is handed a pointer takes the bytes of a float64 array for twice as many float32 numbers.
+    """
+    own = trial.case.x.dtype
+    other = np.dtype("float32" if own == "float64" else "float64")
+
+    def exact(values: Array) -> Array:
+        # Values that both dtypes have, so that there is one right answer.
+        return values.astype("float32").astype(own)
+
+    given = trial.case.state
+    case = replace(trial.case, x=exact(trial.case.x), state=given and (exact(given[0]), exact(given[1])))
+    of_state = given is not None and trial.pick("dtype of", 2)
+
+    def run(k: int) -> Result:
+        prefix = case.prefix(k)
+        x, state, lengths = handed(replace(prefix, view="plain"))
+        if state is not None and of_state:
+            state = state[0].astype(other), state[1].astype(other)
+        else:
+            x = x.astype(other)
+        return trial.checked(prefix, call(trial.model(prefix), prefix, x, state, lengths))
+
+    try:
+        run(case.config.num_layers)
+    except (BackendError, Narrowed):
+        return
+    trial.relate(run, case=case, base=lambda k: trial.complete(case.prefix(k)))
 
 
 @prop("refusals.rank", needs=("loop",), every=8, limit=12, level="extended")
@@ -122,11 +159,38 @@ def rank(trial: Trial) -> None:
 def batch_mismatch(trial: Trial) -> None:
     """An initial state for another number of rows than x has is refused.
 
-    It happens whenever the last batch of an epoch is smaller.
+    It happens whenever the last batch of an epoch is smaller. torch.nn.LSTM itself overlooks it in a PackedSequence.
     """
-    x, (h_0, c_0) = _states_of(trial)
+    x, (h_0, c_0), lengths = _states_of(trial)
     h, c = (np.concatenate([part, part[:, :1]], axis=1) for part in (h_0, c_0))
-    _refused(trial, f"an initial state for {h.shape[1]} rows with an x of {h_0.shape[1]}", x, (h, c))
+    _refused(trial, f"an initial state for {h.shape[1]} rows with an x of {h_0.shape[1]}", x, (h, c), lengths)
+
+
+@prop("refusals.lengths", needs=("lengths",), when=lambda r: r.ragged, every=8, limit=6, level="extended")
+def lengths(trial: Trial) -> None:
+    """Lengths beyond L, negative ones, too many or too few of them, and any for an unbatched call are refused.
+
+    Packing in torch drops the rows that a short array of lengths leaves out; x[:length] takes −1 for the end.
+    """
+    case = trial.case
+    x, state, given = handed(replace(case, view="plain"))
+    assert given is not None
+    row = trial.pick("row", case.batch)
+    beyond, negative = given.copy(), given.copy()
+    beyond[row], negative[row] = case.steps + 1 + trial.pick("beyond", 3), -1
+    asked = [
+        (f"a length of {beyond[row]} where L is {case.steps}", x, state, beyond),
+        ("a length of -1", x, state, negative),
+        (f"{len(given) + 1} lengths for {len(given)} rows", x, state, np.append(given, given[:1])),
+    ]
+    if case.batch > 1:
+        asked.append((f"{len(given) - 1} lengths for {len(given)} rows", x, state, given[:-1]))
+    if trial.backend.capabilities.unbatched:
+        alone = replace(take_rows(case, [row]), unbatched=True, view="plain")
+        if not alone.config.batch_first:
+            asked.append(("a length for an unbatched sequence", *handed(alone)))
+    for wrong in asked:
+        _refused(trial, *wrong)
 
 
 @prop("refusals.undeclared", every=8, limit=8, level="extended")
@@ -137,8 +201,9 @@ def undeclared(trial: Trial) -> None:
     """
     declared = trial.backend.capabilities
     options = [name for name in OPTIONS if not getattr(declared, name)]
+    options += [dtype for dtype in _DTYPES if dtype not in declared.dtypes]
     if "loop" in trial.backend.lacks:
-        options = [name for name in options if name in ("no_bias", "projection")]
+        options = [name for name in options if name in ("no_bias", "projection", *_DTYPES)]
     if trial.case.fixed:
         options = [name for name in options if name in ("lengths", "initial_state", "unbatched", "batch")]
     if not declared.batch and "lengths" in options:
@@ -148,8 +213,11 @@ def undeclared(trial: Trial) -> None:
         raise Discard
     for option in options:
         plain = replace(trial.recipe, view="plain", fill="normal", gain=1.0, edits=())
-        asked = Trial(trial.backend, OPTIONS[option](plain))
+        recipe = replace(plain, dtype=option) if option in _DTYPES else OPTIONS[option](plain)
+        asked = Trial(trial.backend, recipe)
         try:
+            if option in _DTYPES:
+                _dtype_kept(asked)
             if asked.arithmetic is None:
                 _ = asked.result
             else:
@@ -165,6 +233,13 @@ def undeclared(trial: Trial) -> None:
             continue
     if dropout:
         _dropout(trial)
+
+
+def _dtype_kept(asked: Trial) -> None:
+    """Results of another dtype than the one asked for say that it was ignored."""
+    for name, part in zip(Result._fields, asked.call(asked.case), strict=True):
+        if part is not None and part.dtype != asked.case.config.dtype:
+            raise Violation(f"{name} has dtype {part.dtype}", case=asked.case)
 
 
 def _dropout(trial: Trial) -> None:

@@ -1,0 +1,124 @@
+"""Degenerate sizes: none and one of something. What an LSTM cannot do there it may refuse; it may not be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from conformance.case import Case
+from conformance.properties.batch import result_rows, take_rows
+from conformance.properties.model import prop
+from conformance.spec import Result, numpy_dtype
+from conformance.trial import BackendError, Narrowed, Trial, Violation, shape_error
+
+_NONE = np.zeros(0, np.int64)
+
+
+def _empty(trial: Trial, case: Case, model: Callable[..., Any] | None = None) -> Result | None:
+    """The canonical result of a call without rows or steps, in the config's dtype; None if it is refused."""
+    try:
+        result = trial.call(case, model)
+    except (BackendError, Narrowed):
+        return None
+    if error := shape_error(case, result):
+        raise Violation(error, case=case)
+    result = trial.checked(case, result)
+    for name, part in zip(Result._fields, result, strict=True):
+        if part is not None and part.dtype != numpy_dtype(case.config.dtype):
+            raise Violation(f"{name} has dtype {part.dtype}, expected {case.config.dtype}", case=case)
+    return result
+
+
+def _no_rows(trial: Trial) -> Case:
+    return replace(take_rows(trial.case, _NONE), view="plain")
+
+
+def _no_steps(trial: Trial) -> Case:
+    return replace(trial.case, x=trial.case.x[:0], lengths=None, view="plain")
+
+
+@prop("degenerate.no-rows", needs=("batch", "shapes"), when=lambda r: not r.unbatched, limit=12)
+def no_rows(trial: Trial) -> None:
+    """A batch without rows gives empty results of the right shapes, as nn.LSTM does, or is refused.
+
+    Filters leave empty batches; onnxruntime PR6238 crashed on a GEMM dimension of 0.
+    """
+    _empty(trial, _no_rows(trial))
+
+
+@prop("degenerate.no-steps", needs=("loop", "shapes"), limit=12)
+def no_steps(trial: Trial) -> None:
+    """A sequence without steps gives an empty output and the initial state, or is refused, as by nn.LSTM.
+
+    pytorch#50192: L = 0. Zeros in place of h_0, or memory that nobody wrote, look like an answer.
+    """
+    case = _no_steps(trial)
+    result = _empty(trial, case)
+    if result is None:
+        return
+    for name, part, initial in zip(("h_n", "c_n"), result[1:], case.initial(), strict=True):
+        if part is not None and not np.array_equal(part, initial):
+            at = tuple(int(k) for k in np.argwhere(~(part == initial))[0])
+            raise Violation(f"after no steps, {name}{list(at)} is {part[at]:.9g}, not {initial[at]:.9g}", case=case)
+
+
+@prop("degenerate.then-right", needs=("shapes", "loop", "values"), limit=12, level="extended")
+def then_right(trial: Trial) -> None:
+    """After a call without rows or steps, answered or refused, the same model is as right as before.
+
+    Workspaces sized for nothing, and states kept from an empty call, spoil the next one.
+    """
+    model, last = trial.model(trial.case), trial.case.config.num_layers
+    batched = trial.backend.capabilities.batch and not trial.case.unbatched
+    empty = _no_rows(trial) if batched and trial.pick("empty", 2) else _no_steps(trial)
+    with suppress(BackendError, Narrowed):
+        trial.call(empty, model)
+    result = trial.run(trial.case, model)
+    trial.relate(lambda k: result if k == last else trial.observe(k))
+
+
+@prop("degenerate.no-length", needs=("lengths", "values"), when=lambda r: r.ragged and r.L <= 65, limit=12)
+def no_length(trial: Trial) -> None:
+    """A row of length 0 keeps its initial state and gives zeros, or is refused, as by nn.LSTM.
+
+    A length of 0 makes a last step of −1, which is the end of the padding; a mask never sees a first valid step.
+    """
+    case, row = trial.case, trial.pick("no length", trial.case.batch)
+    lengths = np.where(np.arange(case.batch) == row, 0, case.row_lengths())
+    emptied = replace(case, lengths=lengths)
+    result = _empty(trial, emptied)
+    if result is None:
+        return
+    expected = (np.zeros(()), *case.initial())
+    for name, part, want in zip(Result._fields, result, expected, strict=True):
+        if part is None:
+            continue
+        want = np.broadcast_to(want, part.shape)
+        if not np.array_equal(part[:, row], want[:, row]):
+            at, j = (int(k) for k in np.argwhere(~(part[:, row] == want[:, row]))[0])
+            told = f"{name}[{at}, {row}, {j}] is {part[at, row, j]:.9g}, expected {want[at, row, j]:.9g}"
+            raise Violation(f"row {row} has length 0, and {told}", case=emptied)
+    others = np.flatnonzero(np.arange(case.batch) != row)
+    if len(others):
+        trial.relate(
+            lambda k: result_rows(trial.complete(emptied.prefix(k)), others),
+            case=take_rows(case, others),
+            base=lambda k: result_rows(trial.observe(k), others),
+        )
+
+
+@prop("degenerate.ones", needs=("params", "shapes", "values"), when=lambda r: r.H > 1 or r.I > 1)
+def ones(trial: Trial) -> None:
+    """Models and calls in which sizes are one are right: features, units, projected units, rows, steps.
+
+    An axis of one broadcasts or is squeezed (keras PR7387), and kernels take their vector path for it.
+    """
+    sizes = [name for name in ("I", "H", "L", "N", "proj") if getattr(trial.recipe, name) > 1]
+    chosen = {name for name in sizes if trial.pick(f"one {name}", 2)} or {sizes[trial.pick("one", len(sizes))]}
+    changes = dict.fromkeys(chosen, 1) | ({"proj": 0} if "H" in chosen else {})
+    probe = trial.derived(**changes, edits=())
+    probe.require(probe.findings(), probe.case)

@@ -1,0 +1,206 @@
+"""Lengths: rows of different length in one batch.
+
+That h_n is the output at a row's last valid step, and that the reverse direction starts there, is asked of every case
+with lengths too: see layout.final-state, direction.reversal, and purity.input-untouched for the lengths themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+
+from conformance.case import Case
+from conformance.fills import normal, permutation, stream
+from conformance.properties.batch import result_rows, take_rows
+from conformance.properties.model import prop
+from conformance.recipe import Recipe
+from conformance.spec import Array, Result
+from conformance.trial import BackendError, Discard, Trial, Violation
+
+#: A step costs the same in the longest cases; what those add is asked by values.* and sequence.long.
+_LONGEST = 65
+
+
+def _ragged(recipe: Recipe) -> bool:
+    return recipe.ragged and recipe.L <= _LONGEST
+
+
+def _rows_ragged(recipe: Recipe) -> bool:
+    return _ragged(recipe) and recipe.N >= 2
+
+
+_NEEDS = ("lengths", "values")
+
+
+def _padding(case: Case) -> Array:
+    """Where x is padding, (L, N); ``Discard`` if nowhere."""
+    padding = np.arange(case.steps)[:, None] >= case.row_lengths()
+    if not padding.any():
+        raise Discard
+    return padding
+
+
+def _cut(result: Result, steps: int) -> Result:
+    """A result with its first ``steps`` outputs."""
+    return Result(None if result.output is None else result.output[:steps], result.h_n, result.c_n)
+
+
+@contextmanager
+def _saying(what: str, case: Case) -> Iterator[None]:
+    """Says of a violation how the call was changed, which its numbers do not show."""
+    try:
+        yield
+    except Violation as violation:
+        raise type(violation)(f"{what}: {violation}", violation.error, case) from None
+
+
+@prop("lengths.row-alone", needs=(*_NEEDS, "shapes"), when=_ragged)
+def row_alone(trial: Trial) -> None:
+    """A row in a padded batch gives what it gives alone, cut to its own length and called without lengths.
+
+    pytorch#95118 was wrong only at N > 1; onnxruntime#1400 was off by 0.96; keras#4192's reverse state depended on
+    the padding.
+    """
+    case = trial.case
+    rows = permutation(trial.recipe.seed, "rows alone", case.batch)[:3]
+    for row in rows:
+        length = int(case.row_lengths()[row])
+        alone = replace(take_rows(case, [row]), lengths=None)
+        alone = replace(alone, x=alone.x[:length])
+        with _saying(f"row {row}, of length {length}, against the same row alone", case):
+            trial.relate(
+                lambda k, row=row, length=length: _cut(result_rows(trial.observe(k), [row]), length),
+                case=alone,
+                base=lambda k, alone=alone: trial.complete(alone.prefix(k)),
+            )
+
+
+@prop("lengths.zero-output", needs=("lengths", "output"), when=_ragged)
+def zero_output(trial: Trial) -> None:
+    """Past a row's length the output is exactly 0.
+
+    jax PR15169 left what the padding gave; onnxruntime PR1361 left memory that nobody had written.
+    """
+    padding, output = _padding(trial.case), trial.result.output
+    assert output is not None
+    wrong = padding[..., None] & (output != 0)
+    if wrong.any():
+        t, n, j = (int(k) for k in np.argwhere(wrong)[0])
+        length = trial.case.row_lengths()[n]
+        raise Violation(f"output[{t}, {n}, {j}] is {output[t, n, j]:.9g}, expected 0: row {n} has length {length}")
+
+
+@prop("lengths.padding", needs=_NEEDS, when=_ragged)
+def padding(trial: Trial) -> None:
+    """What stands in the padding has no influence, NaN and infinities included.
+
+    Masks by multiplication turn 0 · NaN into NaN; keras#4192 and mxnet#19323 read padding in reverse.
+    """
+    case, at = trial.case, _padding(trial.case)
+    noise = 100 * normal(trial.recipe.seed, "padding", case.x.shape)
+    contents = {"large numbers": noise, "NaN": np.full_like(noise, np.nan), "infinities": np.copysign(np.inf, noise)}
+    content = [*contents][trial.pick("content", len(contents))]
+    changed = replace(case, x=np.where(at[..., None], contents[content], case.x).astype(case.x.dtype))
+    try:
+        trial.run(changed)
+    except BackendError:
+        # To refuse what is not finite is an answer.
+        if content == "large numbers":
+            raise
+        raise Discard from None
+    with _saying(f"with {content} in the padding", case):
+        trial.relate(lambda k: trial.complete(changed.prefix(k)))
+
+
+@prop("lengths.more-padding", needs=(*_NEEDS, "shapes"), when=_ragged)
+def more_padding(trial: Trial) -> None:
+    """More steps of padding change nothing but the number of zeros: the output keeps all of x's steps.
+
+    mxnet#19323 and jax PR15169 returned the state of the padded end; unpacking cuts the output at the longest row
+    unless it is told the total length.
+    """
+    case = trial.case
+    extra = normal(trial.recipe.seed, "more padding", (1 + trial.pick("more", 3), *case.x.shape[1:]))
+    longer = replace(case, x=np.concatenate([case.x, extra.astype(case.x.dtype)]))
+    with _saying(f"with {len(extra)} more of padding", case):
+        trial.relate(lambda k: _cut(trial.complete(longer.prefix(k)), case.steps))
+
+
+@prop("lengths.all-full", needs=_NEEDS, when=_ragged)
+def all_full(trial: Trial) -> None:
+    """Lengths that are all L give what no lengths give.
+
+    OpenVINO and ONNX have sequence_lens as an optional input, and two ways through the code for it.
+    """
+    plain = replace(trial.case, lengths=None)
+    full = replace(plain, lengths=plain.row_lengths().astype(np.int64))
+    trial.relate(lambda k: trial.complete(full.prefix(k)), case=plain, base=lambda k: trial.complete(plain.prefix(k)))
+
+
+@prop("lengths.sorted", needs=(*_NEEDS, "batch"), when=_rows_ragged)
+def sorted_rows(trial: Trial) -> None:
+    """Rows given in order of their length, rising or falling, give what they give in any other order.
+
+    mlverse/torch#499 could only have them sorted. Sorting inside is undone for the output, h_n and c_n alike, by the
+    inverse permutation: from three rows on it is another.
+    """
+    case = trial.case
+    if case.batch < 2:
+        raise Discard
+    order = np.argsort(case.row_lengths(), kind="stable")
+    if trial.pick("falling", 2):
+        order = order[::-1]
+    if np.array_equal(order, np.arange(case.batch)):
+        order = order[::-1]
+    inverse = np.argsort(order)
+    trial.relate(lambda k: result_rows(trial.complete(take_rows(case.prefix(k), order)), inverse))
+
+
+@prop("lengths.other-rows", needs=(*_NEEDS, "batch"), when=_rows_ragged)
+def other_rows(trial: Trial) -> None:
+    """A row's results do not depend on how long the others are.
+
+    tensorflow#60192 corrupted rows at random; a longest length that is taken from the wrong row cuts the others.
+    """
+    case = trial.case
+    if case.batch < 2:
+        raise Discard
+    row, lengths = trial.pick("row", case.batch), case.row_lengths()
+    others = 1 + (stream(trial.recipe.seed, "other lengths", case.batch) % np.uint64(case.steps)).astype(np.int64)
+    changed = replace(case, lengths=np.where(np.arange(case.batch) == row, lengths, others))
+    trial.relate(
+        lambda k: result_rows(trial.complete(changed.prefix(k)), [row]),
+        case=take_rows(case, [row]),
+        base=lambda k: result_rows(trial.observe(k), [row]),
+    )
+
+
+@prop("lengths.square", needs=(*_NEEDS, "batch", "shapes"), when=_rows_ragged, limit=8)
+def square(trial: Trial) -> None:
+    """With as many rows as steps, lengths still count steps.
+
+    A mask whose axes are told apart by their sizes, or that broadcasts either way, is wrong only then.
+    """
+    probe = trial.derived(L=min(trial.recipe.N, 8), N=min(trial.recipe.N, 8), edits=())
+    probe.require(probe.findings(), probe.case)
+
+
+@prop("lengths.many-rows", needs=(*_NEEDS, "batch", "shapes"), when=_rows_ragged, limit=2)
+def many_rows(trial: Trial) -> None:
+    """In a large batch every row keeps its own length.
+
+    Kernels take rows in tiles, and a tile's longest row is not the batch's.
+    """
+    r = trial.recipe
+    probe = trial.derived(
+        N=(33, 65)[trial.pick("many rows", 2)],
+        L=min(r.L, 9),
+        I=min(r.I, 4),
+        H=min(r.H, 5),
+        proj=min(r.proj, 2) if min(r.H, 5) > 2 else 0,
+        edits=(),
+    )
+    probe.require(probe.findings(), probe.case)
