@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -92,6 +92,9 @@ class Approx:
         error = self.error + other.error
         return Approx(value, error + self.arithmetic.unit * (np.abs(value) + error), self.arithmetic)
 
+    def __neg__(self) -> Approx:
+        return Approx(-self.value, self.error, self.arithmetic)
+
     def __getitem__(self, index: Any) -> Approx:
         error = self.error[index] if self.error.ndim else self.error
         return Approx(self.value[index], error, self.arithmetic)
@@ -111,6 +114,11 @@ def concatenate(parts: list[Approx], axis: int) -> Approx:
     values = [part.value for part in parts]
     errors = [np.broadcast_to(part.error, part.value.shape) for part in parts]
     return Approx(np.concatenate(values, axis), np.concatenate(errors, axis), parts[0].arithmetic)
+
+
+def stack(parts: list[Approx]) -> Approx:
+    """``np.stack`` of values and errors."""
+    return Approx(np.stack([p.value for p in parts]), np.stack([p.error for p in parts]), parts[0].arithmetic)
 
 
 def activate_sigmoid(a: Approx) -> Approx:
@@ -163,13 +171,37 @@ def dot(terms: list[tuple[Approx, Array]], biases: list[Array], rule: str) -> Ap
     return Approx(np.asarray(S), inherited + rounding + converted + (n + 2) * a.tiny, a)
 
 
+class Steps(NamedTuple):
+    """What consecutive steps of one layer and direction go through, in the order it reads them, with its bounds.
+
+    x (T, N, I), h_before (T, N, P) for h_{t−1}, preactivations a (T, N, 4H), and (T, N, H) for the rest: the gates,
+    c_{t−1}, c_t, tanh(c_t), o ⊙ tanh(c_t).
+    """
+
+    x: Approx
+    h_before: Approx
+    a: Approx
+    i: Approx
+    f: Approx
+    g: Approx
+    o: Approx
+    c_before: Approx
+    c: Approx
+    tanh_c: Approx
+    m: Approx
+
+
 @dataclass(frozen=True)
 class Expected:
-    """One layer and direction: output (L, N, P), h_n (N, P), c_n (N, H), each with its bound."""
+    """One layer and direction: output (L, N, P), h_n (N, P), c_n (N, H), each with its bound; and how they came about.
+
+    ``spans`` are all steps together, or one by one where nothing was observed.
+    """
 
     output: Approx
     h_n: Approx
     c_n: Approx
+    spans: list[Steps]
 
 
 def layer(
@@ -189,22 +221,25 @@ def layer(
     start = Approx(h_0, EXACT, x.arithmetic)
     c = Approx(c_0, np.zeros_like(c_0), x.arithmetic)
     if observed is None:
-        h, outputs = start, []
+        h, outputs, spans = start, [], []
         for t in range(steps):
-            h_t, c = _steps(p, x[t : t + 1], h[None], c, valid[t : t + 1], rule)
+            h_t, c, span = _steps(p, x[t : t + 1], h[None], c, valid[t : t + 1], rule)
             h = h_t[0].where(valid[t], h)
             outputs.append(h_t)
+            spans.append(span)
         output = concatenate(outputs, 0)
     else:
         previous = np.concatenate([h_0[None], time_order(observed, lengths, reverse)[:-1]])
-        output, c = _steps(p, x, Approx(previous, EXACT, x.arithmetic), c, valid, rule)
-        h = output[(lengths - 1, np.arange(batch))]
+        output, c, span = _steps(p, x, Approx(previous, EXACT, x.arithmetic), c, valid, rule)
+        h, spans = output[(lengths - 1, np.arange(batch))], [span]
     zero = Approx(np.zeros_like(output.value), np.zeros_like(output.value), x.arithmetic)
-    return Expected(output.where(valid, zero).time_order(lengths, reverse), h, c)
+    return Expected(output.where(valid, zero).time_order(lengths, reverse), h, c, spans)
 
 
-def _steps(p: dict[str, Array], x: Approx, h: Approx, c: Approx, valid: Array, rule: str) -> tuple[Approx, Approx]:
-    """Consecutive steps whose previous outputs h (T, N, P) are known: all outputs (T, N, P), and the last c (N, H)."""
+def _steps(
+    p: dict[str, Array], x: Approx, h: Approx, c: Approx, valid: Array, rule: str
+) -> tuple[Approx, Approx, Steps]:
+    """Consecutive steps whose previous outputs h (T, N, P) are known: all outputs (T, N, P), the last c (N, H)."""
     biases = [p[name] for name in ("bias_ih", "bias_hh") if name in p]
     a = dot([(x, p["weight_ih"]), (h, p["weight_hh"])], biases, rule)
     H = c.value.shape[1]
@@ -213,16 +248,17 @@ def _steps(p: dict[str, Array], x: Approx, h: Approx, c: Approx, valid: Array, r
     g = activate_tanh(a[..., 2 * H : 3 * H])
     o = activate_sigmoid(a[..., 3 * H :])
     update = i * g
-    cells = []
+    cells = [c]
     for t in range(len(valid)):
         new = f[t] * c + update[t]
         c = new if valid[t].all() else new.where(valid[t], c)
         cells.append(c)
-    stacked = Approx(np.stack([c.value for c in cells]), np.stack([c.error for c in cells]), c.arithmetic)
-    h = o * activate_tanh(stacked)
+    stacked = stack(cells)
+    tanh_c = activate_tanh(stacked[1:])
+    m = output = o * tanh_c
     if "weight_hr" in p:
-        h = dot([(h, p["weight_hr"])], [], rule)
-    return h, c
+        output = dot([(m, p["weight_hr"])], [], rule)
+    return output, c, Steps(x, h, a, i, f, g, o, stacked[:-1], stacked[1:], tanh_c, m)
 
 
 @dataclass(frozen=True)
@@ -295,7 +331,7 @@ def judge(
     for k in [config.num_layers - 1] if case.fixed else range(config.num_layers):
         result = observe(k + 1)
         output, h_n, c_n = (None if part is None else np.asarray(part, np.float64) for part in result)
-        if k and not (previous is not None and _same_lower_states(previous, result, k * D)):
+        if k and not (previous is not None and same_lower_states(previous, result, k * D)):
             unseen = expectation.below(k)
             if previous is None or previous.output is None:
                 below = unseen
@@ -303,21 +339,22 @@ def judge(
                 below = Approx(below.value, np.abs(below.value - unseen.value) + unseen.error, declared)
             for j in range(k):
                 for d, half in enumerate(expectation.free_running(j)):
-                    yield from _findings(k + 1, j, d, j * D + d, half, None, h_n, c_n)
+                    yield from compare(k + 1, j, d, j * D + d, half, None, h_n, c_n)
         for d, half in enumerate(expectation.layer(k, below, output)):
             actual = None if output is None else output[..., d * P : (d + 1) * P]
-            forced = list(_findings(k + 1, k, d, k * D + d, half, actual, h_n, c_n))
+            forced = list(compare(k + 1, k, d, k * D + d, half, actual, h_n, c_n))
             if assembled and not all(finding.margin() <= 1.0 for finding in forced):
-                loose = _findings(k + 1, k, d, k * D + d, expectation.free_running(k)[d], actual, h_n, c_n)
+                loose = compare(k + 1, k, d, k * D + d, expectation.free_running(k)[d], actual, h_n, c_n)
                 forced = [min(pair, key=Finding.margin) for pair in zip(forced, loose, strict=True)]
             yield from forced
         previous = result
         below = expectation.below(k + 1) if output is None else Approx(output, EXACT, declared)
 
 
-def _findings(
+def compare(
     layers: int, k: int, d: int, slot: int, half: Expected, output: Array | None, h_n: Array | None, c_n: Array | None
 ) -> Iterator[Finding]:
+    """The findings of one layer and direction in what the first ``layers`` layers returned; None is not compared."""
     pairs = (
         ("output", output, half.output),
         ("h_n", None if h_n is None else h_n[slot], half.h_n),
@@ -328,7 +365,7 @@ def _findings(
             yield Finding(tensor, layers, k, d, actual, want.value, np.broadcast_to(want.error, want.value.shape))
 
 
-def _same_lower_states(previous: Result, result: Result, slots: int) -> bool:
+def same_lower_states(previous: Result, result: Result, slots: int) -> bool:
     """Whether the lower layers of a stack did exactly what they did alone, as far as their final states show."""
     return all(
         a is not None and b is not None and np.array_equal(a, b[:slots])

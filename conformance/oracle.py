@@ -16,9 +16,29 @@ row from its last valid step to its first. Past a row's length the output is 0 a
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from conformance.spec import Array, LSTMConfig, Params, State, layer_params, state_shapes
+
+
+class Tape(NamedTuple):
+    """What one layer and direction went through, in the order it reads the steps; garbage past a row's length.
+
+    x (L, N, I), h_before (L, N, P) for h_{t−1}, and (L, N, H) for the rest: the gates, c_{t−1}, tanh(c_t) and
+    m = o ⊙ tanh(c_t).
+    """
+
+    x: Array
+    h_before: Array
+    i: Array
+    f: Array
+    g: Array
+    o: Array
+    c_before: Array
+    tanh_c: Array
+    m: Array
 
 
 def lstm(
@@ -29,6 +49,13 @@ def lstm(
     x (L, N, I), or (N, L, I) if ``config.batch_first``, or (L, I); state (h_0 (layers·D, N, P), c_0 (layers·D, N, H)),
     without N when x is unbatched; lengths (N,) with 1 ≤ length ≤ L.
     """
+    x, state, row_lengths, unbatched = enter(config, x, state, lengths)
+    output, h_n, c_n, _ = run(config, params, x, state, row_lengths)
+    return leave(config, output, unbatched), (h_n[:, 0], c_n[:, 0]) if unbatched else (h_n, c_n)
+
+
+def enter(config: LSTMConfig, x: Array, state: State | None, lengths: Array | None) -> tuple[Array, State, Array, bool]:
+    """A call's arguments in float64 and canonical layout, nothing left out, and whether they were unbatched."""
     x = np.asarray(x, np.float64)
     unbatched = x.ndim == 2
     if unbatched:
@@ -40,27 +67,38 @@ def lstm(
     h_0, c_0 = (np.zeros(h_shape), np.zeros(c_shape)) if state is None else state
     h_0 = np.asarray(h_0, np.float64).reshape(h_shape)
     c_0 = np.asarray(c_0, np.float64).reshape(c_shape)
-    row_lengths = np.full(batch, steps) if lengths is None else np.asarray(lengths)
+    return x, (h_0, c_0), np.full(batch, steps) if lengths is None else np.asarray(lengths), unbatched
 
-    h_n, c_n = np.empty(h_shape), np.empty(c_shape)
+
+def leave(config: LSTMConfig, sequence: Array, unbatched: bool) -> Array:
+    """A canonical sequence (L, N, features) in the layout of the call's x."""
+    if unbatched:
+        return sequence[:, 0]
+    return sequence.swapaxes(0, 1) if config.batch_first else sequence
+
+
+def run(
+    config: LSTMConfig, params: Params, x: Array, state: State, lengths: Array
+) -> tuple[Array, Array, Array, list[Tape]]:
+    """Canonical output, h_n, c_n, and the tape of each layer and direction in the order of the state's slots."""
+    h_0, c_0 = state
+    h_n, c_n, tapes = np.empty(h_0.shape), np.empty(c_0.shape), []
     below = x
     for layer in range(config.num_layers):
         halves = []
         for direction in range(config.num_directions):
             slot = layer * config.num_directions + direction
-            one = {
-                name: np.asarray(value, np.float64) for name, value in layer_params(params, layer, direction).items()
-            }
-            half, h_n[slot], c_n[slot] = _layer(one, below, h_0[slot], c_0[slot], row_lengths, bool(direction))
+            one = weights(params, layer, direction)
+            half, h_n[slot], c_n[slot], tape = _layer(one, below, h_0[slot], c_0[slot], lengths, bool(direction))
             halves.append(half)
+            tapes.append(tape)
         below = np.concatenate(halves, axis=2)
+    return below, h_n, c_n, tapes
 
-    output = below
-    if unbatched:
-        return output[:, 0], (h_n[:, 0], c_n[:, 0])
-    if config.batch_first:
-        output = output.swapaxes(0, 1)
-    return output, (h_n, c_n)
+
+def weights(params: Params, layer: int, direction: int) -> dict[str, Array]:
+    """One layer and direction's parameters in float64, by their names without the suffix."""
+    return {name: np.asarray(value, np.float64) for name, value in layer_params(params, layer, direction).items()}
 
 
 def sigmoid(a: Array) -> Array:
@@ -80,10 +118,11 @@ def time_order(values: Array, lengths: Array, reverse: bool) -> Array:
 
 def _layer(
     p: dict[str, Array], x: Array, h: Array, c: Array, lengths: Array, reverse: bool
-) -> tuple[Array, Array, Array]:
-    """One layer and direction: x (L, N, I), h (N, P), c (N, H) -> output (L, N, P), h_n (N, P), c_n (N, H)."""
+) -> tuple[Array, Array, Array, Tape]:
+    """One layer and direction: x (L, N, I), h (N, P), c (N, H) -> output (L, N, P), h_n (N, P), c_n (N, H), tape."""
     x = time_order(x, lengths, reverse)
     output = np.zeros((*x.shape[:2], h.shape[1]))
+    tape = []
     for t, x_t in enumerate(x):
         a = x_t @ p["weight_ih"].T + h @ p["weight_hh"].T
         if "bias_ih" in p:
@@ -94,10 +133,12 @@ def _layer(
         g = np.tanh(a_g)
         o = sigmoid(a_o)
         c_next = f * c + i * g
-        h_next = o * np.tanh(c_next)
+        tanh_c = np.tanh(c_next)
+        m = h_next = o * tanh_c
         if "weight_hr" in p:
-            h_next = h_next @ p["weight_hr"].T
+            h_next = m @ p["weight_hr"].T
         valid = (t < lengths)[:, None]
         output[t] = np.where(valid, h_next, 0.0)
+        tape.append((x_t, h, i, f, g, o, c, tanh_c, m))
         h, c = np.where(valid, h_next, h), np.where(valid, c_next, c)
-    return time_order(output, lengths, reverse), h, c
+    return time_order(output, lengths, reverse), h, c, Tape(*map(np.stack, zip(*tape, strict=True)))

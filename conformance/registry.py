@@ -43,7 +43,7 @@ def cell_backend(
     name: str, capabilities: Capabilities, available: Callable[[], str | None] | None = None
 ) -> Callable[[BuildStep], Backend]:
     """Register a one-step LSTM, ``build(config, params) -> step``; the suite supplies the loop over time."""
-    for option in ("layers", "bidirectional", "batch_first", "unbatched", "lengths"):
+    for option in ("layers", "bidirectional", "batch_first", "unbatched", "lengths", "gradients", "dropout"):
         if getattr(capabilities, option):
             raise ValueError(f"cell backend {name!r} declares {option}, which a single step cannot have")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,9 @@ def build_of(cls: type[torch.nn.Module]) -> Build:
             with torch.no_grad():
                 return _to_numpy(call(module, config, to_torch(x), hx, rows))
 
-        return forward
+        model: Any = forward
+        model.vjp = vjp_of(partial(call, module, config), config, dict(module.named_parameters()))
+        return model
 
     return build
 
@@ -52,7 +55,7 @@ def call(
     config: LSTMConfig,
     x: torch.Tensor,
     hx: tuple[torch.Tensor, torch.Tensor] | None,
-    lengths: torch.Tensor | None,
+    lengths: torch.Tensor | None = None,
 ) -> Any:
     """``module(x, hx)`` as nn.LSTM is called; with lengths int64 (N,), through a ``PackedSequence`` and back.
 
@@ -76,6 +79,42 @@ def call(
     if not isinstance(packed, PackedSequence):
         raise Unsupported(f"lengths: a PackedSequence gives a {type(packed).__name__}")
     return pad_packed_sequence(packed, config.batch_first, total_length=steps)[0], finals
+
+
+def vjp_of(
+    run: Callable[..., Any], config: LSTMConfig, parameters: Mapping[str, torch.Tensor], device: str = "cpu"
+) -> Callable[..., Any]:
+    """``forward.vjp``: torch's autograd of ``run(x, (h_0, c_0), lengths) -> output, (h_n, c_n)``, all tensors.
+
+    ``parameters`` are the leaves that ``run`` reads. Their ``grad`` stays as it is, so that nothing adds up over calls
+    or threads. Raises ``Unsupported`` if no result depends on an argument in a way that torch has recorded.
+    """
+
+    def vjp(
+        x: Array, state: State | None, lengths: Array | None, grad_output: Array, grad_h_n: Array, grad_c_n: Array
+    ) -> Any:
+        if state is None:
+            rows = 1 if x.ndim == 2 else x.shape[0 if config.batch_first else 1]
+            zeros = (np.zeros(shape, x.dtype) for shape in state_shapes(config, rows))
+            h_0, c_0 = (part[:, 0] if x.ndim == 2 else part for part in zeros)
+        else:
+            h_0, c_0 = state
+        inputs = {"x": x, "h_0": h_0, "c_0": c_0}
+        leaves = {name: to_torch(value).to(device).requires_grad_() for name, value in inputs.items()}
+        more = () if lengths is None else (to_torch(lengths),)
+        with torch.enable_grad():
+            returned = run(leaves["x"], (leaves["h_0"], leaves["c_0"]), *more)
+        output, (h_n, c_n) = returned
+        pairs = zip((output, h_n, c_n), (grad_output, grad_h_n, grad_c_n), strict=True)
+        upstream = [(part, to_torch(grad).to(device)) for part, grad in pairs if part.requires_grad]
+        if not upstream:
+            raise Unsupported("gradients: no result has one")
+        wanted = {**leaves, **parameters}
+        parts, grads = zip(*upstream, strict=True)
+        found = torch.autograd.grad(parts, list(wanted.values()), grads, allow_unused=True, materialize_grads=True)
+        return _to_numpy(returned), dict(zip(wanted, _to_numpy(found), strict=True))
+
+    return vjp
 
 
 def _load(module: torch.nn.Module, state_dict: dict[str, torch.Tensor]) -> None:

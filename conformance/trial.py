@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from conformance.backend import Backend, Unsupported
 from conformance.bounds import Arithmetic, Expectation, Finding, arithmetic, judge
 from conformance.case import Case, canonical, handed, realise
+from conformance.cotangents import Cotangents
+from conformance.cotangents import handed as handed_cotangents
 from conformance.fills import pick
+from conformance.gradients import Gradients
 from conformance.recipe import Recipe
-from conformance.spec import Array, Params, Result, State, state_shapes
+from conformance.spec import Array, Params, Result, State, numpy_dtype, state_shapes
 
 Observe = Callable[[int], Result]
+T = TypeVar("T")
 
 
 class Violation(Exception):
@@ -61,6 +65,7 @@ class Trial:
         self.judged = False
         self._prefixes: dict[int, Result | Exception] = {}
         self._findings: list[Finding] | Exception | None = None
+        self._kept: dict[str, Any] = {}
 
     def derived(self, **changes: Any) -> Trial:
         """A trial of the same structure with some of the recipe changed, such as ``fill="digital"``."""
@@ -95,6 +100,44 @@ class Trial:
             raise Violation(error)
         parts = (part if name in returns else None for name, part in zip(Result._fields, result, strict=True))
         return canonical(case, Result(*(None if part is None else np.array(part) for part in parts)))
+
+    def vjp(
+        self, case: Case, cotangents: Cotangents, model: Callable[..., Any] | None = None
+    ) -> tuple[Result, Gradients]:
+        """The canonical result and gradients of one ``forward.vjp``, in copies of their own.
+
+        A gradient that is missing, or shaped otherwise than what it is the gradient of, is a violation.
+        """
+        model = self.model(case) if model is None else model
+        result, grads = call_vjp(model, case, *handed(case), *handed_cotangents(case, cotangents))
+        config, capabilities = case.config, self.backend.capabilities
+        batch_first = config.batch_first and not case.unbatched
+        wanted = dict(zip(("x", "h_0", "c_0"), _argument_shapes(case), strict=True))
+        wanted |= {name: value.shape for name, value in case.params.items()}
+        # Nothing is asked about a state that is never given, nor about parameters that are baked in.
+        spared = set() if capabilities.initial_state else {"h_0", "c_0"}
+        spared |= set(case.params) if case.fixed else set()
+        if error := gradient_error(grads, wanted, spared, numpy_dtype(config.dtype)):
+            raise Violation(error)
+        found = {name: np.array(grads[name]) for name in wanted if name in grads}
+        for name in ("x", "h_0", "c_0") if case.unbatched else ():
+            if name in found:
+                found[name] = found[name][:, None]
+        if batch_first:
+            found["x"] = np.ascontiguousarray(found["x"].swapaxes(0, 1))
+        return self.checked(case, result), found
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What ``make`` returns, or raises, made once under a name and shared by the properties of this trial."""
+        if name not in self._kept:
+            try:
+                self._kept[name] = make()
+            except Exception as error:
+                self._kept[name] = error
+        kept = self._kept[name]
+        if isinstance(kept, Exception):
+            raise kept
+        return kept
 
     def observe(self, layers: int) -> Result:
         """The result of the case's first ``layers`` layers, run once."""
@@ -223,17 +266,63 @@ def call(model: Callable[..., Any], case: Case, x: Array, state: State | None, l
     return unpack(returned)
 
 
-def unpack(returned: Any) -> Result:
+def call_vjp(
+    model: Callable[..., Any],
+    case: Case,
+    x: Array,
+    state: State | None,
+    lengths: Array | None,
+    grad_output: Array,
+    grad_h_n: Array,
+    grad_c_n: Array,
+) -> tuple[Result, Mapping[str, Array]]:
+    """One ``forward.vjp`` as the contract spells it; anything but a result and a dict of arrays is an error."""
+    vjp = getattr(model, "vjp", None)
+    if vjp is None:
+        raise BackendError(
+            "gradients are declared, but forward has no attribute vjp: set forward.vjp = vjp, called as "
+            "vjp(x, state, lengths, grad_output, grad_h_n, grad_c_n)"
+        )
+    with _blaming("forward.vjp", case):
+        returned = vjp(x, state, lengths, grad_output, grad_h_n, grad_c_n)
+    if not isinstance(returned, tuple | list) or len(returned) != 2:
+        raise BackendError(f"forward.vjp returned {_shape_of(returned)}; expected (output, (h_n, c_n)), grads")
+    result, grads = returned
+    if not isinstance(grads, Mapping):
+        raise BackendError(f"forward.vjp returned grads as {_shape_of(grads)}; expected a dict by argument")
+    for name, value in grads.items():
+        if not isinstance(value, np.ndarray):
+            raise BackendError(f"forward.vjp returned grads[{name!r}] as {_shape_of(value)}; expected a NumPy array")
+    return unpack(result, "forward.vjp"), grads
+
+
+def gradient_error(
+    grads: Mapping[str, Array], wanted: Mapping[str, tuple[int, ...]], spared: set[str], dtype: np.dtype[Any]
+) -> str | None:
+    """What is wrong with the names, shapes and dtypes of gradients, or None; ``spared`` ones may be missing."""
+    for name, shape in wanted.items():
+        if name not in grads:
+            if name not in spared:
+                return f"grads has no {name!r}"
+        elif grads[name].shape != shape:
+            return f"grads[{name!r}] has shape {grads[name].shape}, expected {shape}, that of its argument"
+        elif grads[name].dtype != dtype:
+            return f"grads[{name!r}] has dtype {grads[name].dtype}, expected {dtype}"
+    unknown = [name for name in grads if name not in wanted]
+    return f"grads has {unknown[0]!r}, which is neither an argument nor a parameter" if unknown else None
+
+
+def unpack(returned: Any, what: str = "forward") -> Result:
     """The parts of what a call returned, or a ``BackendError`` that says what came instead."""
     expected = "expected output, (h_n, c_n)"
     if not isinstance(returned, tuple | list) or len(returned) != 2:
-        raise BackendError(f"forward returned {_shape_of(returned)}; {expected}")
+        raise BackendError(f"{what} returned {_shape_of(returned)}; {expected}")
     output, state = returned
     if not isinstance(state, tuple | list) or len(state) != 2:
-        raise BackendError(f"forward returned {_shape_of(state)} as its second part; {expected}")
+        raise BackendError(f"{what} returned {_shape_of(state)} as its second part; {expected}")
     for name, part in zip(Result._fields, (output, *state), strict=True):
         if part is not None and not isinstance(part, np.ndarray):
-            raise BackendError(f"forward returned {name} as {_shape_of(part)}; expected a NumPy array")
+            raise BackendError(f"{what} returned {name} as {_shape_of(part)}; expected a NumPy array")
     return Result(output, *state)
 
 
@@ -266,6 +355,15 @@ def expected_shapes(case: Case) -> Result:
     return Result((N, L, width) if config.batch_first else (L, N, width), h_n, c_n)  # type: ignore[arg-type]
 
 
+def _argument_shapes(case: Case) -> tuple[tuple[int, ...], ...]:
+    """The shapes of x, h_0 and c_0 as a call of ``case`` is handed them."""
+    config, L, N = case.config, case.steps, case.batch
+    h_0, c_0 = state_shapes(config, N)
+    if case.unbatched:
+        return (L, config.input_size), (h_0[0], h_0[2]), (c_0[0], c_0[2])
+    return (N, L, config.input_size) if config.batch_first else (L, N, config.input_size), h_0, c_0
+
+
 def shape_error(case: Case, result: Result) -> str | None:
     """What is wrong with the shapes of a raw result, or None."""
     names = {"output": "output", "h_n": "h_n", "c_n": "c_n"}
@@ -281,7 +379,7 @@ def describe(finding: Finding, case: Case) -> str:
     index = [int(k) for k in at]
     if finding.tensor == "output":
         index[-1] += finding.direction * case.config.output_size
-    else:
+    elif finding.tensor.endswith(("h_n", "c_n", "h_0", "c_0")):
         index.insert(0, finding.layer * case.config.num_directions + finding.direction)
     text = f"{finding.tensor}{index} expected {finding.expected[at]:.9g} got {finding.actual[at]:.9g}"
     text += f" bound {finding.bound[at]:.1e}"

@@ -1,9 +1,18 @@
-"""The LSTM in plain NumPy: one product per time step, of [x, h] with both weights stacked and transposed beforehand."""
+"""The LSTM in plain NumPy: one product per time step, of [x, h] with both weights stacked and transposed beforehand.
+
+Its gradient is back-propagation through time: for each step t, from the last to the first::
+
+    d_m = W_hrᵀ d_h_t, or d_h_t itself
+    d_c_t = d_c_t + d_m ⊙ o ⊙ (1 − tanh²(c_t))
+    d_a = (d_c_t ⊙ g ⊙ i (1 − i), d_c_t ⊙ c_{t−1} ⊙ f (1 − f), d_c_t ⊙ i ⊙ (1 − g²), d_m ⊙ tanh(c_t) ⊙ o (1 − o))
+    d_x_t, d_h_{t−1} = W_ihᵀ d_a, W_hhᵀ d_a
+    d_c_{t−1} = d_c_t ⊙ f
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,6 +20,22 @@ from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Array, Params, State
 
 DTYPES = ("float32", "float64")
+
+
+Parts = tuple[Array, Array, Array]
+
+
+class Step(NamedTuple):
+    """What a step read and made: read = [x_t, h_{t−1}] (N, I + P), c = c_{t−1} (N, H), m = o ⊙ tanh(c_t) (N, H)."""
+
+    read: Array
+    c: Array
+    i: Array
+    f: Array
+    g: Array
+    o: Array
+    tanh_c: Array
+    m: Array
 
 
 class Cell(NamedTuple):
@@ -27,27 +52,70 @@ class Cell(NamedTuple):
         bias = params["bias_ih" + end] + params["bias_hh" + end] if "bias_ih" + end in params else 0.0
         return cls(weight, bias, params["weight_hr" + end].T if "weight_hr" + end in params else None)
 
-    def scan(self, x: Array, h: Array, c: Array, valid: Array) -> tuple[Array, Array, Array]:
-        """x (L, N, I), h (N, P), c (N, H), valid (L, N, 1) -> output (L, N, P), h_n (N, P), c_n (N, H).
+    def scan(self, x: Array, h: Array, c: Array, valid: Array) -> tuple[Array, Array, Array, list[Step]]:
+        """x (L, N, I), h (N, P), c (N, H), valid (L, N, 1) -> output (L, N, P), h_n (N, P), c_n (N, H), the steps.
 
         Where a step is not valid, the row keeps its state and its output is 0.
         """
-        output = np.zeros((len(x), *h.shape), h.dtype)
+        output, steps = np.zeros((len(x), *h.shape), h.dtype), []
         for t, x_t in enumerate(x):
-            i, f, g, o = np.split(np.concatenate([x_t, h], axis=1) @ self.weight + self.bias, 4, axis=1)
-            c_t = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-            h_t = sigmoid(o) * np.tanh(c_t)
-            if self.projection is not None:
-                h_t = h_t @ self.projection
+            read = np.concatenate([x_t, h], axis=1)
+            a_i, a_f, a_g, a_o = np.split(read @ self.weight + self.bias, 4, axis=1)
+            i, f, g, o = sigmoid(a_i), sigmoid(a_f), np.tanh(a_g), sigmoid(a_o)
+            c_t = f * c + i * g
+            tanh_c = np.tanh(c_t)
+            m = o * tanh_c
+            h_t = m if self.projection is None else m @ self.projection
+            steps.append(Step(read, c, i, f, g, o, tanh_c, m))
             c = np.where(valid[t], c_t, c)
             h = np.where(valid[t], h_t, h)
             output[t] = np.where(valid[t], h_t, 0)
-        return output, h, c
+        return output, h, c, steps
+
+    def scan_back(
+        self, steps: list[Step], valid: Array, d_output: Array, d_h: Array, d_c: Array
+    ) -> tuple[Array, Array, Array, dict[str, Array]]:
+        """The gradients of output (L, N, P), h_n (N, P), c_n (N, H) -> of x (L, N, I), h_0, c_0, the parameters."""
+        features = len(self.weight) - d_h.shape[1]
+        d_x = np.empty((*d_output.shape[:2], features), d_output.dtype)
+        d_weight, d_bias = np.zeros_like(self.weight), np.zeros_like(self.weight[0])
+        d_projection = np.zeros((d_c.shape[1], d_h.shape[1]), d_h.dtype)
+        for t in reversed(range(len(steps))):
+            read, c, i, f, g, o, tanh_c, m = steps[t]
+            d_h_t = np.where(valid[t], d_output[t] + d_h, 0)
+            d_m = d_h_t if self.projection is None else d_h_t @ self.projection.T
+            d_c_t = np.where(valid[t], d_c, 0) + d_m * o * (1 - tanh_c**2)
+            d_i, d_f, d_g, d_o = d_c_t * g, d_c_t * c, d_c_t * i, d_m * tanh_c
+            d_a = np.concatenate([d_i * i * (1 - i), d_f * f * (1 - f), d_g * (1 - g**2), d_o * o * (1 - o)], axis=1)
+            d_weight += read.T @ d_a
+            d_bias += d_a.sum(axis=0)
+            d_projection += m.T @ d_h_t
+            d_x[t], d_h_before = np.split(d_a @ self.weight.T, [features], axis=1)
+            d_h = np.where(valid[t], d_h_before, d_h)
+            d_c = np.where(valid[t], d_c_t * f, d_c)
+        d_weight_ih, d_weight_hh = np.split(d_weight.T, [features], axis=1)
+        found = (d_weight_ih, d_weight_hh, d_bias, d_bias, d_projection.T)
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+        return d_x, d_h, d_c, {name: np.array(d) for name, d in zip(names, found, strict=True)}
 
 
 def sigmoid(a: Array) -> Array:
     """1 / (1 + e^−a); no exponent is positive, so nothing overflows."""
     return np.exp(np.minimum(a, 0)) / (1 + np.exp(-np.abs(a)))
+
+
+def inward(config: LSTMConfig, sequence: Array, h: Array, c: Array) -> Parts:
+    """The caller's layout -> a sequence (L, N, features) and states (layers·D, N, ·)."""
+    if sequence.ndim == 2:
+        return sequence[:, None], h[:, None], c[:, None]
+    return sequence.swapaxes(0, 1) if config.batch_first else sequence, h, c
+
+
+def outward(config: LSTMConfig, sequence: Array, h: Array, c: Array, unbatched: bool) -> Parts:
+    """A sequence (L, N, features) and states (layers·D, N, ·) -> the caller's layout."""
+    if unbatched:
+        return sequence[:, 0], h[:, 0], c[:, 0]
+    return sequence.swapaxes(0, 1) if config.batch_first else sequence, h, c
 
 
 @backend(
@@ -60,11 +128,12 @@ def sigmoid(a: Array) -> Array:
         unbatched=True,
         projection=True,
         lengths=True,
+        gradients=True,
         dtypes=DTYPES,
     ),
 )
 def numpy_lstm(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, State]]:
-    """``forward(x, state, lengths)`` in the config's own precision."""
+    """``forward(x, state, lengths)`` and ``forward.vjp`` in the config's own precision."""
     if config.dtype not in DTYPES:
         raise Unsupported(f"dtype {config.dtype}")
     if config.dropout and config.training:
@@ -72,14 +141,12 @@ def numpy_lstm(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
     ends = ("", "_reverse") if config.bidirectional else ("",)
     layers = [[Cell.of(params, f"_l{layer}{end}") for end in ends] for layer in range(config.num_layers)]
 
-    def forward(x: Array, state: State | None = None, lengths: Array | None = None) -> tuple[Array, State]:
-        """x (L, N, I), or (N, L, I) if batch_first, or (L, I) -> output in x's layout, (h_n, c_n)."""
+    def accept(x: Array, state: State | None, lengths: Array | None) -> tuple[Array, Array, Array, Array]:
+        """x, h_0 and c_0 in the caller's layout, zeros where none are given, and lengths (N,); or ``ValueError``."""
         if x.ndim not in (2, 3) or x.shape[-1] != config.input_size or x.dtype != config.dtype:
             wanted = f"{config.dtype} with 2 or 3 axes, the last of {config.input_size} features"
             raise ValueError(f"x must be {wanted}, got {x.dtype} {x.shape}")
-        batch_first = config.batch_first and x.ndim == 3
-        sequence = x.swapaxes(0, 1) if batch_first else x
-        steps, *rows = sequence.shape[:-1]
+        steps, *rows = x.shape[1::-1] if config.batch_first and x.ndim == 3 else x.shape[:-1]
         h_shape = (len(layers) * len(ends), *rows, config.output_size)
         c_shape = (len(layers) * len(ends), *rows, config.hidden_size)
         h_0, c_0 = (np.zeros(h_shape, x.dtype), np.zeros(c_shape, x.dtype)) if state is None else state
@@ -93,25 +160,69 @@ def numpy_lstm(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
             raise ValueError(f"lengths must be int64, one for each row of a batch, got {given}")
         elif not np.all((lengths >= 1) & (lengths <= steps)):
             raise ValueError(f"lengths must be from 1 to {steps}, got {lengths}")
+        return x, h_0, c_0, lengths
 
-        if not rows:
-            sequence, h_0, c_0 = sequence[:, None], h_0[:, None], c_0[:, None]
-        h_n, c_n = np.empty_like(h_0), np.empty_like(c_0)
+    def times(steps: int, lengths: Array) -> tuple[Array, tuple[Array, ...], Array]:
+        """Which steps are valid (L, N, 1); for each direction the order (L, N) in which it reads them; the rows."""
         t, row = np.ogrid[:steps, : len(lengths)]
-        valid = t < lengths
         # In reverse, each row's valid steps change places and its padding stays: the same order leads back.
-        turned = np.where(valid, lengths - 1 - t, t)
-        for layer, cells in enumerate(layers):
+        return (t < lengths)[..., None], (t, np.where(t < lengths, lengths - 1 - t, t)), row
+
+    def scan(x: Array, h_0: Array, c_0: Array, lengths: Array) -> tuple[Parts, list[list[Step]]]:
+        """x (L, N, I), the states (layers·D, N, ·) -> output (L, N, D·P), h_n, c_n, and every slot's steps."""
+        valid, orders, row = times(len(x), lengths)
+        # Zeros in place of the padding: the gradient of what is masked is 0 times it, which may be NaN.
+        sequence = np.where(valid, x, 0)
+        h_n, c_n, tapes = np.empty_like(h_0), np.empty_like(c_0), []
+        for cells in layers:
             halves = []
-            for direction, cell in enumerate(cells):
-                slot = layer * len(cells) + direction
-                time = turned if direction else t
-                half, h_n[slot], c_n[slot] = cell.scan(sequence[time, row], h_0[slot], c_0[slot], valid[..., None])
-                halves.append(half[time, row])
+            for cell, order in zip(cells, orders, strict=False):
+                slot = len(tapes)
+                half, h_n[slot], c_n[slot], steps = cell.scan(sequence[order, row], h_0[slot], c_0[slot], valid)
+                halves.append(half[order, row])
+                tapes.append(steps)
             sequence = np.concatenate(halves, axis=2)
+        return (sequence, h_n, c_n), tapes
 
-        if not rows:
-            return sequence[:, 0], (h_n[:, 0], c_n[:, 0])
-        return sequence.swapaxes(0, 1) if batch_first else sequence, (h_n, c_n)
+    def scan_back(
+        tapes: list[list[Step]], lengths: Array, d_output: Array, d_h_n: Array, d_c_n: Array
+    ) -> tuple[Parts, dict[str, Array]]:
+        """The gradients of what ``scan`` gave -> those of x, h_0 and c_0, and of the parameters."""
+        valid, orders, row = times(len(d_output), lengths)
+        d_sequence, d_h_0, d_c_0, d_params = d_output, np.empty_like(d_h_n), np.empty_like(d_c_n), {}
+        for layer, cells in reversed([*enumerate(layers)]):
+            halves, d_below = np.split(d_sequence, len(cells), axis=2), []
+            for direction, (cell, order, d_half) in enumerate(zip(cells, orders, halves, strict=False)):
+                slot = layer * len(cells) + direction
+                d_x, d_h_0[slot], d_c_0[slot], d_weights = cell.scan_back(
+                    tapes[slot], valid, d_half[order, row], d_h_n[slot], d_c_n[slot]
+                )
+                d_below.append(d_x[order, row])
+                d_params |= {f"{name}_l{layer}{ends[direction]}": d for name, d in d_weights.items()}
+            d_sequence = sum(d_below[1:], d_below[0])
+        return (d_sequence, d_h_0, d_c_0), {name: d_params[name] for name in params}
 
-    return forward
+    def forward(x: Array, state: State | None = None, lengths: Array | None = None) -> tuple[Array, State]:
+        """x (L, N, I), or (N, L, I) if batch_first, or (L, I) -> output in x's layout, (h_n, c_n)."""
+        *given, rows = accept(x, state, lengths)
+        result, _ = scan(*inward(config, *given), rows)
+        output, h_n, c_n = outward(config, *result, unbatched=x.ndim == 2)
+        return output, (h_n, c_n)
+
+    def vjp(
+        x: Array, state: State | None, lengths: Array | None, grad_output: Array, grad_h_n: Array, grad_c_n: Array
+    ) -> tuple[tuple[Array, State], dict[str, Array]]:
+        """What ``forward`` returns, and the gradients by name, each shaped like what it is the gradient of."""
+        *given, rows = accept(x, state, lengths)
+        result, tapes = scan(*inward(config, *given), rows)
+        output, h_n, c_n = outward(config, *result, unbatched=x.ndim == 2)
+        upstream = grad_output, grad_h_n, grad_c_n
+        if [d.shape for d in upstream] != [output.shape, h_n.shape, c_n.shape]:
+            raise ValueError(f"the gradients' shapes must be those of the results, got {[d.shape for d in upstream]}")
+        inputs, grads = scan_back(tapes, rows, *inward(config, *upstream))
+        d_x, d_h_0, d_c_0 = outward(config, *inputs, unbatched=x.ndim == 2)
+        return (output, (h_n, c_n)), {"x": d_x, "h_0": d_h_0, "c_0": d_c_0, **grads}
+
+    model: Any = forward
+    model.vjp = vjp
+    return model

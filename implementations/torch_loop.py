@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Array, Params, State, suffix
-from conformance.torch_module import to_torch
+from conformance.torch_module import to_torch, vjp_of
 
 DTYPES = ("float32", "float64")
 
@@ -24,16 +25,17 @@ DTYPES = ("float32", "float64")
         unbatched=True,
         projection=True,
         lengths=True,
+        gradients=True,
         dtypes=DTYPES,
     ),
 )
 def torch_loop(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, State]]:
-    """``forward(x, state, lengths)`` that computes one gate at a time, as the equations are written."""
+    """``forward(x, state, lengths)``, and ``forward.vjp``, one gate at a time, as the equations are written."""
     if config.dtype not in DTYPES:
         raise Unsupported(f"dtype {config.dtype}")
     if config.dropout and config.training:
         raise Unsupported("dropout in training")
-    weights = {name: to_torch(value) for name, value in params.items()}
+    weights = {name: to_torch(value).requires_grad_() for name, value in params.items()}
     no_bias = torch.zeros(4 * config.hidden_size, dtype=getattr(torch, config.dtype))
 
     def scan(x: Tensor, h: Tensor, c: Tensor, valid: Tensor, end: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -57,8 +59,10 @@ def torch_loop(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
             output.append(torch.where(on, h_t, 0))
         return torch.stack(output), h, c
 
-    def run(x: Tensor, state: tuple[Tensor, Tensor] | None, lengths: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """x in the config's layout -> output in x's layout, h_n, c_n; shaped as ``forward``'s arrays are."""
+    def run(
+        x: Tensor, state: tuple[Tensor, Tensor] | None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """x in the config's layout -> output in x's layout, (h_n, c_n); shaped as ``forward``'s arrays are."""
         if x.ndim not in (2, 3) or x.shape[-1] != config.input_size:
             raise ValueError(f"x must have 2 or 3 axes, the last of {config.input_size} features, got {tuple(x.shape)}")
         batch_first = config.batch_first and x.ndim == 3
@@ -105,13 +109,15 @@ def torch_loop(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
         h_n, c_n = (torch.stack(parts) for parts in zip(*finals, strict=True))
         if not rows:
             sequence, h_n, c_n = sequence[:, 0], h_n[:, 0], c_n[:, 0]
-        return sequence.transpose(0, 1) if batch_first else sequence, h_n, c_n
+        return sequence.transpose(0, 1) if batch_first else sequence, (h_n, c_n)
 
     @torch.no_grad()
     def forward(x: Array, state: State | None = None, lengths: Array | None = None) -> tuple[Array, State]:
         """x (L, N, I), or (N, L, I) if batch_first, or (L, I) -> output in x's layout, (h_n, c_n)."""
         hx = None if state is None else (to_torch(state[0]), to_torch(state[1]))
-        output, h_n, c_n = run(to_torch(x), hx, None if lengths is None else to_torch(lengths))
+        output, (h_n, c_n) = run(to_torch(x), hx, None if lengths is None else to_torch(lengths))
         return output.numpy(), (h_n.numpy(), c_n.numpy())
 
-    return forward
+    model: Any = forward
+    model.vjp = vjp_of(run, config, weights)
+    return model

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Array, Params, State
-from conformance.torch_module import call, to_torch
+from conformance.torch_module import call, to_torch, vjp_of
 
 CAPABILITIES = Capabilities(
     layers=True,
@@ -20,6 +22,7 @@ CAPABILITIES = Capabilities(
     unbatched=True,
     projection=True,
     lengths=True,
+    gradients=True,
     dtypes=("float32", "float64"),
 )
 
@@ -51,7 +54,7 @@ def load(config: LSTMConfig, params: Params, device: str = "cpu") -> torch.nn.LS
     return lstm
 
 
-def _build(config: LSTMConfig, params: Params, device: str) -> Callable[..., tuple[Array, State]]:
+def _build(config: LSTMConfig, params: Params, device: str) -> Any:
     lstm = load(config, params, device)
 
     @torch.no_grad()
@@ -63,12 +66,14 @@ def _build(config: LSTMConfig, params: Params, device: str) -> Callable[..., tup
         output, (h_n, c_n) = call(lstm, config, to_torch(x).to(device), hx, rows)
         return output.numpy(force=True), (h_n.numpy(force=True), c_n.numpy(force=True))
 
-    return forward
+    model: Any = forward
+    model.vjp = vjp_of(partial(call, lstm, config), config, dict(lstm.named_parameters()), device)
+    return model
 
 
 @backend("torch-nn", CAPABILITIES)
 def torch_nn(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, State]]:
-    """``forward(x, state, lengths)`` of nn.LSTM on the CPU."""
+    """``forward(x, state, lengths)`` and ``forward.vjp`` of nn.LSTM on the CPU."""
     return _build(config, params, "cpu")
 
 
@@ -79,12 +84,16 @@ def no_cuda() -> str | None:
 
 @backend("torch-nn-cuda", CAPABILITIES, available=no_cuda)
 def torch_nn_cuda(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, State]]:
-    """``forward(x, state, lengths)`` of nn.LSTM on the CUDA device, without TF32, which cuDNN would use for float32."""
-    on_device = _build(config, params, "cuda")
+    """``torch_nn`` on the CUDA device, without TF32, which cuDNN would use for float32."""
+    on_device: Any = _build(config, params, "cuda")
 
-    def forward(x: Array, state: State | None = None, lengths: Array | None = None) -> tuple[Array, State]:
-        """x (L, N, I), or (N, L, I) if batch_first, or (L, I) -> output in x's layout, (h_n, c_n)."""
-        with _cudnn_settings, torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            return on_device(x, state, lengths)
+    def without_tf32(function: Callable[..., Any]) -> Any:
+        def calling(*arguments: Any, **options: Any) -> Any:
+            with _cudnn_settings, torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+                return function(*arguments, **options)
 
+        return calling
+
+    forward = without_tf32(on_device)
+    forward.vjp = without_tf32(on_device.vjp)
     return forward

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Array, Params, State
-from conformance.torch_module import to_torch
+from conformance.torch_module import to_torch, vjp_of
 from implementations.torch_nn import load
 
 
@@ -20,26 +22,34 @@ from implementations.torch_nn import load
         batch_first=True,
         unbatched=True,
         projection=True,
+        gradients=True,
         dtypes=("float32", "float64"),
     ),
 )
 def torch_nn_step(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, State]]:
-    """``forward(x, state)`` that calls nn.LSTM once for each time step."""
+    """``forward(x, state)`` and ``forward.vjp`` that call nn.LSTM once for each time step."""
     if config.bidirectional:
         raise Unsupported("bidirectional: the reverse direction begins at an element that has not come yet")
     lstm = load(config, params)
 
-    @torch.no_grad()
-    def forward(x: Array, state: State | None = None) -> tuple[Array, State]:
-        """x (L, N, I), or (N, L, I) if batch_first, or (L, I) -> output in x's layout, (h_n, c_n)."""
+    def run(x: Tensor, hx: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """``forward`` on tensors."""
         time_axis = 1 if config.batch_first and x.ndim == 3 else 0
-        hx = None if state is None else (to_torch(state[0]), to_torch(state[1]))
-        first, *rest = to_torch(x).split(1, dim=time_axis)
+        first, *rest = x.split(1, dim=time_axis)
         output, (h_n, c_n) = lstm(first, hx)
         outputs = [output]
         for element in rest:
             output, (h_n, c_n) = lstm(element, (h_n, c_n))
             outputs.append(output)
-        return torch.cat(outputs, dim=time_axis).numpy(), (h_n.numpy(), c_n.numpy())
+        return torch.cat(outputs, dim=time_axis), (h_n, c_n)
 
-    return forward
+    @torch.no_grad()
+    def forward(x: Array, state: State | None = None) -> tuple[Array, State]:
+        """x (L, N, I), or (N, L, I) if batch_first, or (L, I) -> output in x's layout, (h_n, c_n)."""
+        hx = None if state is None else (to_torch(state[0]), to_torch(state[1]))
+        output, (h_n, c_n) = run(to_torch(x), hx)
+        return output.numpy(), (h_n.numpy(), c_n.numpy())
+
+    model: Any = forward
+    model.vjp = vjp_of(run, config, dict(lstm.named_parameters()))
+    return model

@@ -76,7 +76,9 @@ def test_a_cell_says_who_supplies_the_loop() -> None:
     assert cell.lacks == {"loop"}
 
 
-@pytest.mark.parametrize("option", ["layers", "bidirectional", "batch_first", "unbatched", "lengths"])
+@pytest.mark.parametrize(
+    "option", ["layers", "bidirectional", "batch_first", "unbatched", "lengths", "gradients", "dropout"]
+)
 def test_a_cell_cannot_declare_what_a_step_cannot_have(option: str) -> None:
     declared: dict[str, Any] = {option: True}
     with pytest.raises(ValueError, match=f"'my-cell' declares {option}"):

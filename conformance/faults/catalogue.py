@@ -7,6 +7,8 @@ from conformance.faults import (
     calls,
     conjunctions,
     equations,
+    gradient_calls,
+    gradients,
     layouts,
     lengths,
     memory,
@@ -15,8 +17,8 @@ from conformance.faults import (
     parameters,
     structure,
 )
-from conformance.faults.fault import FULL, Fault
-from conformance.faults.twin import Twin
+from conformance.faults.backward import Differentiable
+from conformance.faults.fault import EVERYTHING, Fault
 
 FAULTS: tuple[Fault, ...] = (
     *parameters.FAULTS,
@@ -29,6 +31,8 @@ FAULTS: tuple[Fault, ...] = (
     *options.FAULTS,
     *conjunctions.FAULTS,
     *lengths.FAULTS,
+    *gradients.FAULTS,
+    *gradient_calls.FAULTS,
 )
 
 
@@ -39,4 +43,4 @@ def backend_of(fault: Fault) -> Backend:
 
 def twin_backend() -> Backend:
     """The correct LSTM that all of them were made from."""
-    return Backend("twin", FULL, Twin().build)
+    return Backend("twin", EVERYTHING, Differentiable().build)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from conformance.backend import Backend
+from conformance.faults import backward
 from conformance.faults import twin as correct
+from conformance.faults.backward import Adjoint, Differentiable, Gradients, Step
 from conformance.faults.fault import FULL
 from conformance.faults.twin import Gates, Place, Twin, Weights, Whole
 from conformance.spec import Array, LSTMConfig, Params, State
@@ -23,18 +25,18 @@ class Different:
     id: str
     #: One sentence.
     description: str
-    twin: Twin
+    twin: Differentiable
 
     @property
     def backend(self) -> Backend:
         """It as a backend."""
-        return Backend(self.id, FULL, self.twin.build)
+        return Backend(self.id, replace(FULL, gradients=True), self.twin.build)
 
 
 # Orders of summation
 
 
-def blocked(size: int) -> Twin:
+def blocked(size: int) -> Differentiable:
     """Dot products summed block by block."""
 
     def dot(x: Array, W: Array) -> Array:
@@ -43,7 +45,7 @@ def blocked(size: int) -> Twin:
             total = total + x[:, k : k + size] @ W[:, k : k + size].T
         return total
 
-    return Twin(dot=dot)
+    return Differentiable(dot=dot)
 
 
 def reversed_dot(x: Array, W: Array) -> Array:
@@ -189,29 +191,135 @@ def flushed_step(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array
     return flushed(h), flushed(c)
 
 
+# Gradients
+
+
+def sigmoid_slope(a: Array, s: Array) -> Array:
+    """σ′(a) = e^−|a| / (1 + e^−|a|)²."""
+    e = np.exp(-np.abs(a))
+    return e / (1 + e) ** 2
+
+
+def tanh_slope(a: Array, y: Array) -> Array:
+    """tanh′(a) = 1 / cosh²(a)."""
+    return 1 / np.cosh(a) ** 2
+
+
+def sum_at_once(
+    twin: Differentiable, at: Place, w: Weights, steps: Sequence[Step], d_a: Sequence[Array], d_h: Sequence[Array]
+) -> Gradients:
+    """The weights' gradients as one product each, over all steps and rows."""
+    whole = Step(*(np.concatenate(parts) for parts in zip(*steps, strict=True)))
+    return twin.d_weights(twin, at, w, whole, np.concatenate(d_a), np.concatenate(d_h))
+
+
+def sum_forward(
+    twin: Differentiable, at: Place, w: Weights, steps: Sequence[Step], d_a: Sequence[Array], d_h: Sequence[Array]
+) -> Gradients:
+    """The weights' gradients summed from the first step to the last."""
+    return backward.d_sum(twin, at, w, steps[::-1], d_a[::-1], d_h[::-1])
+
+
+def gate_by_gate(twin: Differentiable, at: Place, w: Weights, d_a: Array) -> tuple[Array, Array]:
+    """The gradients of x_t and h_{t−1}, one product for each gate."""
+    parts = np.split(d_a, 4, axis=1)
+    d_x, d_h = (
+        sum(twin.dot(part, W.T) for part, W in zip(parts, np.split(w[name], 4), strict=True))
+        for name in ("weight_ih", "weight_hh")
+    )
+    return np.asarray(d_x), np.asarray(d_h)
+
+
+def recomputed(twin: Differentiable, at: Place, w: Weights, s: Step, d_h: Array, d_c: Array) -> Adjoint:
+    """From the step's inputs alone, all else computed again, its sums in another order."""
+    again = backward.record_step(replace(twin, preactivations=bias_last), at, w, s.x, s.h, s.c)
+    return backward.d_step(twin, at, w, again, d_h, d_c)
+
+
+def back_in_float64(
+    twin: Differentiable, config: LSTMConfig, params: Params, tapes: list[list[Step]], lengths: Array, d_result: Whole
+) -> Gradients:
+    """The backward pass in float64, of a forward pass in the model's own precision."""
+    return backward.d_stack(
+        twin,
+        config,
+        {name: value.astype("float64") for name, value in params.items()},
+        [[Step(*(part.astype("float64") for part in step)) for step in steps] for steps in tapes],
+        lengths,
+        Whole(*(part.astype("float64") for part in d_result)),
+    )
+
+
+def flushed_back(twin: Differentiable, at: Place, w: Weights, s: Step, d_h: Array, d_c: Array) -> Adjoint:
+    """A step back on a processor that flushes subnormal numbers to zero."""
+    return Adjoint(*(flushed(part) for part in backward.d_step(twin, at, w, s, flushed(d_h), flushed(d_c))))
+
+
 DIFFERENT = (
     Different("blocked-sums", "Dot products are summed in blocks of 8.", blocked(8)),
     Different("wide-blocked-sums", "Dot products are summed in blocks of 32.", blocked(32)),
-    Different("reversed-sums", "Dot products are summed from the last term on.", Twin(dot=reversed_dot)),
-    Different("pairwise-sums", "Dot products are summed pairwise.", Twin(dot=pairwise_dot)),
-    Different("laned-sums", "Dot products are summed in eight lanes.", Twin(dot=laned_dot)),
-    Different("fused-biases", "b_ih + b_hh is summed first.", Twin(pack=fused_biases)),
-    Different("biases-last", "The recurrent product comes first, the biases last.", Twin(preactivations=bias_last)),
-    Different("one-product", "One product of [x, h, 1] with all weights.", Twin(preactivations=joined)),
-    Different("hoisted-input-projection", "All steps' input products are made before the loop.", Twin(layer=hoisted)),
-    Different("rows-that-go-on", "A step is run for the rows that have not ended.", Twin(layer=rows_that_go_on)),
-    Different("longest-row-first", "Rows are sorted inside by their length.", Twin(stack=longest_first)),
-    Different("gates-in-another-order", "The gates are computed one by one, o first.", Twin(gates=output_first)),
-    Different("sigmoid-by-tanh", "σ(a) = 0.5 + 0.5·tanh(a/2).", Twin(sigmoid=sigmoid_by_tanh)),
-    Different("tanh-by-sigmoid", "tanh(a) = 2·σ(2a) − 1.", Twin(tanh=tanh_by_sigmoid)),
-    Different("stable-sigmoid", "σ by e^−|a|, whatever the sign.", Twin(sigmoid=stable_sigmoid)),
-    Different("tanh-by-exponential", "tanh by e^−2|a|.", Twin(tanh=tanh_by_exponential)),
+    Different("reversed-sums", "Dot products are summed from the last term on.", Differentiable(dot=reversed_dot)),
+    Different("pairwise-sums", "Dot products are summed pairwise.", Differentiable(dot=pairwise_dot)),
+    Different("laned-sums", "Dot products are summed in eight lanes.", Differentiable(dot=laned_dot)),
+    Different("fused-biases", "b_ih + b_hh is summed first.", Differentiable(pack=fused_biases)),
+    Different(
+        "biases-last", "The recurrent product comes first, the biases last.", Differentiable(preactivations=bias_last)
+    ),
+    Different("one-product", "One product of [x, h, 1] with all weights.", Differentiable(preactivations=joined)),
+    Different(
+        "hoisted-input-projection", "All steps' input products are made before the loop.", Differentiable(layer=hoisted)
+    ),
+    Different(
+        "rows-that-go-on", "A step is run for the rows that have not ended.", Differentiable(layer=rows_that_go_on)
+    ),
+    Different("longest-row-first", "Rows are sorted inside by their length.", Differentiable(stack=longest_first)),
+    Different(
+        "gates-in-another-order", "The gates are computed one by one, o first.", Differentiable(gates=output_first)
+    ),
+    Different("sigmoid-by-tanh", "σ(a) = 0.5 + 0.5·tanh(a/2).", Differentiable(sigmoid=sigmoid_by_tanh)),
+    Different("tanh-by-sigmoid", "tanh(a) = 2·σ(2a) − 1.", Differentiable(tanh=tanh_by_sigmoid)),
+    Different("stable-sigmoid", "σ by e^−|a|, whatever the sign.", Differentiable(sigmoid=stable_sigmoid)),
+    Different("tanh-by-exponential", "tanh by e^−2|a|.", Differentiable(tanh=tanh_by_exponential)),
     Different(
         "activations-3-ulps-off",
         "σ and tanh are off by up to 3 ulps.",
-        Twin(sigmoid=ulps(correct.sigmoid, 3), tanh=ulps(np.tanh, 3)),
+        Differentiable(sigmoid=ulps(correct.sigmoid, 3), tanh=ulps(np.tanh, 3)),
     ),
-    Different("float64-inside", "float32 models are computed in float64.", Twin(precision=lambda config: "float64")),
-    Different("fused-cell", "c_t is rounded once.", Twin(cell=fused_cell)),
-    Different("flush-to-zero", "Subnormal numbers are flushed to zero.", Twin(step=flushed_step)),
+    Different(
+        "float64-inside", "float32 models are computed in float64.", Differentiable(precision=lambda config: "float64")
+    ),
+    Different("fused-cell", "c_t is rounded once.", Differentiable(cell=fused_cell)),
+    Different("flush-to-zero", "Subnormal numbers are flushed to zero.", Differentiable(step=flushed_step)),
+    Different(
+        "gradient-from-preactivations",
+        "Derivatives are taken from the preactivations.",
+        Differentiable(d_sigmoid=sigmoid_slope, d_tanh=tanh_slope),
+    ),
+    Different(
+        "gradient-tanh-factored",
+        "tanh′ = (1 − y)(1 + y).",
+        Differentiable(d_tanh=lambda a, y: (1 - y) * (1 + y)),
+    ),
+    Different(
+        "gradient-sums-at-once",
+        "The weights' gradients are one product over all steps.",
+        Differentiable(d_sum=sum_at_once),
+    ),
+    Different(
+        "gradient-sums-forward",
+        "The weights' gradients are summed from the first step on.",
+        Differentiable(d_sum=sum_forward),
+    ),
+    Different(
+        "gradient-gate-by-gate",
+        "What goes back to x and h is summed gate by gate.",
+        Differentiable(d_preactivations=gate_by_gate),
+    ),
+    Different("gradient-recomputed", "The backward pass computes each step anew.", Differentiable(d_step=recomputed)),
+    Different("gradient-in-float64", "The backward pass is in float64.", Differentiable(d_stack=back_in_float64)),
+    Different(
+        "gradient-flush-to-zero",
+        "In the backward pass subnormal numbers are flushed to zero.",
+        Differentiable(d_step=flushed_back),
+    ),
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from conformance.backend import Build, Capabilities
 from conformance.faults.twin import Transform, Twin
 
-#: All that the twin can do.
+#: What a fault declares unless it says otherwise.
 FULL = Capabilities(
     layers=True,
     bidirectional=True,
@@ -18,6 +18,9 @@ FULL = Capabilities(
     lengths=True,
     dtypes=("float32", "float64"),
 )
+
+#: All that the twin can do.
+EVERYTHING = replace(FULL, gradients=True)
 
 LENGTHS = "variable lengths, masks"
 STATE = "initial state"
@@ -34,11 +37,12 @@ CALLS = "state between calls"
 THREADS = "dropout, threads"
 SIZES = "size thresholds"
 STALE = "stale packed weights"
+GRADIENTS = "gradients"
 
-#: The classes of defects met in public, but for gradients, which this version does not judge.
+#: The classes of defects met in public.
 CLASSES = (
     *(LENGTHS, STATE, LAYOUT, REVERSE, FINAL, MEMORY, STACK, GATES),
-    *(OPTIONS, DEGENERATE, RANGE, CALLS, THREADS, SIZES, STALE),
+    *(OPTIONS, DEGENERATE, RANGE, CALLS, THREADS, SIZES, STALE, GRADIENTS),
 )
 
 

@@ -308,27 +308,35 @@ class Twin:
     def build(self, config: LSTMConfig, params: Params) -> Forward:
         """The backend's ``build``."""
         self.refuse(config)
-        dtype, convention = self.precision(config), self.transform
-        kept = self.pack(self, config, convention.params(config, params))
+        kept = self.pack(self, config, self.transform.params(config, params))
 
         def forward(x: Array, state: State | None = None, lengths: Array | None = None) -> tuple[Array, State]:
             with np.errstate(all="ignore"):
                 x, state, lengths = self.accept(config, x, state, lengths)
-                unbatched, x = x.ndim == 2, self.fetch("x", x)
-                if state is not None:
-                    state = self.fetch("h_0", state[0]), self.fetch("c_0", state[1])
-                sequence, state = self.enter(config, x, state)
-                sequence, (h_0, c_0) = convention.x(config, sequence), convention.state(config, state)
-                row_lengths = np.full(sequence.shape[1], len(sequence)) if lengths is None else lengths
-                result = self.stack(
-                    self,
-                    config,
-                    {name: value.astype(dtype) for name, value in kept.items()},
-                    sequence.astype(dtype),
-                    (h_0.astype(dtype), c_0.astype(dtype)),
-                    convention.lengths(config, row_lengths),
-                )
-                returned = Whole(*(part.astype(config.dtype) for part in result))
-                return self.leave(config, convention.result(config, returned), unbatched)
+                result = self.stack(self, config, *self.entered(config, kept, x, state, lengths))
+                return self.left(config, result, x.ndim == 2)
 
         return self.around(self, config, params, forward)
+
+    def entered(
+        self, config: LSTMConfig, params: Params, x: Array, state: State | None, lengths: Array | None
+    ) -> tuple[Params, Array, State, Array]:
+        """A call's accepted arguments as ``stack`` takes them: canonical, and in the precision to compute in."""
+        dtype, convention = self.precision(config), self.transform
+        x = self.fetch("x", x)
+        if state is not None:
+            state = self.fetch("h_0", state[0]), self.fetch("c_0", state[1])
+        sequence, state = self.enter(config, x, state)
+        sequence, (h_0, c_0) = convention.x(config, sequence), convention.state(config, state)
+        row_lengths = np.full(sequence.shape[1], len(sequence)) if lengths is None else lengths
+        return (
+            {name: value.astype(dtype) for name, value in params.items()},
+            sequence.astype(dtype),
+            (h_0.astype(dtype), c_0.astype(dtype)),
+            convention.lengths(config, row_lengths),
+        )
+
+    def left(self, config: LSTMConfig, result: Whole, unbatched: bool) -> tuple[Array, State]:
+        """A call's result as the caller gets it, from what ``stack`` gave."""
+        returned = Whole(*(part.astype(config.dtype) for part in result))
+        return self.leave(config, self.transform.result(config, returned), unbatched)

@@ -21,6 +21,7 @@ GROUPS = (
     "parameters",
     "numerics",
     "degenerate",
+    "gradients",
     "purity",
     "refusals",
 )

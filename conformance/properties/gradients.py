@@ -1,0 +1,395 @@
+"""Gradients: what ``forward.vjp`` returns, by cotangents of the output, of h_n and of c_n."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from conformance import adjoint
+from conformance.bounds import Finding
+from conformance.case import Case, handed
+from conformance.cotangents import Cotangents, draw, zeros
+from conformance.cotangents import handed as handed_cotangents
+from conformance.dyadic import dyadic as dyadic_case
+from conformance.fills import normal
+from conformance.gradients import Gradients
+from conformance.properties.model import prop
+from conformance.spec import Array, Result
+from conformance.taps import tap
+from conformance.trial import Discard, Trial, Violation, call_vjp, fresh_params
+
+_NEEDS = ("gradients", "values")
+#: What teacher forcing needs besides.
+_FORCED = (*_NEEDS, "params", "output")
+
+#: The sizes up to which cases are cut down, by the number of layers: taps and relays make a model some ten times wider.
+_HIDDEN = {1: 8, 2: 4, 3: 3}
+
+
+def _small(trial: Trial) -> Trial:
+    """The trial cut down to sizes whose tapped models are cheap."""
+    recipe, backend = trial.recipe, trial.backend
+    if backend.capabilities.fixed is not None:
+        return trial
+    if backend.capabilities.compiled:
+        # A single pool of sizes: each new shape costs a compilation.
+        sizes = {"I": 3, "H": 3, "proj": min(recipe.proj, 2), "L": min(recipe.L, 4), "N": min(recipe.N, 2)}
+        return trial.once("small", lambda: trial.derived(**sizes))
+    hidden = min(recipe.H, _HIDDEN.get(recipe.layers, 2))
+    sizes = {"I": min(recipe.I, 6), "H": hidden, "proj": min(recipe.proj, hidden - 1), "N": min(recipe.N, 4)}
+    # One layer is quick enough to be long now and then.
+    longest = 20 if recipe.L < 50 or recipe.layers > 1 else 60
+    return trial.once("small", lambda: trial.derived(**sizes, L=min(recipe.L, longest)))
+
+
+def _tapped(trial: Trial, loss: str = "any") -> tuple[Trial, list[Finding]]:
+    """The small trial, and every comparison of its tapped vjp under one kind of loss."""
+    small = _small(trial)
+    cotangents = draw(small.case, small.recipe.seed, loss, trial.backend.capabilities.returns)
+    return small, small.once(f"findings {loss}", lambda: _findings(small, cotangents))
+
+
+def _findings(small: Trial, cotangents: Cotangents) -> list[Finding]:
+    """Every comparison of the tapped vjp of a small trial, each layer and direction forced on what was observed."""
+    if small.arithmetic is None:
+        raise Discard
+    tapped = small.once("tapped", lambda: tap(small.case))
+    layers = range(1, small.case.config.num_layers)
+    prefixes = small.once("prefixes", lambda: [tapped.result(_unloaded(small, tapped.case.prefix(k))) for k in layers])
+    result, grads = small.vjp(tapped.case, tapped.cotangents(cotangents))
+    observed = tapped.adjoints(grads["x"], small.arithmetic)
+    results = [*prefixes, tapped.result(result)]
+    own = tapped.gradients(grads)
+    return list(adjoint.judge(small.case, cotangents, results, own, small.arithmetic, observed))
+
+
+def _unloaded(trial: Trial, case: Case) -> Result:
+    """What a vjp returns as results, under a loss that depends on nothing."""
+    return trial.vjp(case, zeros(case))[0]
+
+
+def _freely(trial: Trial, case: Case, cotangents: Cotangents, result: Result, grads: Gradients) -> list[Finding]:
+    """Every comparison of a vjp of which no adjoint was observed, with the bound that accumulates."""
+    if trial.arithmetic is None:
+        raise Discard
+    unseen: list[Result | None] = [None] * (case.config.num_layers - 1)
+    return list(adjoint.judge(case, cotangents, [*unseen, result], grads, trial.arithmetic))
+
+
+def _require(trial: Trial, loss: str, *tensors: str) -> None:
+    small, findings = _tapped(trial, loss)
+    small.require([finding for finding in findings if finding.tensor.startswith(tensors)], small.case)
+
+
+def _alone(trial: Trial, loss: str, *others: str) -> None:
+    """A loss on one part must be right; where one on another part is wrong as well, it is not the part that matters."""
+    small, findings = _tapped(trial, loss)
+    comparable = [other for other in others if other in trial.backend.capabilities.returns][:1]
+    if not _right(findings) and any(not _right(_tapped(trial, other)[1]) for other in comparable):
+        raise Discard
+    small.require(findings, small.case)
+
+
+def _right(findings: list[Finding]) -> bool:
+    return all(finding.margin() <= 1.0 for finding in findings)
+
+
+def _drawn(trial: Trial) -> Cotangents:
+    return draw(trial.case, trial.recipe.seed, "any", trial.backend.capabilities.returns)
+
+
+@prop("gradients.layout", needs=("gradients",), limit=25)
+def layout(trial: Trial) -> None:
+    """vjp returns the results, and a gradient for x, h_0, c_0 and each parameter, shaped and typed like its argument.
+
+    keras PR7387 lost an axis at L=1; a gradient in another layout than its argument is added to it all the same where
+    sizes happen to agree.
+    """
+    small = _small(trial)
+    small.vjp(small.case, _drawn(small))
+
+
+@prop("gradients.primal", needs=_FORCED, limit=25)
+def primal(trial: Trial) -> None:
+    """The results that vjp returns are the forward's: the oracle's, within the bound.
+
+    oneDNN computes forward passes with and without gradients by different kernels; both have to be right.
+    """
+    _require(trial, "any", "output", "h_n", "c_n")
+
+
+@prop("gradients.preactivations", needs=_FORCED, limit=25)
+def preactivations(trial: Trial) -> None:
+    """The adjoint of every gate's preactivation, at every step, layer and direction, follows from the one after it.
+
+    mxnet#17898: with more than two layers one gradient overwrote another; mlpack PR1742 did not add the reverse one.
+    """
+    _require(trial, "any", "grad preactivations")
+
+
+@prop("gradients.input", needs=_FORCED, limit=25)
+def input(trial: Trial) -> None:
+    """The gradient of x is W_ihᵀ times the adjoints of the preactivations, both directions' added up.
+
+    mlpack PR1742: the reverse direction's part was not added.
+    """
+    _require(trial, "any", "grad x")
+
+
+@prop("gradients.state", needs=(*_FORCED, "initial_state"), limit=25)
+def state(trial: Trial) -> None:
+    """The gradients of h_0 and c_0 are those of each layer, direction and row's own start.
+
+    Truncated back-propagation and learnt initial states need them; opencv#21118 took one layer's state for all.
+    """
+    _require(trial, "any", "grad h_0", "grad c_0")
+
+
+@prop("gradients.weights", needs=_FORCED, limit=25)
+def weights(trial: Trial) -> None:
+    """The gradient of each weight, ih, hh and hr, is the sum over steps and rows of adjoint times what it multiplies.
+
+    mxnet#17898 is right with two layers and wrong with three.
+    """
+    _require(trial, "any", "grad weight")
+
+
+@prop("gradients.biases", needs=_FORCED, when=lambda r: r.bias, limit=25)
+def biases(trial: Trial) -> None:
+    """Both biases receive the same gradient, the sum of the adjoints over steps and rows.
+
+    mxnet PR17872: zero bias gradients with more than one layer.
+    """
+    _require(trial, "any", "grad bias")
+
+
+@prop("gradients.h_n-loss", needs=(*_FORCED, "h_n"), limit=25)
+def h_n_loss(trial: Trial) -> None:
+    """A loss on h_n alone reaches every argument.
+
+    pytorch#96416: the gradients were wrong if the loss used h_n only.
+    """
+    _alone(trial, "h_n", "output")
+
+
+@prop("gradients.c_n-loss", needs=(*_FORCED, "c_n"), limit=25)
+def c_n_loss(trial: Trial) -> None:
+    """A loss on c_n alone reaches every argument.
+
+    DL4J#8838 dropped dL/dc_n.
+    """
+    _alone(trial, "c_n", "output")
+
+
+@prop("gradients.output-loss", needs=_FORCED, limit=25)
+def output_loss(trial: Trial) -> None:
+    """A loss on the output alone reaches every argument.
+
+    mxnet#17898: the gradient of the output was overwritten before it was used.
+    """
+    _alone(trial, "output", "h_n", "c_n")
+
+
+@prop("gradients.untapped", needs=(*_NEEDS,), limit=25)
+def untapped(trial: Trial) -> None:
+    """The gradients of a case as it is, without taps and at its own sizes, are within the bound that accumulates.
+
+    FlagGems#5014 dropped units past 128: kernels choose their way by size.
+    """
+    r = trial.recipe
+    own = trial if trial.backend.capabilities.fixed else trial.derived(L=min(r.L, 6), N=min(r.N, 5))
+    if own.case.steps > 50:
+        raise Discard
+    cotangents = _drawn(own)
+    result, grads = own.vjp(own.case, cotangents)
+    own.require(_freely(own, own.case, cotangents, result, grads), own.case)
+
+
+@prop("gradients.dyadic", needs=_FORCED, limit=25)
+def dyadic(trial: Trial) -> None:
+    """With every activation at 0, ½ or ±1 the gradients are exact sums of small dyadic numbers, whatever their order.
+
+    DL4J#8838 dropped dL/dc_n; what is dropped, or off by 1e-6, shows here however small it is beside the rest.
+    """
+    small = _small(trial)
+    if small.arithmetic is None:
+        raise Discard
+    given = "both" if trial.backend.capabilities.initial_state else "none"
+    one = small.derived(layers=1, state=given, fill="normal")
+    exact = dyadic_case(one.case, one.recipe.seed, small.arithmetic)
+    result, grads = one.vjp(exact.case, exact.cotangents)
+    pairs = [(a, b) for a, b in zip(result, exact.result, strict=True) if a is not None and b is not None]
+    ordinary = all(np.array_equal(a, b) for a, b in pairs)
+    if not (ordinary and trial.backend.capabilities.deterministic):
+        # Its activations are off by some ulps at 0 and at saturation, as they may be.
+        observed = exact.adjoints(grads["x"], small.arithmetic)
+        findings = adjoint.judge(exact.case, exact.cotangents, [result], grads, small.arithmetic, observed)
+        one.require(list(findings), exact.case)
+        return
+    for name, value in grads.items():
+        # Far below what any of the sums is made of: a derivative of 1e-50 that is not flushed.
+        wrong = exact.exact[name] & ~(np.abs(np.asarray(value, np.float64) - exact.grads[name]) <= 2.0**-60)
+        if wrong.any():
+            at = tuple(int(k) for k in np.argwhere(wrong)[0])
+            want = exact.grads[name][at]
+            raise Violation(f"grad {name}{list(at)} expected {want:.9g} exactly, got {value[at]:.9g}", case=exact.case)
+
+
+@prop("gradients.linear", needs=("gradients",), limit=25)
+def linear(trial: Trial) -> None:
+    """The gradient is linear in the cotangents: nothing for nothing, and exactly twice as much for twice as much.
+
+    Gradients that are clipped, and buffers that were not cleared (tflite-micro#2449), show here.
+    """
+    small = _small(trial)
+    case, cotangents = small.case, _drawn(small)
+    for name, value in small.vjp(case, zeros(case))[1].items():
+        if not (value == 0).all():
+            at = tuple(int(k) for k in np.argwhere(value != 0)[0])
+            raise Violation(f"grad {name}{list(at)} is {value[at]:.9g} though no cotangent is other than 0", case=case)
+    if not trial.backend.capabilities.deterministic:
+        return
+    factor = (2.0, -2.0, 64.0)[small.pick("factor", 3)]
+    model = small.model(case)
+    once, scaled = (small.vjp(case, given, model)[1] for given in (cotangents, cotangents.scaled(factor)))
+    # What underflows is rounded otherwise.
+    tiny = 2.0**20 * float(np.finfo(case.x.dtype).smallest_normal)
+    for name, value in once.items():
+        want, got = (np.asarray(v, np.float64) for v in (value * value.dtype.type(factor), scaled[name]))
+        wrong = ~(np.abs(want - got) <= tiny)
+        if wrong.any():
+            at = tuple(int(k) for k in np.argwhere(wrong)[0])
+            message = f"grad {name}{list(at)} is {got[at]:.9g} for {factor:g} times the cotangents, not {want[at]:.9g}"
+            raise Violation(message, case=case)
+
+
+@prop("gradients.causality", needs=("gradients", "output"), when=lambda r: r.L >= 2, limit=25)
+def causality(trial: Trial) -> None:
+    """A loss on one step's output has no gradient at the inputs read after that step, in either direction: exactly 0.
+
+    tensorflow#40345 and onnx2tf PR287 left the reverse direction in reverse time, with its gradient at the wrong end.
+    """
+    small = _small(trial)
+    if small.case.config.bidirectional and small.case.config.num_layers > 1:
+        if small.case.fixed:
+            raise Discard
+        small = small.derived(layers=1)
+    case, config = small.case, small.case.config
+    if case.steps < 2:
+        raise Discard
+    t = small.pick("causality", case.steps)
+    direction = small.pick("direction", config.num_directions)
+    P = config.output_size
+    loss = zeros(case)
+    own = slice(direction * P, (direction + 1) * P)
+    loss.output[t, :, own] = normal(small.recipe.seed, "one step", (case.batch, P)).astype(case.x.dtype)
+    loss.output[t, case.row_lengths() <= t] = 0
+    grad_x = small.vjp(case, loss)[1]["x"]
+    first, unread = (0, grad_x[:t]) if direction else (t + 1, grad_x[t + 1 :])
+    if not (unread == 0).all():
+        at = [int(k) for k in np.argwhere(unread != 0)[0]]
+        value = unread[tuple(at)]
+        at[0] += first
+        half = "the reverse" if direction else "the forward"
+        raise Violation(f"grad x{at} is {value:.9g} though the loss is on {half} output of step {t} alone", case=case)
+
+
+@prop("gradients.padding", needs=(*_FORCED, "lengths"), when=lambda r: r.L >= 2 and not r.unbatched, limit=25)
+def padding(trial: Trial) -> None:
+    """Past a row's length nothing flows: the gradient of x is exactly 0 there, and cotangents there have no influence.
+
+    keras#4192: what the padding held reached the backward state; jax PR15169 left numbers in it.
+    """
+    ragged = trial.once("padded", lambda: _small(trial).derived(ragged=True))
+    case = ragged.case
+    if case.lengths is None or not (case.lengths < case.steps).any():
+        raise Discard
+    cotangents = draw(case, ragged.recipe.seed, "any", trial.backend.capabilities.returns)
+    past = np.arange(case.steps)[:, None] >= case.lengths
+    noise = 100 * normal(ragged.recipe.seed, "past the end", cotangents.output.shape)
+    spoiled = cotangents._replace(output=np.where(past[..., None], noise, cotangents.output).astype(case.x.dtype))
+    grad_x = ragged.vjp(case, spoiled)[1]["x"]
+    if not (grad_x[past] == 0).all():
+        n, t = (int(k) for k in np.argwhere((past & (grad_x != 0).any(2)).T)[0])
+        raise Violation(f"grad x[{t}, {n}] is not 0, though row {n} ends after {case.lengths[n]} steps", case=case)
+    # The oracle reads no cotangents there, so that the same comparisons hold.
+    findings = _findings(ragged, spoiled)
+    if not _right(findings) and not _right(_findings(ragged, cotangents)):
+        raise Discard
+    ragged.require(findings, case)
+
+
+@prop("gradients.none-is-zeros", needs=(*_NEEDS, "initial_state"), limit=25)
+def none_is_zeros(trial: Trial) -> None:
+    """Without an initial state the gradients are those at a state of zeros, h_0's and c_0's included.
+
+    mlx#3249: None and zeros gave different results.
+    """
+    small = _small(trial).derived(state="none")
+    cotangents = _drawn(small)
+    given = replace(small.case, state=small.case.initial())
+    plain, zero = (small.vjp(case, cotangents) for case in (small.case, given))
+    _same_or_right(small, cotangents, plain, zero)
+
+
+@prop("gradients.repeat", needs=("gradients",), limit=25)
+def repeat(trial: Trial) -> None:
+    """A second vjp of the same model gives what the first gave: nothing accumulates, nothing is left over.
+
+    torch adds into ``.grad`` until somebody clears it; tensorflow#47813 needed a reset between calls.
+    """
+    small = _small(trial)
+    case, cotangents = small.case, _drawn(small)
+    model = small.model(case)
+    first = small.vjp(case, cotangents, model)
+    small.vjp(case, cotangents.scaled(2.0), model)
+    second = small.vjp(case, cotangents, model)
+    _same_or_right(small, cotangents, first, second, bitwise=trial.backend.capabilities.deterministic)
+
+
+def _same_or_right(
+    trial: Trial,
+    cotangents: Cotangents,
+    first: tuple[Result, Gradients],
+    second: tuple[Result, Gradients],
+    bitwise: bool = False,
+) -> None:
+    """Two vjps of one case must be equal bit by bit, or, unless that is asked for, both be within the free bound."""
+    (_, once), (_, again) = first, second
+    unequal = [name for name in once if not np.array_equal(once[name], again[name], equal_nan=True)]
+    if not unequal:
+        return
+    if bitwise:
+        name = unequal[0]
+        at = tuple(int(k) for k in np.argwhere(once[name] != again[name])[0])
+        message = f"grad {name}{list(at)} is {once[name][at]:.9g} first, {again[name][at]:.9g} when repeated"
+        raise Violation(message, case=trial.case)
+    for result, grads in (first, second):
+        trial.require(_freely(trial, trial.case, cotangents, result, grads), trial.case)
+
+
+@prop("gradients.untouched", needs=("gradients", "memory"), limit=25, level="extended")
+def untouched(trial: Trial) -> None:
+    """vjp changes nothing that it is handed, not even the cotangents, nor what it returned before.
+
+    mxnet#17898: dx was written over dy. Gradients in a workspace are right until the next call.
+    """
+    small = _small(trial)
+    case = small.case
+    params, (x, state, lengths) = fresh_params(case.params), handed(case)
+    loss = handed_cotangents(case, _drawn(small))
+    given: dict[str, Array] = {**params, "x": x}
+    given |= {} if state is None else {"h_0": state[0], "c_0": state[1]}
+    given |= {} if lengths is None else {"lengths": lengths}
+    given |= {f"grad_{name}": part for name, part in zip(Cotangents._fields, loss, strict=True)}
+    before = {name: value.copy() for name, value in given.items()}
+    model = small.model(case, params)
+    _, kept = call_vjp(model, case, x, state, lengths, *loss)
+    returned = {f"grads {name}": value for name, value in kept.items()}
+    before |= {name: value.copy() for name, value in returned.items()}
+    small.vjp(case, _drawn(small).scaled(2.0), model)
+    for name, value in (given | returned).items():
+        if not np.array_equal(value, before[name], equal_nan=True):
+            at = tuple(int(k) for k in np.argwhere(value != before[name])[0])
+            raise Violation(f"{name}{list(at)} was {before[name][at]:.9g} and is {value[at]:.9g} after vjp", case=case)
