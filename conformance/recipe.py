@@ -11,10 +11,10 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from conformance.errors import UsageError
-from conformance.spec import LSTMConfig
+from conformance.spec import DTYPES, LSTMConfig
 
 #: The dtypes the suite judges.
-JUDGED_DTYPES = ("float32", "float64")
+JUDGED_DTYPES = DTYPES
 
 #: What the caller gives as the initial state: nothing, h_0 alone (c_0 zeros), c_0 alone, or both.
 STATES = ("none", "both", "h", "c")

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Array, Params, State, suffix
-from conformance.torch_module import to_torch
+from conformance.torch_module import from_torch, to_torch
 
-DTYPES = ("float32", "float64")
+DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
 @backend(
@@ -92,6 +92,6 @@ def torch_loop(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
         if not rows:
             sequence, h_n, c_n = sequence[:, 0], h_n[:, 0], c_n[:, 0]
         output = sequence.transpose(0, 1) if batch_first else sequence
-        return output.numpy(), (h_n.numpy(), c_n.numpy())
+        return from_torch(output), (from_torch(h_n), from_torch(c_n))
 
     return forward

@@ -10,7 +10,7 @@ import torch
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Array, Params, State
-from conformance.torch_module import to_torch
+from conformance.torch_module import from_torch, to_torch
 
 CAPABILITIES = Capabilities(
     layers=True,
@@ -19,7 +19,7 @@ CAPABILITIES = Capabilities(
     batch_first=True,
     unbatched=True,
     projection=True,
-    dtypes=("float32", "float64"),
+    dtypes=("float32", "float64", "float16", "bfloat16"),
 )
 
 # It tells which kernel it takes, once; nothing is wrong.
@@ -58,7 +58,7 @@ def _build(config: LSTMConfig, params: Params, device: str) -> Callable[..., tup
         """x (L, N, I), or (N, L, I) if batch_first, or (L, I) -> output in x's layout, (h_n, c_n)."""
         hx = None if state is None else (to_torch(state[0]).to(device), to_torch(state[1]).to(device))
         output, (h_n, c_n) = lstm(to_torch(x).to(device), hx)
-        return output.numpy(force=True), (h_n.numpy(force=True), c_n.numpy(force=True))
+        return from_torch(output), (from_torch(h_n), from_torch(c_n))
 
     return forward
 

@@ -8,7 +8,7 @@ import torch
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Array, Params, State
-from conformance.torch_module import to_torch
+from conformance.torch_module import from_torch, to_torch
 from implementations.torch_nn import load
 
 
@@ -20,7 +20,7 @@ from implementations.torch_nn import load
         batch_first=True,
         unbatched=True,
         projection=True,
-        dtypes=("float32", "float64"),
+        dtypes=("float32", "float64", "float16", "bfloat16"),
     ),
 )
 def torch_nn_step(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, State]]:
@@ -40,6 +40,6 @@ def torch_nn_step(config: LSTMConfig, params: Params) -> Callable[..., tuple[Arr
         for element in rest:
             output, (h_n, c_n) = lstm(element, (h_n, c_n))
             outputs.append(output)
-        return torch.cat(outputs, dim=time_axis).numpy(), (h_n.numpy(), c_n.numpy())
+        return from_torch(torch.cat(outputs, dim=time_axis)), (from_torch(h_n), from_torch(c_n))
 
     return forward

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from conformance.bounds import Finding
+from conformance.fills import cancels
 from conformance.properties.layout import oracle_result
 from conformance.properties.model import prop
 from conformance.trial import Discard, Trial, Violation
@@ -100,7 +101,7 @@ def accumulation(trial: Trial) -> None:
         fill="cancelling", layers=1, proj=0, L=1, I=max(trial.recipe.I, 8), ragged=False, gain=1.0, edits=()
     )
     arithmetic = probe.arithmetic
-    if arithmetic is None or arithmetic.inputs or arithmetic.accumulate != arithmetic.unit:
+    if arithmetic is None or arithmetic.inputs or not cancels(probe.recipe.dtype, arithmetic.accumulate):
         raise Discard
     probe.case = replace(probe.case, rule="exact")
     probe.require(probe.findings(), probe.case)
