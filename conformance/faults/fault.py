@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from conformance.backend import Build, Capabilities
 from conformance.faults.twin import Transform, Twin
 
-#: All that the twin can do.
+#: What most faults declare.
 FULL = Capabilities(
     layers=True,
     bidirectional=True,
@@ -18,6 +18,9 @@ FULL = Capabilities(
     lengths=True,
     dtypes=("float32", "float64"),
 )
+
+#: All that the twin can do: a fault of what FULL leaves out declares what it needs of it.
+EVERYTHING = replace(FULL, dtypes=(*FULL.dtypes, "float16", "bfloat16"))
 
 LENGTHS = "variable lengths, masks"
 STATE = "initial state"
@@ -30,6 +33,8 @@ GATES = "gate arithmetic"
 OPTIONS = "refused options silently accepted"
 DEGENERATE = "degenerate sizes"
 RANGE = "dtype and range"
+HALF = "half precision"
+NONFINITE = "non-finite values"
 CALLS = "state between calls"
 THREADS = "dropout, threads"
 SIZES = "size thresholds"
@@ -38,7 +43,7 @@ STALE = "stale packed weights"
 #: The classes of defects met in public, but for gradients, which this version does not judge.
 CLASSES = (
     *(LENGTHS, STATE, LAYOUT, REVERSE, FINAL, MEMORY, STACK, GATES),
-    *(OPTIONS, DEGENERATE, RANGE, CALLS, THREADS, SIZES, STALE),
+    *(OPTIONS, DEGENERATE, RANGE, HALF, NONFINITE, CALLS, THREADS, SIZES, STALE),
 )
 
 
