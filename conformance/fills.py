@@ -16,7 +16,7 @@ saturated      preactivations from 1e2 to 1e4 (1e3 in float16)
 subnormal      x, h_0 and c_0 up to 20 bits below the smallest normal number; or x all zeros
 carry          f = 1 and i = 0 exactly: the cell is carried unchanged
 zero-weights   every parameter 0
-digital        one ±256 a row (±2048 in float64, ±64 in float16): every gate saturates and every cell is a small whole number
+digital        one ±256 a row (float64 ±2048, float16 ±64): every gate saturates, every cell is a small whole number
 cancelling     ±B at random places beside small dyadic numbers: every order of summation is exact, if it is precise
 gate-i … -o    the other gates saturated, so that c_n or h_n shows one activation
 =============  ======================================================================================================
@@ -170,7 +170,7 @@ def _zero_weights(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) 
 
 
 def _digital(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
-    """Rows with one ±level, on an input or on a hidden unit, and a bias of ±3/8 of the level for where that one is zero.
+    """Rows with one ±level, on an input or on a hidden unit, and a bias of ±3/8 of it for where that one is zero.
 
     x is ±1, and |h| is 0 or at least tanh(1) = 0.76, so the sign of every preactivation is that of one term.
     """
@@ -198,7 +198,7 @@ def _digital(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> di
 
 
 def _cancelling(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
-    """x = (+B, −B at two random places, small dyadic numbers elsewhere), weights 1: B cancels, the small ones stay."""
+    """x, h_0 = (+B, −B at two random places, small dyadic numbers elsewhere), weights 1: B cancels, the rest stays."""
     _, big, quantum = _LEVELS[config.dtype]
     seed = recipe.seed
     for tensor, value in values.items():
@@ -210,9 +210,10 @@ def _cancelling(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) ->
             steps = int(0.5 / (quantum * max(1, config.input_size + config.output_size)))
             odd = 2 * (stream(seed, "cancelling " + tensor, value.size) % np.uint64(max(1, steps // 2))) + np.uint64(1)
             values[tensor] = np.copysign(odd.astype(np.float64) * quantum, value.reshape(-1)).reshape(value.shape)
-    if config.input_size >= 2:
-        places = permutation(seed, "cancelling places", config.input_size)[:2]
-        values["x"][..., places] = (big, -big)
+    for tensor, size in (("x", config.input_size), ("h_0", config.output_size)):
+        if size >= 2:
+            places = permutation(seed, "cancelling places" + tensor[1:], size)[:2]
+            values[tensor][..., places] = (big, -big)
     values["c_0"] *= 0.0
     return values
 

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from conformance.backend import Backend
-from conformance.faults import calls, conjunctions, equations, layouts, memory, numerics, options, parameters, structure
+from conformance.faults import (
+    calls,
+    conjunctions,
+    equations,
+    half,
+    layouts,
+    memory,
+    nonfinite,
+    numerics,
+    options,
+    parameters,
+    structure,
+)
 from conformance.faults.fault import EVERYTHING, Fault
 from conformance.faults.twin import Twin
 
@@ -12,6 +24,8 @@ FAULTS: tuple[Fault, ...] = (
     *layouts.FAULTS,
     *equations.FAULTS,
     *numerics.FAULTS,
+    *half.FAULTS,
+    *nonfinite.FAULTS,
     *structure.FAULTS,
     *memory.FAULTS,
     *calls.FAULTS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -102,8 +102,8 @@ def hoisted(
     a = twin.dot(x.reshape(-1, features), w["weight_ih"])
     if "bias_ih" in w:
         a = a + (w["bias_ih"] + w["bias_hh"])
-    inner = {"weight_ih": np.eye(a.shape[1], dtype=x.dtype), **{k: w[k] for k in ("weight_hh", "weight_hr") if k in w}}
-    return correct.layer(twin, at, inner, a.reshape(steps, rows, -1), h, c, lengths)
+    loop = replace(twin, preactivations=lambda twin, at, w, a_t, h: a_t + twin.dot(h, w["weight_hh"]))
+    return correct.layer(loop, at, w, a.reshape(steps, rows, -1), h, c, lengths)
 
 
 def output_first(twin: Twin, at: Place, w: Weights, a: Array) -> Gates:

@@ -1,7 +1,8 @@
 """One correct LSTM in NumPy, made of pieces that can be exchanged one at a time: a fault is ``Twin(piece=…)``.
 
-It computes in the config's own precision, sums of 16-bit numbers in float32, and shares no code with ``conformance/oracle.py``, which judges it. Inside a
-call everything is canonical: x (L, N, I), h_0 (layers·D, N, P), c_0 (layers·D, N, H), lengths (N,).
+It computes in the config's own precision, sums of 16-bit numbers in float32, and shares no code with
+``conformance/oracle.py``, which judges it. Inside a call everything is canonical: x (L, N, I), h_0 (layers·D, N, P),
+c_0 (layers·D, N, H), lengths (N,).
 """
 
 from __future__ import annotations

@@ -97,9 +97,10 @@ def accumulation(trial: Trial) -> None:
 
     Half-precision accumulation and float32 passed off as float64 lose them, where random data hide it.
     """
-    probe = trial.derived(
-        fill="cancelling", layers=1, proj=0, L=1, I=max(trial.recipe.I, 8), ragged=False, gain=1.0, edits=()
-    )
+    recipe = trial.recipe
+    sizes = {"I": max(recipe.I, 8), "H": max(recipe.H, 8), "L": 1, "layers": 1, "proj": 0}
+    state = "both" if trial.backend.capabilities.initial_state else "none"
+    probe = trial.derived(fill="cancelling", **sizes, state=state, ragged=False, gain=1.0, edits=())
     arithmetic = probe.arithmetic
     if arithmetic is None or arithmetic.inputs or not cancels(probe.recipe.dtype, arithmetic.accumulate):
         raise Discard
