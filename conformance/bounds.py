@@ -74,10 +74,9 @@ def arithmetic(dtype: str, declared: Mapping[str, str]) -> Arithmetic | None:
     info = finfo(dtype)
     half = info.bits == 16
     unit = float(info.eps) / 2 + _U64
+    accumulate = 2.0**-24 + _U64 if half else unit
     if kind == "half-accumulate":
         accumulate = max(unit, 2.0**-11 + _U64)
-    else:
-        accumulate = 2.0**-24 + _U64 if half else unit
     # TF32 keeps 10 bits of the significand and may truncate them; bfloat16 keeps 7.
     inputs = {"tf32": 2.0**-10, "bf16-inputs": 2.0**-7}.get(kind, 0.0)
     tiny = 2.0**-14 if kind == "half-accumulate" and not half else float(info.smallest_normal)

@@ -80,7 +80,7 @@ FAULTS = (
           NONFINITE, Twin(sigmoid=undefined_where(np.isposinf, correct.sigmoid))),
     Fault("tanh-nan-at-infinity", "tanh is a times a function of a that vanishes: ∞ · 0.", "rational approximations",
           "x is infinite", NONFINITE, Twin(tanh=undefined_where(np.isinf, np.tanh))),
-    Fault("input-norm-overflows", "x is divided by a power of two near its norm and multiplied again; the norm overflows.",
+    Fault("input-norm-overflows", "x is divided by a power of two near its norm, which overflows, and multiplied again.",
           "normalisation guards", "x near the largest number", NONFINITE, Twin(transform=Transform(x=normed))),
     Fault("cell-square-overflows", "tanh(c) is made from c², NaN once that overflows.", "ComputeLibrary#779",
           "c beyond 1e19 (1e154)", NONFINITE,

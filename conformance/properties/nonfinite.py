@@ -20,8 +20,16 @@ from conformance.spec import Array, Result, finfo
 from conformance.trial import BackendError, Discard, Trial, Violation
 
 
+def _apart(recipe: Recipe) -> bool:
+    """Whether nn.LSTM itself keeps rows apart: what it does not hold cannot be asked of others.
+
+    From 17 rows on, oneDNN's bfloat16 product on AMX processors (torch 2.13) adds 0 times the next row to a row.
+    """
+    return recipe.dtype != "bfloat16" or recipe.L * recipe.N <= 16
+
+
 def _one_way(recipe: Recipe) -> bool:
-    return not recipe.bidirectional and not recipe.ragged
+    return not recipe.bidirectional and not recipe.ragged and _apart(recipe)
 
 
 @prop("nonfinite.nan-isolated", needs=("values", "output"), when=_one_way, level="extended")
@@ -56,7 +64,7 @@ def nan_isolated(trial: Trial) -> None:
         )
 
 
-@prop("nonfinite.nan-kept", needs=("values",), level="extended")
+@prop("nonfinite.nan-kept", needs=("values",), when=_apart, level="extended")
 def nan_kept(trial: Trial) -> None:
     """A NaN in x makes NaN of exactly those results that depend on it: later ones forward, earlier ones in reverse.
 
@@ -68,7 +76,7 @@ def nan_kept(trial: Trial) -> None:
     _nan_where_the_equations_say(probe, spoiled)
 
 
-@prop("nonfinite.nan-state", needs=("values", "initial_state"), level="extended")
+@prop("nonfinite.nan-state", needs=("values", "initial_state"), when=_apart, level="extended")
 def nan_state(trial: Trial) -> None:
     """A NaN in h_0 or c_0 makes NaN of exactly those results that depend on it, in its own row.
 
@@ -83,7 +91,7 @@ def nan_state(trial: Trial) -> None:
     _nan_where_the_equations_say(probe, replace(case, state=(parts[0], parts[1])))
 
 
-@prop("nonfinite.nan-weight", needs=("values", "params"), level="extended")
+@prop("nonfinite.nan-weight", needs=("values", "params"), when=_apart, level="extended")
 def nan_weight(trial: Trial) -> None:
     """A NaN in an input weight or a bias shows in its own unit, and from there on.
 
@@ -99,7 +107,7 @@ def nan_weight(trial: Trial) -> None:
     _nan_where_the_equations_say(probe, replace(case, params={**case.params, name: spoiled}))
 
 
-@prop("nonfinite.infinite-input", needs=("values", "params"), level="extended")
+@prop("nonfinite.infinite-input", needs=("values", "params"), when=_apart, level="extended")
 def infinite_input(trial: Trial) -> None:
     """An infinite feature saturates every gate, as a very large one does; cells and outputs stay finite.
 
