@@ -72,7 +72,7 @@ def factors(backend: Backend) -> Factors:
 
 
 def judged_dtypes(backend: Backend) -> tuple[str, ...]:
-    """The declared dtypes that this version of the suite judges."""
+    """The declared dtypes that can be judged here."""
     return tuple(dtype for dtype in JUDGED_DTYPES if dtype in backend.capabilities.dtypes)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Array, Params, State
 
-DTYPES = ("float32", "float64")
+DTYPES = ("float32", "float64", "float16")
 
 
 Parts = tuple[Array, Array, Array]

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Array, Params, State, suffix
-from conformance.torch_module import to_torch, vjp_of
+from conformance.torch_module import from_torch, to_torch, vjp_of
 
-DTYPES = ("float32", "float64")
+DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
 @backend(
@@ -116,7 +116,7 @@ def torch_loop(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
         """x (L, N, I), or (N, L, I) if batch_first, or (L, I) -> output in x's layout, (h_n, c_n)."""
         hx = None if state is None else (to_torch(state[0]), to_torch(state[1]))
         output, (h_n, c_n) = run(to_torch(x), hx, None if lengths is None else to_torch(lengths))
-        return output.numpy(), (h_n.numpy(), c_n.numpy())
+        return from_torch(output), (from_torch(h_n), from_torch(c_n))
 
     model: Any = forward
     model.vjp = vjp_of(run, config, weights)

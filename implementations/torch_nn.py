@@ -12,7 +12,7 @@ import torch
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Array, Params, State
-from conformance.torch_module import call, to_torch, vjp_of
+from conformance.torch_module import call, from_torch, to_torch, vjp_of
 
 CAPABILITIES = Capabilities(
     layers=True,
@@ -23,7 +23,7 @@ CAPABILITIES = Capabilities(
     projection=True,
     lengths=True,
     gradients=True,
-    dtypes=("float32", "float64"),
+    dtypes=("float32", "float64", "float16", "bfloat16"),
 )
 
 # It tells which kernel it takes, once; nothing is wrong.
@@ -64,7 +64,7 @@ def _build(config: LSTMConfig, params: Params, device: str) -> Any:
         # Packing wants the lengths on the CPU.
         rows = None if lengths is None else to_torch(lengths)
         output, (h_n, c_n) = call(lstm, config, to_torch(x).to(device), hx, rows)
-        return output.numpy(force=True), (h_n.numpy(force=True), c_n.numpy(force=True))
+        return from_torch(output), (from_torch(h_n), from_torch(c_n))
 
     model: Any = forward
     model.vjp = vjp_of(partial(call, lstm, config), config, dict(lstm.named_parameters()), device)

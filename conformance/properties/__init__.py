@@ -20,6 +20,7 @@ GROUPS = (
     "state",
     "parameters",
     "numerics",
+    "nonfinite",
     "degenerate",
     "gradients",
     "purity",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from conformance.backend import Backend
-from conformance.recipe import JUDGED_DTYPES, Recipe
+from conformance.recipe import Recipe
 from conformance.strategies import simplest
 from conformance.trial import Trial
 
@@ -75,7 +75,7 @@ def registered() -> dict[str, Property]:
 def missing(backend: Backend, property: Property) -> list[str]:
     """What the property needs and the backend does not declare, in a person's words; nothing if it is declared."""
     declared = backend.capabilities
-    values = any(dtype in JUDGED_DTYPES and declared.arithmetic.get(dtype) != "int8" for dtype in declared.dtypes)
+    values = any(declared.arithmetic.get(dtype) != "int8" for dtype in declared.dtypes)
     special = {
         "params": (declared.fixed is None, "its parameters are baked in"),
         "values": (values, "no dtype whose values are judged"),
