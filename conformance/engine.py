@@ -23,7 +23,7 @@ from conformance.backend import Backend
 from conformance.errors import UsageError
 from conformance.hunt import Chase, search
 from conformance.properties import select
-from conformance.properties.model import Property, missing
+from conformance.properties.model import Property, lacking, missing
 from conformance.recipe import Recipe
 from conformance.report.model import BackendReport, Verdict
 from conformance.simplify import simplify
@@ -99,7 +99,8 @@ def conform(
     _check_expected_failures(backend)
     if not covering.judged_dtypes(backend):
         reason = f"of {', '.join(backend.capabilities.dtypes)} this version judges none"
-        return BackendReport(backend.name, tuple(Verdict(backend.name, p.id, "not declared", reason) for p in chosen))
+        verdicts = tuple(Verdict(backend.name, p.id, "not declared", reason) for p in chosen)
+        return BackendReport(backend.name, verdicts, lacking=lacking(backend))
     if reason := backend.available():
         verdicts = tuple(Verdict(backend.name, p.id, "unavailable", reason) for p in chosen)
         return BackendReport(backend.name, verdicts, backend.note)
@@ -169,6 +170,7 @@ class _Sieve:
             long=sum(recipe.L >= 100 for recipe in self.offered),
             seconds=time.monotonic() - self.started,
             interrupted=self.interrupted,
+            lacking=lacking(self.backend),
         )
 
     def _save(self) -> None:

@@ -74,7 +74,7 @@ def _one_way(recipe: Recipe) -> bool:
     return not recipe.bidirectional and not recipe.ragged
 
 
-@prop("numerics.nan-isolated", needs=("values", "output"), when=_one_way, level="extended")
+@prop("numerics.nan-isolated", needs=("values", "output"), when=_one_way)
 def nan_isolated(trial: Trial) -> None:
     """A NaN in one row's input reaches neither the other rows nor, in one direction, that row's earlier outputs.
 
@@ -105,7 +105,7 @@ def nan_isolated(trial: Trial) -> None:
         )
 
 
-@prop("numerics.nan-kept", needs=("output", "values"), when=_one_way, level="extended")
+@prop("numerics.nan-kept", needs=("output", "values"), when=_one_way)
 def nan_kept(trial: Trial) -> None:
     """A NaN in the input makes every later output of its row NaN: it is not silently replaced by a number.
 

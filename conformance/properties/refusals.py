@@ -44,7 +44,7 @@ def _states_of(trial: Trial) -> tuple[Array, State]:
     return x, state
 
 
-@prop("refusals.feature-size", every=8, limit=12, level="extended")
+@prop("refusals.feature-size", every=8, limit=12)
 def feature_size(trial: Trial) -> None:
     """An x with too many or too few features is refused.
 
@@ -59,7 +59,7 @@ def feature_size(trial: Trial) -> None:
     _refused(trial, what, np.ascontiguousarray(wrong), state, lengths)
 
 
-@prop("refusals.state-shape", needs=("initial_state",), every=8, limit=12, level="extended")
+@prop("refusals.state-shape", needs=("initial_state",), every=8, limit=12)
 def state_shape(trial: Trial) -> None:
     """An h_0 or c_0 of another size than the model's is refused.
 
@@ -82,7 +82,6 @@ def state_shape(trial: Trial) -> None:
     when=lambda r: not r.unbatched and (r.N > 1 or r.layers > 1 or r.bidirectional),
     every=8,
     limit=12,
-    level="extended",
 )
 def broadcast_state(trial: Trial) -> None:
     """An initial state with an axis of one that would broadcast is refused.
@@ -98,7 +97,7 @@ def broadcast_state(trial: Trial) -> None:
     _refused(trial, f"an initial state of shape {state[0].shape} for {h_0.shape}", x, state)
 
 
-@prop("refusals.rank", needs=("loop",), every=8, limit=12, level="extended")
+@prop("refusals.rank", needs=("loop",), every=8, limit=12)
 def rank(trial: Trial) -> None:
     """An x with one axis or with four is refused.
 
@@ -117,7 +116,6 @@ def rank(trial: Trial) -> None:
     when=lambda r: not r.unbatched,
     every=8,
     limit=12,
-    level="extended",
 )
 def batch_mismatch(trial: Trial) -> None:
     """An initial state for another number of rows than x has is refused.
@@ -129,7 +127,7 @@ def batch_mismatch(trial: Trial) -> None:
     _refused(trial, f"an initial state for {h.shape[1]} rows with an x of {h_0.shape[1]}", x, (h, c))
 
 
-@prop("refusals.undeclared", every=8, limit=8, level="extended")
+@prop("refusals.undeclared", every=8, limit=8)
 def undeclared(trial: Trial) -> None:
     """An option that the backend does not declare raises, or is right after all; it is never silently ignored.
 
