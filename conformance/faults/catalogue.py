@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from conformance.backend import Backend
 from conformance.faults import calls, conjunctions, equations, layouts, memory, numerics, options, parameters, structure
-from conformance.faults.fault import FULL, Fault
+from conformance.faults.fault import EVERYTHING, Fault
 from conformance.faults.twin import Twin
 
 FAULTS: tuple[Fault, ...] = (
@@ -27,4 +27,4 @@ def backend_of(fault: Fault) -> Backend:
 
 def twin_backend() -> Backend:
     """The correct LSTM that all of them were made from."""
-    return Backend("twin", FULL, Twin().build)
+    return Backend("twin", EVERYTHING, Twin().build)

@@ -19,6 +19,9 @@ FULL = Capabilities(
     dtypes=("float32", "float64"),
 )
 
+#: All that the correct twin can do. A fault declares ``FULL`` and what it is about: time per fault matters.
+EVERYTHING = replace(FULL, dropout=True)
+
 LENGTHS = "variable lengths, masks"
 STATE = "initial state"
 LAYOUT = "axes and layout"
@@ -31,14 +34,15 @@ OPTIONS = "refused options silently accepted"
 DEGENERATE = "degenerate sizes"
 RANGE = "dtype and range"
 CALLS = "state between calls"
-THREADS = "dropout, threads"
+THREADS = "threads"
+DROPOUT = "dropout and mode"
 SIZES = "size thresholds"
 STALE = "stale packed weights"
 
 #: The classes of defects met in public, but for gradients, which this version does not judge.
 CLASSES = (
     *(LENGTHS, STATE, LAYOUT, REVERSE, FINAL, MEMORY, STACK, GATES),
-    *(OPTIONS, DEGENERATE, RANGE, CALLS, THREADS, SIZES, STALE),
+    *(OPTIONS, DEGENERATE, RANGE, CALLS, THREADS, DROPOUT, SIZES, STALE),
 )
 
 

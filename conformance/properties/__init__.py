@@ -19,6 +19,7 @@ GROUPS = (
     "state",
     "parameters",
     "numerics",
+    "dropout",
     "purity",
     "refusals",
 )
