@@ -45,6 +45,11 @@ def sigmoid(a: Array) -> Array:
     return np.exp(np.minimum(a, 0)) / (1 + np.exp(-np.abs(a)))
 
 
+def drop(y: Array, p: float, chance: np.random.Generator) -> Array:
+    """Each element with probability p 0, else y/(1 − p)."""
+    return np.divide(y, 1 - p, out=np.zeros_like(y), where=chance.random(y.shape) >= p)
+
+
 @backend(
     "numpy",
     Capabilities(
@@ -54,6 +59,7 @@ def sigmoid(a: Array) -> Array:
         batch_first=True,
         unbatched=True,
         projection=True,
+        dropout=True,
         dtypes=DTYPES,
     ),
 )
@@ -61,9 +67,8 @@ def numpy_lstm(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
     """``forward(x, state)`` in the config's own precision."""
     if config.dtype not in DTYPES:
         raise Unsupported(f"dtype {config.dtype}")
-    if config.dropout and config.training:
-        raise Unsupported("dropout in training")
     ends = ("", "_reverse") if config.bidirectional else ("",)
+    chance = np.random.default_rng()
     layers = [[Cell.of(params, f"_l{layer}{end}") for end in ends] for layer in range(config.num_layers)]
 
     def forward(x: Array, state: State | None = None) -> tuple[Array, State]:
@@ -92,6 +97,8 @@ def numpy_lstm(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
                 half, h_n[slot], c_n[slot] = cell.scan(sequence[time], h_0[slot], c_0[slot])
                 halves.append(half[time])
             sequence = np.concatenate(halves, axis=2)
+            if config.training and layer < len(layers) - 1:
+                sequence = drop(sequence, config.dropout, chance)
 
         if not rows:
             return sequence[:, 0], (h_n[:, 0], c_n[:, 0])

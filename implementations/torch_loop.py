@@ -23,6 +23,7 @@ DTYPES = ("float32", "float64")
         batch_first=True,
         unbatched=True,
         projection=True,
+        dropout=True,
         dtypes=DTYPES,
     ),
 )
@@ -30,8 +31,6 @@ def torch_loop(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
     """``forward(x, state)`` that computes one gate at a time, as the equations are written."""
     if config.dtype not in DTYPES:
         raise Unsupported(f"dtype {config.dtype}")
-    if config.dropout and config.training:
-        raise Unsupported("dropout in training")
     weights = {name: to_torch(value) for name, value in params.items()}
     no_bias = torch.zeros(4 * config.hidden_size, dtype=getattr(torch, config.dtype))
 
@@ -87,6 +86,8 @@ def torch_loop(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
                 halves.append(half.flip(0) if direction else half)
                 finals.append(final)
             sequence = torch.cat(halves, dim=2)
+            if layer < config.num_layers - 1:
+                sequence = torch.nn.functional.dropout(sequence, config.dropout, config.training)
 
         h_n, c_n = (torch.stack(parts) for parts in zip(*finals, strict=True))
         if not rows:

@@ -20,6 +20,7 @@ from implementations.torch_nn import load
         batch_first=True,
         unbatched=True,
         projection=True,
+        dropout=True,  # a mask for each call is one for each step, as it should be
         dtypes=("float32", "float64"),
     ),
 )

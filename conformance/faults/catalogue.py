@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from conformance.backend import Backend
-from conformance.faults import calls, conjunctions, equations, layouts, memory, numerics, options, parameters, structure
+from conformance.faults import (
+    calls,
+    conjunctions,
+    dropout,
+    equations,
+    layouts,
+    memory,
+    numerics,
+    options,
+    parameters,
+    structure,
+)
 from conformance.faults.fault import EVERYTHING, Fault
 from conformance.faults.twin import Twin
 
@@ -15,6 +26,7 @@ FAULTS: tuple[Fault, ...] = (
     *structure.FAULTS,
     *memory.FAULTS,
     *calls.FAULTS,
+    *dropout.FAULTS,
     *options.FAULTS,
     *conjunctions.FAULTS,
 )

@@ -184,7 +184,7 @@ def drop(twin: Twin, at: Place, below: Array) -> Array:
     if not at.config.training or not p:
         return below
     kept = np.random.default_rng().random(below.shape) >= p
-    return np.where(kept, below / np.asarray(1 - p, below.dtype), np.zeros_like(below))
+    return np.divide(below, 1 - p, out=np.zeros_like(below), where=kept)
 
 
 def stack(twin: Twin, config: LSTMConfig, params: Params, x: Array, state: State, lengths: Array) -> Whole:
