@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 from conformance.backend import Backend
-from conformance.recipe import JUDGED_DTYPES, Recipe
+from conformance.recipe import JUDGED_DTYPES, OPTIONS, Recipe
 from conformance.spec import DTYPES, Result
 from conformance.strategies import simplest
 from conformance.trial import Trial
@@ -87,7 +87,21 @@ def conditions(backend: Backend) -> dict[str, tuple[bool, str]]:
         "loop": ("loop" not in backend.lacks, "the suite supplies the loop over time"),
         "views": ("views" not in backend.lacks, "its inputs travel as bytes"),
         "memory": ("memory" not in backend.lacks, "it shares no memory with the suite"),
+        "undeclared": (bool(undeclared_options(backend)), "every option is declared"),
     }
+
+
+def undeclared_options(backend: Backend) -> list[str]:
+    """The options that can be asked of a backend and that it does not declare."""
+    declared = backend.capabilities
+    options = [*OPTIONS, *["dropout"] * declared.layers]
+    if "loop" in backend.lacks:
+        options = [option for option in options if option in ("no_bias", "projection")]
+    if declared.fixed is not None:
+        options = [option for option in options if option in ("lengths", "initial_state", "unbatched", "batch")]
+    if not declared.batch and "lengths" in options:
+        options.remove("lengths")
+    return [option for option in options if not getattr(declared, option)]
 
 
 def lacking(backend: Backend) -> dict[str, str]:

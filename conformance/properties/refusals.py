@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from conformance.case import handed
-from conformance.properties.model import prop
+from conformance.properties.model import prop, undeclared_options
 from conformance.recipe import OPTIONS
 from conformance.spec import Array, State
 from conformance.trial import Discard, Narrowed, Trial, Violation
@@ -127,24 +127,16 @@ def batch_mismatch(trial: Trial) -> None:
     _refused(trial, f"an initial state for {h.shape[1]} rows with an x of {h_0.shape[1]}", x, (h, c))
 
 
-@prop("refusals.undeclared", every=8, limit=8)
+@prop("refusals.undeclared", needs=("undeclared",), every=8, limit=8)
 def undeclared(trial: Trial) -> None:
     """An option that the backend does not declare raises, or is right after all; it is never silently ignored.
 
     openvino#37820 ignored layout=1; pytorch#74953 quantized proj_size away; keras#20588 lost an option in a clone.
     """
-    declared = trial.backend.capabilities
-    options = [name for name in OPTIONS if not getattr(declared, name)]
-    if "loop" in trial.backend.lacks:
-        options = [name for name in options if name in ("no_bias", "projection")]
-    if trial.case.fixed:
-        options = [name for name in options if name in ("lengths", "initial_state", "unbatched", "batch")]
-    if not declared.batch and "lengths" in options:
-        options.remove("lengths")
-    dropout = not declared.dropout and declared.layers and not trial.case.fixed
-    if not options and not dropout:
-        raise Discard
-    for option in options:
+    for option in undeclared_options(trial.backend):
+        if option == "dropout":
+            _dropout(trial)
+            continue
         plain = replace(trial.recipe, view="plain", fill="normal", gain=1.0, edits=())
         asked = Trial(trial.backend, OPTIONS[option](plain))
         try:
@@ -161,8 +153,6 @@ def undeclared(trial: Trial) -> None:
                 raise Violation(message, violation.error, asked.case) from None
         except Narrowed:
             continue
-    if dropout:
-        _dropout(trial)
 
 
 def _dropout(trial: Trial) -> None:

@@ -43,7 +43,7 @@ LEVELS: dict[str, tuple[str, ...]] = {
 _IMPLIED = {"full": ("slots",)}
 
 #: Words that no level demands: a property that needs them is asked where they hold.
-_ANYWHERE = frozenset({"float64", "float16", "bfloat16", "views", "memory"})
+_ANYWHERE = frozenset({"float64", "float16", "bfloat16", "views", "memory", "undeclared"})
 
 #: So many names are listed; more would not fit a line.
 _LISTED = 4
