@@ -35,7 +35,7 @@ ALARM = 1e-9
 
 #: How many cases of a run a property tests for chance, and how many tests there are of a case at most: the rate between
 #: three layers and in two directions, and six axes of independence.
-_CHECKS, _TESTS = 12, 4 + 6
+_CHECKS, _TESTS = 24, 4 + 6
 
 #: The surprise that is taken for a deviation.
 LIMIT = threshold(ALARM, _CHECKS * _TESTS)
