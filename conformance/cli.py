@@ -29,6 +29,7 @@ from conformance.probe import abilities
 from conformance.properties import catalogue, select
 from conformance.properties.model import Property, missing
 from conformance.recipe import Recipe, parse
+from conformance.report.levels import level_of
 from conformance.report.model import BAD
 from conformance.report.table import table
 from conformance.report.text import arrays, conclusion, failures, head
@@ -255,7 +256,7 @@ def _list(options: argparse.Namespace) -> int:
     properties = catalogue().values()
     print(f"\nproperties ({len(properties)})")
     for p in properties:
-        print(f"  {p.id:<27} {p.level:<9} {p.statement}")
+        print(f"  {p.id:<27} {level_of(p) or '–':<9} {p.statement}")
     return 0
 
 
@@ -266,7 +267,10 @@ def _explain(options: argparse.Namespace) -> int:
 
 def _explanation(p: Property) -> str:
     needs = f"needs {_join(p.needs)}" if p.needs else "asked of every backend"
-    paragraphs = [f"{p.id} ({p.level}; {needs})", *(textwrap.fill(text, 100) for text in (p.statement, p.why))]
+    paragraphs = [
+        f"{p.id} ({level_of(p) or 'no level'}; {needs})",
+        *(textwrap.fill(text, 100) for text in (p.statement, p.why)),
+    ]
     return "\n".join([paragraphs[0], *(textwrap.indent(text, "  ") for text in paragraphs[1:] if text)])
 
 

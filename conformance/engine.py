@@ -23,7 +23,7 @@ from conformance.backend import Backend
 from conformance.errors import UsageError
 from conformance.hunt import Chase, search
 from conformance.properties import select
-from conformance.properties.model import Property, missing
+from conformance.properties.model import Property, missing, undeclared
 from conformance.recipe import Recipe
 from conformance.report.model import BackendReport, Verdict
 from conformance.simplify import simplify
@@ -172,6 +172,7 @@ class _Sieve:
             long=sum(recipe.L >= 100 for recipe in self.offered),
             seconds=time.monotonic() - self.started,
             interrupted=self.interrupted,
+            lacking=undeclared(self.backend),
         )
 
     def _save(self) -> None:

@@ -26,6 +26,7 @@ DTYPES = ("float32", "float64", "float16", "bfloat16")
         projection=True,
         lengths=True,
         gradients=True,
+        dropout=True,
         dtypes=DTYPES,
     ),
 )
@@ -33,8 +34,6 @@ def torch_loop(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
     """``forward(x, state, lengths)``, and ``forward.vjp``, one gate at a time, as the equations are written."""
     if config.dtype not in DTYPES:
         raise Unsupported(f"dtype {config.dtype}")
-    if config.dropout and config.training:
-        raise Unsupported("dropout in training")
     weights = {name: to_torch(value).requires_grad_() for name, value in params.items()}
     no_bias = torch.zeros(4 * config.hidden_size, dtype=getattr(torch, config.dtype))
 
@@ -105,6 +104,8 @@ def torch_loop(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
                 halves.append(torch.take_along_dim(half, order, 0))
                 finals.append(final)
             sequence = torch.cat(halves, dim=2)
+            if layer < config.num_layers - 1:
+                sequence = torch.nn.functional.dropout(sequence, config.dropout, config.training)
 
         h_n, c_n = (torch.stack(parts) for parts in zip(*finals, strict=True))
         if not rows:

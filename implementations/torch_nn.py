@@ -23,6 +23,7 @@ CAPABILITIES = Capabilities(
     projection=True,
     lengths=True,
     gradients=True,
+    dropout=True,
     dtypes=("float32", "float64", "float16", "bfloat16"),
 )
 
@@ -34,11 +35,9 @@ _cudnn_settings = threading.Lock()
 
 
 def load(config: LSTMConfig, params: Params, device: str = "cpu") -> torch.nn.LSTM:
-    """The ``nn.LSTM`` with these weights; raises ``Unsupported`` for what ``CAPABILITIES`` leaves out."""
+    """The ``nn.LSTM`` in the config's mode; raises ``Unsupported`` for what ``CAPABILITIES`` leaves out."""
     if config.dtype not in CAPABILITIES.dtypes:
         raise Unsupported(f"dtype {config.dtype}")
-    if config.dropout and config.training:
-        raise Unsupported("dropout in training")
     lstm = torch.nn.LSTM(
         config.input_size,
         config.hidden_size,
@@ -47,11 +46,13 @@ def load(config: LSTMConfig, params: Params, device: str = "cpu") -> torch.nn.LS
         batch_first=config.batch_first,
         bidirectional=config.bidirectional,
         proj_size=config.proj_size,
+        # It warns that there is nothing to drop.
+        dropout=config.dropout if config.num_layers > 1 else 0.0,
         device=device,
         dtype=getattr(torch, config.dtype),
     )
     lstm.load_state_dict({name: to_torch(value) for name, value in params.items()})
-    return lstm
+    return lstm.train(config.training)
 
 
 def _build(config: LSTMConfig, params: Params, device: str) -> Any:

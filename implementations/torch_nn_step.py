@@ -23,6 +23,7 @@ from implementations.torch_nn import load
         unbatched=True,
         projection=True,
         gradients=True,
+        dropout=True,  # a mask for each call is one for each step, as it should be
         dtypes=("float32", "float64", "float16", "bfloat16"),
     ),
 )

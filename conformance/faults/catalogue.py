@@ -6,6 +6,7 @@ from conformance.backend import Backend
 from conformance.faults import (
     calls,
     conjunctions,
+    dropout,
     equations,
     gradient_calls,
     gradients,
@@ -32,6 +33,7 @@ FAULTS: tuple[Fault, ...] = (
     *structure.FAULTS,
     *memory.FAULTS,
     *calls.FAULTS,
+    *dropout.FAULTS,
     *options.FAULTS,
     *conjunctions.FAULTS,
     *lengths.FAULTS,

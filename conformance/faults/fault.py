@@ -20,7 +20,7 @@ FULL = Capabilities(
 )
 
 #: All that the twin can do: a fault of what FULL leaves out declares what it needs of it.
-EVERYTHING = replace(FULL, gradients=True, dtypes=(*FULL.dtypes, "float16", "bfloat16"))
+EVERYTHING = replace(FULL, gradients=True, dropout=True, dtypes=(*FULL.dtypes, "float16", "bfloat16"))
 
 LENGTHS = "variable lengths, masks"
 STATE = "initial state"
@@ -36,7 +36,8 @@ RANGE = "dtype and range"
 HALF = "half precision"
 NONFINITE = "non-finite values"
 CALLS = "state between calls"
-THREADS = "dropout, threads"
+THREADS = "threads"
+DROPOUT = "dropout and mode"
 SIZES = "size thresholds"
 STALE = "stale packed weights"
 GRADIENTS = "gradients"
@@ -44,7 +45,7 @@ GRADIENTS = "gradients"
 #: The classes of defects met in public.
 CLASSES = (
     *(LENGTHS, STATE, LAYOUT, REVERSE, FINAL, MEMORY, STACK, GATES),
-    *(OPTIONS, DEGENERATE, RANGE, HALF, NONFINITE, CALLS, THREADS, SIZES, STALE, GRADIENTS),
+    *(OPTIONS, DEGENERATE, RANGE, HALF, NONFINITE, CALLS, THREADS, DROPOUT, SIZES, STALE, GRADIENTS),
 )
 
 

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from conformance.backend import Unsupported
 from conformance.spec import Array, LSTMConfig, Params, State, numpy_dtype
 
 #: One layer and direction's parameters, by their names without the suffix.
@@ -189,6 +188,15 @@ def join(at: Place, halves: list[Array], below: Array) -> Array:
     return np.concatenate(halves, axis=2)
 
 
+def drop(twin: Twin, at: Place, below: Array) -> Array:
+    """What the layer above gets of an output y (L, N, D·P): in training 0 with probability p, and else y/(1 − p)."""
+    p = at.config.dropout
+    if not at.config.training or not p:
+        return below
+    kept = np.random.default_rng().random(below.shape) >= p
+    return np.divide(below, 1 - p, out=np.zeros_like(below), where=kept)
+
+
 def stack(twin: Twin, config: LSTMConfig, params: Params, x: Array, state: State, lengths: Array) -> Whole:
     """All layers and directions."""
     sequence, h_n, c_n = x, [], []
@@ -201,7 +209,9 @@ def stack(twin: Twin, config: LSTMConfig, params: Params, x: Array, state: State
             halves.append(half)
             h_n.append(h)
             c_n.append(c)
-        sequence = twin.join(Place(config, k, 0, len(x)), halves, sequence)
+        at = Place(config, k, 0, len(x))
+        sequence = twin.join(at, halves, sequence)
+        sequence = sequence if at.last else twin.drop(twin, at, sequence)
     return Whole(sequence, np.stack(h_n), np.stack(c_n))
 
 
@@ -210,8 +220,6 @@ def stack(twin: Twin, config: LSTMConfig, params: Params, x: Array, state: State
 
 def refuse(config: LSTMConfig) -> None:
     """Raise ``Unsupported`` for a config that is not implemented."""
-    if config.dropout and config.training:
-        raise Unsupported("dropout in training")
 
 
 def accept(
@@ -299,6 +307,7 @@ class Twin:
     start: Callable[[Place, State], State] = start
     feed: Callable[[Place, Array], Array] = feed
     join: Callable[[Place, list[Array], Array], Array] = join
+    drop: Callable[[Twin, Place, Array], Array] = drop
     stack: Callable[[Twin, LSTMConfig, Params, Array, State, Array], Whole] = stack
 
     refuse: Callable[[LSTMConfig], None] = refuse

@@ -23,6 +23,7 @@ GROUPS = (
     "nonfinite",
     "degenerate",
     "gradients",
+    "dropout",
     "purity",
     "refusals",
 )

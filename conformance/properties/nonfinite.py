@@ -32,7 +32,7 @@ def _one_way(recipe: Recipe) -> bool:
     return not recipe.bidirectional and not recipe.ragged and _apart(recipe)
 
 
-@prop("nonfinite.nan-isolated", needs=("values", "output"), when=_one_way, level="extended")
+@prop("nonfinite.nan-isolated", needs=("values", "output"), when=_one_way)
 def nan_isolated(trial: Trial) -> None:
     """A NaN in one row's input reaches neither the other rows nor, in one direction, that row's earlier outputs.
 
@@ -64,7 +64,7 @@ def nan_isolated(trial: Trial) -> None:
         )
 
 
-@prop("nonfinite.nan-kept", needs=("values",), when=_apart, level="extended")
+@prop("nonfinite.nan-kept", needs=("values",), when=_apart)
 def nan_kept(trial: Trial) -> None:
     """A NaN in x makes NaN of exactly those results that depend on it: later ones forward, earlier ones in reverse.
 
@@ -76,7 +76,7 @@ def nan_kept(trial: Trial) -> None:
     _nan_where_the_equations_say(probe, spoiled)
 
 
-@prop("nonfinite.nan-state", needs=("values", "initial_state"), when=_apart, level="extended")
+@prop("nonfinite.nan-state", needs=("values", "initial_state"), when=_apart)
 def nan_state(trial: Trial) -> None:
     """A NaN in h_0 or c_0 makes NaN of exactly those results that depend on it, in its own row.
 
@@ -91,7 +91,7 @@ def nan_state(trial: Trial) -> None:
     _nan_where_the_equations_say(probe, replace(case, state=(parts[0], parts[1])))
 
 
-@prop("nonfinite.nan-weight", needs=("values", "params"), when=_apart, level="extended")
+@prop("nonfinite.nan-weight", needs=("values", "params"), when=_apart)
 def nan_weight(trial: Trial) -> None:
     """A NaN in an input weight or a bias shows in its own unit, and from there on.
 
@@ -107,7 +107,7 @@ def nan_weight(trial: Trial) -> None:
     _nan_where_the_equations_say(probe, replace(case, params={**case.params, name: spoiled}))
 
 
-@prop("nonfinite.infinite-input", needs=("values", "params"), when=_apart, level="extended")
+@prop("nonfinite.infinite-input", needs=("values", "params"), when=_apart)
 def infinite_input(trial: Trial) -> None:
     """An infinite feature saturates every gate, as a very large one does; cells and outputs stay finite.
 
@@ -126,7 +126,7 @@ def infinite_input(trial: Trial) -> None:
     _judged_as(probe, spoiled, finite)
 
 
-@prop("nonfinite.huge-input", needs=("values", "params"), level="extended")
+@prop("nonfinite.huge-input", needs=("values", "params"))
 def huge_input(trial: Trial) -> None:
     """The largest finite feature does what it says, whether or not its products overflow.
 
@@ -138,7 +138,7 @@ def huge_input(trial: Trial) -> None:
     _judged_as(probe, spoiled, np.asarray(spoiled.x, np.float64))
 
 
-@prop("nonfinite.huge-cell", needs=("values", "initial_state"), level="extended")
+@prop("nonfinite.huge-cell", needs=("values", "initial_state"))
 def huge_cell(trial: Trial) -> None:
     """A cell near the end of its dtype's range decays as its forget gates say, and its tanh is ±1.
 
