@@ -1,4 +1,4 @@
-"""How small a defect is still seen? ``python -m benchmarks.sensitivity`` writes docs/sensitivity.md and its plot.
+"""How small a defect is still seen? ``python -m benchmarks.sensitivity``, resumable.
 
 Defects with a level ε are built into the correct LSTM. Each is judged by a default run of this suite that stops at its
 first failure, and by three fixed tolerances on the whole results of that run's cases beside the float64 oracle's.
@@ -6,6 +6,9 @@ Going down from ε = 0.1 in steps of √10, the level before the first that esca
 
 A fixed tolerance accuses correct LSTMs too. So a judge detects a defect if it accuses it on more cases than any of the
 correct implementations, which for this suite is one case.
+
+What is measured is appended to results/sensitivity.jsonl and not measured again; once it is whole, docs/sensitivity.md
+and its plot are written.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import numpy as np
 from tabulate import tabulate
 from tqdm import tqdm
 
+from benchmarks.false_alarms import recorded
 from conformance import strategies
 from conformance.backend import Backend
 from conformance.case import realise
@@ -45,7 +49,7 @@ from conformance.run import environment
 from conformance.spec import Array, LSTMConfig, Result, State
 from conformance.trial import Trial
 
-RESULTS = Path("results/sensitivity.json")
+RESULTS = Path("results/sensitivity.jsonl")
 PAGE = Path("docs/sensitivity.md")
 PLOT = Path("docs/sensitivity.svg")
 
@@ -61,9 +65,12 @@ TOLERANCES: dict[str, dict[str, tuple[float, float]]] = {
 
 #: The correct implementations by which false alarms are counted.
 CORRECT = (
-    *("twin", "reversed-sums", "pairwise-sums", "one-product", "sigmoid-by-tanh", "activations-3-ulps-off"),
+    *("twin", "reversed-sums", "sigmoid-by-tanh", "activations-3-ulps-off"),
     *("numpy", "torch-loop", "torch-nn"),
 )
+
+#: Whose levels are compared.
+JUDGES = (OURS, *TOLERANCES)
 
 #: The levels, each √10 below the one before.
 LEVELS = tuple(10 ** (-k / 2) for k in range(2, 33))
@@ -163,7 +170,7 @@ def correct_backend(name: str, dtype: str) -> Backend:
 
 @lru_cache
 def recipes(dtype: str) -> tuple[Recipe, ...]:
-    """The recipes that a default run of a full backend of ``dtype`` meets."""
+    """The recipes that a default run of a full backend of ``dtype`` meets, short ones first."""
     drawn: list[Recipe] = []
 
     def passes(recipe: Recipe) -> bool:
@@ -172,7 +179,9 @@ def recipes(dtype: str) -> tuple[Recipe, ...]:
 
     twin, settings = backend("twin", Twin(), dtype), Settings()
     search(strategies.recipes(twin), passes, settings.cases, entropy=settings.seed, shrink=False)
-    return (*fixed_set(twin, settings.seed), *drawn)
+    return tuple(
+        sorted([*fixed_set(twin, settings.seed), *drawn], key=lambda r: r.L * r.layers * (1 + r.bidirectional))
+    )
 
 
 @lru_cache
@@ -186,18 +195,27 @@ def close(result: Result, want: Oracle, rtol: float, atol: float) -> bool:
     return all(a is not None and np.allclose(a, b, rtol, atol) for a, b in zip(result, want, strict=True))
 
 
-def accusations(one: Backend, dtype: str, limits: Mapping[str, float]) -> tuple[dict[str, int], int]:
-    """The cases on which each tolerance accuses a backend, and the cases it ran; once all are above their limits."""
-    counts, runs = dict.fromkeys(limits, 0), 0
-    for recipe, want in zip(recipes(dtype), expected(dtype), strict=True):
-        if all(count > limits[tolerance] for tolerance, count in counts.items()):
+def accusations(
+    one: Backend, dtype: str, limits: Mapping[str, int | None] = dict.fromkeys(TOLERANCES)
+) -> tuple[dict[str, int], int]:
+    """The cases on which each tolerance accuses a backend, and the cases that it runs.
+
+    Counting ends when it is known of each count whether it exceeds its limit.
+    """
+    cases = [pair for pair in zip(recipes(dtype), expected(dtype), strict=True) if _runs(one, pair[0])]
+    counts = dict.fromkeys(limits, 0)
+    for k, (recipe, want) in enumerate(cases):
+        left = len(cases) - k
+        if all(limit is not None and not counts[t] <= limit < counts[t] + left for t, limit in limits.items()):
             break
-        if not recipe.ragged or one.capabilities.lengths:
-            result = Trial(one, recipe).result
-            runs += 1
-            for tolerance in counts:
-                counts[tolerance] += not close(result, want, *TOLERANCES[tolerance][dtype])
-    return counts, runs
+        result = Trial(one, recipe).result
+        for tolerance in counts:
+            counts[tolerance] += not close(result, want, *TOLERANCES[tolerance][dtype])
+    return counts, len(cases)
+
+
+def _runs(one: Backend, recipe: Recipe) -> bool:
+    return one.capabilities.lengths or not recipe.ragged
 
 
 # Measuring
@@ -207,12 +225,12 @@ def alarms(task: tuple[str, str]) -> dict[str, tuple[int, int]]:
     """Each judge's false alarms on ``(implementation, dtype)``, and the cases it judged."""
     one = correct_backend(*task)
     report = conform(one, Settings(shrink=False))
-    counts, runs = accusations(one, task[1], dict.fromkeys(TOLERANCES, np.inf))
+    counts, runs = accusations(one, task[1])
     ours = sum(verdict.outcome in BAD for verdict in report.verdicts), report.cases
     return {OURS: ours, **{tolerance: (count, runs) for tolerance, count in counts.items()}}
 
 
-def smallest(task: tuple[str, str], limits: Mapping[str, Mapping[str, float]]) -> dict[str, float | None]:
+def smallest(task: tuple[str, str], limits: Mapping[str, Mapping[str, int]]) -> dict[str, float | None]:
     """The smallest level of ``(defect, dtype)`` that each judge detects, None if it detects none.
 
     A tolerance detects what it accuses on more cases than its limit for that dtype.
@@ -236,86 +254,97 @@ def smallest(task: tuple[str, str], limits: Mapping[str, Mapping[str, float]]) -
     return found
 
 
-def measure(defects: Sequence[str], dtypes: Sequence[str], jobs: int) -> dict[str, Any]:
-    """Everything, as plain data."""
-    implementations = [(name, dtype) for dtype in dtypes for name in CORRECT]
-    tasks = [(d.name, dtype) for d in DEFECTS for dtype in dtypes if d.name in defects and dtype in d.dtypes]
+Task = tuple[str, str]
+
+
+def _labelled(function: Callable[[Task], Any], task: Task) -> tuple[Task, Any]:
+    return task, function(task)
+
+
+def measure(defects: Sequence[str], dtypes: Sequence[str], jobs: int, results: Path) -> None:
+    """Append what is missing to the results, over a pool of processes."""
     with (
         multiprocessing.get_context("spawn").Pool(jobs) as pool,
-        tqdm(total=len(implementations) + len(tasks), disable=None) as bar,
+        results.open("a", encoding="utf-8") as file,
+        tqdm(disable=None) as bar,
     ):
-        judged: dict[str, list[dict[str, tuple[int, int]]]] = {dtype: [] for dtype in dtypes}
-        for (_, dtype), found in zip(implementations, pool.imap(alarms, implementations), strict=True):
-            judged[dtype].append(found)
-            bar.update()
-        limits = {dtype: {t: max(one[t][0] for one in own) for t in TOLERANCES} for dtype, own in judged.items()}
-        levels = []
-        for (name, dtype), found in zip(tasks, pool.imap(partial(smallest, limits=limits), tasks), strict=True):
-            levels.append({"defect": name, "dtype": dtype, "smallest": found})
-            bar.update()
-    return {
-        "environment": environment(),
-        "correct": list(CORRECT),
-        "cases": {dtype: len(recipes(dtype)) for dtype in dtypes},
-        "alarms": {
-            dtype: {judge: [sum(one[judge][k] for one in own) for k in (0, 1)] for judge in (OURS, *TOLERANCES)}
-            for dtype, own in judged.items()
-        },
-        "limits": limits,
-        "levels": levels,
-    }
+
+        def add(kind: str, function: Callable[[Task], Any], tasks: list[Task]) -> None:
+            missing = [task for task in tasks if (kind, *task) not in known(results)]
+            bar.reset(len(missing))
+            for task, found in pool.imap_unordered(partial(_labelled, function), missing):
+                print(json.dumps({"task": [kind, *task], "found": found}, ensure_ascii=False), file=file, flush=True)
+                bar.update()
+
+        add("alarms", alarms, [(name, dtype) for dtype in dtypes for name in CORRECT])
+        limits = {dtype: limits_of(known(results), dtype) for dtype in dtypes}
+        tasks = [(d.name, dtype) for d in DEFECTS for dtype in dtypes if d.name in defects and dtype in d.dtypes]
+        add("smallest", partial(smallest, limits=limits), tasks)
+
+
+Known = dict[tuple[str, str, str], Any]
+
+
+def known(results: Path) -> Known:
+    """What has been measured, by ("alarms", implementation, dtype) or ("smallest", defect, dtype)."""
+    return {tuple(line["task"]): line["found"] for line in recorded(results)}  # type: ignore[misc, arg-type]
+
+
+def limits_of(found: Known, dtype: str) -> dict[str, int]:
+    """The most cases on which each tolerance accuses a correct implementation."""
+    return {t: max(found["alarms", name, dtype][t][0] for name in CORRECT) for t in TOLERANCES}
+
+
+def shares(found: Known, dtype: str) -> dict[str, tuple[int, int]]:
+    """Each judge's false alarms, and the runs of correct implementations that it judged."""
+    own = [found["alarms", name, dtype] for name in CORRECT]
+    return {judge: (sum(one[judge][0] for one in own), sum(one[judge][1] for one in own)) for judge in JUDGES}
 
 
 # The page and the plot
 
 
-def table(measured: dict[str, Any], dtype: str, format: str = "simple") -> str:
+def table(found: Known, dtype: str, format: str = "simple") -> str:
     """The smallest levels for one dtype, and below them each judge's false alarms."""
-    judges = [OURS, *TOLERANCES]
-    own = [row for row in measured["levels"] if row["dtype"] == dtype]
-    rows = [[row["defect"], *(_level(row, judge) for judge in judges)] for row in own]
-    alarms = measured["alarms"][dtype]
-    rows.append(["**false alarms**", *(_share(*alarms[judge]) for judge in judges)])
-    return tabulate(rows, [dtype, *judges], tablefmt=format, colalign=("left", *["right"] * len(judges)))
+    rows = [
+        [defect.name, *(_level(defect, found["smallest", defect.name, dtype][judge]) for judge in JUDGES)]
+        for defect in DEFECTS
+        if ("smallest", defect.name, dtype) in found
+    ]
+    rows.append(["false alarms", *(_share(*share) for share in shares(found, dtype).values())])
+    return tabulate(rows, [dtype, *JUDGES], tablefmt=format, colalign=("left", *["right"] * len(JUDGES)))
 
 
-def _level(row: dict[str, Any], judge: str) -> str:
-    level = row["smallest"][judge]
-    if _single(row["defect"]):
-        return "missed" if level is None else "seen"
-    return "missed" if level is None else f"{level:.0e}"
-
-
-def _single(name: str) -> bool:
-    return any(defect.name == name and len(defect.levels) == 1 for defect in DEFECTS)
+def _level(defect: Defect, level: float | None) -> str:
+    if level is None:
+        return "missed"
+    return f"{level:.0e}" if len(defect.levels) > 1 else "seen"
 
 
 def _share(alarms: int, runs: int) -> str:
     return f"{100 * alarms / runs:.1f} %" if alarms else f"0 in {runs:,}"
 
 
-def page(measured: dict[str, Any]) -> str:
+def page(found: Known) -> str:
     """The page."""
-    versions = ", ".join(f"{name} {version}" for name, version in measured["environment"].items())
-    cases = " and ".join(f"{count} in {dtype}" for dtype, count in measured["cases"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in environment().items())
     limits = "; ".join(
-        ", ".join(f"{limit + 1} ({tolerance})" for tolerance, limit in own.items()) + f" in {dtype}"
-        for dtype, own in measured["limits"].items()
+        ", ".join(f"{limit + 1} ({tolerance})" for tolerance, limit in limits_of(found, dtype).items()) + f" in {dtype}"
+        for dtype in DTYPES
     )
-    tables = "\n\n".join(table(measured, dtype, "github") for dtype in measured["cases"])
+    tables = "\n\n".join(table(found, dtype, "github") for dtype in DTYPES)
     return f"""# How small a defect is still seen
 
 ![The smallest level that each judge detects, defect by defect](sensitivity.svg)
 
 `python -m benchmarks.sensitivity` builds defects with a level ε into a correct LSTM and goes down from ε = 0.1 in steps
 of √10. Shown is the last level before the first that escapes. This suite makes a default run: its fixed set and 100
-random cases, seed 0. On the cases of that run ({cases}) three fixed tolerances compare output,
-h_n and c_n with the float64 oracle's: `torch.testing.assert_close` and `np.allclose` with their defaults, and the ONNX
-project's rtol 1e-3, atol 1e-7.
+random cases, seed 0. On the same cases three fixed tolerances compare output, h_n and c_n with the float64 oracle's:
+the defaults of `torch.testing.assert_close` and of `np.allclose`, and the ONNX project's rtol 1e-3, atol 1e-7.
 
-A fixed tolerance accuses correct LSTMs too: the last row is the share of runs of {len(measured["correct"])} correct
-implementations that each judge accuses ({", ".join(measured["correct"])}). So a judge detects a
-defect if it accuses it on more cases than any correct implementation. For this suite that is one case; for the others
+A fixed tolerance accuses correct LSTMs too: the last row is the share of runs of {len(CORRECT)} correct
+implementations that each judge accuses ({", ".join(CORRECT)}). So a judge detects a defect if
+it accuses it on more cases than any correct implementation. For this suite that is one case; for the others
 {limits}.
 
 ε scales what it stands beside, or is added to it. *seen* and *missed* are for defects without a size of their own.
@@ -328,14 +357,14 @@ defect if it accuses it on more cases than any correct implementation. For this 
 
 #: Marker, colour, and height within its row.
 _STYLE = {
-    OURS: ("o", "#0b6e4f", 0.24),
-    "assert_close": ("s", "#e08e0b", 0.08),
-    "np.allclose": ("D", "#3b76b5", -0.08),
-    "rtol 1e-3": ("^", "#b3413b", -0.24),
+    OURS: ("o", "#0b6e4f", 0.27),
+    "assert_close": ("s", "#e08e0b", 0.09),
+    "np.allclose": ("D", "#3b76b5", -0.09),
+    "rtol 1e-3": ("^", "#b3413b", -0.27),
 }
 
 
-def plot(measured: dict[str, Any], path: Path) -> None:
+def plot(found: Known, path: Path) -> None:
     """One row for each defect, one panel for each dtype."""
     import matplotlib
 
@@ -343,32 +372,30 @@ def plot(measured: dict[str, Any], path: Path) -> None:
     import matplotlib.pyplot as plt
     from matplotlib.lines import Line2D
 
-    dtypes = list(measured["cases"])
-    names = [d.name for d in DEFECTS if any(row["defect"] == d.name for row in measured["levels"])]
-    missed = 10.0
+    names, missed = [defect.name for defect in DEFECTS], 10.0
     with plt.rc_context({"svg.hashsalt": "sensitivity", "font.size": 9.5}):
         figure, panels = plt.subplots(
-            1, len(dtypes), figsize=(11, 0.36 * len(names) + 1.9), sharey=True, layout="constrained", squeeze=False
+            1, len(DTYPES), figsize=(11, 0.42 * len(names) + 1.9), sharey=True, layout="constrained"
         )
-        for panel, dtype in zip(panels[0], dtypes, strict=True):
-            for row in measured["levels"]:
-                if row["dtype"] != dtype:
-                    continue
-                y = len(names) - 1 - names.index(row["defect"])
-                at = {judge: level or missed for judge, level in row["smallest"].items()}
-                panel.plot([min(at.values()), max(at.values())], [y, y], color="#dddddd", lw=1.2, zorder=1)
-                for judge, (marker, colour, up) in _STYLE.items():
-                    face = colour if row["smallest"][judge] else "white"
-                    panel.plot(at[judge], y + up, marker, color=colour, mfc=face, ms=5.5, mew=1.2, zorder=3)
+        for panel, dtype in zip(panels, DTYPES, strict=True):
             unit = float(np.finfo(dtype).eps) / 2
             panel.axvline(unit, color="#888888", lw=0.8, ls=":")
-            panel.text(unit, len(names) - 0.4, " u", color="#888888", va="bottom", ha="center")
+            panel.text(unit, len(names) - 0.4, "u", color="#888888", va="bottom", ha="center")
             panel.axvspan(1, 100, color="#f4f1ea", zorder=0)
+            panel.axhline(sum(len(defect.levels) == 1 for defect in DEFECTS) - 0.5, color="#888888", lw=0.8)
+            for y, name in enumerate(reversed(names)):
+                if ("smallest", name, dtype) not in found:
+                    continue
+                levels = found["smallest", name, dtype]
+                at = {judge: levels[judge] or missed for judge in JUDGES}
+                panel.plot([min(at.values()), max(at.values())], [y, y], color="#dddddd", lw=1.2, zorder=1)
+                for judge, (marker, colour, up) in _STYLE.items():
+                    face = colour if levels[judge] else "white"
+                    panel.plot(at[judge], y + up, marker, color=colour, mfc=face, ms=5, mew=1.1, zorder=3)
+            decades = range(-1, int(np.log10(unit)) - 1, -1 if dtype == "float32" else -2)
             panel.set_xscale("log")
             panel.set_xlim(unit / 8, 100)
-            step = 1 if dtype == "float32" else 2
-            ticks = [10.0**k for k in range(-1, int(np.floor(np.log10(unit))) - 1, -step)]
-            panel.set_xticks([*ticks, missed], [*(f"$10^{{{round(np.log10(t))}}}$" for t in ticks), "missed"])
+            panel.set_xticks([*(10.0**k for k in decades), missed], [*(f"$10^{{{k}}}$" for k in decades), "missed"])
             panel.minorticks_off()
             panel.set_ylim(-0.7, len(names) - 0.3)
             panel.set_yticks(range(len(names)), names[::-1])
@@ -379,7 +406,7 @@ def plot(measured: dict[str, Any], path: Path) -> None:
             panel.set_xlabel("smallest detected level ε")
         figure.legend(
             handles=[
-                Line2D([], [], marker=marker, color=colour, ls="", ms=6, label=_label(measured, judge))
+                Line2D([], [], marker=marker, color=colour, ls="", ms=6, label=_label(found, judge))
                 for judge, (marker, colour, _) in _STYLE.items()
             ],
             loc="outside lower center",
@@ -390,32 +417,29 @@ def plot(measured: dict[str, Any], path: Path) -> None:
         plt.close(figure)
 
 
-def _label(measured: dict[str, Any], judge: str) -> str:
-    shares = [alarms[judge][0] / alarms[judge][1] for alarms in measured["alarms"].values()]
-    return f"{judge}\naccuses correct LSTMs: " + ", ".join(f"{100 * share:.1f} %" if share else "0" for share in shares)
+def _label(found: Known, judge: str) -> str:
+    own = [shares(found, dtype)[judge] for dtype in DTYPES]
+    text = " and ".join(f"{100 * count / runs:.1f} %" if count else "none" for count, runs in own)
+    return f"{judge}\naccuses {text} of correct runs"
 
 
 def main() -> None:
-    """Measure all and write the three files, or a part and print it."""
+    """Measure what is missing, print it, and write the page and the plot once it is whole."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--defect", nargs="+", choices=[d.name for d in DEFECTS], help="measure and print these only")
-    parser.add_argument("--dtype", nargs="+", choices=DTYPES, help="measure and print these only")
+    names = [defect.name for defect in DEFECTS]
+    parser.add_argument("--defect", nargs="+", choices=names, default=names, help="only these")
+    parser.add_argument("--dtype", nargs="+", choices=DTYPES, default=DTYPES, help="only these")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--draw", action="store_true", help="measure nothing: page and plot from the results there are")
+    parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    whole = not options.defect and not options.dtype
-    if options.draw:
-        measured = json.loads(RESULTS.read_text(encoding="utf-8"))
-    else:
-        defects = options.defect or [d.name for d in DEFECTS]
-        measured = measure(defects, options.dtype or DTYPES, options.jobs)
-    for dtype in measured["cases"]:
-        print(table(measured, dtype), end="\n\n")
-    if whole:
-        RESULTS.write_text(json.dumps(measured, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        PAGE.write_text(page(measured), encoding="utf-8")
-        plot(measured, PLOT)
+    measure(options.defect, options.dtype, options.jobs, options.results)
+    found = known(options.results)
+    for dtype in options.dtype:
+        print(table(found, dtype), end="\n\n")
+    if all(("smallest", defect.name, dtype) in found for defect in DEFECTS for dtype in defect.dtypes):
+        PAGE.write_text(page(found), encoding="utf-8")
+        plot(found, PLOT)
 
 
 if __name__ == "__main__":

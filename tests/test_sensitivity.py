@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,21 @@ import pytest
 import torch
 
 from benchmarks import sensitivity
-from benchmarks.sensitivity import DEFECTS, LEVELS, OURS, TOLERANCES, accusations, backend, page, plot, smallest
+from benchmarks.sensitivity import (
+    CORRECT,
+    DEFECTS,
+    DTYPES,
+    JUDGES,
+    LEVELS,
+    OURS,
+    TOLERANCES,
+    Known,
+    accusations,
+    backend,
+    page,
+    plot,
+    smallest,
+)
 from conformance import engine
 from conformance.engine import Settings
 from conformance.faults.twin import Twin
@@ -51,17 +66,19 @@ def test_the_cases_are_those_of_a_default_run(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(engine, "Trial", recorded)
     engine.conform(backend("twin", Twin(), "float64"), Settings(only=("layout.unbatched",), shrink=False))
-    assert tuple(met) == sensitivity.recipes("float64")
+    assert len(met) > 100
+    assert sorted(map(str, met)) == sorted(map(str, sensitivity.recipes("float64")))
 
 
 @pytest.mark.usefixtures("few")
 def test_a_level_is_the_last_before_the_first_that_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
     quick = Settings(cases=0, only=("values.h_n",), shrink=False, stop=True)
     monkeypatch.setattr(sensitivity, "conform", lambda one, settings: engine.conform(one, quick))
+    monkeypatch.setattr(sensitivity, "DEFECTS", tuple(replace(d, levels=LEVELS[::4]) for d in DEFECTS))
     found = smallest(("final state h_n · (1 + ε)", "float64"), {"float64": dict.fromkeys(TOLERANCES, 0)})
     assert all(level in LEVELS for level in found.values())
     ours, close, numpy, coarse = (found[judge] or 1 for judge in (OURS, "assert_close", "np.allclose", "rtol 1e-3"))
-    assert ours < 1e-13 < close < numpy < coarse <= 1e-2
+    assert ours < 1e-12 < close < numpy < coarse <= 0.1
     limits = dict.fromkeys(TOLERANCES, 10)
     missed = smallest(("final state h_n · (1 + ε)", "float64"), {"float64": limits})
     assert missed == {OURS: ours, **dict.fromkeys(TOLERANCES)}
@@ -76,29 +93,25 @@ def test_every_defect_is_one(defect: str) -> None:
     assert counts["assert_close"]
 
 
-def _measured() -> dict[str, Any]:
+def _found() -> Known:
     levels = {OURS: 1e-6, "assert_close": 1e-4, "np.allclose": 1e-3, "rtol 1e-3": None}
-    rows = [(d.name, dtype) for d in DEFECTS for dtype in d.dtypes]
+    counts = {judge: [0 if judge == OURS else 3, 10] for judge in JUDGES}
     return {
-        "environment": {"numpy": "2"},
-        "correct": ["twin"],
-        "cases": {"float32": 10, "float64": 10},
-        "alarms": {dtype: {judge: [judge != OURS, 10] for judge in levels} for dtype in ("float32", "float64")},
-        "limits": {dtype: dict.fromkeys(TOLERANCES, 3) for dtype in ("float32", "float64")},
-        "levels": [{"defect": name, "dtype": dtype, "smallest": levels} for name, dtype in rows],
+        **{("smallest", defect.name, dtype): levels for defect in DEFECTS for dtype in defect.dtypes},
+        **{("alarms", name, dtype): counts for name in CORRECT for dtype in DTYPES},
     }
 
 
 def test_the_page_tells_levels_and_false_alarms() -> None:
-    text = page(_measured())
+    text = page(_found())
     [row] = [line for line in text.splitlines() if line.startswith("| one bias")][:1]
     assert [cell.strip() for cell in row.strip("|").split("|")][1:] == ["1e-06", "1e-04", "1e-03", "missed"]
-    assert "0 in 10" in text
-    assert "10.0 %" in text
+    assert "0 in 70" in text
+    assert "30.0 %" in text
 
 
 def test_the_plot_is_the_same_every_time(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'lstm-conformance[dev]'")
     for name in ("a.svg", "b.svg"):
-        plot(_measured(), tmp_path / name)
+        plot(_found(), tmp_path / name)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
