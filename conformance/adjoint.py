@@ -210,8 +210,9 @@ def judge(
     grad_output, grad_h_n, grad_c_n = (np.asarray(part, np.float64) for part in cotangents)
     passes = forward(case, results, declared)
     terms: list[tuple[Approx, Array]] = []
+    unforced: list[tuple[Approx, Array]] = []
     for k in reversed(range(layers)):
-        above, terms = terms, []
+        above, terms, unforced = terms, [], []
         if k < layers - 1:
             grad_output = np.zeros((case.steps, case.batch, D * P))
         for d, half in enumerate(passes[k]):
@@ -237,8 +238,10 @@ def judge(
                     given = grads[tensor][slot] if tensor in ("h_0", "c_0") else grads[tensor]
                     yield _finding("grad " + tensor, layers, k, d, given, expected)
             terms.append((a.time_order(lengths, reverse), p["weight_ih"].T))
-    if "x" in grads:
-        yield _finding("grad x", layers, 0, 0, grads["x"], masked(dot(terms, [], "any"), valid))
+            unforced.append((want.a.time_order(lengths, reverse), p["weight_ih"].T))
+    # A direction whose part is not added does not show in its taps either, so that what it should be counts as well.
+    for adjoints in (terms,) if observed is None else (terms, unforced):
+        yield _finding("grad x", layers, 0, 0, grads["x"], masked(dot(adjoints, [], "any"), valid))
 
 
 def _of_params(p: dict[str, Array], name: str, a: Approx, h: Approx, steps: Steps, valid: Array) -> dict[str, Approx]:

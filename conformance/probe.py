@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from conformance.adjoint import judge
 from conformance.backend import Backend, Build, Capabilities
+from conformance.cotangents import draw
 from conformance.recipe import JUDGED_DTYPES, OPTIONS, Recipe
 from conformance.spec import Result, numpy_dtype
 from conformance.trial import Narrowed, Trial, Violation
@@ -49,7 +51,8 @@ def abilities(backend: Backend) -> list[Ability]:
         asked = ["unbatched", "lengths", "initial_state", "batch"]
     elif "loop" in backend.lacks:
         asked = ["no_bias", "projection", "initial_state", "batch", *JUDGED_DTYPES]
-    return [_ability(free, name, recipes[name]) for name in asked]
+    found = [_ability(free, name, recipes[name]) for name in asked]
+    return found if "loop" in backend.lacks else [*found, _gradients(free, base)]
 
 
 def returned(backend: Backend) -> tuple[str, ...]:
@@ -85,6 +88,25 @@ def _ability(backend: Backend, option: str, recipe: Recipe) -> Ability:
     return Ability(option, True, True)
 
 
+def _gradients(backend: Backend, recipe: Recipe) -> Ability:
+    """What ``forward.vjp`` gives for a call that uses no option."""
+    trial = Trial(backend, recipe)
+    cotangents = draw(trial.case, recipe.seed, parts=backend.capabilities.returns)
+    try:
+        model = trial.model(trial.case)
+        if not hasattr(model, "vjp"):
+            return Ability("gradients", False, False, "forward has no attribute vjp")
+        result, grads = trial.vjp(trial.case, cotangents, model)
+    except (Violation, Narrowed) as error:
+        return Ability("gradients", False, False, str(error))
+    assert trial.arithmetic is not None
+    try:
+        trial.require(list(judge(trial.case, cotangents, [result], grads, trial.arithmetic)))
+    except Violation as violation:
+        return Ability("gradients", True, False, str(violation))
+    return Ability("gradients", True, True)
+
+
 def probed(target: str, build: Build | Callable[..., Any], origin: str = "") -> Backend:
     """A backend for a build function that declares nothing: it is taken to declare every option that runs.
 
@@ -96,7 +118,7 @@ def probed(target: str, build: Build | Callable[..., Any], origin: str = "") -> 
     if not any(runs.values()):
         return replace(bare, note="capabilities were probed: none of them works")
     dtypes = tuple(dtype for dtype in JUDGED_DTYPES if runs[dtype]) or ("float32",)
-    options: dict[str, Any] = {option: runs[option] for option in OPTIONS}
+    options: dict[str, Any] = {option: runs[option] for option in (*OPTIONS, "gradients")}
     capabilities = Capabilities(**options, returns=returned(bare), dtypes=dtypes)
     found, lacking = (", ".join(name for name in runs if runs[name] == works) for works in (True, False))
     without = f"; without {lacking} (`lstm-conformance probe` says why)" if lacking else ""

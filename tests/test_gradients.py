@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from conformance import LSTMConfig
+from conformance import Capabilities, LSTMConfig, Unsupported, adjoint
+from conformance.backend import Backend
+from conformance.bounds import EXACT, Approx, Finding, activate_sigmoid, activate_tanh, arithmetic
+from conformance.case import realise
+from conformance.cotangents import LOSSES, draw, zeros
+from conformance.dyadic import dyadic
+from conformance.engine import Settings, conform
+from conformance.faults import DIFFERENT, twin_backend
 from conformance.gradients import Gradients, vjp
 from conformance.oracle import lstm
-from conformance.spec import Array, Params, State, param_shapes, state_shapes
+from conformance.recipe import Recipe, parse
+from conformance.report.model import Verdict
+from conformance.spec import Array, Params, Result, State, param_shapes, state_shapes, suffix
+from conformance.taps import tap
+from conformance.trial import Trial
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
 
@@ -132,3 +148,319 @@ def test_the_gradient_is_the_limit_of_differences() -> None:
             ahead, behind = ({**arguments, name: value + sign * step * way} for sign in (1, -1))
             slope = (loss(ahead) - loss(behind)) / (2 * step)
             assert slope == pytest.approx(float((grads[name] * way).sum()), rel=1e-6, abs=1e-7), (config, name)
+
+
+# Judging
+
+
+EVERYTHING = twin_backend().capabilities
+
+
+def by_autograd(config: LSTMConfig, params: Params) -> Any:
+    """The twin's forward, and torch's gradient."""
+    forward = twin_backend().build(config, params)
+
+    def call(*arguments: Any, **more: Any) -> Any:
+        return forward(*arguments, **more)
+
+    call.vjp = lambda *arguments: by_torch(config, params, *arguments)  # type: ignore[attr-defined]
+    return call
+
+
+AUTOGRAD = Backend("autograd", EVERYTHING, by_autograd)
+
+#: One for each way of being observed.
+RECIPES = (
+    "I=3 H=4 L=5 N=2 state=both seed=1",
+    "I=2 H=3 L=40 N=2 gain=10 seed=2",
+    "I=3 H=4 L=6 N=3 state=both bidirectional ragged proj=2 float64 seed=3",
+    "I=2 H=3 layers=3 L=5 N=2 state=c bidirectional seed=4",
+    "I=3 H=3 layers=2 no-bias L=7 N=4 ragged batch-first fill=large-cell seed=5",
+    "I=3 H=3 layers=3 no-bias proj=1 L=4 N=1 unbatched view=strided seed=6",
+)
+
+
+def judged(backend: Backend, recipe: Recipe, loss: str = "any") -> list[Finding]:
+    """Every comparison of a tapped vjp."""
+    trial = Trial(backend, recipe)
+    assert trial.arithmetic is not None
+    cotangents = draw(trial.case, recipe.seed, loss)
+    tapped = tap(trial.case)
+    prefixes = [tapped.case.prefix(k) for k in range(1, recipe.layers)]
+    results = [tapped.result(trial.vjp(prefix, zeros(prefix))[0]) for prefix in prefixes]
+    result, grads = trial.vjp(tapped.case, tapped.cotangents(cotangents))
+    observed = tapped.adjoints(grads["x"], trial.arithmetic)
+    results.append(tapped.result(result))
+    return list(adjoint.judge(trial.case, cotangents, results, tapped.gradients(grads), trial.arithmetic, observed))
+
+
+@pytest.mark.parametrize("text", RECIPES)
+def test_a_tapped_case_computes_what_the_plain_one_does(text: str) -> None:
+    recipe = replace(parse(text), unbatched=False, batch_first=False)
+    case = realise(recipe)
+    tapped, cotangents = tap(case), draw(case, recipe.seed)
+    results, grads = vjp(case.config, case.params, case.x, case.state, case.lengths, *cotangents)
+    wide = tapped.case
+    given = wide.config, wide.params, wide.x, wide.state, wide.lengths, *tapped.cotangents(cotangents)
+    (output, finals), found = vjp(*given)
+    assert np.allclose(tapped.result(Result(output, *finals)).output, results[0], rtol=1e-12, atol=1e-14)  # type: ignore[arg-type]
+    for name, value in tapped.gradients(found).items():
+        assert np.allclose(value, grads[name], rtol=1e-9, atol=1e-9 * np.abs(grads[name]).max()), name
+    # The sum of what the taps and relays show is the gradient of the bias, which has no other source.
+    double = arithmetic("float64", {})
+    assert double is not None
+    seen = tapped.adjoints(found["x"], double)
+    for layer, direction in case.config.slots() if case.config.bias else ():
+        bias = grads["bias_ih" + suffix(layer, direction)]
+        total = seen[layer][direction].value.sum((0, 1))
+        assert np.allclose(total, bias, rtol=1e-9, atol=1e-9 * np.abs(bias).max())
+
+
+@pytest.mark.parametrize("text", RECIPES)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_autograd_is_within_the_bound(text: str, loss: str) -> None:
+    findings = judged(AUTOGRAD, parse(text), loss)
+    assert max(finding.margin() for finding in findings) <= 1.0
+    config = parse(text).config
+    tensors = {finding.tensor for finding in findings}
+    assert {f"grad preactivations{suffix(*slot)}" for slot in config.slots()} <= tensors
+    assert {f"grad {name}" for name in ("x", "h_0", "c_0", *param_shapes(config))} <= tensors
+
+
+@pytest.mark.parametrize("id", ["activations-3-ulps-off", "gradient-from-preactivations", "float64-inside"])
+def test_other_arithmetic_is_within_the_bound(id: str) -> None:
+    backend = next(different.backend for different in DIFFERENT if different.id == id)
+    for seed in range(20):
+        recipe = Recipe(I=3, H=4, L=6, N=2, state="both", gain=(1.0, 5.0)[seed % 2], bidirectional=True, seed=seed)
+        assert max(finding.margin() for finding in judged(backend, recipe)) <= 1.0
+
+
+def test_the_bound_is_that_of_the_arithmetic() -> None:
+    """float32 passed off as float64 is far outside."""
+
+    def build(config: LSTMConfig, params: Params) -> Any:
+        def forward(*arguments: Any) -> Any:
+            raise AssertionError("not called")
+
+        def in_single(*arguments: Any) -> Any:
+            single = replace(config, dtype="float32")
+            given = [None if v is None else np.asarray(v, np.float32) for v in (arguments[0], *arguments[3:])]
+            state = None if arguments[1] is None else tuple(part.astype(np.float32) for part in arguments[1])
+            weights = {name: value.astype(np.float32) for name, value in params.items()}
+            (output, finals), grads = by_torch(single, weights, given[0], state, None, *given[1:])  # type: ignore[arg-type]
+            wide = {name: value.astype(np.float64) for name, value in grads.items()}
+            return (output.astype(np.float64), tuple(part.astype(np.float64) for part in finals)), wide
+
+        forward.vjp = in_single  # type: ignore[attr-defined]
+        return forward
+
+    findings = judged(Backend("single", EVERYTHING, build), parse("I=3 H=4 L=5 N=2 state=both float64 seed=1"))
+    assert max(f.margin() for f in findings if f.tensor.startswith("grad preactivations")) > 1e3
+
+
+def altered(change: Callable[[Gradients], None], capabilities: Capabilities = EVERYTHING) -> Backend:
+    """Autograd, with its gradients changed."""
+
+    def build(config: LSTMConfig, params: Params) -> Any:
+        forward = by_autograd(config, params)
+        right = forward.vjp
+
+        def wrong(*arguments: Any) -> Any:
+            results, grads = right(*arguments)
+            grads = {name: value.copy() for name, value in grads.items()}
+            change(grads)
+            return results, grads
+
+        forward.vjp = wrong
+        return forward
+
+    return Backend("altered", capabilities, build)
+
+
+@pytest.mark.parametrize(
+    "name", ["x", "h_0", "c_0", "weight_ih_l0", "weight_hh_l0_reverse", "bias_hh_l0", "weight_hr_l0"]
+)
+def test_what_is_not_a_number_does_not_pass(name: str) -> None:
+    def spoil(grads: Gradients) -> None:
+        grads[name].flat[0] = np.nan
+
+    findings = judged(altered(spoil), parse("I=2 H=3 proj=2 L=3 N=2 bidirectional seed=1"))
+    assert max(finding.margin() for finding in findings if finding.tensor == f"grad {name}") == float("inf")
+
+
+def test_nothing_may_stand_in_the_padding() -> None:
+    recipe = parse("I=2 H=3 L=6 N=4 ragged seed=3")
+    lengths = realise(recipe).row_lengths()
+    row = int(np.argmin(lengths))
+    assert lengths[row] < 6
+
+    def spoil(grads: Gradients) -> None:
+        grads["x"][-1, row] += 1e-30
+
+    findings = judged(altered(spoil), recipe)
+    wrong = {finding.tensor for finding in findings if not finding.margin() <= 1.0}
+    assert wrong == {"grad x", "grad preactivations_l0"}
+
+
+@given(a=st.floats(-40, 40, width=32), ways=st.integers(0, 3))
+def test_slopes_hold_the_ways_of_computing_them(a: float, ways: int) -> None:
+    """float32 σ′ and tanh′, from the value or from the argument, are within the bound of the exact ones."""
+    single = arithmetic("float32", {})
+    assert single is not None
+    at, one = Approx(np.asarray(a), EXACT, single), np.float32(1)
+    x = np.float32(a)
+    with np.errstate(all="ignore"):
+        if ways < 2:
+            y = one / (one + np.exp(-x))
+            e = np.exp(-np.abs(x))
+            got = y * (one - y) if ways else e / ((one + e) * (one + e))
+            want = adjoint.sigmoid_slope(at, activate_sigmoid(at))
+        else:
+            y = np.tanh(x)
+            e = np.exp(np.float32(-2) * np.abs(x))
+            got = one - y * y if ways == 2 else np.float32(4) * e / ((one + e) * (one + e))
+            want = adjoint.tanh_slope(at, activate_tanh(at))
+    assert abs(float(got) - float(want.value)) <= float(want.error) + single.tiny
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_dyadic_gradient_is_the_oracles(seed: int) -> None:
+    recipe = Recipe(
+        I=2, H=3, L=5, N=3, state="both", bidirectional=seed % 2 > 0, bias=seed % 3 > 0, proj=2 * (seed % 4 > 1)
+    )
+    plain = realise(replace(recipe, ragged=seed % 5 > 2, seed=seed, dtype=("float32", "float64")[seed % 2]))
+    declared = arithmetic(plain.config.dtype, {})
+    assert declared is not None
+    probe = dyadic(plain, seed, declared)
+    case = probe.case
+    given = case.config, case.params, case.x, case.state, case.lengths, *probe.cotangents
+    (output, finals), grads = vjp(*given)
+    for a, b in zip((output, *finals), probe.result, strict=True):
+        assert np.allclose(a, b, rtol=0, atol=1e-30)  # type: ignore[arg-type]
+    for name, value in grads.items():
+        assert np.array_equal(np.rint(value * 2**30) / 2**30, probe.grads[name]), name
+        assert probe.exact[name].any()
+    assert any(grads[name].any() for name in ("weight_hh_l0", "x"))
+
+
+# Verdicts
+
+
+def verdict(backend: Backend, property: str, cases: int = 10) -> Verdict:
+    [found] = conform(backend, Settings(cases=cases, only=(property,), shrink=False, stop=True)).verdicts
+    return found
+
+
+def test_no_property_accuses_autograd() -> None:
+    report = conform(AUTOGRAD, Settings(cases=10, seed=5, only=("gradients",), shrink=False))
+    assert [(v.property, v.message) for v in report.verdicts if v.outcome != "passed"] == []
+    assert all(v.cases for v in report.verdicts)
+
+
+def test_a_missing_vjp_is_an_error_that_says_so() -> None:
+    capabilities = Capabilities(gradients=True)
+    found = verdict(Backend("without", capabilities, twin_backend_without_vjp), "gradients.layout")
+    assert found.outcome == "error"
+    assert "forward has no attribute vjp" in found.message
+
+
+def twin_backend_without_vjp(config: LSTMConfig, params: Params) -> Any:
+    forward = twin_backend().build(config, params)
+    return lambda *arguments, **more: forward(*arguments, **more)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda grads: grads.pop("c_0"), "grads has no 'c_0'"),
+        (lambda grads: grads.update(weight_hh_l0=grads["weight_hh_l0"].T[:-1]), "grads['weight_hh_l0'] has shape"),
+        (lambda grads: grads.update(x=grads["x"].astype("float16")), "grads['x'] has dtype float16"),
+        (lambda grads: grads.update(bias=grads["x"]), "grads has 'bias', which is neither"),
+        (lambda grads: grads.update(x=[1.0]), "returned grads['x'] as a list"),
+    ],
+)
+def test_what_is_wrong_with_the_gradients_layout_is_named(change: Callable[[Gradients], None], message: str) -> None:
+    assert message in verdict(altered(change), "gradients.layout").message
+
+
+def test_unsupported_narrows() -> None:
+    def unsupported(grads: Gradients) -> None:
+        raise Unsupported("no gradients on Sundays")
+
+    assert verdict(altered(unsupported), "gradients.input").outcome == "narrowed"
+
+
+def scaled(name: str) -> Callable[[Gradients], None]:
+    """One gradient is 1e-4 too large."""
+
+    def change(grads: Gradients) -> None:
+        grads[name] *= grads[name].dtype.type(1 + 1e-4)
+
+    return change
+
+
+def noisy(grads: Gradients) -> None:
+    """Something is there even if nothing is asked."""
+    grads["c_0"] += grads["c_0"].dtype.type(1e-20)
+
+
+SLIPS = {
+    "gradients.weights": scaled("weight_hh_l0"),
+    "gradients.input": scaled("x"),
+    "gradients.state": scaled("h_0"),
+    "gradients.linear": noisy,
+}
+
+
+@pytest.mark.parametrize("property", SLIPS)
+def test_a_wrong_vjp_is_accused_of_what_is_wrong(property: str) -> None:
+    assert verdict(altered(SLIPS[property]), property).outcome == "failed"
+
+
+def test_a_nondeterministic_backend_is_asked_for_no_bits() -> None:
+    rng = np.random.default_rng(0)
+
+    def jitter(grads: Gradients) -> None:
+        for name, value in grads.items():
+            if name != "x":
+                grads[name] = np.where(rng.random(value.shape) < 0.5, value, np.nextafter(value, 0 * value))
+
+    capabilities = replace(EVERYTHING, deterministic=False)
+    report = conform(altered(jitter, capabilities), Settings(cases=5, only=("gradients",), shrink=False))
+    assert [(v.property, v.message) for v in report.verdicts if v.outcome != "passed"] == []
+    strict = verdict(altered(jitter), "gradients.repeat")
+    assert "when repeated" in strict.message
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"compiled": True},
+        {"initial_state": False},
+        {"batch": False},
+        {"returns": ("output",)},
+        {"returns": ("h_n", "c_n")},
+        {"arithmetic": {"float32": "tf32"}},
+    ],
+    ids=str,
+)
+def test_a_narrower_declaration_is_asked_no_more(changes: dict[str, Any]) -> None:
+    capabilities = replace(EVERYTHING, layers=False, dtypes=("float32",), **changes)
+    report = conform(Backend("narrow", capabilities, by_autograd), Settings(cases=5, only=("gradients",), shrink=False))
+    outcomes = {v.outcome for v in report.verdicts}
+    assert outcomes <= {"passed", "not declared"}, [v.message for v in report.verdicts if v.outcome == "failed"]
+    assert any(v.outcome == "passed" for v in report.verdicts)
+
+
+def test_a_model_that_is_baked_in_is_judged() -> None:
+    config = LSTMConfig(3, 4, 2, bidirectional=True)
+    params = realise(Recipe(I=3, H=4, layers=2, bidirectional=True, seed=3)).params
+    capabilities = replace(EVERYTHING, fixed=(config, params))
+
+    def build(given: LSTMConfig, unused: Params) -> Any:
+        return by_autograd(config, params)
+
+    report = conform(Backend("baked", capabilities, build), Settings(cases=5, only=("gradients",), shrink=False))
+    passed = {v.property for v in report.verdicts if v.outcome == "passed"}
+    assert {"gradients.untapped", "gradients.layout", "gradients.linear"} <= passed
+    assert {v.outcome for v in report.verdicts} <= {"passed", "not declared", "not run"}

@@ -62,6 +62,14 @@ class LSTM(nn.LSTM):
     """A drop-in for nn.LSTM."""
 
 
+class CutOff(nn.LSTM):
+    """A drop-in whose c_n has no gradient."""
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        output, (h_n, c_n) = super().forward(input, hx)
+        return output, (h_n, c_n.detach())
+
+
 class Plain(nn.LSTM):
     """A drop-in without options."""
 
@@ -95,6 +103,12 @@ def test_a_module_class_is_wrapped_with_every_option_of_its_constructor() -> Non
     assert check_backend(found, cases=0, properties=["layout.shapes", "values.output"]).conformant
 
 
+def test_a_module_class_has_gradients_right_or_wrong() -> None:
+    found = {cls: {a.option: (a.runs, a.right) for a in abilities(find(cls))}["gradients"] for cls in (LSTM, CutOff)}
+    assert found == {LSTM: (True, True), CutOff: (True, False)}
+    assert find(CutOff).capabilities.gradients
+
+
 def test_a_module_class_without_an_option_is_not_asked_for_it() -> None:
     capabilities = find(Plain).capabilities
     assert not capabilities.layers
@@ -118,7 +132,8 @@ def test_a_module_that_returns_something_else_is_told_what_was_expected() -> Non
 
 def test_a_fixed_model_is_asked_only_for_what_its_inputs_can_vary() -> None:
     found = {a.option: a.right for a in abilities(find(f"{SAMPLES}:baked"))}
-    assert found == {"unbatched": False, "lengths": False, "initial_state": True, "batch": True}
+    inputs = {"unbatched": False, "lengths": False, "initial_state": True, "batch": True}
+    assert found == {**inputs, "gradients": False}
 
 
 def test_a_cell_is_not_asked_for_what_the_suite_loops_over() -> None:

@@ -77,7 +77,7 @@ PROOF = {
     "gradients.layout": "gradient-unbatched-row-kept",
     "gradients.primal": "gradient-primal-in-half",
     "gradients.preactivations": "gradient-output-gate-a-little",
-    "gradients.input": "gradient-reverse-x-not-added",
+    "gradients.input": "gradient-x-by-half-weights",
     "gradients.state": "gradient-of-c-0-none",
     "gradients.weights": "gradient-recurrent-weights-from-new-h",
     "gradients.biases": "gradient-upper-biases-none",

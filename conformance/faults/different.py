@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -25,18 +25,19 @@ class Different:
     id: str
     #: One sentence.
     description: str
-    twin: Differentiable
+    twin: Twin
 
     @property
     def backend(self) -> Backend:
-        """It as a backend."""
-        return Backend(self.id, EVERYTHING, self.twin.build)
+        """It as a backend, with the gradient of its own pieces."""
+        pieces = {field.name: getattr(self.twin, field.name) for field in fields(self.twin)}
+        return Backend(self.id, EVERYTHING, Differentiable(**pieces).build)
 
 
 # Orders of summation
 
 
-def blocked(size: int) -> Differentiable:
+def blocked(size: int) -> Twin:
     """Dot products summed block by block."""
 
     @summed_wide
@@ -46,7 +47,7 @@ def blocked(size: int) -> Differentiable:
             total = total + x[:, k : k + size] @ W[:, k : k + size].T
         return total
 
-    return Differentiable(dot=dot)
+    return Twin(dot=dot)
 
 
 @summed_wide
@@ -266,38 +267,28 @@ def flushed_back(twin: Differentiable, at: Place, w: Weights, s: Step, d_h: Arra
 DIFFERENT = (
     Different("blocked-sums", "Dot products are summed in blocks of 8.", blocked(8)),
     Different("wide-blocked-sums", "Dot products are summed in blocks of 32.", blocked(32)),
-    Different("reversed-sums", "Dot products are summed from the last term on.", Differentiable(dot=reversed_dot)),
-    Different("pairwise-sums", "Dot products are summed pairwise.", Differentiable(dot=pairwise_dot)),
-    Different("laned-sums", "Dot products are summed in eight lanes.", Differentiable(dot=laned_dot)),
-    Different("fused-biases", "b_ih + b_hh is summed first.", Differentiable(pack=fused_biases)),
-    Different(
-        "biases-last", "The recurrent product comes first, the biases last.", Differentiable(preactivations=bias_last)
-    ),
-    Different("one-product", "One product of [x, h, 1] with all weights.", Differentiable(preactivations=joined)),
-    Different(
-        "hoisted-input-projection", "All steps' input products are made before the loop.", Differentiable(layer=hoisted)
-    ),
-    Different(
-        "rows-that-go-on", "A step is run for the rows that have not ended.", Differentiable(layer=rows_that_go_on)
-    ),
-    Different("longest-row-first", "Rows are sorted inside by their length.", Differentiable(stack=longest_first)),
-    Different(
-        "gates-in-another-order", "The gates are computed one by one, o first.", Differentiable(gates=output_first)
-    ),
-    Different("sigmoid-by-tanh", "σ(a) = 0.5 + 0.5·tanh(a/2).", Differentiable(sigmoid=sigmoid_by_tanh)),
-    Different("tanh-by-sigmoid", "tanh(a) = 2·σ(2a) − 1.", Differentiable(tanh=tanh_by_sigmoid)),
-    Different("stable-sigmoid", "σ by e^−|a|, whatever the sign.", Differentiable(sigmoid=stable_sigmoid)),
-    Different("tanh-by-exponential", "tanh by e^−2|a|.", Differentiable(tanh=tanh_by_exponential)),
+    Different("reversed-sums", "Dot products are summed from the last term on.", Twin(dot=reversed_dot)),
+    Different("pairwise-sums", "Dot products are summed pairwise.", Twin(dot=pairwise_dot)),
+    Different("laned-sums", "Dot products are summed in eight lanes.", Twin(dot=laned_dot)),
+    Different("fused-biases", "b_ih + b_hh is summed first.", Twin(pack=fused_biases)),
+    Different("biases-last", "The recurrent product comes first, the biases last.", Twin(preactivations=bias_last)),
+    Different("one-product", "One product of [x, h, 1] with all weights.", Twin(preactivations=joined)),
+    Different("hoisted-input-projection", "All steps' input products are made before the loop.", Twin(layer=hoisted)),
+    Different("rows-that-go-on", "A step is run for the rows that have not ended.", Twin(layer=rows_that_go_on)),
+    Different("longest-row-first", "Rows are sorted inside by their length.", Twin(stack=longest_first)),
+    Different("gates-in-another-order", "The gates are computed one by one, o first.", Twin(gates=output_first)),
+    Different("sigmoid-by-tanh", "σ(a) = 0.5 + 0.5·tanh(a/2).", Twin(sigmoid=sigmoid_by_tanh)),
+    Different("tanh-by-sigmoid", "tanh(a) = 2·σ(2a) − 1.", Twin(tanh=tanh_by_sigmoid)),
+    Different("stable-sigmoid", "σ by e^−|a|, whatever the sign.", Twin(sigmoid=stable_sigmoid)),
+    Different("tanh-by-exponential", "tanh by e^−2|a|.", Twin(tanh=tanh_by_exponential)),
     Different(
         "activations-3-ulps-off",
         "σ and tanh are off by up to 3 ulps, in 16 bits by one.",
-        Differentiable(sigmoid=ulps(correct.sigmoid, 3), tanh=ulps(np.tanh, 3)),
+        Twin(sigmoid=ulps(correct.sigmoid, 3), tanh=ulps(np.tanh, 3)),
     ),
-    Different(
-        "float64-inside", "float32 models are computed in float64.", Differentiable(precision=lambda config: "float64")
-    ),
-    Different("fused-cell", "c_t is rounded once.", Differentiable(cell=fused_cell)),
-    Different("flush-to-zero", "Subnormal numbers are flushed to zero.", Differentiable(step=flushed_step)),
+    Different("float64-inside", "float32 models are computed in float64.", Twin(precision=lambda config: "float64")),
+    Different("fused-cell", "c_t is rounded once.", Twin(cell=fused_cell)),
+    Different("flush-to-zero", "Subnormal numbers are flushed to zero.", Twin(step=flushed_step)),
     Different(
         "gradient-from-preactivations",
         "Derivatives are taken from the preactivations.",

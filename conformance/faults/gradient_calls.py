@@ -73,6 +73,14 @@ def _unmasked(
     return correct.d_layer(shown, at, w, steps, lengths, d_output, *d_state)
 
 
+def _directions_swapped(twin: Differentiable, config: LSTMConfig, *more: Any) -> Gradients:
+    grads = correct.d_stack(twin, config, *more)
+    if not config.bidirectional:
+        return grads
+    others = {name: name.removesuffix("_reverse") if "_reverse" in name else f"{name}_reverse" for name in grads}
+    return {name: grads.get(others[name], value) for name, value in grads.items()}
+
+
 def _full_flip(at: Place, values: Array, lengths: Array) -> Array:
     return values[::-1] if at.direction else values
 
@@ -155,6 +163,13 @@ def _time_major(config: LSTMConfig, grads: Gradients, unbatched: bool) -> Gradie
     return correct.d_enter(replace(config, batch_first=False), grads, unbatched)
 
 
+def _states_batch_first(config: LSTMConfig, grads: Gradients, unbatched: bool) -> Gradients:
+    left = correct.d_enter(config, grads, unbatched)
+    if unbatched or not config.batch_first:
+        return left
+    return left | {name: left[name].swapaxes(0, 1) for name in ("h_0", "c_0")}
+
+
 def _row_kept(config: LSTMConfig, grads: Gradients, unbatched: bool) -> Gradients:
     return grads if unbatched else correct.d_enter(config, grads, unbatched)
 
@@ -198,6 +213,9 @@ FAULTS = (
     fault("gradient-reverse-not-added-below", "A layer gets its gradient from the forward direction above it alone.",
           "mlpack PR1742", "bidirectional, layers > 1",
           d_feed=lambda at, halves: halves[0] if at.layer else correct.d_feed(at, halves)),
+    fault("gradient-directions-swapped", "The directions' weights get each other's gradient.", "renamed weights",
+          "bidirectional",
+          d_stack=_directions_swapped),
     fault("gradient-reverse-recurrent-weights-none", "W_hh of the reverse direction gets no gradient.",
           "mlpack PR1742", "bidirectional",
           d_sum=summed(lambda at, name, v: 0 * v if at.direction and name == "weight_hh" else v)),
@@ -213,6 +231,8 @@ FAULTS = (
           d_enter=_time_major),
     fault("gradient-x-reshaped", "The gradient of x is reshaped to batch-first instead of transposed.",
           "reshape for transpose", "batch_first, L, N > 1", d_enter=_reshaped),
+    fault("gradient-of-state-batch-first", "In batch-first models the states' gradients are batch-first too.",
+          "pytorch#80306", "batch_first", d_enter=_states_batch_first),
     fault("gradient-unbatched-row-kept", "The gradients of an unbatched call keep the batch axis.", "adapters",
           "unbatched", d_enter=_row_kept),
 
@@ -224,6 +244,10 @@ FAULTS = (
           "large gradients", d_around=called(_clipped_in_place)),
     fault("gradient-of-c-n-as-scratch", "grad_c_n serves as the buffer in which d_c runs back.", "mxnet#17898",
           "always", d_around=called(_scratch)),
+    fault("gradient-without-state", "vjp starts from zeros, whatever the initial state.", "agents-js PR944",
+          "state given", d_around=called(lambda memory, vjp, x, state, *more: vjp(x, None, *more))),
+    fault("gradient-without-lengths", "vjp runs through the padding.", "onnxruntime#1400", "unequal lengths",
+          d_around=called(lambda memory, vjp, x, state, lengths, *more: vjp(x, state, None, *more))),
     fault("gradient-primal-in-half", "The results that come with the gradient are rounded to half.", "mixed precision",
           "always", d_around=called(_half_primal)),
 )  # fmt: skip

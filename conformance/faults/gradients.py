@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from conformance.backend import reorder
 from conformance.faults import backward as correct
 from conformance.faults.backward import Adjoint, Differentiable, Gradients, Step
 from conformance.faults.fault import FULL, GRADIENTS, Fault
@@ -175,6 +176,8 @@ FAULTS = (
     fault("gradient-averaged-over-steps", "The weights' gradients are divided by L.", "loss averaged twice", "L > 1",
           d_sum=summed(lambda at, name, v: v / np.float32(at.steps))),
 
+    fault("gradient-gate-order-iofg", "The weights' gradients are packed i, o, f, g.", "ONNX", "always",
+          d_sum=summed(lambda at, name, v: v if name == "weight_hr" else reorder(v, "iofg"))),
     fault("gradient-recurrent-bias-none", "b_hh gets no gradient.", "flax: one bias", "with bias",
           d_sum=_biases(lambda v: 0 * v, "bias_hh")),
     fault("gradient-biases-halved", "b_ih and b_hh get half of their gradient each.", "fused biases", "with bias",
@@ -198,6 +201,9 @@ FAULTS = (
           d_gates=preactivation(lambda at, d: np.where(np.abs(d) < 1e-6, 0 * d, d))),
     fault("gradient-in-half", "The gradient of the preactivations is rounded to half.", "mixed precision", "always",
           d_gates=preactivation(lambda at, d: half(d))),
+    fault("gradient-x-by-half-weights", "The gradient of x is made with W_ih rounded to half.", "mixed precision",
+          "always", d_preactivations=lambda t, at, w, d_a: (
+              t.dot(d_a, half(w["weight_ih"]).T), t.dot(d_a, w["weight_hh"].T))),
     fault("gradient-in-float32", "The gradient of the preactivations is rounded to float32.",
           "ports with float buffers", "float64", d_gates=preactivation(lambda at, d: single(d))),
 )  # fmt: skip

@@ -28,19 +28,19 @@ _HIDDEN = {1: 8, 2: 4, 3: 3}
 
 
 def _small(trial: Trial) -> Trial:
-    """The trial cut down to sizes whose tapped models are cheap."""
+    """The trial cut down to sizes whose tapped models are cheap, its arrays lying plainly in memory."""
     recipe, backend = trial.recipe, trial.backend
     if backend.capabilities.fixed is not None:
         return trial
     if backend.capabilities.compiled:
         # A single pool of sizes: each new shape costs a compilation.
         sizes = {"I": 3, "H": 3, "proj": min(recipe.proj, 2), "L": min(recipe.L, 4), "N": min(recipe.N, 2)}
-        return trial.once("small", lambda: trial.derived(**sizes))
+        return trial.once("small", lambda: trial.derived(**sizes, view="plain"))
     hidden = min(recipe.H, _HIDDEN.get(recipe.layers, 2))
     sizes = {"I": min(recipe.I, 6), "H": hidden, "proj": min(recipe.proj, hidden - 1), "N": min(recipe.N, 4)}
     # One layer is quick enough to be long now and then.
     longest = 20 if recipe.L < 50 or recipe.layers > 1 else 60
-    return trial.once("small", lambda: trial.derived(**sizes, L=min(recipe.L, longest)))
+    return trial.once("small", lambda: trial.derived(**sizes, L=min(recipe.L, longest), view="plain"))
 
 
 def _tapped(trial: Trial, loss: str = "any") -> tuple[Trial, list[Finding]]:
@@ -193,9 +193,9 @@ def output_loss(trial: Trial) -> None:
 
 @prop("gradients.untapped", needs=(*_NEEDS,), limit=25)
 def untapped(trial: Trial) -> None:
-    """The gradients of a case as it is, without taps and at its own sizes, are within the bound that accumulates.
+    """The gradients of a case as it is, at its own sizes and strides, are within the bound that accumulates.
 
-    FlagGems#5014 dropped units past 128: kernels choose their way by size.
+    FlagGems#5014 dropped units past 128: kernels choose their way by size; pytorch#345 and #619, by strides.
     """
     r = trial.recipe
     own = trial if trial.backend.capabilities.fixed else trial.derived(L=min(r.L, 6), N=min(r.N, 5))
