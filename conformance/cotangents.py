@@ -11,8 +11,8 @@ from conformance.fills import normal, pick, uniform
 from conformance.oracle import leave
 from conformance.spec import Array, state_shapes
 
-#: What a loss looks at: any of the three, each by itself, or one alone.
-LOSSES = ("any", "output", "h_n", "c_n")
+#: What a loss looks at: any of the three, drawn for each by itself, all of them, or one alone.
+LOSSES = ("any", "all", "output", "h_n", "c_n")
 
 
 class Cotangents(NamedTuple):
@@ -44,7 +44,7 @@ def draw(case: Case, seed: int, loss: str = "any", parts: tuple[str, ...] = Cota
 
     Of ``parts``, which the backend returns, "any" loss drops each with a probability of one in four, but never all.
     """
-    kept = [name for name in parts if loss == name or (loss == "any" and pick(seed, f"loss {name}", 4))]
+    kept = [name for name in parts if loss in ("all", name) or (loss == "any" and pick(seed, f"loss {name}", 4))]
     kept = kept or [parts[pick(seed, "loss", len(parts))]]
     drawn = []
     for name, shape in zip(Cotangents._fields, shapes(case), strict=True):

@@ -17,14 +17,15 @@ r is tapped in its turn, or relayed if its layer is not the first. Every layer a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from conformance.adjoint import SLOPE_ULPS, Adjoints, later, masked
-from conformance.bounds import ACTIVATION_ULPS, Approx, Arithmetic
+from conformance.adjoint import SLOPE_ULPS, Adjoints, judge, later, masked
+from conformance.bounds import ACTIVATION_ULPS, Approx, Arithmetic, Finding
 from conformance.case import Case
-from conformance.cotangents import Cotangents
+from conformance.cotangents import Cotangents, zeros
 from conformance.fills import saturating
 from conformance.gradients import Gradients
 from conformance.spec import Array, LSTMConfig, Result, param_shapes, suffix
@@ -102,6 +103,25 @@ class Tapped:
         inverse = Approx(np.asarray(gate**-2), np.asarray(1 / lowest - gate**-2), r.arithmetic)
         forget = Approx(np.asarray(-f), np.asarray(off), r.arithmetic)
         return masked((r + forget * later(masked(r, valid))) * inverse, shown)
+
+
+#: One call of ``forward.vjp``, everything canonical.
+Vjp = Callable[[Case, Cotangents], tuple[Result, Gradients]]
+
+
+def lower_results(tapped: Tapped, vjp: Vjp) -> list[Result]:
+    """What a vjp returns as results of the first 1, 2 … layers, but not all, under a loss that depends on nothing."""
+    prefixes = [tapped.case.prefix(k) for k in range(1, tapped.plain.config.num_layers)]
+    return [tapped.result(vjp(prefix, zeros(prefix))[0]) for prefix in prefixes]
+
+
+def judge_tapped(
+    tapped: Tapped, lower: list[Result], cotangents: Cotangents, vjp: Vjp, declared: Arithmetic
+) -> list[Finding]:
+    """Every comparison of a tapped vjp, each layer and direction forced on what was observed of it."""
+    result, grads = vjp(tapped.case, tapped.cotangents(cotangents))
+    results, own = [*lower, tapped.result(result)], tapped.gradients(grads)
+    return list(judge(tapped.plain, cotangents, results, own, declared, tapped.adjoints(grads["x"], declared)))
 
 
 def tap(case: Case) -> Tapped:

@@ -18,7 +18,7 @@ from conformance import Capabilities, LSTMConfig, Unsupported, adjoint
 from conformance.backend import Backend
 from conformance.bounds import EXACT, Approx, Finding, activate_sigmoid, activate_tanh, arithmetic
 from conformance.case import realise
-from conformance.cotangents import LOSSES, draw, zeros
+from conformance.cotangents import LOSSES, draw
 from conformance.dyadic import dyadic
 from conformance.engine import Settings, conform
 from conformance.faults import DIFFERENT, twin_backend
@@ -27,7 +27,7 @@ from conformance.oracle import lstm
 from conformance.recipe import Recipe, parse
 from conformance.report.model import Verdict
 from conformance.spec import Array, Params, Result, State, param_shapes, state_shapes, suffix
-from conformance.taps import tap
+from conformance.taps import judge_tapped, lower_results, tap
 from conformance.trial import Trial
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
@@ -186,12 +186,7 @@ def judged(backend: Backend, recipe: Recipe, loss: str = "any") -> list[Finding]
     assert trial.arithmetic is not None
     cotangents = draw(trial.case, recipe.seed, loss)
     tapped = tap(trial.case)
-    prefixes = [tapped.case.prefix(k) for k in range(1, recipe.layers)]
-    results = [tapped.result(trial.vjp(prefix, zeros(prefix))[0]) for prefix in prefixes]
-    result, grads = trial.vjp(tapped.case, tapped.cotangents(cotangents))
-    observed = tapped.adjoints(grads["x"], trial.arithmetic)
-    results.append(tapped.result(result))
-    return list(adjoint.judge(trial.case, cotangents, results, tapped.gradients(grads), trial.arithmetic, observed))
+    return judge_tapped(tapped, lower_results(tapped, trial.vjp), cotangents, trial.vjp, trial.arithmetic)
 
 
 @pytest.mark.parametrize("text", RECIPES)

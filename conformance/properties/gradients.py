@@ -16,7 +16,7 @@ from conformance.fills import normal
 from conformance.gradients import Gradients
 from conformance.properties.model import prop
 from conformance.spec import Array, Result
-from conformance.taps import tap
+from conformance.taps import judge_tapped, lower_results, tap
 from conformance.trial import Discard, Trial, Violation, call_vjp, fresh_params
 
 _NEEDS = ("gradients", "values")
@@ -51,22 +51,12 @@ def _tapped(trial: Trial, loss: str = "any") -> tuple[Trial, list[Finding]]:
 
 
 def _findings(small: Trial, cotangents: Cotangents) -> list[Finding]:
-    """Every comparison of the tapped vjp of a small trial, each layer and direction forced on what was observed."""
+    """Every comparison of the tapped vjp of a small trial."""
     if small.arithmetic is None:
         raise Discard
     tapped = small.once("tapped", lambda: tap(small.case))
-    layers = range(1, small.case.config.num_layers)
-    prefixes = small.once("prefixes", lambda: [tapped.result(_unloaded(small, tapped.case.prefix(k))) for k in layers])
-    result, grads = small.vjp(tapped.case, tapped.cotangents(cotangents))
-    observed = tapped.adjoints(grads["x"], small.arithmetic)
-    results = [*prefixes, tapped.result(result)]
-    own = tapped.gradients(grads)
-    return list(adjoint.judge(small.case, cotangents, results, own, small.arithmetic, observed))
-
-
-def _unloaded(trial: Trial, case: Case) -> Result:
-    """What a vjp returns as results, under a loss that depends on nothing."""
-    return trial.vjp(case, zeros(case))[0]
+    lower = small.once("lower results", lambda: lower_results(tapped, small.vjp))
+    return judge_tapped(tapped, lower, cotangents, small.vjp, small.arithmetic)
 
 
 def _freely(trial: Trial, case: Case, cotangents: Cotangents, result: Result, grads: Gradients) -> list[Finding]:
