@@ -16,6 +16,7 @@ from conformance.case import arrange, handed, realise
 from conformance.faults import CLASSES, DIFFERENT, FAULTS, Different, Fault, backend_of, twin_backend
 from conformance.oracle import lstm
 from conformance.recipe import VIEWS, Recipe, parse
+from conformance.spec import DTYPES
 
 WIDE = "I=3 H=9 layers=3 bidirectional L=17 N=5 state=both gain=3 seed=1"
 
@@ -38,13 +39,16 @@ SHOWING = (
     "I=2 H=4 layers=3 bidirectional L=2 N=2 state=h seed=15",
     "I=2 H=4 layers=2 no-bias proj=2 L=4 N=1 seed=16",
     "I=3 H=4 layers=2 bidirectional float64 ragged L=7 N=4 seed=17",
+    "I=20 H=9 float16 L=5 N=3 state=both fill=large-cell seed=18",
+    "I=20 H=9 layers=2 bfloat16 L=5 N=3 state=both seed=19",
+    "I=20 H=3 float16 L=5 N=3 fill=subnormal seed=20",
 )
 
 #: Faults that show otherwise than in one call on ordinary arguments.
 ELSEWHERE = re.compile(
     r"reads-|x-|h-0-updated|c-0-(updated|reads)|c-n-in-c-0|output-in|needs-|h-n-in-weights|biases-summed|leak|workspace"
     r"|running-mean|static-|stale-|latest|lengths-sorted-in|extra-|missing-|vector-|state-(broadcast|cut|reshaped)|dropout-ignored"
-    r"|-undeclared|nan-"
+    r"|-undeclared|nan-|infinity-|norm-overflows|square-overflows"
 )
 
 
@@ -116,7 +120,7 @@ def test_the_twin_reads_views(view: str) -> None:
     assert same(results(twin_backend(), WIDE, view), right(WIDE))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_the_twin_returns_the_dtype_of_its_config(dtype: str) -> None:
     recipe = replace(Recipe(I=2, H=3, L=2, N=2), dtype=dtype)
     assert [str(part.dtype) for part in results(twin_backend(), str(recipe))] == [dtype] * 3
