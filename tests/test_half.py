@@ -34,9 +34,9 @@ def only(backend: Backend, dtype: str) -> Backend:
     return replace(backend, capabilities=replace(backend.capabilities, dtypes=(dtype,)))
 
 
-def alarms(backend: Backend, *properties: str, cases: int = 5) -> dict[str, str]:
-    """The bad verdicts of a short run, without the fixed set."""
-    report = conform(backend, Settings(cases, only=properties, fixed=False, shrink=False))
+def alarms(backend: Backend, *properties: str, stop: bool = False) -> dict[str, str]:
+    """The bad verdicts of a few random cases; with ``stop``, the first one, of the fixed set too."""
+    report = conform(backend, Settings(10, only=properties, fixed=stop, shrink=False, stop=stop))
     return {v.property: v.message for v in report.verdicts if v.outcome in BAD}
 
 
@@ -95,36 +95,32 @@ def test_a_subnormal_factor_may_be_flushed(dtype: str) -> None:
 @pytest.mark.parametrize("name", ["torch-nn", "torch-loop"])
 def test_torch_is_within_the_bound(name: str, gain: float, dtype: str) -> None:
     pytest.importorskip("torch")
-    for seed in range(4):
-        recipe = Recipe(
-            I=9, H=12, layers=2, bidirectional=True, L=100, N=2, state="both", gain=gain, dtype=dtype, seed=seed
-        )
-        assert margin(Trial(find(name), recipe)) < 0.7
+    recipe = Recipe(I=9, H=12, layers=2, bidirectional=True, L=100, N=2, state="both", gain=gain, dtype=dtype)
+    assert margin(Trial(find(name), recipe)) < 0.7
 
 
 @pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("different", DIFFERENT, ids=lambda different: different.id)
 def test_a_different_lstm_is_not_accused(different: Different, dtype: str) -> None:
-    assert alarms(only(different.backend, dtype), "values", "numerics", "nonfinite") == {}
-
-
-@pytest.mark.parametrize("dtype", HALVES)
-def test_the_twin_is_not_accused(dtype: str) -> None:
-    assert alarms(only(twin_backend(), dtype), cases=20) == {}
+    for fill in ("normal", "saturated", "large-cell", "subnormal", "gate-o"):
+        for seed in range(3):
+            recipe = Recipe(
+                I=7, H=9, layers=2, L=9, N=2, state="both", gain=3, fill=fill, ragged=True, dtype=dtype, seed=seed
+            )
+            assert margin(Trial(different.backend, recipe)) <= 1
 
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.kind == HALF], ids=lambda fault: fault.id)
 def test_a_fault_of_half_precision_is_caught_in_float16(fault: Fault) -> None:
-    assert alarms(only(backend_of(fault), "float16"), cases=30)
+    assert alarms(only(backend_of(fault), "float16"), stop=True)
 
 
 @pytest.mark.parametrize("dtype", HALVES)
 def test_half_sums_are_right_where_they_are_declared(dtype: str) -> None:
     backend = only(Backend("half", twin_backend().capabilities, Twin(dot=half_summed).build), dtype)
     declared = replace(backend, capabilities=replace(backend.capabilities, arithmetic={dtype: "half-accumulate"}))
-    properties = ("values", "numerics.saturation", "parameters")
-    assert "values.accumulation" in alarms(backend, *properties, cases=20)
-    assert alarms(declared, *properties, cases=20) == {}
+    assert alarms(backend, "values.accumulation", stop=True)
+    assert alarms(declared, "values", "numerics.saturation") == {}
 
 
 def test_what_is_computed_in_float32_and_returned_in_16_bits_is_right() -> None:
