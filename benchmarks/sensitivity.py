@@ -18,135 +18,38 @@ import json
 import multiprocessing
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tabulate import tabulate
 from tqdm import tqdm
 
 from benchmarks.false_alarms import recorded
+from benchmarks.sensitivity_defects import CORRECT, DEFECTS, DTYPES, OURS, TOLERANCES
+from benchmarks.sensitivity_page import Known, limits_of, page, plot, table
 from conformance import strategies
 from conformance.backend import Backend
 from conformance.case import realise
 from conformance.covering import fixed_set
 from conformance.engine import Settings, conform
 from conformance.faults import DIFFERENT
-from conformance.faults import twin as correct
-from conformance.faults.equations import celled, gate
 from conformance.faults.fault import FULL
-from conformance.faults.numerics import half, half_accumulated, rounded_dot, significand
-from conformance.faults.parameters import each, through
-from conformance.faults.twin import Transform, Twin, Whole
+from conformance.faults.twin import Twin
 from conformance.hunt import search
 from conformance.properties.layout import Oracle, oracle_result
 from conformance.recipe import Recipe
 from conformance.registry import find
 from conformance.report.model import BAD
-from conformance.run import environment
-from conformance.spec import Array, LSTMConfig, Result, State
+from conformance.spec import Result
 from conformance.trial import Trial
 
 RESULTS = Path("results/sensitivity.jsonl")
 PAGE = Path("docs/sensitivity.md")
 PLOT = Path("docs/sensitivity.svg")
 
-DTYPES = ("float32", "float64")
-OURS = "this suite"
-
-#: rtol and atol for each dtype: NumPy's defaults, torch's defaults, and those of the ONNX project's node tests.
-TOLERANCES: dict[str, dict[str, tuple[float, float]]] = {
-    "assert_close": {"float32": (1.3e-6, 1e-5), "float64": (1e-7, 1e-7)},
-    "np.allclose": dict.fromkeys(DTYPES, (1e-5, 1e-8)),
-    "rtol 1e-3": dict.fromkeys(DTYPES, (1e-3, 1e-7)),
-}
-
-#: The correct implementations by which false alarms are counted.
-CORRECT = (
-    *("twin", "reversed-sums", "sigmoid-by-tanh", "activations-3-ulps-off"),
-    *("numpy", "torch-loop", "torch-nn"),
-)
-
-#: Whose levels are compared.
-JUDGES = (OURS, *TOLERANCES)
-
-#: The levels, each √10 below the one before.
-LEVELS = tuple(10 ** (-k / 2) for k in range(2, 33))
-
-
-# Defects
-
-
-@dataclass(frozen=True)
-class Defect:
-    """A defect of size ε; one without a size of its own has a single level, its format's unit roundoff."""
-
-    name: str
-    twin: Callable[[float], Twin]
-    levels: tuple[float, ...] = LEVELS
-    dtypes: tuple[str, ...] = DTYPES
-
-
-def one_element(name: str, change: Callable[[float, float], float]) -> Callable[[float], Twin]:
-    """The first element of a parameter, a weight or bias of the input gate, changed."""
-
-    def at(e: float) -> Twin:
-        def changed(config: LSTMConfig, key: str, value: Array) -> Array:
-            value = value.copy()
-            value.flat[0] = change(value.flat[0], e)
-            return value
-
-        return each(changed, name)
-
-    return at
-
-
-def _h_0(e: float) -> Twin:
-    def state(config: LSTMConfig, state: State) -> State:
-        return state[0] * (1 + e), state[1]
-
-    return Twin(transform=Transform(state=state))
-
-
-def _h_n(e: float) -> Twin:
-    def result(config: LSTMConfig, result: Whole) -> Whole:
-        return result._replace(h_n=result.h_n * (1 + e))
-
-    return Twin(transform=Transform(result=result))
-
-
-def _last_output(e: float) -> Twin:
-    def result(config: LSTMConfig, result: Whole) -> Whole:
-        output = result.output.copy()
-        output[-1] *= 1 + e
-        return result._replace(output=output)
-
-    return Twin(transform=Transform(result=result))
-
-
-DEFECTS = (
-    Defect("one weight of W_hh · (1 + ε)", one_element("weight_hh_l0", lambda w, e: w * (1 + e))),
-    Defect("one weight of W_ih · (1 + ε)", one_element("weight_ih_l0", lambda w, e: w * (1 + e))),
-    Defect("one bias b_hh + ε", one_element("bias_hh_l0", lambda b, e: b + e)),
-    Defect("tanh(a) · (1 + ε)", lambda e: Twin(tanh=lambda a: np.tanh(a) * (1 + e))),
-    Defect("tanh(a · (1 + ε))", lambda e: Twin(tanh=lambda a: np.tanh(a * (1 + e)))),
-    Defect("σ(a) · (1 + ε)", lambda e: Twin(sigmoid=lambda a: correct.sigmoid(a) * (1 + e))),
-    Defect("σ(a · (1 + ε))", lambda e: Twin(sigmoid=lambda a: correct.sigmoid(a * (1 + e)))),
-    Defect("forget gate f · (1 − ε)", lambda e: gate(1, lambda f: f * (1 - e))),
-    Defect("cell leaks, c · (1 − ε)", lambda e: celled(lambda c: c * (1 - e))),
-    Defect("initial state h_0 · (1 + ε)", _h_0),
-    Defect("final state h_n · (1 + ε)", _h_n),
-    Defect("last output · (1 + ε)", _last_output),
-    Defect("cell in bfloat16", lambda e: celled(significand(7)), (2.0**-8,)),
-    Defect("cell in float16", lambda e: celled(half), (2.0**-11,)),
-    Defect("forget gate in float16", lambda e: gate(1, half), (2.0**-11,)),
-    Defect("weights in float16", lambda e: each(through("float16"), "weight"), (2.0**-11,)),
-    Defect("TF32 products", lambda e: rounded_dot(significand(10)), (2.0**-11,)),
-    Defect("float16 accumulation", lambda e: Twin(dot=half_accumulated), (2.0**-11,)),
-    Defect("all in float32", lambda e: Twin(precision=lambda config: "float32"), (2.0**-24,), ("float64",)),
-)
+Task = tuple[str, str]
 
 
 def backend(name: str, twin: Twin, dtype: str) -> Backend:
@@ -254,9 +157,6 @@ def smallest(task: tuple[str, str], limits: Mapping[str, Mapping[str, int]]) -> 
     return found
 
 
-Task = tuple[str, str]
-
-
 def _labelled(function: Callable[[Task], Any], task: Task) -> tuple[Task, Any]:
     return task, function(task)
 
@@ -282,145 +182,9 @@ def measure(defects: Sequence[str], dtypes: Sequence[str], jobs: int, results: P
         add("smallest", partial(smallest, limits=limits), tasks)
 
 
-Known = dict[tuple[str, str, str], Any]
-
-
 def known(results: Path) -> Known:
-    """What has been measured, by ("alarms", implementation, dtype) or ("smallest", defect, dtype)."""
+    """What has been measured."""
     return {tuple(line["task"]): line["found"] for line in recorded(results)}  # type: ignore[misc, arg-type]
-
-
-def limits_of(found: Known, dtype: str) -> dict[str, int]:
-    """The most cases on which each tolerance accuses a correct implementation."""
-    return {t: max(found["alarms", name, dtype][t][0] for name in CORRECT) for t in TOLERANCES}
-
-
-def shares(found: Known, dtype: str) -> dict[str, tuple[int, int]]:
-    """Each judge's false alarms, and the runs of correct implementations that it judged."""
-    own = [found["alarms", name, dtype] for name in CORRECT]
-    return {judge: (sum(one[judge][0] for one in own), sum(one[judge][1] for one in own)) for judge in JUDGES}
-
-
-# The page and the plot
-
-
-def table(found: Known, dtype: str, format: str = "simple") -> str:
-    """The smallest levels for one dtype, and below them each judge's false alarms."""
-    rows = [
-        [defect.name, *(_level(defect, found["smallest", defect.name, dtype][judge]) for judge in JUDGES)]
-        for defect in DEFECTS
-        if ("smallest", defect.name, dtype) in found
-    ]
-    rows.append(["false alarms", *(_share(*share) for share in shares(found, dtype).values())])
-    return tabulate(rows, [dtype, *JUDGES], tablefmt=format, colalign=("left", *["right"] * len(JUDGES)))
-
-
-def _level(defect: Defect, level: float | None) -> str:
-    if level is None:
-        return "missed"
-    return f"{level:.0e}" if len(defect.levels) > 1 else "seen"
-
-
-def _share(alarms: int, runs: int) -> str:
-    return f"{100 * alarms / runs:.1f} %" if alarms else f"0 in {runs:,}"
-
-
-def page(found: Known) -> str:
-    """The page."""
-    versions = ", ".join(f"{name} {version}" for name, version in environment().items())
-    limits = "; ".join(
-        ", ".join(f"{limit + 1} ({tolerance})" for tolerance, limit in limits_of(found, dtype).items()) + f" in {dtype}"
-        for dtype in DTYPES
-    )
-    tables = "\n\n".join(table(found, dtype, "github") for dtype in DTYPES)
-    return f"""# How small a defect is still seen
-
-![The smallest level that each judge detects, defect by defect](sensitivity.svg)
-
-`python -m benchmarks.sensitivity` builds defects with a level ε into a correct LSTM and goes down from ε = 0.1 in steps
-of √10. Shown is the last level before the first that escapes. This suite makes a default run: its fixed set and 100
-random cases, seed 0. On the same cases three fixed tolerances compare output, h_n and c_n with the float64 oracle's:
-the defaults of `torch.testing.assert_close` and of `np.allclose`, and the ONNX project's rtol 1e-3, atol 1e-7.
-
-A fixed tolerance accuses correct LSTMs too: the last row is the share of runs of {len(CORRECT)} correct
-implementations that each judge accuses ({", ".join(CORRECT)}). So a judge detects a defect if
-it accuses it on more cases than any correct implementation. For this suite that is one case; for the others
-{limits}.
-
-ε scales what it stands beside, or is added to it. *seen* and *missed* are for defects without a size of their own.
-
-{tables}
-
-{versions}
-"""
-
-
-#: Marker, colour, and height within its row.
-_STYLE = {
-    OURS: ("o", "#0b6e4f", 0.27),
-    "assert_close": ("s", "#e08e0b", 0.09),
-    "np.allclose": ("D", "#3b76b5", -0.09),
-    "rtol 1e-3": ("^", "#b3413b", -0.27),
-}
-
-
-def plot(found: Known, path: Path) -> None:
-    """One row for each defect, one panel for each dtype."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-    from matplotlib.lines import Line2D
-
-    names, missed = [defect.name for defect in DEFECTS], 10.0
-    with plt.rc_context({"svg.hashsalt": "sensitivity", "font.size": 9.5}):
-        figure, panels = plt.subplots(
-            1, len(DTYPES), figsize=(11, 0.42 * len(names) + 1.9), sharey=True, layout="constrained"
-        )
-        for panel, dtype in zip(panels, DTYPES, strict=True):
-            unit = float(np.finfo(dtype).eps) / 2
-            panel.axvline(unit, color="#888888", lw=0.8, ls=":")
-            panel.text(unit, len(names) - 0.4, "u", color="#888888", va="bottom", ha="center")
-            panel.axvspan(1, 100, color="#f4f1ea", zorder=0)
-            panel.axhline(sum(len(defect.levels) == 1 for defect in DEFECTS) - 0.5, color="#888888", lw=0.8)
-            for y, name in enumerate(reversed(names)):
-                if ("smallest", name, dtype) not in found:
-                    continue
-                levels = found["smallest", name, dtype]
-                at = {judge: levels[judge] or missed for judge in JUDGES}
-                panel.plot([min(at.values()), max(at.values())], [y, y], color="#dddddd", lw=1.2, zorder=1)
-                for judge, (marker, colour, up) in _STYLE.items():
-                    face = colour if levels[judge] else "white"
-                    panel.plot(at[judge], y + up, marker, color=colour, mfc=face, ms=5, mew=1.1, zorder=3)
-            decades = range(-1, int(np.log10(unit)) - 1, -1 if dtype == "float32" else -2)
-            panel.set_xscale("log")
-            panel.set_xlim(unit / 8, 100)
-            panel.set_xticks([*(10.0**k for k in decades), missed], [*(f"$10^{{{k}}}$" for k in decades), "missed"])
-            panel.minorticks_off()
-            panel.set_ylim(-0.7, len(names) - 0.3)
-            panel.set_yticks(range(len(names)), names[::-1])
-            panel.tick_params(axis="y", length=0)
-            panel.grid(axis="x", color="#eeeeee", zorder=0)
-            panel.spines[["top", "right", "left"]].set_visible(False)
-            panel.set_title(dtype, fontweight="bold", pad=16)
-            panel.set_xlabel("smallest detected level ε")
-        figure.legend(
-            handles=[
-                Line2D([], [], marker=marker, color=colour, ls="", ms=6, label=_label(found, judge))
-                for judge, (marker, colour, _) in _STYLE.items()
-            ],
-            loc="outside lower center",
-            ncols=len(_STYLE),
-            frameon=False,
-        )
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=110)
-        plt.close(figure)
-
-
-def _label(found: Known, judge: str) -> str:
-    own = [shares(found, dtype)[judge] for dtype in DTYPES]
-    text = " and ".join(f"{100 * count / runs:.1f} %" if count else "none" for count, runs in own)
-    return f"{judge}\naccuses {text} of correct runs"
 
 
 def main() -> None:

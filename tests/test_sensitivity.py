@@ -12,21 +12,9 @@ import pytest
 import torch
 
 from benchmarks import sensitivity
-from benchmarks.sensitivity import (
-    CORRECT,
-    DEFECTS,
-    DTYPES,
-    JUDGES,
-    LEVELS,
-    OURS,
-    TOLERANCES,
-    Known,
-    accusations,
-    backend,
-    page,
-    plot,
-    smallest,
-)
+from benchmarks.sensitivity import accusations, backend, smallest
+from benchmarks.sensitivity_defects import CORRECT, DEFECTS, DTYPES, JUDGES, LEVELS, OURS, TOLERANCES
+from benchmarks.sensitivity_page import Known, page, plot
 from conformance import engine
 from conformance.engine import Settings
 from conformance.faults.twin import Twin
