@@ -84,6 +84,7 @@ PROOF = {
     "gradients.h_n-loss": "gradient-of-h-n-ignored",
     "gradients.c_n-loss": "gradient-of-c-n-ignored",
     "gradients.output-loss": "gradient-of-last-output-alone",
+    "gradients.long": "gradient-steps-past-16",
     "gradients.untapped": "gradient-past-32-units",
     "gradients.dyadic": "gradient-gates-swapped",
     "gradients.linear": "gradient-clipped-at-10",

@@ -181,6 +181,18 @@ def output_loss(trial: Trial) -> None:
     _alone(trial, "output", "h_n", "c_n")
 
 
+@prop("gradients.long", needs=(*_FORCED, "shapes"), limit=6)
+def long(trial: Trial) -> None:
+    """Over dozens of steps each adjoint still follows from the one after it, and no sum lacks a step.
+
+    Kernels take the steps in chunks, and sums in tiles: what crosses a border is lost. MNN#2500 was wrong at large
+    sizes only; back-propagation that is truncated without being asked to be is right for short sequences.
+    """
+    small = _small(trial)
+    many = small.derived(layers=1, L=(40, 70)[small.pick("long", 2)], N=min(small.recipe.N, 2))
+    many.require(_findings(many, _drawn(many)), many.case)
+
+
 @prop("gradients.untapped", needs=(*_NEEDS,), limit=25)
 def untapped(trial: Trial) -> None:
     """The gradients of a case as it is, at its own sizes and strides, are within the bound that accumulates.
