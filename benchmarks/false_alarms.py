@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from conformance.backend import Backend
 from conformance.engine import Settings, conform
-from conformance.faults import DIFFERENT
+from conformance.faults import DIFFERENT, twin_backend
 from conformance.registry import find, names
 from conformance.report.model import BAD
 from conformance.run import environment
@@ -34,8 +34,10 @@ FIRST_SEED = 1_000
 
 
 def correct(name: str) -> Backend:
-    """A backend by its name; ``different:NAME`` is a correct implementation that computes in another way."""
+    """A backend by its name; ``twin`` is what the faults were made from, ``different:NAME`` computes in another way."""
     kind, _, own = name.partition(":")
+    if name == "twin":
+        return twin_backend()
     return next(d.backend for d in DIFFERENT if d.id == own) if kind == "different" else find(name)
 
 

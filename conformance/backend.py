@@ -10,7 +10,8 @@ import numpy as np
 
 from conformance.spec import DTYPES, GATES, Array, LSTMConfig, Params, State
 
-#: The words ``Capabilities.arithmetic`` may use for a dtype; without one, it is the dtype's own IEEE arithmetic.
+#: The words ``Capabilities.arithmetic`` may use for a dtype; without one, it is the dtype's own IEEE arithmetic, and
+#: dot products of a 16-bit dtype are summed in float32 at least. "half-accumulate" sums in 16 bits.
 ARITHMETICS = ("ieee", "tf32", "bf16-inputs", "half-accumulate", "int8")
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from conformance.case import Case
 from conformance.oracle import sigmoid, time_order
-from conformance.spec import Array, Result, layer_params
+from conformance.spec import Array, Result, finfo, layer_params
 
 #: Unit roundoff of float64, the oracle's own.
 _U64 = 2.0**-53
@@ -30,6 +30,9 @@ _U64 = 2.0**-53
 #: Every activation may be off by this many unit roundoffs, absolutely: a legitimate 0.5 + 0.5·tanh(a/2) is off by
 #: thousands of ulps near zero, so an allowance in ulps would be wrong.
 ACTIVATION_ULPS = 6.0
+
+#: In 16 bits the activations of a vector library are those of float32, rounded: 3 are enough for either form.
+_ACTIVATION_ULPS_HALF = 3.0
 
 #: The rule "iid" allows eight standard deviations of the accumulated rounding error.
 _DEVIATIONS = 8.0
@@ -47,20 +50,37 @@ class Arithmetic:
     inputs: float
     #: What an underflow, or its flush to zero, may change.
     tiny: float
+    #: What an activation may be off by, in unit roundoffs.
+    activation: float = ACTIVATION_ULPS
+
+    @property
+    def wide(self) -> bool:
+        """Whether sums are wider than what is stored: then an h may also stay wide until it is returned."""
+        return self.accumulate < self.unit
+
+    def carried(self, values: Array) -> Approx:
+        """A layer's own outputs as the next step or layer reads them, which may be before they were rounded."""
+        return Approx(values, self.unit * np.abs(values) + self.tiny if self.wide else EXACT, self)
 
 
 def arithmetic(dtype: str, declared: Mapping[str, str]) -> Arithmetic | None:
-    """The declared arithmetic of a dtype; None where values are not declared (int8), only structure."""
+    """The declared arithmetic of a dtype; None where values are not declared (int8), only structure.
+
+    The sums of 16-bit dtypes are float32, unless "half-accumulate" says that they have 16 bits themselves.
+    """
     kind = declared.get(dtype, "ieee")
     if kind == "int8":
         return None
-    info = np.finfo(dtype)
+    info = finfo(dtype)
+    half = info.bits == 16
     unit = float(info.eps) / 2 + _U64
-    accumulate = 2.0**-11 + _U64 if kind == "half-accumulate" else unit
+    accumulate = 2.0**-24 + _U64 if half else unit
+    if kind == "half-accumulate":
+        accumulate = max(unit, 2.0**-11 + _U64)
     # TF32 keeps 10 bits of the significand and may truncate them; bfloat16 keeps 7.
     inputs = {"tf32": 2.0**-10, "bf16-inputs": 2.0**-7}.get(kind, 0.0)
-    tiny = 2.0**-14 if kind == "half-accumulate" else float(info.smallest_normal)
-    return Arithmetic(unit, accumulate, inputs, tiny)
+    tiny = 2.0**-14 if kind == "half-accumulate" and not half else float(info.smallest_normal)
+    return Arithmetic(unit, accumulate, inputs, tiny, _ACTIVATION_ULPS_HALF if half else ACTIVATION_ULPS)
 
 
 #: The error of a value that is known exactly, without an axis, so that no work is done for it.
@@ -125,7 +145,7 @@ def activate_sigmoid(a: Approx) -> Approx:
     """σ(a): the error times the largest slope within reach, and the activation's allowance."""
     e = np.exp(-np.maximum(np.abs(a.value) - a.error, 0.0))
     slope = e / (1.0 + e) ** 2
-    allowance = ACTIVATION_ULPS * a.arithmetic.unit
+    allowance = a.arithmetic.activation * a.arithmetic.unit
     return Approx(sigmoid(a.value), np.minimum(a.error * slope, 1.0) + allowance, a.arithmetic)
 
 
@@ -133,7 +153,7 @@ def activate_tanh(a: Approx) -> Approx:
     """tanh(a): the error times the largest slope within reach, and the activation's allowance."""
     e = np.exp(-2.0 * np.maximum(np.abs(a.value) - a.error, 0.0))
     slope = 4.0 * e / (1.0 + e) ** 2
-    allowance = ACTIVATION_ULPS * a.arithmetic.unit
+    allowance = a.arithmetic.activation * a.arithmetic.unit
     return Approx(np.tanh(a.value), np.minimum(a.error * slope, 2.0) + allowance, a.arithmetic)
 
 
@@ -145,16 +165,25 @@ def dot(terms: list[tuple[Approx, Array]], biases: list[Array], rule: str) -> Ap
     * any data: every partial sum is at most (A + |S|)/2 in magnitude, n + 1 roundings of one each;
     * "iid" data: roundings and partial sums are random, with variance n(S²/9 + Q/18) + Q/3, eight deviations allowed;
     * "exact" data: dyadic, every partial sum is representable, so there is no error at all.
+
+    Where sums are wider than what is stored, each product and each sum of products and biases is rounded once more. A
+    subnormal factor may be taken for 0.
     """
     a = terms[0][0].arithmetic
     S = A = Q = inherited = 0.0
     n = len(biases)
+    parts = list(biases)
     for x, W in terms:
         magnitude, weights = np.abs(x.value), np.abs(W).T
+        if (lost := np.where(magnitude < a.tiny, magnitude, 0.0)).any():
+            inherited = inherited + lost @ weights
+        if (lost := np.where(weights < a.tiny, weights, 0.0)).any():
+            inherited = inherited + magnitude @ lost
         if x.error.ndim:
             inherited = inherited + x.error @ weights
             magnitude = magnitude + x.error
-        S = S + x.value @ W.T
+        parts.append(x.value @ W.T)
+        S = S + parts[-1]
         A = A + magnitude @ weights
         Q = Q + (magnitude * magnitude) @ (weights * weights)
         n += W.shape[1]
@@ -168,7 +197,13 @@ def dot(terms: list[tuple[Approx, Array]], biases: list[Array], rule: str) -> Ap
         variance = n * (S * S / 9 + Q / 18) + Q / 3
         rounding = np.minimum(rounding, _DEVIATIONS * a.accumulate * np.sqrt(variance))
         converted = np.minimum(converted, _DEVIATIONS * a.inputs * np.sqrt(2 * Q / 3))
-    return Approx(np.asarray(S), inherited + rounding + converted + (n + 2) * a.tiny, a)
+    underflows = n + 2
+    if a.wide:
+        magnitudes = sum(np.abs(part) for part in parts)
+        stored = sum(np.abs(part) for part in parts[len(biases) :]) + (len(parts) - 1) * (magnitudes + np.abs(S)) / 2
+        rounding = rounding + a.unit * (1 + 2 * len(parts) * a.unit) * (stored + inherited)
+        underflows = 2 * len(parts)
+    return Approx(np.asarray(S), inherited + rounding + converted + underflows * a.tiny, a)
 
 
 class Steps(NamedTuple):
@@ -229,8 +264,11 @@ def layer(
             spans.append(span)
         output = concatenate(outputs, 0)
     else:
-        previous = np.concatenate([h_0[None], time_order(observed, lengths, reverse)[:-1]])
-        output, c, span = _steps(p, x, Approx(previous, EXACT, x.arithmetic), c, valid, rule)
+        returned = time_order(observed, lengths, reverse)[:-1]
+        previous = x.arithmetic.carried(np.concatenate([h_0[None], returned]))
+        if previous.error.ndim:
+            previous.error[0] = 0.0
+        output, c, span = _steps(p, x, previous, c, valid, rule)
         h, spans = output[(lengths - 1, np.arange(batch))], [span]
     zero = Approx(np.zeros_like(output.value), np.zeros_like(output.value), x.arithmetic)
     return Expected(output.where(valid, zero).time_order(lengths, reverse), h, c, spans)
@@ -348,7 +386,7 @@ def judge(
                 forced = [min(pair, key=Finding.margin) for pair in zip(forced, loose, strict=True)]
             yield from forced
         previous = result
-        below = expectation.below(k + 1) if output is None else Approx(output, EXACT, declared)
+        below = expectation.below(k + 1) if output is None else declared.carried(output)
 
 
 def compare(

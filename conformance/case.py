@@ -74,6 +74,8 @@ class Case:
         words += [f"proj_size={config.proj_size}"] if config.proj_size else []
         words += [] if config.bias else ["no bias"]
         words += ["batch_first"] if config.batch_first else []
+        words += [f"dropout={config.dropout:g}"] if config.dropout else []
+        words += ["training"] if config.training else []
         words += [config.dtype] if config.dtype != "float32" else []
         text = f"LSTM({', '.join(words)}) L={self.steps} {'unbatched' if self.unbatched else f'N={self.batch}'}"
         if self.state is not None:

@@ -29,6 +29,7 @@ from conformance.probe import abilities
 from conformance.properties import catalogue, select
 from conformance.properties.model import Property, missing
 from conformance.recipe import Recipe, parse
+from conformance.report.levels import level_of
 from conformance.report.model import BAD
 from conformance.report.table import table
 from conformance.report.text import arrays, conclusion, failures, head
@@ -139,10 +140,9 @@ def _parser(given: dict[str, Any]) -> argparse.ArgumentParser:
         return sub
 
     def selection(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--only", nargs="+", metavar="ID", default=given.get("only", []), help="properties or groups")
-        sub.add_argument(
-            "--exclude", nargs="+", metavar="ID", default=given.get("exclude", []), help="properties or groups"
-        )
+        for option in ("--only", "--exclude"):
+            sub.add_argument(option, action="extend", nargs="+", metavar="ID", help="properties or groups")
+        sub.set_defaults(configured_selection=[given.get(name, []) for name in ("only", "exclude")])
 
     sub = command("run", _run, "judge backends and print the table")
     sub.add_argument(
@@ -184,6 +184,8 @@ def _parser(given: dict[str, Any]) -> argparse.ArgumentParser:
     sub = command("self-test", _self_test, "try the suite on the catalogue of faulty LSTMs")
     sub.add_argument("faults", nargs="*", metavar="FAULT", help="ids of faults; all if none")
     sub.add_argument("--attribute", action="store_true", help="run everything: which properties catch what")
+    sub.add_argument("--peers", action="store_true", help="beside it ONNX's node tests and a hand-written test")
+    sub.add_argument("--pairs", type=_count, metavar="N", default=0, help="N pairs of faults instead: both reported?")
     sub.add_argument("--cases", type=_count, metavar="N", default=100, help="random cases (%(default)s)")
     sub.add_argument("--seed", type=_count, metavar="N", default=0, help="of all values (%(default)s)")
     sub.add_argument("--no-fixed-set", action="store_true", help="random cases only")
@@ -196,8 +198,14 @@ def _parser(given: dict[str, Any]) -> argparse.ArgumentParser:
     return parser
 
 
+def _selection(options: argparse.Namespace) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The ids to judge and to leave out: those of the command line, else the configured ones."""
+    only, exclude = options.configured_selection
+    return tuple(options.only or only), tuple(options.exclude or exclude)
+
+
 def _run(options: argparse.Namespace) -> int:
-    settings = Settings(options.cases, options.seed, tuple(options.only), tuple(options.exclude))
+    settings = Settings(options.cases, options.seed, *_selection(options))
     named = options.targets or options.configured_targets
     if not named and not registry.names():
         raise UsageError("no backend is installed", "name a target: module:attr or file.py:attr")
@@ -254,7 +262,7 @@ def _list(options: argparse.Namespace) -> int:
     properties = catalogue().values()
     print(f"\nproperties ({len(properties)})")
     for p in properties:
-        print(f"  {p.id:<27} {p.level:<9} {p.statement}")
+        print(f"  {p.id:<27} {level_of(p) or '–':<9} {p.statement}")
     return 0
 
 
@@ -265,7 +273,10 @@ def _explain(options: argparse.Namespace) -> int:
 
 def _explanation(p: Property) -> str:
     needs = f"needs {_join(p.needs)}" if p.needs else "asked of every backend"
-    paragraphs = [f"{p.id} ({p.level}; {needs})", *(textwrap.fill(text, 100) for text in (p.statement, p.why))]
+    paragraphs = [
+        f"{p.id} ({level_of(p) or 'no level'}; {needs})",
+        *(textwrap.fill(text, 100) for text in (p.statement, p.why)),
+    ]
     return "\n".join([paragraphs[0], *(textwrap.indent(text, "  ") for text in paragraphs[1:] if text)])
 
 
@@ -275,14 +286,14 @@ def _replay(options: argparse.Namespace) -> int:
     if reason := backend.available():
         print(f"{backend.name} is unavailable: {reason}", file=sys.stderr)
         return 3
-    settings = Settings(0, 0, tuple(options.only), tuple(options.exclude))
+    settings = Settings(0, 0, *_selection(options))
     _check_fixed(recipes, backend)
     case = realise(recipes[-1], backend.capabilities.fixed)
     print(f"{backend.name}: {case.describe()}")
     if numbers := arrays(case):
         print(textwrap.indent(numbers, "    "))
     asked = select(settings.only, settings.exclude)
-    if options.only and (lacking := [p for p in asked if missing(backend, p)]):
+    if settings.only and (lacking := [p for p in asked if missing(backend, p)]):
         print("\n".join(f"  {p.id:<27} not declared: {'; '.join(missing(backend, p))}" for p in lacking))
     verdicts = list(engine.replay(backend, recipes, settings))
     silent = [p for p, outcome, _ in verdicts if outcome == "not run"]
@@ -326,7 +337,7 @@ def _probe(options: argparse.Namespace) -> int:
 
 
 def _self_test(options: argparse.Namespace) -> int:
-    from conformance import selftest
+    from conformance import pairs, peers, selftest
     from conformance.faults import FAULTS
 
     if options.list:
@@ -334,16 +345,22 @@ def _self_test(options: argparse.Namespace) -> int:
         print(tabulate(rows, ["fault", "class", "shows when", "description"]))
         return 0
     settings = Settings(options.cases, options.seed, fixed=not options.no_fixed_set)
+    beside = peers.peers() if options.peers else ()
     with tqdm(unit="fault", leave=False, disable=None) as bar:
 
         def watch(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        test = selftest.self_test(options.faults, settings, options.attribute, options.jobs, watch)
-    print(selftest.table(test, options.attribute))
+        if options.pairs:
+            test = pairs.pair_test(options.pairs, settings, options.jobs, watch)
+            text, data = pairs.table(test), pairs.to_json(test)
+        else:
+            test = selftest.self_test(options.faults, settings, options.attribute, options.jobs, watch, beside)
+            text, data = selftest.table(test, options.attribute), selftest.to_json(test)
+    print(text)
     if options.json is not None:
-        options.json.write_text(json.dumps(selftest.to_json(test), indent=1) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     return 3 if test.missing else 0 if test.passed else 1
 
 

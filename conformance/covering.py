@@ -8,7 +8,8 @@ direction, h_0 alone) are met in every run, whatever the seed.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations, product
 
@@ -18,8 +19,8 @@ from conformance.recipe import JUDGED_DTYPES, VIEWS, Recipe
 Factors = tuple[tuple[str, tuple[object, ...]], ...]
 Choice = tuple[tuple[str, object], ...]
 
-#: Sizes for the fixed set, taken in turn: pairwise distinct within a row, but for one with I = H, whose square weights
-#: can be mistaken for each other; 1, 2^k and 2^k ± 1 are among them.
+#: Sizes for the fixed set: pairwise distinct within a row, 1, 2^k and 2^k ± 1 among them. Where there is no I, the
+#: input is as wide as the output: square weights and equal shapes can be mistaken for each other.
 _SIZES = (
     {"I": 3, "H": 5, "L": 4, "N": 2},
     {"I": 7, "H": 4, "L": 6, "N": 3},
@@ -36,7 +37,7 @@ _SIZES = (
     {"I": 8, "H": 129, "L": 2, "N": 3},
     {"I": 5, "H": 3, "L": 4, "N": 33},
     {"I": 3, "H": 1, "L": 5, "N": 4},
-    {"I": 6, "H": 6, "L": 4, "N": 3},
+    {"H": 6, "L": 4, "N": 3},
     {"I": 4, "H": 10, "L": 3, "N": 17},
 )
 
@@ -71,7 +72,7 @@ def factors(backend: Backend) -> Factors:
 
 
 def judged_dtypes(backend: Backend) -> tuple[str, ...]:
-    """The declared dtypes that this version of the suite judges."""
+    """The declared dtypes that can be judged here."""
     return tuple(dtype for dtype in JUDGED_DTYPES if dtype in backend.capabilities.dtypes)
 
 
@@ -155,30 +156,48 @@ def _grow(seedling: Choice, factors: Factors, missing: set[Choice], rng: random.
 
 def fixed_set(backend: Backend, seed: int) -> list[Recipe]:
     """The covering rows as recipes with sizes of their own; the values depend on the seed."""
-    rows = covering_rows(factors(backend))
-    return [_recipe(dict(row), backend, seed, number) for number, row in enumerate(rows)]
+    pool = _SIZES[:2] if backend.capabilities.compiled else _SIZES
+    met: Counter[tuple[str, int, bool]] = Counter()
+    recipes = []
+    for number, row in enumerate(covering_rows(factors(backend))):
+        # One step, one row or a projection replaces a size: each row takes the sizes that were met least often.
+        candidates = [_recipe(dict(row), backend, sizes, seed, number) for sizes in pool]
+        chosen = min(candidates, key=lambda recipe: _familiar(_sizes(recipe), met))
+        met.update(_sizes(chosen))
+        recipes.append(chosen)
+    return recipes
 
 
-def _recipe(row: dict[str, object], backend: Backend, seed: int, number: int) -> Recipe:
-    sizes = dict(_SIZES[number % (2 if backend.capabilities.compiled else len(_SIZES))])
-    if row["steps"] == "one":
-        sizes["L"] = 1
-    if row["rows"] == "one":
-        sizes["N"] = 1
+def _sizes(recipe: Recipe) -> list[tuple[str, int, bool]]:
+    """What a fault may depend on: each size, and whether x is as wide as the output; in one row or in several."""
+    square = recipe.config.num_directions * recipe.config.output_size == recipe.I
+    sizes = {"I": recipe.I, "H": recipe.H, "L": recipe.L, "N": recipe.N, "square": int(square)}
+    return [(name, size, recipe.N > 1) for name, size in sizes.items()]
+
+
+def _familiar(sizes: list[tuple[str, int, bool]], met: Counter[tuple[str, int, bool]]) -> tuple[int, int, int]:
+    """How many of the sizes were met at all, how many in as many rows, and how often."""
+    anyhow = sum(bool(met[name, size, False] + met[name, size, True]) for name, size, _ in sizes)
+    return anyhow, sum(bool(met[size]) for size in sizes), sum(met[size] for size in sizes)
+
+
+def _recipe(row: dict[str, object], backend: Backend, sizes: Mapping[str, int], seed: int, number: int) -> Recipe:
     fixed = backend.capabilities.fixed
     if fixed is not None:
-        sizes |= {"I": fixed[0].input_size, "H": fixed[0].hidden_size}
-    if row["projection"] and fixed is None:
-        sizes["H"] = max(sizes["H"], 2)
-    proj = sizes["H"] // 2 if row["projection"] else 0
+        H, proj = fixed[0].hidden_size, fixed[0].proj_size
+    else:
+        H = max(sizes["H"], 2) if row["projection"] else sizes["H"]
+        proj = H // 2 if row["projection"] else 0
+    bidirectional = bool(row["bidirectional"])
+    width = (proj or H) * (2 if bidirectional else 1)
     return Recipe(
-        I=sizes["I"],
-        H=sizes["H"],
-        L=sizes["L"],
-        N=sizes["N"],
-        proj=proj if fixed is None else fixed[0].proj_size,
+        I=sizes.get("I", width) if fixed is None else fixed[0].input_size,
+        H=H,
+        L=1 if row["steps"] == "one" else sizes["L"],
+        N=1 if row["rows"] == "one" else sizes["N"],
+        proj=proj,
         layers=int(str(row["layers"])),
-        bidirectional=bool(row["bidirectional"]),
+        bidirectional=bidirectional,
         bias=bool(row["bias"]),
         batch_first=row["layout"] == "batch-first",
         unbatched=row["layout"] == "unbatched",

@@ -23,10 +23,11 @@ from conformance.backend import Backend
 from conformance.errors import UsageError
 from conformance.hunt import Chase, search
 from conformance.properties import select
-from conformance.properties.model import Property, missing
+from conformance.properties.model import Property, missing, undeclared
 from conformance.recipe import Recipe
 from conformance.report.model import BackendReport, Verdict
 from conformance.simplify import simplify
+from conformance.spec import lacking
 from conformance.trial import BackendError, Discard, Narrowed, Trial, Violation
 
 #: After this many suitable cases, a property is offered only one in ``Property.every``.
@@ -97,13 +98,15 @@ def conform(
     """
     chosen = select(settings.only, settings.exclude)
     _check_expected_failures(backend)
-    if not covering.judged_dtypes(backend):
-        reason = f"of {', '.join(backend.capabilities.dtypes)} this version judges none"
-        return BackendReport(backend.name, tuple(Verdict(backend.name, p.id, "not declared", reason) for p in chosen))
-    if reason := backend.available():
+    if reason := backend.available() or (None if covering.judged_dtypes(backend) else _unjudged(backend)):
         verdicts = tuple(Verdict(backend.name, p.id, "unavailable", reason) for p in chosen)
         return BackendReport(backend.name, verdicts, backend.note)
     return _Sieve(backend, settings, chosen, progress, database, checkpoint).run()
+
+
+def _unjudged(backend: Backend) -> str | None:
+    """Why a declared dtype cannot be judged here, or None."""
+    return next((reason for dtype in backend.capabilities.dtypes if (reason := lacking(dtype))), None)
 
 
 def _check_expected_failures(backend: Backend) -> None:
@@ -169,6 +172,7 @@ class _Sieve:
             long=sum(recipe.L >= 100 for recipe in self.offered),
             seconds=time.monotonic() - self.started,
             interrupted=self.interrupted,
+            lacking=undeclared(self.backend),
         )
 
     def _save(self) -> None:
@@ -428,6 +432,9 @@ class _Sieve:
         reason = self.backend.capabilities.expected_failures.get(p.id)
         if reason is not None:
             return self._plain(p, "unexpected pass", f"expected to fail: {reason}")
+        # The smoke gate asks for one dtype only.
+        if p.group != "smoke" and (lost := _unjudged(self.backend)):
+            return self._plain(p, "narrowed", f"{tally.checked} cases of other dtypes: {lost}")
         return self._plain(p, "passed", "")
 
     def _narrowed(self, p: Property) -> Verdict:

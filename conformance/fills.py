@@ -12,11 +12,12 @@ sparse         the same, three in four of them zero
 constant       one value for each tensor
 ramp           the normal values sorted
 large-cell     |c_0| from 3 to 1,000, forget gates nearly open
-saturated      preactivations from 1e2 to 1e4
+large-x        x times 16 to 8,192, its weights divided by as much
+saturated      preactivations from 1e2 to 1e4 (1e3 in float16)
 subnormal      x, h_0 and c_0 up to 20 bits below the smallest normal number; or x all zeros
 carry          f = 1 and i = 0 exactly: the cell is carried unchanged
 zero-weights   every parameter 0
-digital        one ±256 a row (±2048 in float64): every gate saturates and every cell is a small whole number
+digital        one ±256 a row (float64 ±2048, float16 ±64): every gate saturates, every cell is a small whole number
 cancelling     ±B at random places beside small dyadic numbers: every order of summation is exact, if it is precise
 gate-i … -o    the other gates saturated, so that c_n or h_n shows one activation
 =============  ======================================================================================================
@@ -29,7 +30,7 @@ import zlib
 import numpy as np
 
 from conformance.recipe import Recipe
-from conformance.spec import GATES, Array, LSTMConfig, numpy_dtype, param_shapes
+from conformance.spec import GATES, Array, LSTMConfig, finfo, numpy_dtype, param_shapes
 
 #: The standard deviation of the sum of four uniform 16-bit numbers.
 _SPREAD = 65536 / np.sqrt(3.0)
@@ -38,12 +39,20 @@ _SPREAD = 65536 / np.sqrt(3.0)
 _LEVELS = {
     "float64": (2048.0, 2.0**26, 2.0**-24),
     "float32": (256.0, 2.0**10, 2.0**-11),
+    "float16": (64.0, 2.0**10, 2.0**-11),
+    "bfloat16": (256.0, 2.0**10, 2.0**-8),
 }
 
 
 def saturating(dtype: str) -> float:
     """A preactivation that saturates every activation exactly: σ is 1, and 0 at its negative."""
     return _LEVELS[dtype][0]
+
+
+def cancels(dtype: str, accumulate: float) -> bool:
+    """Whether sums of a unit roundoff hold the cancelling fill's B beside its quantum."""
+    _, big, quantum = _LEVELS[dtype]
+    return 2 * big * accumulate <= quantum
 
 
 def stream(seed: int, name: str, count: int) -> Array:
@@ -128,8 +137,19 @@ def _large_cell(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) ->
     return values
 
 
+def _large_x(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
+    scale = 2.0 ** (4 + int(stream(recipe.seed, "large-x", 1)[0] % np.uint64(10)))
+    values["x"] *= scale
+    for tensor in values:
+        if tensor.startswith("weight_ih_l0"):
+            values[tensor] /= scale
+    return values
+
+
 def _saturated(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
-    level = 10.0 ** (2 + 2 * float(uniform(recipe.seed, "saturated", (1,))[0]))
+    # float16 ends at 65,504: beyond, ∞ − ∞ would be a right answer.
+    decades = 1 if config.dtype == "float16" else 2
+    level = 10.0 ** (2 + decades * float(uniform(recipe.seed, "saturated", (1,))[0]))
     for tensor in values:
         if tensor.startswith(("weight_ih", "weight_hh")):
             values[tensor] *= level / recipe.gain
@@ -137,7 +157,7 @@ def _saturated(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> 
 
 
 def _subnormal(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
-    tiny = float(np.finfo(config.dtype).smallest_normal)
+    tiny = float(finfo(config.dtype).smallest_normal)
     below = int(stream(recipe.seed, "subnormal", 1)[0] % np.uint64(22))
     for tensor in ("x", "h_0", "c_0"):
         values[tensor] *= tiny * 2.0**-below
@@ -165,7 +185,7 @@ def _zero_weights(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) 
 
 
 def _digital(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
-    """Rows with one ±level, on an input or on a hidden unit, and a bias of ±level/8 for where that one is zero.
+    """Rows with one ±level, on an input or on a hidden unit, and a bias of ±3/8 of it for where that one is zero.
 
     x is ±1, and |h| is 0 or at least tanh(1) = 0.76, so the sign of every preactivation is that of one term.
     """
@@ -180,7 +200,7 @@ def _digital(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> di
         values["weight_ih" + end], values["weight_hh" + end] = joined[:, :width], joined[:, width:]
         sign = np.where(raw[2 * rows :] >> np.uint64(63), 1.0, -1.0)
         if config.bias:
-            values["bias_ih" + end], values["bias_hh" + end] = sign * level * 0.375, sign * level * -0.25
+            values["bias_ih" + end], values["bias_hh" + end] = sign * level * 0.625, sign * level * -0.25
         if config.proj_size:
             chosen = stream(seed, "digital hr" + end, config.proj_size)
             select = np.zeros((config.proj_size, config.hidden_size))
@@ -193,7 +213,7 @@ def _digital(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> di
 
 
 def _cancelling(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
-    """x = (+B, −B at two random places, small dyadic numbers elsewhere), weights 1: B cancels, the small ones stay."""
+    """x, h_0 = (+B, −B at two random places, small dyadic numbers elsewhere), weights 1: B cancels, the rest stays."""
     _, big, quantum = _LEVELS[config.dtype]
     seed = recipe.seed
     for tensor, value in values.items():
@@ -205,9 +225,10 @@ def _cancelling(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) ->
             steps = int(0.5 / (quantum * max(1, config.input_size + config.output_size)))
             odd = 2 * (stream(seed, "cancelling " + tensor, value.size) % np.uint64(max(1, steps // 2))) + np.uint64(1)
             values[tensor] = np.copysign(odd.astype(np.float64) * quantum, value.reshape(-1)).reshape(value.shape)
-    if config.input_size >= 2:
-        places = permutation(seed, "cancelling places", config.input_size)[:2]
-        values["x"][..., places] = (big, -big)
+    for tensor, size in (("x", config.input_size), ("h_0", config.output_size)):
+        if size >= 2:
+            places = permutation(seed, "cancelling places" + tensor[1:], size)[:2]
+            values[tensor][..., places] = (big, -big)
     values["c_0"] *= 0.0
     return values
 
@@ -234,6 +255,7 @@ def _gate(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[
 
 _MAKERS = {
     "large-cell": _large_cell,
+    "large-x": _large_x,
     "saturated": _saturated,
     "subnormal": _subnormal,
     "carry": _carry,

@@ -11,10 +11,10 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from conformance.errors import UsageError
-from conformance.spec import LSTMConfig
+from conformance.spec import DTYPES, LSTMConfig, lacking
 
-#: The dtypes the suite judges.
-JUDGED_DTYPES = ("float32", "float64")
+#: The dtypes that can be judged here: bfloat16 needs a package of its own.
+JUDGED_DTYPES = tuple(dtype for dtype in DTYPES if lacking(dtype) is None)
 
 #: What the caller gives as the initial state: nothing, h_0 alone (c_0 zeros), c_0 alone, or both.
 STATES = ("none", "both", "h", "c")
@@ -30,6 +30,7 @@ FILLS = (
     "constant",
     "ramp",
     "large-cell",
+    "large-x",
     "saturated",
     "subnormal",
     "carry",
@@ -124,7 +125,7 @@ _FLAGS: dict[str, dict[str, Any]] = {
     "batch-first": {"batch_first": True},
     "unbatched": {"unbatched": True},
     "ragged": {"ragged": True},
-    **{dtype: {"dtype": dtype} for dtype in JUDGED_DTYPES},
+    **{dtype: {"dtype": dtype} for dtype in DTYPES},
 }
 _CHOICES = {"state": STATES, "view": VIEWS, "fill": FILLS}
 _COUNTS = {"I": 1, "H": 1, "layers": 1, "L": 1, "N": 1, "proj": 0, "seed": 0}
@@ -156,6 +157,8 @@ def parse(text: str) -> Recipe:
         else:
             values[key] = tuple(value.split(","))
     recipe = Recipe(**values)
+    if reason := lacking(recipe.dtype):
+        raise UsageError(f"recipe {text!r}: {reason}")
     if recipe.unbatched and (recipe.N != 1 or recipe.batch_first or recipe.ragged):
         raise UsageError("an unbatched recipe has N=1, and neither batch-first nor ragged")
     try:

@@ -1,7 +1,8 @@
 """The suite tried on itself: is every catalogued fault caught, by which property first, after how many cases?
 
 A fault counts as caught only if a property fails that its correct twin passes: the twin runs along. A run stops at the
-first catch and does not shrink; with ``attribute`` it goes on, and says which properties catch what.
+first catch and does not shrink; with ``attribute`` it goes on, and says which properties catch what. With ``peers``,
+other people's tests are tried on the same faults, side by side.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -20,10 +21,14 @@ from tabulate import tabulate
 from conformance.engine import Settings, conform
 from conformance.errors import UsageError
 from conformance.faults import FAULTS, backend_of, twin_backend
+from conformance.peers import CAUGHT, INEXPRESSIBLE, ORDERS, Peer, accepts, reading, verdict
 from conformance.report.model import BAD, BackendReport
 
 #: The name under which the correct twin runs beside its faults.
 TWIN = "twin"
+
+#: This suite's name beside its peers'.
+OURS = "this suite"
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class Row:
     seconds: float
     #: Properties that accuse the correct twin: always a defect of the suite.
     alarms: tuple[str, ...] = ()
+    #: What each peer says of it, by the peer's name.
+    peers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def caught(self) -> bool:
@@ -53,6 +60,10 @@ class SelfTest:
     rows: tuple[Row, ...]
     #: What was never begun or never ended.
     missing: tuple[str, ...] = ()
+    #: The gate orders that each suite accepts, by its name, if peers ran along; one of 24 is right.
+    orders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: What each peer is.
+    notes: tuple[str, ...] = ()
 
     @property
     def faults(self) -> list[Row]:
@@ -81,8 +92,9 @@ def self_test(
     attribute: bool = False,
     jobs: int = 0,
     watch: Callable[[int, int], None] = lambda done, total: None,
+    peers: Sequence[Peer] = (),
 ) -> SelfTest:
-    """Run the suite against faults (all if none are chosen) and their correct twin, over all cores.
+    """Run the suite against faults (all if none are chosen) and their correct twin, over all cores; peers beside it.
 
     Interrupting it keeps the rows that are done. ``UsageError`` for a name that is no fault's.
     """
@@ -92,28 +104,51 @@ def self_test(
     wanted = list(dict.fromkeys(chosen)) or names()
     settings = replace(settings or Settings(), shrink=False, stop=not attribute)
     rows: dict[str, Row] = {}
+    orders = ORDERS if peers else ()
+    readers: dict[str, tuple[str, ...]] = {}
+    total = len(wanted) + len(orders)
     context = multiprocessing.get_context("spawn")
     # Leaving the pool ends its processes, so that an interruption stops at once.
     with context.Pool(jobs or os.cpu_count()) as pool:
         try:
-            for row in pool.imap_unordered(partial(_judge, settings=settings), wanted):
+            for row in pool.imap_unordered(partial(_judge, settings=settings, peers=peers), wanted):
                 rows[row.fault] = row
-                watch(len(rows), len(wanted))
+                watch(len(rows), total)
+            for order, suites in pool.imap_unordered(partial(_readers, settings=settings, peers=peers), orders):
+                readers[order] = suites
+                watch(len(rows) + len(readers), total)
         except KeyboardInterrupt:
             pass
-    return SelfTest(tuple(rows[name] for name in wanted if name in rows), tuple(n for n in wanted if n not in rows))
+    return SelfTest(
+        tuple(rows[name] for name in wanted if name in rows),
+        (*(n for n in wanted if n not in rows), *(f"gate order {o}" for o in orders if o not in readers)),
+        {
+            suite: tuple(order for order in orders if suite in readers.get(order, ()))
+            for suite in (OURS, *(peer.name for peer in peers))
+            if peers
+        },
+        tuple(peer.note for peer in peers),
+    )
 
 
-def _judge(name: str, settings: Settings) -> Row:
+def _judge(name: str, settings: Settings, peers: Sequence[Peer]) -> Row:
     started = time.perf_counter()
     fault = next((fault for fault in FAULTS if fault.id == name), None)
     if fault is None:
         report = conform(twin_backend(), replace(settings, stop=False))
         return Row(name, "", (), None, time.perf_counter() - started, _bad(report))
     report = conform(backend_of(fault), settings)
-    caught_by = _bad(report)
+    seconds = time.perf_counter() - started
     first = min((v.after for v in report.verdicts if v.after is not None), default=None)
-    return Row(name, fault.kind, caught_by, first, time.perf_counter() - started)
+    beside = {peer.name: verdict(peer, fault) for peer in peers}
+    return Row(name, fault.kind, _bad(report), first, seconds, peers=beside)
+
+
+def _readers(order: str, settings: Settings, peers: Sequence[Peer]) -> tuple[str, tuple[str, ...]]:
+    """Which suites accept the correct LSTM if it reads its gates in ``order``."""
+    backend = replace(twin_backend(), build=reading(order).build)
+    ours = () if _bad(conform(backend, replace(settings, stop=True))) else (OURS,)
+    return order, (*ours, *(peer.name for peer in peers if accepts(peer, backend.build, backend.capabilities)))
 
 
 def _bad(report: BackendReport) -> tuple[str, ...]:
@@ -130,12 +165,15 @@ def table(test: SelfTest, attribute: bool = False) -> str:
         parts.append(_totals(test))
     if attribute and test.faults:
         parts.append(_sole_catchers(test.faults))
+    if test.orders and test.faults:
+        parts.append(_comparison(test))
     if test.missing:
         parts.append(f"interrupted: {len(test.missing)} missing, {', '.join(test.missing[:5])} …")
     return "\n\n".join(parts)
 
 
 def _faults(rows: list[Row], attribute: bool) -> str:
+    beside = list(rows[0].peers)
     shown = [
         [
             row.fault,
@@ -144,11 +182,12 @@ def _faults(rows: list[Row], attribute: bool) -> str:
             (", ".join(row.caught_by) if attribute else row.caught_by[0]) if row.caught else "",
             row.cases if row.caught else None,
             row.seconds,
+            *(row.peers[name] for name in beside),
         ]
         for row in rows
     ]
     last = "by" if attribute else "first by"
-    return tabulate(shown, ["fault", "class", "", last, "cases", "s"], floatfmt=".1f")
+    return tabulate(shown, ["fault", "class", "", last, "cases", "s", *beside], floatfmt=".1f")
 
 
 def _totals(test: SelfTest) -> str:
@@ -177,6 +216,20 @@ def _sole_catchers(rows: list[Row]) -> str:
         for id, own in sorted(found.items(), key=lambda item: -len(item[1]))
     ]
     return tabulate(shown, ["property", "catches", "first", "alone"])
+
+
+def _comparison(test: SelfTest) -> str:
+    """Each suite's score over all faults and over those it can express, and the gate orders it accepts."""
+    shown = []
+    for suite, orders in test.orders.items():
+        said = [CAUGHT if row.caught else "" for row in test.faults]
+        if suite != OURS:
+            said = [row.peers[suite] for row in test.faults]
+        caught, able = said.count(CAUGHT), len(said) - said.count(INEXPRESSIBLE)
+        scores = [f"{100 * caught / of:.1f} %" if of else "" for of in (len(said), able)]
+        shown.append([suite, caught, scores[0], able, scores[1], f"{len(orders)} of {len(ORDERS)}"])
+    headers = ["", "caught", f"of all {len(test.faults)}", "can express", "of those", "gate orders accepted"]
+    return "\n".join([tabulate(shown, headers, colalign=("left", *["right"] * 5)), "", *test.notes])
 
 
 def to_json(test: SelfTest) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -88,9 +89,25 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
     """The NumPy dtype of a config's dtype name; bfloat16 is ``ml_dtypes.bfloat16``."""
     if name != "bfloat16":
         return np.dtype(name)
-    import ml_dtypes  # type: ignore[import-not-found]
+    import ml_dtypes
 
     return np.dtype(ml_dtypes.bfloat16)
+
+
+def finfo(name: str) -> Any:
+    """``np.finfo`` of a config's dtype name, for bfloat16 too, which NumPy does not know."""
+    if name != "bfloat16":
+        return np.finfo(name)
+    import ml_dtypes
+
+    return ml_dtypes.finfo(ml_dtypes.bfloat16)
+
+
+def lacking(name: str) -> str | None:
+    """Why arrays of a config's dtype cannot be made here, or None."""
+    if name != "bfloat16" or find_spec("ml_dtypes"):
+        return None
+    return "bfloat16 arrays need the package ml_dtypes: pip install 'lstm-conformance[half]'"
 
 
 def suffix(layer: int, direction: int) -> str:

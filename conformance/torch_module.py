@@ -11,7 +11,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from conformance.backend import Build, Unsupported
-from conformance.spec import Array, LSTMConfig, Params, State, state_shapes
+from conformance.spec import Array, LSTMConfig, Params, State, numpy_dtype, state_shapes
 
 
 def build_of(cls: type[torch.nn.Module]) -> Build:
@@ -34,7 +34,7 @@ def build_of(cls: type[torch.nn.Module]) -> Build:
                 raise Unsupported(str(error)) from error
             raise
         module = module.to(getattr(torch, config.dtype))
-        _load(module, {name: torch.from_numpy(np.array(value)) for name, value in params.items()})
+        _load(module, {name: to_torch(np.array(value)) for name, value in params.items()})
         module.train(config.training)
 
         def forward(x: Array, state: State | None = None, lengths: Array | None = None) -> Any:
@@ -132,7 +132,7 @@ def _load(module: torch.nn.Module, state_dict: dict[str, torch.Tensor]) -> None:
 def _to_numpy(returned: Any) -> Any:
     """What a module returned, with arrays for its tensors; whatever else it is, the suite reports."""
     if isinstance(returned, torch.Tensor):
-        return returned.detach().cpu().numpy()
+        return from_torch(returned)
     return tuple(map(_to_numpy, returned)) if isinstance(returned, tuple | list) else returned
 
 
@@ -143,4 +143,14 @@ def to_torch(array: Array) -> torch.Tensor:
     """
     if any(stride < 0 for stride in array.strides) or not array.flags.behaved:
         array = array.copy()
+    if array.dtype.name == "bfloat16":
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array)
+
+
+def from_torch(tensor: torch.Tensor) -> Array:
+    """``tensor`` as an array over the same memory; a copy where it lies on another device."""
+    tensor = tensor.detach().cpu()
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.int16).numpy().view(numpy_dtype("bfloat16"))
+    return tensor.numpy()

@@ -19,7 +19,7 @@ import numpy as np
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Array, Params, State
 
-DTYPES = ("float32", "float64")
+DTYPES = ("float32", "float64", "float16")
 
 
 Parts = tuple[Array, Array, Array]
@@ -118,6 +118,11 @@ def outward(config: LSTMConfig, sequence: Array, h: Array, c: Array, unbatched: 
     return sequence.swapaxes(0, 1) if config.batch_first else sequence, h, c
 
 
+def drop(y: Array, p: float, chance: np.random.Generator) -> Array:
+    """Each element with probability p 0, else y/(1 − p)."""
+    return np.divide(y, 1 - p, out=np.zeros_like(y), where=chance.random(y.shape) >= p)
+
+
 @backend(
     "numpy",
     Capabilities(
@@ -129,6 +134,7 @@ def outward(config: LSTMConfig, sequence: Array, h: Array, c: Array, unbatched: 
         projection=True,
         lengths=True,
         gradients=True,
+        dropout=True,
         dtypes=DTYPES,
     ),
 )
@@ -136,9 +142,8 @@ def numpy_lstm(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
     """``forward(x, state, lengths)`` and ``forward.vjp`` in the config's own precision."""
     if config.dtype not in DTYPES:
         raise Unsupported(f"dtype {config.dtype}")
-    if config.dropout and config.training:
-        raise Unsupported("dropout in training")
     ends = ("", "_reverse") if config.bidirectional else ("",)
+    chance = np.random.default_rng()
     layers = [[Cell.of(params, f"_l{layer}{end}") for end in ends] for layer in range(config.num_layers)]
 
     def accept(x: Array, state: State | None, lengths: Array | None) -> tuple[Array, Array, Array, Array]:
@@ -174,7 +179,7 @@ def numpy_lstm(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
         # Zeros in place of the padding: the gradient of what is masked is 0 times it, which may be NaN.
         sequence = np.where(valid, x, 0)
         h_n, c_n, tapes = np.empty_like(h_0), np.empty_like(c_0), []
-        for cells in layers:
+        for layer, cells in enumerate(layers):
             halves = []
             for cell, order in zip(cells, orders, strict=False):
                 slot = len(tapes)
@@ -182,6 +187,8 @@ def numpy_lstm(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
                 halves.append(half[order, row])
                 tapes.append(steps)
             sequence = np.concatenate(halves, axis=2)
+            if config.training and layer < len(layers) - 1:
+                sequence = drop(sequence, config.dropout, chance)
         return (sequence, h_n, c_n), tapes
 
     def scan_back(
@@ -213,6 +220,8 @@ def numpy_lstm(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
         x: Array, state: State | None, lengths: Array | None, grad_output: Array, grad_h_n: Array, grad_c_n: Array
     ) -> tuple[tuple[Array, State], dict[str, Array]]:
         """What ``forward`` returns, and the gradients by name, each shaped like what it is the gradient of."""
+        if config.training and config.dropout:
+            raise Unsupported("gradients under dropout")
         *given, rows = accept(x, state, lengths)
         result, tapes = scan(*inward(config, *given), rows)
         output, h_n, c_n = outward(config, *result, unbatched=x.ndim == 2)

@@ -7,9 +7,9 @@ import torch
 from conformance import Capabilities, LSTMConfig, Unsupported, cell_backend
 from conformance.backend import Step
 from conformance.spec import Array, Params, State
-from conformance.torch_module import to_torch
+from conformance.torch_module import from_torch, to_torch
 
-DTYPES = ("float32", "float64")
+DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
 @cell_backend("torch-cell", Capabilities(no_bias=True, dtypes=DTYPES))
@@ -29,6 +29,6 @@ def torch_cell(config: LSTMConfig, params: Params) -> Step:
         """x_t (N, I), h (N, H), c (N, H) -> (h, c)."""
         h, c = state
         h, c = cell(to_torch(x_t), (to_torch(h), to_torch(c)))
-        return h.numpy(), c.numpy()
+        return from_torch(h), from_torch(c)
 
     return step

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Array, Params, State, suffix
-from conformance.torch_module import to_torch, vjp_of
+from conformance.torch_module import from_torch, to_torch, vjp_of
 
-DTYPES = ("float32", "float64")
+DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
 @backend(
@@ -26,6 +26,7 @@ DTYPES = ("float32", "float64")
         projection=True,
         lengths=True,
         gradients=True,
+        dropout=True,
         dtypes=DTYPES,
     ),
 )
@@ -33,8 +34,6 @@ def torch_loop(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
     """``forward(x, state, lengths)``, and ``forward.vjp``, one gate at a time, as the equations are written."""
     if config.dtype not in DTYPES:
         raise Unsupported(f"dtype {config.dtype}")
-    if config.dropout and config.training:
-        raise Unsupported("dropout in training")
     weights = {name: to_torch(value).requires_grad_() for name, value in params.items()}
     no_bias = torch.zeros(4 * config.hidden_size, dtype=getattr(torch, config.dtype))
 
@@ -105,6 +104,8 @@ def torch_loop(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
                 halves.append(torch.take_along_dim(half, order, 0))
                 finals.append(final)
             sequence = torch.cat(halves, dim=2)
+            if layer < config.num_layers - 1:
+                sequence = torch.nn.functional.dropout(sequence, config.dropout, config.training)
 
         h_n, c_n = (torch.stack(parts) for parts in zip(*finals, strict=True))
         if not rows:
@@ -116,7 +117,7 @@ def torch_loop(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
         """x (L, N, I), or (N, L, I) if batch_first, or (L, I) -> output in x's layout, (h_n, c_n)."""
         hx = None if state is None else (to_torch(state[0]), to_torch(state[1]))
         output, (h_n, c_n) = run(to_torch(x), hx, None if lengths is None else to_torch(lengths))
-        return output.numpy(), (h_n.numpy(), c_n.numpy())
+        return from_torch(output), (from_torch(h_n), from_torch(c_n))
 
     model: Any = forward
     model.vjp = vjp_of(run, config, weights)

@@ -12,7 +12,7 @@ import torch
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Array, Params, State
-from conformance.torch_module import call, to_torch, vjp_of
+from conformance.torch_module import call, from_torch, to_torch, vjp_of
 
 CAPABILITIES = Capabilities(
     layers=True,
@@ -23,7 +23,8 @@ CAPABILITIES = Capabilities(
     projection=True,
     lengths=True,
     gradients=True,
-    dtypes=("float32", "float64"),
+    dropout=True,
+    dtypes=("float32", "float64", "float16", "bfloat16"),
 )
 
 # It tells which kernel it takes, once; nothing is wrong.
@@ -34,11 +35,9 @@ _cudnn_settings = threading.Lock()
 
 
 def load(config: LSTMConfig, params: Params, device: str = "cpu") -> torch.nn.LSTM:
-    """The ``nn.LSTM`` with these weights; raises ``Unsupported`` for what ``CAPABILITIES`` leaves out."""
+    """The ``nn.LSTM`` in the config's mode; raises ``Unsupported`` for what ``CAPABILITIES`` leaves out."""
     if config.dtype not in CAPABILITIES.dtypes:
         raise Unsupported(f"dtype {config.dtype}")
-    if config.dropout and config.training:
-        raise Unsupported("dropout in training")
     lstm = torch.nn.LSTM(
         config.input_size,
         config.hidden_size,
@@ -47,11 +46,13 @@ def load(config: LSTMConfig, params: Params, device: str = "cpu") -> torch.nn.LS
         batch_first=config.batch_first,
         bidirectional=config.bidirectional,
         proj_size=config.proj_size,
+        # It warns that there is nothing to drop.
+        dropout=config.dropout if config.num_layers > 1 else 0.0,
         device=device,
         dtype=getattr(torch, config.dtype),
     )
     lstm.load_state_dict({name: to_torch(value) for name, value in params.items()})
-    return lstm
+    return lstm.train(config.training)
 
 
 def _build(config: LSTMConfig, params: Params, device: str) -> Any:
@@ -64,7 +65,7 @@ def _build(config: LSTMConfig, params: Params, device: str) -> Any:
         # Packing wants the lengths on the CPU.
         rows = None if lengths is None else to_torch(lengths)
         output, (h_n, c_n) = call(lstm, config, to_torch(x).to(device), hx, rows)
-        return output.numpy(force=True), (h_n.numpy(force=True), c_n.numpy(force=True))
+        return from_torch(output), (from_torch(h_n), from_torch(c_n))
 
     model: Any = forward
     model.vjp = vjp_of(partial(call, lstm, config), config, dict(lstm.named_parameters()), device)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Array, Params, State
-from conformance.torch_module import to_torch, vjp_of
+from conformance.torch_module import from_torch, to_torch, vjp_of
 from implementations.torch_nn import load
 
 
@@ -23,7 +23,8 @@ from implementations.torch_nn import load
         unbatched=True,
         projection=True,
         gradients=True,
-        dtypes=("float32", "float64"),
+        dropout=True,  # a mask for each call is one for each step, as it should be
+        dtypes=("float32", "float64", "float16", "bfloat16"),
     ),
 )
 def torch_nn_step(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, State]]:
@@ -48,7 +49,7 @@ def torch_nn_step(config: LSTMConfig, params: Params) -> Callable[..., tuple[Arr
         """x (L, N, I), or (N, L, I) if batch_first, or (L, I) -> output in x's layout, (h_n, c_n)."""
         hx = None if state is None else (to_torch(state[0]), to_torch(state[1]))
         output, (h_n, c_n) = run(to_torch(x), hx)
-        return output.numpy(), (h_n.numpy(), c_n.numpy())
+        return from_torch(output), (from_torch(h_n), from_torch(c_n))
 
     model: Any = forward
     model.vjp = vjp_of(run, config, dict(lstm.named_parameters()))

@@ -47,7 +47,7 @@ def test_edits_parse_back() -> None:
         ("gain=loud", "gain=loud"),
         ("H=2 proj=2", "proj_size must be smaller than hidden_size"),
         ("unbatched N=2", "unbatched"),
-        ("I=1 float16", "float16"),
+        ("I=1 float8", "float8"),
     ],
 )
 def test_a_wrong_word_is_named(text: str, named: str) -> None:

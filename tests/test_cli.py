@@ -195,7 +195,7 @@ def test_list_names_every_backend_and_property(command: Command) -> None:
 
 def test_explain_gives_statement_reason_and_needs_of_a_property_or_a_group(command: Command) -> None:
     _, out, _ = command("explain", "direction.swap")
-    assert out.startswith("direction.swap (core; needs bidirectional, output, values, params)\n  Swapping the ")
+    assert out.startswith("direction.swap (full; needs bidirectional, output, values, params)\n  Swapping the ")
     assert "candle" in out
     assert command("explain", "direction").out.count("direction.") >= 4
 

@@ -15,7 +15,7 @@ from conformance import Backend, Capabilities, LSTMConfig, cell_backend, check_b
 from conformance.probe import abilities, probed
 from conformance.recipe import OPTIONS
 from conformance.registry import find
-from conformance.spec import Params
+from conformance.spec import DTYPES, Params
 
 SAMPLES = (Path(__file__).parent / "samples.py").as_posix()
 
@@ -33,8 +33,10 @@ def _smoke(backend: Backend) -> tuple[str, str]:
 
 def test_a_bare_function_gets_what_works_and_the_report_says_that_it_was_probed() -> None:
     found = find(f"{SAMPLES}:bare")
-    assert found.capabilities == Capabilities(dtypes=("float32", "float64"))
-    assert found.note.startswith("capabilities were probed: initial_state, batch, float32, float64; without layers, ")
+    assert found.capabilities == Capabilities(dtypes=("float32", "float64", "float16"))
+    assert found.note.startswith(
+        "capabilities were probed: initial_state, batch, float32, float64, float16; without layers, "
+    )
 
 
 def test_a_function_that_returns_h_n_alone_is_probed_for_that() -> None:
@@ -99,7 +101,7 @@ def test_a_module_class_is_wrapped_with_every_option_of_its_constructor() -> Non
     found = find(LSTM)
     options = [name for name in OPTIONS if getattr(found.capabilities, name)]
     assert options == list(OPTIONS)
-    assert found.capabilities.dtypes == ("float32", "float64")
+    assert found.capabilities.dtypes == DTYPES
     assert check_backend(found, cases=0, properties=["layout.shapes", "values.output"]).conformant
 
 
@@ -154,6 +156,8 @@ def test_a_cell_is_not_asked_for_what_the_suite_loops_over() -> None:
         "batch",
         "float32",
         "float64",
+        "float16",
+        "bfloat16",
     }
 
 

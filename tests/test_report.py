@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from dataclasses import replace
 
 import pytest
 
+from conformance.backend import Backend, Capabilities
 from conformance.case import realise
+from conformance.properties import catalogue
+from conformance.properties.model import undeclared
 from conformance.recipe import Recipe
-from conformance.report import text
+from conformance.report import levels, text
+from conformance.report.levels import LEVELS, level_of, reached
 from conformance.report.model import BAD, OUTCOMES, BackendReport, Report, Verdict, to_json
 from conformance.report.table import table
 from conformance.report.text import arrays, conclusion, explain, failures, head, replay_line
@@ -99,17 +104,141 @@ def test_json_has_no_infinities() -> None:
     assert [verdict["worst"] for verdict in data["backends"][0]["verdicts"]] == [None, None, 2e6]
 
 
+# Levels
+
+CORE = Capabilities()
+FULL = replace(CORE, **dict.fromkeys(LEVELS["full"], True))
+TRAINING = replace(FULL, **dict.fromkeys(LEVELS["training"], True))
+
+
+def _judged(capabilities: Capabilities, *lacks: str) -> BackendReport:
+    """The report of a backend that passed everything it declares."""
+    backend = Backend("mine", capabilities, lambda config, params: lambda x: x, lacks=frozenset(lacks))
+    without = undeclared(backend)
+    verdicts = tuple(
+        Verdict("mine", p.id, "not declared" if without.keys() & {*p.needs} else "passed", cases=1)
+        for p in catalogue().values()
+    )
+    return BackendReport("mine", verdicts, lacking=without)
+
+
+def _becomes(report: BackendReport, id: str, outcome: str) -> BackendReport:
+    verdicts = (replace(v, outcome=outcome) if v.property == id else v for v in report.verdicts)
+    return replace(report, verdicts=tuple(verdicts))
+
+
+@pytest.fixture
+def gradients_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A catalogue with a property for each option of the level "training", whatever this version has."""
+    known = dict(catalogue())
+    for word in LEVELS["training"]:
+        known[f"{word}.example"] = replace(known["values.output"], id=f"{word}.example", needs=(word,))
+    for module in (levels, sys.modules[__name__]):
+        monkeypatch.setattr(module, "catalogue", lambda: known)
+
+
+@pytest.mark.usefixtures("gradients_judged")
+@pytest.mark.parametrize(
+    ("capabilities", "lacks", "level", "shortfall"),
+    [
+        (CORE, "", "core", f"full: lacks {', '.join(LEVELS['full'])}"),
+        (replace(FULL, lengths=False), "", "core", "full: lacks lengths"),
+        (FULL, "", "full", "training: lacks gradients, dropout"),
+        (replace(TRAINING, dropout=False), "", "full", "training: lacks dropout"),
+        (TRAINING, "", "training", ""),
+        (replace(TRAINING, layers=False), "", "core", "full: lacks layers"),
+        (replace(FULL, initial_state=False), "", "", "core: lacks initial_state"),
+        (replace(FULL, deterministic=False), "", "", "core: lacks deterministic"),
+        (replace(FULL, returns=("output",)), "", "", "core: h_n is not returned; c_n is not returned"),
+        (replace(FULL, dtypes=("float64",)), "", "", "core: float32 of IEEE arithmetic is not declared"),
+        (replace(FULL, arithmetic={"float32": "tf32"}), "", "", "core: float32 of IEEE arithmetic is not declared"),
+        (replace(FULL, compiled=True), "", "", "core: each new shape costs a compilation"),
+        (CORE, "loop", "", "core: the suite supplies the loop over time"),
+        (FULL, "views memory", "full", "training: lacks gradients, dropout"),
+    ],
+)
+def test_a_level_needs_all_that_it_names(capabilities: Capabilities, lacks: str, level: str, shortfall: str) -> None:
+    judged = _judged(capabilities, *lacks.split())
+    assert reached(judged) == (level, shortfall)
+    assert judged.level == level
+
+
+@pytest.mark.usefixtures("gradients_judged")
+@pytest.mark.parametrize("outcome", sorted({*OUTCOMES} - {"passed", "not declared"}))
+@pytest.mark.parametrize(
+    ("id", "level"),
+    [("values.output", ""), ("refusals.rank", ""), ("stack.composition", "core"), ("gradients.example", "full")],
+)
+def test_nothing_but_passing_reaches_the_level_of_a_property(id: str, level: str, outcome: str) -> None:
+    own = level_of(catalogue()[id])
+    judged = _judged(TRAINING)
+    assert reached(_becomes(judged, id, outcome)) == (level, f"{own}: {outcome}: {id}")
+
+
+@pytest.mark.parametrize("option", ["gradients", "dropout"])
+def test_an_option_that_no_property_judges_is_not_claimed(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {id: p for id, p in catalogue().items() if option not in p.needs}
+    for module in (levels, sys.modules[__name__]):
+        monkeypatch.setattr(module, "catalogue", lambda: known)
+    level, shortfall = reached(_judged(TRAINING))
+    assert level == "full"
+    assert option in shortfall.removeprefix("training: no property of this version judges ").split(", ")
+
+
+def test_a_part_of_the_properties_and_a_run_cut_short_claim_nothing() -> None:
+    judged = _judged(FULL)
+    part = replace(judged, verdicts=judged.verdicts[1:])
+    assert reached(part) == ("", "core: only part of the properties ran")
+    assert reached(replace(judged, interrupted="signal 11")) == ("", "core: signal 11")
+
+
+def test_many_failures_fit_a_line() -> None:
+    judged = _judged(CORE)
+    failed = replace(judged, verdicts=tuple(replace(v, outcome="failed") for v in judged.verdicts))
+    assert reached(failed)[1].startswith(
+        "core: failed: smoke.runs, layout.shapes, layout.dtypes, layout.final-state, and"
+    )
+    assert len(reached(failed)[1]) < 120
+
+
+def test_every_property_belongs_to_a_level() -> None:
+    # A property whose needs no level has would be asked and never count: then LEVELS has to learn the word.
+    assert [p.id for p in catalogue().values() if level_of(p) is None] == []
+
+
+def test_json_names_the_level_and_what_the_next_one_lacks() -> None:
+    [full, none] = to_json(_report(_judged(FULL), _backend(PASSED)))["backends"]
+    assert full["level"] == "full"
+    assert full["shortfall"].startswith("training: ")
+    assert (none["level"], none["shortfall"]) == (None, "core: only part of the properties ran")
+
+
 # The table
+
+
+def test_the_level_is_the_second_column_and_a_line_for_each_reason_says_what_the_next_one_lacks() -> None:
+    numpy, other = (replace(_judged(replace(FULL, layers=False)), backend=name) for name in ("numpy", "other"))
+    rows = table(_report(numpy, other, _backend(PASSED))).splitlines()
+    assert [row.split()[:2] for row in (rows[0], *rows[2:5])] == [
+        ["backend", "level"],
+        ["numpy", "core"],
+        ["other", "core"],
+        ["mine", "—"],
+    ]
+    assert rows[-2:] == [
+        "short of full: lacks layers  (numpy, other)",
+        "short of core: only part of the properties ran  (mine)",
+    ]
 
 
 def test_a_wide_table_has_a_row_for_each_backend_and_a_narrow_one_a_column() -> None:
     report = _report(_backend(PASSED, Verdict("mine", "values.output", "failed"), note="probed"))
     wide, narrow = table(report), table(report, width=40)
-    assert wide.splitlines()[0].split()[:3] == ["backend", "layout", "values"]
-    assert wide.splitlines()[2].split()[:3] == ["mine", "–", "0/1"]
+    assert wide.splitlines()[0].split()[:3] == ["backend", "level", "layout"]
+    assert wide.splitlines()[2].split()[:4] == ["mine", "—", "–", "0/1"]
     assert narrow.splitlines()[0].split() == ["backend", "mine"]
     assert "values" in narrow
-    assert max(map(len, narrow.splitlines())) <= 40
+    assert max(map(len, narrow.split("\n\n")[0].splitlines())) <= 40
     assert wide.endswith("mine: probed")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from conformance.faults import twin as correct
-from conformance.faults.fault import CALLS, LAYOUT, RANGE, STALE, STATE, THREADS, Fault
+from conformance.faults.fault import CALLS, DROPOUT, LAYOUT, RANGE, STALE, STATE, THREADS, Fault
 from conformance.faults.memory import Results, called
 from conformance.faults.twin import Forward, Place, Twin, Weights
 from conformance.spec import Array, LSTMConfig, Params, State
@@ -137,6 +137,13 @@ def _shared_gates(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Arra
     return twin.project(twin, at, w, twin.hidden(twin, at, o, c_t)), c_t
 
 
+def _shared_c(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array) -> State:
+    """c is kept in one static buffer for each shape."""
+    twin.shared[c.shape] = c
+    time.sleep(0)
+    return correct.step(twin, at, w, x, h, twin.shared[c.shape])
+
+
 def dropping(seeded: bool) -> Twin:
     """Dropout of a tenth between layers, whatever the config says."""
 
@@ -226,10 +233,12 @@ FAULTS = (
           Twin(step=_shared_h)),
     Fault("static-gates", "The preactivations lie in a static buffer for each shape.", "onnxruntime#1162",
           "two threads", THREADS, Twin(step=_shared_gates)),
+    Fault("static-c", "c lies in a static buffer for each shape.", "onnxruntime#1162", "two threads", THREADS,
+          Twin(step=_shared_c)),
     Fault("dropout-in-evaluation", "A tenth of what passes between layers is dropped, always the same.",
-          "DL4J dropout at inference", "layers > 1", THREADS, dropping(seeded=True)),
+          "DL4J dropout at inference", "layers > 1", DROPOUT, dropping(seeded=True)),
     Fault("random-dropout-in-evaluation", "A tenth of what passes between layers is dropped at random.",
-          "DL4J dropout at inference", "layers > 1", THREADS, dropping(seeded=False)),
+          "DL4J dropout at inference", "layers > 1", DROPOUT, dropping(seeded=False)),
     Fault("stale-by-config", "Packed parameters are kept for each config.", "pytorch#65688", "a second model", STALE,
           cached(lambda config, params: None)),
     Fault("stale-recurrent-weights", "Packed recurrent weights are kept for each config.", "pytorch PR91111",

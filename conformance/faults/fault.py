@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from conformance.backend import Build, Capabilities
 from conformance.faults.twin import Transform, Twin
 
-#: What a fault declares unless it says otherwise.
+#: What most faults declare.
 FULL = Capabilities(
     layers=True,
     bidirectional=True,
@@ -19,8 +19,8 @@ FULL = Capabilities(
     dtypes=("float32", "float64"),
 )
 
-#: All that the twin can do.
-EVERYTHING = replace(FULL, gradients=True)
+#: All that the twin can do: a fault of what FULL leaves out declares what it needs of it.
+EVERYTHING = replace(FULL, gradients=True, dropout=True, dtypes=(*FULL.dtypes, "float16", "bfloat16"))
 
 LENGTHS = "variable lengths, masks"
 STATE = "initial state"
@@ -33,8 +33,11 @@ GATES = "gate arithmetic"
 OPTIONS = "refused options silently accepted"
 DEGENERATE = "degenerate sizes"
 RANGE = "dtype and range"
+HALF = "half precision"
+NONFINITE = "non-finite values"
 CALLS = "state between calls"
-THREADS = "dropout, threads"
+THREADS = "threads"
+DROPOUT = "dropout and mode"
 SIZES = "size thresholds"
 STALE = "stale packed weights"
 GRADIENTS = "gradients"
@@ -42,7 +45,7 @@ GRADIENTS = "gradients"
 #: The classes of defects met in public.
 CLASSES = (
     *(LENGTHS, STATE, LAYOUT, REVERSE, FINAL, MEMORY, STACK, GATES),
-    *(OPTIONS, DEGENERATE, RANGE, CALLS, THREADS, SIZES, STALE, GRADIENTS),
+    *(OPTIONS, DEGENERATE, RANGE, HALF, NONFINITE, CALLS, THREADS, DROPOUT, SIZES, STALE, GRADIENTS),
 )
 
 

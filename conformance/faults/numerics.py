@@ -149,16 +149,6 @@ def quantised(config: LSTMConfig, x: Array) -> Array:
     return np.rint(x / scale) * scale
 
 
-def nan_hidden(config: LSTMConfig, x: Array) -> Array:
-    """NaN read as 0."""
-    return np.nan_to_num(x, nan=0.0, posinf=np.inf, neginf=-np.inf)
-
-
-def nan_spread(config: LSTMConfig, x: Array) -> Array:
-    """A NaN or an infinity in one row reaches every row of its step."""
-    return x + 0 * x.sum(axis=(1, 2), keepdims=True)
-
-
 FAULTS = (
     Fault("tanh-pade", "tanh is a rational function, off by up to 1e-4.", "embedded kernels", "|a| about 5", RANGE,
           Twin(tanh=pade)),
@@ -233,8 +223,4 @@ FAULTS = (
           "dynamic quantisation", "x all zero or subnormal", RANGE, Twin(transform=Transform(x=rescaled))),
     Fault("dynamic-quantisation", "x is rounded to 16 bits with a scale taken over the batch.", "dynamic quantisation",
           "always", RANGE, Twin(transform=Transform(x=quantised))),
-    Fault("nan-hidden", "A NaN in x is read as 0.", "guards with nan_to_num", "x has a NaN", RANGE,
-          Twin(transform=Transform(x=nan_hidden))),
-    Fault("nan-spread", "A NaN or an infinity in one row spoils every row.", "batch reductions", "x has a NaN, N > 1",
-          RANGE, Twin(transform=Transform(x=nan_spread))),
 )  # fmt: skip

@@ -178,7 +178,7 @@ FAULTS = (
     Fault("state-reshaped", "A state's memory is read under the right shape.", "onnx-tensorflow#409", "state too large",
           OPTIONS, state_fitted(_refilled)),
     Fault("dropout-ignored", "Dropout in training is accepted and ignored.", "DL4J", "dropout in training", OPTIONS,
-          Twin(refuse=lambda config: correct.refuse(replace(config, dropout=0.0)))),
+          Twin(drop=lambda twin, at, below: below)),
     Fault("bidirectional-undeclared", "bidirectional is accepted, and both halves are the forward direction.", "candle",
           "undeclared bidirectional", OPTIONS,
           running_as(lambda config: replace(config, bidirectional=False), _doubled), lacking(bidirectional=False)),

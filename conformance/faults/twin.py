@@ -1,7 +1,8 @@
 """One correct LSTM in NumPy, made of pieces that can be exchanged one at a time: a fault is ``Twin(piece=…)``.
 
-It computes in the config's own precision and shares no code with ``conformance/oracle.py``, which judges it. Inside a
-call everything is canonical: x (L, N, I), h_0 (layers·D, N, P), c_0 (layers·D, N, H), lengths (N,).
+It computes in the config's own precision, sums of 16-bit numbers in float32, and shares no code with
+``conformance/oracle.py``, which judges it. Inside a call everything is canonical: x (L, N, I), h_0 (layers·D, N, P),
+c_0 (layers·D, N, H), lengths (N,).
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from conformance.backend import Unsupported
-from conformance.spec import Array, LSTMConfig, Params, State
+from conformance.spec import Array, LSTMConfig, Params, State, numpy_dtype
 
 #: One layer and direction's parameters, by their names without the suffix.
 Weights = Mapping[str, Array]
@@ -76,6 +76,16 @@ def sigmoid(a: Array) -> Array:
     return 1 / (1 + np.exp(-a))
 
 
+def summed_wide(dot: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
+    """A product whose 16-bit factors are multiplied and summed in float32, and rounded once."""
+
+    def product(x: Array, W: Array) -> Array:
+        return dot(x.astype("float32"), W.astype("float32")).astype(x.dtype) if x.itemsize == 2 else dot(x, W)
+
+    return product
+
+
+@summed_wide
 def dot(x: Array, W: Array) -> Array:
     """x (N, n) and W (m, n) -> x Wᵀ (N, m)."""
     return x @ W.T
@@ -178,6 +188,15 @@ def join(at: Place, halves: list[Array], below: Array) -> Array:
     return np.concatenate(halves, axis=2)
 
 
+def drop(twin: Twin, at: Place, below: Array) -> Array:
+    """What the layer above gets of an output y (L, N, D·P): in training 0 with probability p, and else y/(1 − p)."""
+    p = at.config.dropout
+    if not at.config.training or not p:
+        return below
+    kept = np.random.default_rng().random(below.shape) >= p
+    return np.divide(below, 1 - p, out=np.zeros_like(below), where=kept)
+
+
 def stack(twin: Twin, config: LSTMConfig, params: Params, x: Array, state: State, lengths: Array) -> Whole:
     """All layers and directions."""
     sequence, h_n, c_n = x, [], []
@@ -190,7 +209,9 @@ def stack(twin: Twin, config: LSTMConfig, params: Params, x: Array, state: State
             halves.append(half)
             h_n.append(h)
             c_n.append(c)
-        sequence = twin.join(Place(config, k, 0, len(x)), halves, sequence)
+        at = Place(config, k, 0, len(x))
+        sequence = twin.join(at, halves, sequence)
+        sequence = sequence if at.last else twin.drop(twin, at, sequence)
     return Whole(sequence, np.stack(h_n), np.stack(c_n))
 
 
@@ -199,10 +220,6 @@ def stack(twin: Twin, config: LSTMConfig, params: Params, x: Array, state: State
 
 def refuse(config: LSTMConfig) -> None:
     """Raise ``Unsupported`` for a config that is not implemented."""
-    if config.dtype not in ("float32", "float64"):
-        raise Unsupported(f"dtype {config.dtype}")
-    if config.dropout and config.training:
-        raise Unsupported("dropout in training")
 
 
 def accept(
@@ -290,6 +307,7 @@ class Twin:
     start: Callable[[Place, State], State] = start
     feed: Callable[[Place, Array], Array] = feed
     join: Callable[[Place, list[Array], Array], Array] = join
+    drop: Callable[[Twin, Place, Array], Array] = drop
     stack: Callable[[Twin, LSTMConfig, Params, Array, State, Array], Whole] = stack
 
     refuse: Callable[[LSTMConfig], None] = refuse
@@ -330,13 +348,13 @@ class Twin:
         sequence, (h_0, c_0) = convention.x(config, sequence), convention.state(config, state)
         row_lengths = np.full(sequence.shape[1], len(sequence)) if lengths is None else lengths
         return (
-            {name: value.astype(dtype) for name, value in params.items()},
-            sequence.astype(dtype),
-            (h_0.astype(dtype), c_0.astype(dtype)),
+            {name: value.astype(numpy_dtype(dtype)) for name, value in params.items()},
+            sequence.astype(numpy_dtype(dtype)),
+            (h_0.astype(numpy_dtype(dtype)), c_0.astype(numpy_dtype(dtype))),
             convention.lengths(config, row_lengths),
         )
 
     def left(self, config: LSTMConfig, result: Whole, unbatched: bool) -> tuple[Array, State]:
         """A call's result as the caller gets it, from what ``stack`` gave."""
-        returned = Whole(*(part.astype(config.dtype) for part in result))
+        returned = Whole(*(part.astype(numpy_dtype(config.dtype)) for part in result))
         return self.leave(config, self.transform.result(config, returned), unbatched)

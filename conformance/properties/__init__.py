@@ -20,8 +20,10 @@ GROUPS = (
     "state",
     "parameters",
     "numerics",
+    "nonfinite",
     "degenerate",
     "gradients",
+    "dropout",
     "purity",
     "refusals",
 )
@@ -31,7 +33,8 @@ def catalogue() -> dict[str, Property]:
     """Every property by its id, in the order of the groups."""
     for group in GROUPS:
         import_module(f"conformance.properties.{group}")
-    return registered()
+    # A module of one group may be imported by another's, or by a user's, before its turn.
+    return dict(sorted(registered().items(), key=lambda item: GROUPS.index(item[1].group)))
 
 
 def select(only: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> list[Property]:

@@ -66,7 +66,7 @@ def no_steps(trial: Trial) -> None:
             raise Violation(f"after no steps, {name}{list(at)} is {part[at]:.9g}, not {initial[at]:.9g}", case=case)
 
 
-@prop("degenerate.then-right", needs=("shapes", "loop", "values"), limit=12, level="extended")
+@prop("degenerate.then-right", needs=("shapes", "loop", "values"), limit=12)
 def then_right(trial: Trial) -> None:
     """After a call without rows or steps, answered or refused, the same model is as right as before.
 

@@ -371,7 +371,7 @@ def _same_or_right(
         trial.require(_freely(trial, trial.case, cotangents, result, grads), trial.case)
 
 
-@prop("gradients.untouched", needs=("gradients", "memory"), limit=20, level="extended")
+@prop("gradients.untouched", needs=("gradients", "memory"), limit=20)
 def untouched(trial: Trial) -> None:
     """vjp changes nothing that it is handed, not even the cotangents, nor what it returned before.
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from conformance.backend import Backend
-from conformance.recipe import JUDGED_DTYPES, Recipe
+from conformance.recipe import OPTIONS, Recipe
+from conformance.spec import DTYPES, Result
 from conformance.strategies import simplest
 from conformance.trial import Trial
 
 Check = Callable[[Trial], None]
+
+#: The dtypes that are asked of a backend that does not declare them: every implementation has heard of these.
+ASKED_DTYPES = ("float32", "float64")
 
 _registered: dict[str, Property] = {}
 
@@ -21,13 +25,11 @@ class Property:
     """One requirement; ``check(trial)`` returns, or raises ``Violation``, or ``Discard`` if the case says nothing."""
 
     id: str
-    #: "core": no LSTM may break it. "extended": a contract of this suite beyond the numbers.
-    level: str
     #: One sentence.
     statement: str
     #: Why it matters, with a public bug.
     why: str
-    #: What a backend must declare: words of ``missing``.
+    #: What a backend must declare: words of ``conditions``.
     needs: tuple[str, ...]
     #: The recipes it speaks about.
     when: Callable[[Recipe], bool]
@@ -54,14 +56,13 @@ def prop(
     when: Callable[[Recipe], bool] = always,
     every: int = 8,
     limit: int = 0,
-    level: str = "core",
 ) -> Callable[[Check], Check]:
     """Register a check; its docstring's first paragraph is the statement, the rest says why it matters."""
 
     def register(check: Check) -> Check:
         first, _, rest = (inspect.getdoc(check) or "").partition("\n\n")
         statement, why = " ".join(first.split()), " ".join(rest.split())
-        _registered[id] = Property(id, level, statement, why, needs, when, every, limit, check)
+        _registered[id] = Property(id, statement, why, needs, when, every, limit, check)
         return check
 
     return register
@@ -72,11 +73,16 @@ def registered() -> dict[str, Property]:
     return dict(_registered)
 
 
-def missing(backend: Backend, property: Property) -> list[str]:
-    """What the property needs and the backend does not declare, in a person's words; nothing if it is declared."""
+def conditions(backend: Backend) -> dict[str, tuple[bool, str]]:
+    """Every word that ``Property.needs`` may use: whether it holds for a backend, and what is said if it does not."""
     declared = backend.capabilities
-    values = any(dtype in JUDGED_DTYPES and declared.arithmetic.get(dtype) != "int8" for dtype in declared.dtypes)
-    special = {
+    values = any(declared.arithmetic.get(dtype) != "int8" for dtype in declared.dtypes)
+    flags = [field.name for field in fields(declared) if field.type == "bool" and field.name != "compiled"]
+    plain = [d for d in declared.dtypes if declared.arithmetic.get(d, "ieee") == "ieee"]
+    return {
+        **{flag: (getattr(declared, flag), f"{flag} is not declared") for flag in flags},
+        **{part: (part in declared.returns, f"{part} is not returned") for part in Result._fields},
+        **{dtype: (dtype in plain, f"{dtype} of IEEE arithmetic is not declared") for dtype in DTYPES},
         "params": (declared.fixed is None, "its parameters are baked in"),
         "values": (values, "no dtype whose values are judged"),
         "slots": (declared.layers or declared.bidirectional, "one layer and direction has nothing to order"),
@@ -84,20 +90,39 @@ def missing(backend: Backend, property: Property) -> list[str]:
         "loop": ("loop" not in backend.lacks, "the suite supplies the loop over time"),
         "views": ("views" not in backend.lacks, "its inputs travel as bytes"),
         "memory": ("memory" not in backend.lacks, "it shares no memory with the suite"),
+        "undeclared": (bool(undeclared_options(backend)), "every option is declared"),
     }
-    reasons = []
+
+
+def undeclared_options(backend: Backend) -> list[str]:
+    """The options that can be asked of a backend and that it does not declare."""
+    declared = backend.capabilities
+    options = [*OPTIONS, *["dropout"] * declared.layers, *ASKED_DTYPES]
+    if "loop" in backend.lacks:
+        options = [option for option in options if option in ("no_bias", "projection", *ASKED_DTYPES)]
     if declared.fixed is not None:
+        options = [option for option in options if option in ("lengths", "initial_state", "unbatched", "batch")]
+    if not declared.batch and "lengths" in options:
+        options.remove("lengths")
+    return [name for name in options if name not in declared.dtypes and not getattr(declared, name, False)]
+
+
+def undeclared(backend: Backend) -> dict[str, str]:
+    """The words that do not hold for a backend, each with what is said of it."""
+    return {word: reason for word, (holds, reason) in conditions(backend).items() if not holds}
+
+
+def missing(backend: Backend, property: Property) -> list[str]:
+    """What the property needs and the backend does not declare, in a person's words; nothing if it is declared."""
+    reasons = []
+    if backend.capabilities.fixed is not None:
         batched = simplest(backend)
         variants = [*batched, *(replace(recipe, unbatched=True, N=1) for recipe in batched)]
         if not any(property.when(recipe) for recipe in variants):
             reasons.append("the model that is baked in has none of that")
+    words = conditions(backend)
     for word in property.needs:
-        if word in special:
-            holds, reason = special[word]
-        elif word in ("output", "h_n", "c_n"):
-            holds, reason = word in declared.returns, f"{word} is not returned"
-        else:
-            holds, reason = getattr(declared, word), f"{word} is not declared"
+        holds, reason = words[word]
         if not holds:
             reasons.append(reason)
     return reasons

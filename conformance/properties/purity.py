@@ -14,7 +14,7 @@ from conformance.spec import Result
 from conformance.trial import Trial, Violation, call, fresh_params
 
 
-@prop("purity.repeat", needs=("deterministic",), level="extended")
+@prop("purity.repeat", needs=("deterministic",))
 def repeat(trial: Trial) -> None:
     """Repeating a call gives the same bits.
 
@@ -42,7 +42,7 @@ def _untouched(trial: Trial, names: tuple[str, ...]) -> None:
             raise Violation(f"{name}{list(at)} was {before[name][at]:.9g} and is {value[at]:.9g} after the call")
 
 
-@prop("purity.input-untouched", needs=("memory",), level="extended")
+@prop("purity.input-untouched", needs=("memory",))
 def input_untouched(trial: Trial) -> None:
     """A call does not change x, nor the lengths.
 
@@ -51,7 +51,7 @@ def input_untouched(trial: Trial) -> None:
     _untouched(trial, ("x", "lengths"))
 
 
-@prop("purity.state-untouched", needs=("memory", "initial_state"), when=lambda r: r.state != "none", level="extended")
+@prop("purity.state-untouched", needs=("memory", "initial_state"), when=lambda r: r.state != "none")
 def state_untouched(trial: Trial) -> None:
     """A call does not change the h_0 and c_0 it is given.
 
@@ -60,7 +60,7 @@ def state_untouched(trial: Trial) -> None:
     _untouched(trial, ("h_0", "c_0"))
 
 
-@prop("purity.params-untouched", needs=("memory", "params"), level="extended")
+@prop("purity.params-untouched", needs=("memory", "params"))
 def params_untouched(trial: Trial) -> None:
     """Building and calling a model do not change the parameters.
 
@@ -80,7 +80,7 @@ def _other(trial: Trial) -> Trial:
     return trial.derived(seed=trial.recipe.seed + 1, fill="normal", state=trial.recipe.state)
 
 
-@prop("purity.result-survives", needs=("memory", "loop"), level="extended")
+@prop("purity.result-survives", needs=("memory", "loop"))
 def result_survives(trial: Trial) -> None:
     """A result does not change when the model is called again.
 
@@ -98,7 +98,7 @@ def result_survives(trial: Trial) -> None:
             raise Violation(f"{name}{list(at)} was {b[at]:.9g} and is {a[at]:.9g} after the next calls")
 
 
-@prop("purity.no-alias", needs=("memory", "values", "loop"), level="extended")
+@prop("purity.no-alias", needs=("memory", "values", "loop"))
 def no_alias(trial: Trial) -> None:
     """A result is the caller's to write to: that changes neither the inputs nor the parameters nor the next call.
 
@@ -119,7 +119,7 @@ def no_alias(trial: Trial) -> None:
     _still_right(trial, trial.run(case, model))
 
 
-@prop("purity.no-leak", needs=("values",), level="extended")
+@prop("purity.no-leak", needs=("values",))
 def no_leak(trial: Trial) -> None:
     """Nothing leaks from one call of a model into the next.
 
@@ -131,7 +131,7 @@ def no_leak(trial: Trial) -> None:
     _still_right(trial, trial.run(trial.case, model))
 
 
-@prop("purity.other-shape", needs=("values", "shapes"), when=lambda r: not r.ragged, level="extended")
+@prop("purity.other-shape", needs=("values", "shapes"), when=lambda r: not r.ragged)
 def other_shape(trial: Trial) -> None:
     """A longer sequence and a larger batch before a call do not change it.
 
@@ -146,7 +146,7 @@ def other_shape(trial: Trial) -> None:
     _still_right(trial, trial.run(case, model))
 
 
-@prop("purity.two-models", needs=("values", "params"), level="extended")
+@prop("purity.two-models", needs=("values", "params"))
 def two_models(trial: Trial) -> None:
     """Two models built and called in turns do not disturb each other.
 
@@ -159,7 +159,7 @@ def two_models(trial: Trial) -> None:
     _still_right(trial, trial.run(trial.case, first))
 
 
-@prop("purity.threads", needs=("threads", "values"), every=8, level="extended")
+@prop("purity.threads", needs=("threads", "values"), every=8)
 def threads(trial: Trial) -> None:
     """Two models called from two threads at once do not disturb each other.
 
@@ -200,7 +200,7 @@ def _seen_through(trial: Trial, *views: str) -> None:
     _still_right(plain, plain.run(replace(plain.case, view=view)))
 
 
-@prop("purity.non-contiguous", needs=("views", "values"), level="extended")
+@prop("purity.non-contiguous", needs=("views", "values"))
 def non_contiguous(trial: Trial) -> None:
     """Transposed and strided inputs give what contiguous ones give.
 
@@ -209,7 +209,7 @@ def non_contiguous(trial: Trial) -> None:
     _seen_through(trial, "transposed", "strided")
 
 
-@prop("purity.offset", needs=("views", "values"), level="extended")
+@prop("purity.offset", needs=("views", "values"))
 def offset(trial: Trial) -> None:
     """Inputs that start inside a larger buffer give what arrays of their own give.
 
@@ -218,7 +218,7 @@ def offset(trial: Trial) -> None:
     _seen_through(trial, "offset")
 
 
-@prop("purity.negative-stride", needs=("views", "values"), level="extended")
+@prop("purity.negative-stride", needs=("views", "values"))
 def negative_stride(trial: Trial) -> None:
     """Inputs that lie backwards in memory give what forward ones give.
 
@@ -227,7 +227,7 @@ def negative_stride(trial: Trial) -> None:
     _seen_through(trial, "negative")
 
 
-@prop("purity.fortran", needs=("views", "values"), level="extended")
+@prop("purity.fortran", needs=("views", "values"))
 def fortran(trial: Trial) -> None:
     """Fortran-ordered inputs give what C-ordered ones give.
 
@@ -236,7 +236,7 @@ def fortran(trial: Trial) -> None:
     _seen_through(trial, "fortran")
 
 
-@prop("purity.read-only", needs=("views", "values"), level="extended")
+@prop("purity.read-only", needs=("views", "values"))
 def read_only(trial: Trial) -> None:
     """Read-only inputs are accepted: memory-mapped files and broadcast arrays are read-only.
 

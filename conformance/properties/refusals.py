@@ -10,13 +10,10 @@ import numpy as np
 
 from conformance.case import handed
 from conformance.properties.batch import take_rows
-from conformance.properties.model import prop
+from conformance.properties.model import ASKED_DTYPES, prop, undeclared_options
 from conformance.recipe import OPTIONS
 from conformance.spec import Array, Result, State
 from conformance.trial import BackendError, Discard, Narrowed, Trial, Violation, call
-
-#: What may be asked of a backend that does not declare it: dtypes that every implementation has heard of.
-_DTYPES = ("float32", "float64")
 
 
 def _refused(trial: Trial, what: str, x: Array, state: State | None, lengths: Array | None = None) -> None:
@@ -48,7 +45,7 @@ def _states_of(trial: Trial) -> tuple[Array, State, Array | None]:
     return x, state, lengths
 
 
-@prop("refusals.feature-size", every=8, limit=12, level="extended")
+@prop("refusals.feature-size", every=8, limit=12)
 def feature_size(trial: Trial) -> None:
     """An x with too many or too few features is refused.
 
@@ -63,7 +60,7 @@ def feature_size(trial: Trial) -> None:
     _refused(trial, what, np.ascontiguousarray(wrong), state, lengths)
 
 
-@prop("refusals.state-shape", needs=("initial_state",), every=8, limit=12, level="extended")
+@prop("refusals.state-shape", needs=("initial_state",), every=8, limit=12)
 def state_shape(trial: Trial) -> None:
     """An h_0 or c_0 of another size than the model's is refused.
 
@@ -86,7 +83,6 @@ def state_shape(trial: Trial) -> None:
     when=lambda r: not r.unbatched and (r.N > 1 or r.layers > 1 or r.bidirectional),
     every=8,
     limit=12,
-    level="extended",
 )
 def broadcast_state(trial: Trial) -> None:
     """An initial state with an axis of one that would broadcast is refused.
@@ -102,7 +98,7 @@ def broadcast_state(trial: Trial) -> None:
     _refused(trial, f"an initial state of shape {state[0].shape} for {h_0.shape}", x, state, lengths)
 
 
-@prop("refusals.input-dtype", needs=("values", "views"), every=8, limit=12, level="extended")
+@prop("refusals.input-dtype", needs=("values", "views"), every=8, limit=12)
 def input_dtype(trial: Trial) -> None:
     """An x or a state of another floating dtype than the model's is refused, or read for what it is.
 
@@ -135,7 +131,7 @@ def input_dtype(trial: Trial) -> None:
     trial.relate(run, case=case, base=lambda k: trial.complete(case.prefix(k)))
 
 
-@prop("refusals.rank", needs=("loop",), every=8, limit=12, level="extended")
+@prop("refusals.rank", needs=("loop",), every=8, limit=12)
 def rank(trial: Trial) -> None:
     """An x with one axis or with four is refused.
 
@@ -154,7 +150,6 @@ def rank(trial: Trial) -> None:
     when=lambda r: not r.unbatched,
     every=8,
     limit=12,
-    level="extended",
 )
 def batch_mismatch(trial: Trial) -> None:
     """An initial state for another number of rows than x has is refused.
@@ -166,7 +161,7 @@ def batch_mismatch(trial: Trial) -> None:
     _refused(trial, f"an initial state for {h.shape[1]} rows with an x of {h_0.shape[1]}", x, (h, c), lengths)
 
 
-@prop("refusals.lengths", needs=("lengths",), when=lambda r: r.ragged, every=8, limit=6, level="extended")
+@prop("refusals.lengths", needs=("lengths",), when=lambda r: r.ragged, every=8, limit=6)
 def lengths(trial: Trial) -> None:
     """Lengths beyond L, negative ones, too many or too few of them, and any for an unbatched call are refused.
 
@@ -193,30 +188,21 @@ def lengths(trial: Trial) -> None:
         _refused(trial, *wrong)
 
 
-@prop("refusals.undeclared", every=8, limit=8, level="extended")
+@prop("refusals.undeclared", needs=("undeclared",), every=8, limit=8)
 def undeclared(trial: Trial) -> None:
     """An option that the backend does not declare raises, or is right after all; it is never silently ignored.
 
     openvino#37820 ignored layout=1; pytorch#74953 quantized proj_size away; keras#20588 lost an option in a clone.
     """
-    declared = trial.backend.capabilities
-    options = [name for name in OPTIONS if not getattr(declared, name)]
-    options += [dtype for dtype in _DTYPES if dtype not in declared.dtypes]
-    if "loop" in trial.backend.lacks:
-        options = [name for name in options if name in ("no_bias", "projection", *_DTYPES)]
-    if trial.case.fixed:
-        options = [name for name in options if name in ("lengths", "initial_state", "unbatched", "batch")]
-    if not declared.batch and "lengths" in options:
-        options.remove("lengths")
-    dropout = not declared.dropout and declared.layers and not trial.case.fixed
-    if not options and not dropout:
-        raise Discard
-    for option in options:
+    for option in undeclared_options(trial.backend):
+        if option == "dropout":
+            _dropout(trial)
+            continue
         plain = replace(trial.recipe, view="plain", fill="normal", gain=1.0, edits=())
-        recipe = replace(plain, dtype=option) if option in _DTYPES else OPTIONS[option](plain)
+        recipe = replace(plain, dtype=option) if option in ASKED_DTYPES else OPTIONS[option](plain)
         asked = Trial(trial.backend, recipe)
         try:
-            if option in _DTYPES:
+            if option in ASKED_DTYPES:
                 _dtype_kept(asked)
             if asked.arithmetic is None:
                 _ = asked.result
@@ -231,8 +217,6 @@ def undeclared(trial: Trial) -> None:
                 raise Violation(message, violation.error, asked.case) from None
         except Narrowed:
             continue
-    if dropout:
-        _dropout(trial)
 
 
 def _dtype_kept(asked: Trial) -> None:

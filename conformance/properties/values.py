@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from conformance.bounds import Finding
+from conformance.fills import cancels
 from conformance.properties.layout import oracle_result
 from conformance.properties.model import prop
 from conformance.trial import Discard, Trial, Violation
@@ -76,8 +77,8 @@ def digital(trial: Trial) -> None:
 
     Structure without arithmetic: it holds in any precision, int8 included, and kills most structural faults at once.
     """
-    # A cell is a whole number of at most c_0 + L: few steps, so that eight bits hold it.
-    probe = trial.derived(fill="digital", L=min(trial.recipe.L, 8))
+    # A cell is a whole number of at most c_0 + L: few steps, so that eight bits hold it, gates a little off 1 included.
+    probe = trial.derived(fill="digital", L=min(trial.recipe.L, 3 if trial.recipe.dtype == "bfloat16" else 8))
     want, got = oracle_result(probe.case), probe.result
     if np.abs(want.c_n - np.rint(want.c_n)).max() > 1e-6:
         raise Discard
@@ -96,11 +97,12 @@ def accumulation(trial: Trial) -> None:
 
     Half-precision accumulation and float32 passed off as float64 lose them, where random data hide it.
     """
-    probe = trial.derived(
-        fill="cancelling", layers=1, proj=0, L=1, I=max(trial.recipe.I, 8), ragged=False, gain=1.0, edits=()
-    )
+    recipe = trial.recipe
+    sizes = {"I": max(recipe.I, 8), "H": max(recipe.H, 8), "L": 1, "layers": 1, "proj": 0}
+    state = "both" if trial.backend.capabilities.initial_state else "none"
+    probe = trial.derived(fill="cancelling", **sizes, state=state, ragged=False, gain=1.0, edits=())
     arithmetic = probe.arithmetic
-    if arithmetic is None or arithmetic.inputs or arithmetic.accumulate != arithmetic.unit:
+    if arithmetic is None or arithmetic.inputs or not cancels(probe.recipe.dtype, arithmetic.accumulate):
         raise Discard
     probe.case = replace(probe.case, rule="exact")
     probe.require(probe.findings(), probe.case)

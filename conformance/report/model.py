@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from conformance.report.levels import reached
 
 #: What may become of one property on one backend.
 OUTCOMES = (
@@ -73,6 +76,8 @@ class BackendReport:
     seconds: float = 0.0
     #: Why the run ended early, or nothing.
     interrupted: str = ""
+    #: What a property may need and the backend does not declare, each word with what is said of it.
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
     def count(self, *outcomes: str) -> int:
         """How many verdicts have one of the outcomes."""
@@ -97,6 +102,11 @@ class BackendReport:
     def complete(self) -> bool:
         """Whether the run came to its end."""
         return not self.interrupted
+
+    @property
+    def level(self) -> str:
+        """The highest level reached, or nothing: "core", "full", "training" (``levels.py``)."""
+        return reached(self)[0]
 
     @property
     def conformant(self) -> bool:
@@ -141,7 +151,9 @@ class Report:
 def to_json(report: Report) -> dict[str, Any]:
     """The report as plain data for ``json.dump``; an infinite ``worst``, which JSON cannot write, is None."""
     data = asdict(report)
-    for backend in data["backends"]:
+    for backend, made in zip(data["backends"], report.backends, strict=True):
+        level, shortfall = reached(made)
+        backend["level"], backend["shortfall"] = level or None, shortfall or None
         for verdict in backend["verdicts"]:
             verdict["worst"] = verdict["worst"] if math.isfinite(verdict["worst"] or 0.0) else None
     return {"format": 1, "conformant": report.conformant, "complete": report.complete, **data}

@@ -1,12 +1,13 @@
-"""The table: one row a backend, passed of declared for each group."""
+"""The table: one row a backend, its level, and passed of declared for each group."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tabulate import tabulate
 
 from conformance.properties import GROUPS
+from conformance.report.levels import reached
 from conformance.report.model import BackendReport, Report
 
 #: Whoever fails smoke has nothing else to show.
@@ -16,7 +17,7 @@ _COLUMNS = [group for group in GROUPS if group != "smoke"]
 def table(report: Report, width: int = 0) -> str:
     """The table of a report; where ``width`` columns are too few, with the groups as rows instead."""
     ran = [backend for backend in report.backends if backend.available and not backend.count("crashed")]
-    headers = ["backend", *_COLUMNS, "passed", "declared", "3-way", "margin", "time"]
+    headers = ["backend", "level", *_COLUMNS, "passed", "declared", "3-way", "margin", "time"]
     rows = [_row(backend) for backend in ran]
     text = _grid(rows, headers)
     if width and max(map(len, text.splitlines())) > width:
@@ -26,15 +27,25 @@ def table(report: Report, width: int = 0) -> str:
     for backend in report.backends:
         if backend not in ran:
             lines.append(f"{backend.backend}  {backend.verdicts[0].outcome}: {backend.verdicts[0].message}")
+    lines += _shortfalls(ran)
     for backend in ran:
         if backend.note:
             lines.append(f"{backend.backend}: {backend.note}")
     return "\n".join(lines).rstrip()
 
 
+def _shortfalls(backends: Sequence[BackendReport]) -> Iterator[str]:
+    """What keeps backends from the next level, a line for each reason."""
+    short: dict[str, list[str]] = {}
+    for backend in backends:
+        if reason := reached(backend)[1]:
+            short.setdefault(reason, []).append(backend.backend)
+    return (f"short of {reason}  ({', '.join(names)})" for reason, names in short.items())
+
+
 def _grid(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
     # As a row, since tabulate makes every column two wider than its header.
-    align = ["left", *["right"] * (len(headers) - 1)]
+    align = ["left", *["left" if header == "level" else "right" for header in headers[1:]]]
     first, *rest = tabulate([headers, *rows], tablefmt="plain", colalign=align, disable_numparse=True).splitlines()
     return "\n".join([first, "-" * len(first), *rest])
 
@@ -44,7 +55,8 @@ def _row(backend: BackendReport) -> list[str]:
     coverage = f"{100 * backend.covered / backend.combinations:.0f}%" if backend.combinations else "–"
     groups = [_group(backend, group) for group in _COLUMNS]
     passed = backend.count("passed", "expected failure")
-    return [backend.backend, *groups, str(passed), str(backend.declared), coverage, margin, f"{backend.seconds:.1f} s"]
+    totals = [str(passed), str(backend.declared), coverage, margin, f"{backend.seconds:.1f} s"]
+    return [backend.backend, backend.level or "—", *groups, *totals]
 
 
 def _group(backend: BackendReport, group: str) -> str:

@@ -1,0 +1,355 @@
+"""Dropout and mode: in training, and only then, elements between layers are dropped, each by a chance of its own.
+
+A random result has no oracle, so a probe is wired such that the chance can be read off. Its first layer puts out
+±tanh(1) and nothing else. Unit j of the layer above reads element j of it (one of each direction, where there are two):
+it can have got 0 or y/(1 − p) for it, and its own output says which. What was read off is then judged like any other
+input, by the oracle and within the bound: an element that was neither dropped nor scaled, a mask on the recurrence, on
+the last output or on a state does not fit.
+
+The pattern must be that of independent tosses of probability p. Whatever the generator, a correct implementation fails
+one of a run's tests with a probability of at most ``ALARM`` (``chance.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from conformance.bounds import EXACT, Approx, Expectation, Expected, Finding
+from conformance.case import Case
+from conformance.chance import surprise, threshold
+from conformance.fills import stream
+from conformance.oracle import sigmoid, time_order
+from conformance.properties.model import prop
+from conformance.recipe import Recipe
+from conformance.spec import Array, Result, layer_params
+from conformance.trial import Discard, Trial, Violation, describe
+
+#: How probable it may be that any of a run's tests accuses a correct implementation.
+ALARM = 1e-9
+
+#: How many cases of a run a property tests for chance, and how many tests there are of a case at most: the rate between
+#: three layers and in two directions, and six axes of independence.
+_CHECKS, _TESTS = 24, 4 + 6
+
+#: The surprise that is taken for a deviation.
+LIMIT = threshold(ALARM, _CHECKS * _TESTS)
+
+#: The probabilities that are asked for. At ½, dropping and keeping could be confused.
+_RATES = (0.3, 0.6, 0.75, 0.2)
+
+#: How many elements of a direction are read off at each boundary: half the rate, and 1 − p for p, are then missed in
+#: less than one of a million cases.
+_ELEMENTS = 2000
+
+#: What an element that is kept adds to a unit's g, for the unit's own direction and for the other.
+_STEPS = (0.5, 1.0)
+
+#: A preactivation at which every activation has reached its end.
+_SATURATED = 256.0
+
+#: The axes of what is read off, as a person names their places.
+_AXES = ("boundaries", "calls", "steps", "rows", "directions", "features")
+
+_NEEDS = ("dropout", "layers", "params", "values")
+
+
+def _stacked(recipe: Recipe) -> bool:
+    return recipe.layers > 1
+
+
+def _legible(recipe: Recipe) -> bool:
+    """Half precision leaves too little between what an element may be."""
+    return recipe.layers > 1 and recipe.dtype in ("float32", "float64")
+
+
+def _with_dropout(case: Case, p: float, training: bool = True) -> Case:
+    return replace(case, config=replace(case.config, dropout=p, training=training))
+
+
+# Where there is no chance
+
+
+def _unchanged(trial: Trial, case: Case) -> None:
+    """A call that dropout must leave alone gives what the same call without dropout gives."""
+    result, last = trial.run(case), case.config.num_layers
+    trial.relate(lambda k: result if k == last else trial.observe(k))
+
+
+@prop("dropout.evaluation", needs=("dropout", "layers", "values"), when=_stacked)
+def evaluation(trial: Trial) -> None:
+    """In evaluation nothing is dropped or scaled, whatever config.dropout says.
+
+    DL4J dropped at inference; the first formulation of dropout scales there instead of in training.
+    """
+    _unchanged(trial, _with_dropout(trial.case, 0.5, training=False))
+
+
+@prop("dropout.nothing", needs=("dropout", "layers", "values"))
+def nothing(trial: Trial) -> None:
+    """In training nothing is dropped with a probability of 0, nor with one layer, which has none above it.
+
+    Code that drops every layer's output is right in a stack, but for its last layer.
+    """
+    _unchanged(trial, _with_dropout(trial.case, 0.0 if trial.case.config.num_layers > 1 else 0.5))
+
+
+@prop("dropout.everything", needs=_NEEDS, when=_stacked)
+def everything(trial: Trial) -> None:
+    """With a probability of 1 in training, every layer but the first reads zeros.
+
+    The scale 1/(1 − p) is infinite there, and 0·∞ is not a number.
+    """
+    case = trial.case
+    deaf = {
+        name: 0 * value if name.startswith("weight_ih") and not name.startswith("weight_ih_l0") else value
+        for name, value in case.params.items()
+    }
+    silent = replace(case, params=deaf)
+    trial.require(trial.judge(silent, lambda k: trial.complete(_with_dropout(case.prefix(k), 1.0))), silent)
+
+
+@prop("dropout.first-layer", needs=(*_NEEDS, "h_n", "c_n"), when=_stacked)
+def first_layer(trial: Trial) -> None:
+    """The first layer's h_n and c_n in training are those without dropout: nothing is dropped in it or below it.
+
+    Keras's ``dropout`` drops the layer's input and its ``recurrent_dropout`` h_{t−1}: other things by the same name.
+    """
+    D = trial.case.config.num_directions
+
+    def bottom(result: Result) -> Result:
+        return Result(None, *(None if part is None else part[:D] for part in (result.h_n, result.c_n)))
+
+    dropped = bottom(trial.run(_with_dropout(trial.case, 0.5)))
+    trial.relate(lambda k: dropped, case=trial.case.prefix(1), base=lambda k: bottom(trial.result))
+
+
+# The probe
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read off several calls of one model.
+
+    dropped (boundaries, calls, L, N, D, P): which elements of a layer's output the layer above did not get.
+    valid (L, N): the steps within each row's length.
+    findings: everything returned against what follows from these elements, the calls side by side as rows of one batch.
+    """
+
+    case: Case
+    dropped: Array
+    valid: Array
+    findings: list[Finding]
+
+
+def probe(trial: Trial) -> Case:
+    """The wired model and its call, with the options of the trial's recipe and a probability of its choice.
+
+    Two layers and several steps; or three layers and one step, so that the middle layer's h_n is all of its output.
+    """
+    recipe, declared = trial.recipe, trial.backend.capabilities
+    several = declared.batch and not recipe.unbatched
+    three = recipe.layers > 2 and recipe.bias and several and "h_n" in declared.returns
+    sizes = {"layers": 3 if three else 2}
+    if not declared.compiled:
+        sizes |= {"I": 1 + min(recipe.I, 4), "H": 8, "proj": 4 if recipe.proj else 0}
+        sizes |= {"L": 6 if several else 24, "N": 32 if several else 1}
+    if three:
+        sizes["L"] = 1
+    ragged = recipe.ragged and sizes.get("L", recipe.L) > 1
+    case = trial.derived(**sizes, ragged=ragged, fill="normal", gain=0.5, edits=()).case
+    p = _RATES[trial.pick("rate", len(_RATES))]
+    return replace(_with_dropout(wired(case, p, both=not three), p), rule="any")
+
+
+def wired(case: Case, p: float, both: bool) -> Case:
+    """A first layer that puts out ±tanh(1); above it unit j reads element j, of ``both`` directions or of its own.
+
+    Recurrent weights and biases of the layers above stay random, but small, and so does what the other gates read.
+    """
+    config, x = case.config, np.where(case.x < 0, -1.0, 1.0).astype(case.x.dtype)
+    H, P, D = config.hidden_size, config.output_size, config.num_directions
+    x[..., 0] = 1.0
+    params = {name: np.array(value) for name, value in case.params.items()}
+    for name, value in params.items():
+        kind, _, place = name.partition("_l")
+        lowest, direction = place.startswith("0"), int(place.endswith("_reverse"))
+        if kind == "weight_hr":
+            value[...] = np.eye(P, H)
+        elif kind == "weight_ih" and lowest:
+            value[...] = 0.0
+            i, f, g, o = value.reshape(4, H, -1)
+            i[:, 0], f[:, 0], o[:, 0] = _SATURATED, -_SATURATED, _SATURATED
+            column = (stream(0, name, H) % np.uint64(config.input_size)).astype(np.int64)
+            g[np.arange(H), column] = np.where(np.arange(H) % 2, _SATURATED, -_SATURATED)
+        elif kind == "weight_ih":
+            own = 0.2 * _read_by(value, P, D)
+            value[...] = 0.0
+            for half in range(D) if both else (direction,):
+                own[2, half] = _STEPS[int(half != direction)] * (1 - p) / np.tanh(1.0)
+                value.reshape(4, H, D, P)[:, :P, half] = own[:, half, :, None] * np.eye(P)
+        elif kind == "bias_ih" and not lowest:
+            value *= 0.2
+            value[2 * H : 3 * H] += 1.0
+        elif kind == "bias_hh" and not lowest:
+            value *= 0.2
+    state = None if case.state is None else (case.state[0], np.abs(case.state[1]) / 4)
+    return replace(case, params=params, x=x, state=state)
+
+
+def _read_by(weight_ih: Array, P: int, D: int) -> Array:
+    """The weights (4, D, P) by which each gate of unit j reads element j of each direction."""
+    return np.diagonal(weight_ih.reshape(4, -1, D, P)[:, :P], axis1=1, axis2=3).copy()
+
+
+def read(trial: Trial) -> Reading:
+    """Call a wired model several times, and read off what was dropped."""
+    case, declared = probe(trial), trial.arithmetic
+    if declared is None:
+        raise Discard
+    config, lengths, p = case.config, case.row_lengths(), case.config.dropout
+    D, P, last = config.num_directions, config.output_size, config.num_layers - 1
+    calls = max(2, ceil(_ELEMENTS / (int(lengths.sum()) * P)))
+    model = trial.model(case)
+    results = [trial.run(case, model) for _ in range(calls)]
+    output, h_n, c_n = (_beside(parts) for parts in zip(*results, strict=True))
+    h_0, c_0 = (np.tile(part, (1, calls, 1)) for part in case.initial())
+    many = replace(case, x=np.tile(case.x, (1, calls, 1)), state=(h_0, c_0), lengths=np.tile(lengths, calls))
+    expectation = Expectation(many, declared)
+
+    findings = list(_compared(0, expectation.free_running(0), None, h_n, c_n))
+    below, patterns = expectation.below(1), []
+    for k in range(1, last + 1):
+        outputs = output if k == last else np.concatenate([*h_n[k * D : (k + 1) * D]], axis=1)[None]
+        dropped = _dropped(many, k, below.value, outputs)
+        patterns.append(dropped.reshape(case.steps, calls, case.batch, D, P).swapaxes(0, 1))
+        # 1 − p, its reciprocal and the product are rounded, and so is p, by at most u·p.
+        scaled = np.where(dropped.reshape(below.value.shape), 0.0, below.value / (1 - p))
+        error = (below.error / (1 - p)) + (3 + p / (1 - p)) * declared.unit * np.abs(scaled)
+        halves = expectation.layer(k, Approx(scaled, np.where(scaled == 0, 0.0, error), declared), outputs)
+        findings += _compared(k, halves, output if k == last else None, h_n, c_n)
+        below = Approx(outputs, EXACT, declared)
+    return Reading(case, np.stack(patterns), np.arange(case.steps)[:, None] < lengths, findings)
+
+
+def _beside(parts: Sequence[Array | None]) -> Any:
+    """One part of several results, side by side along the batch axis; None if it is not returned."""
+    there = [np.asarray(part, np.float64) for part in parts if part is not None]
+    return np.concatenate(there, axis=1) if there else None
+
+
+def _dropped(case: Case, k: int, below: Array, outputs: Array) -> Array:
+    """Which elements (L, N, D, P) of what is below it layer k did not get, by ``outputs`` (L, N, D·P), its own.
+
+    A unit's output is compared with what it would be, had the unit got none of its elements, one, the other or both.
+    """
+    config, lengths = case.config, case.row_lengths()
+    (steps, rows, _), D, P = below.shape, config.num_directions, config.output_size
+    h_0, c_0 = case.initial()
+    kept = np.array(list(product((0.0, 1.0), repeat=D)))
+    found = []
+    for d in range(D):
+        w = layer_params(case.params, k, d)
+        own = time_order(outputs[..., d * P : (d + 1) * P], lengths, bool(d))
+        got = time_order(below, lengths, bool(d)).reshape(steps, rows, D, P) / (1 - config.dropout)
+        previous = np.concatenate([h_0[k * D + d][None], own[:-1]])
+        a = previous @ w["weight_hh"].T + (w["bias_ih"] + w["bias_hh"] if config.bias else 0.0)
+        a = a.reshape(steps, rows, 4, -1)[..., :P]
+        a = a + np.einsum("kd,lndp,gdp->klngp", kept, got, _read_by(w["weight_ih"], P, D))
+        i, f, g, o = sigmoid(a[..., 0, :]), sigmoid(a[..., 1, :]), np.tanh(a[..., 2, :]), sigmoid(a[..., 3, :])
+        c, nearest = c_0[k * D + d][:, :P], []
+        for t in range(steps):
+            cells = f[:, t] * c + i[:, t] * g[:, t]
+            nearest.append(np.argmin(np.abs(o[:, t] * np.tanh(cells) - own[t]), axis=0))
+            c = np.take_along_axis(cells, nearest[t][None], axis=0)[0]
+        found.append(time_order(kept[np.stack(nearest), d] == 0.0, lengths, bool(d)))
+    return np.stack(found, axis=2)
+
+
+def _compared(
+    k: int, halves: list[Expected], output: Array | None, h_n: Array | None, c_n: Array | None
+) -> Iterator[Finding]:
+    """Layer k's parts against what is expected of each direction."""
+    D, P = len(halves), halves[0].output.value.shape[2]
+    for d, half in enumerate(halves):
+        pairs = (
+            ("output", None if output is None else output[..., d * P : (d + 1) * P], half.output),
+            ("h_n", None if h_n is None else h_n[k * D + d], half.h_n),
+            ("c_n", None if c_n is None else c_n[k * D + d], half.c_n),
+        )
+        for tensor, actual, want in pairs:
+            if actual is not None:
+                yield Finding(tensor, k + 1, k, d, actual, want.value, np.broadcast_to(want.error, want.value.shape))
+
+
+# What is read off
+
+
+@prop("dropout.elements", needs=(*_NEEDS, "output"), when=_legible, limit=_CHECKS)
+def elements(trial: Trial) -> None:
+    """In training a layer gets each element of the output below it as 0 or as y/(1 − p), and nothing else is touched.
+
+    Not the recurrence, not the states, not the last layer's output; and both directions get the same elements.
+    """
+    reading = read(trial)
+    worst = max(reading.findings, key=Finding.margin)
+    if not worst.margin() <= 1.0:
+        rows = reading.case.batch
+        axis = 1 if worst.tensor == "output" else 0
+        at = int(np.unravel_index(int(np.argmax(worst.ratios())), worst.actual.shape)[axis]) // rows
+        parts = (
+            np.take(part, range(at * rows, (at + 1) * rows), axis)
+            for part in (worst.actual, worst.expected, worst.bound)
+        )
+        one = replace(worst, **dict(zip(("actual", "expected", "bound"), parts, strict=True)))
+        message = f"call {at + 1}: {describe(one, reading.case)}, the nearest of what dropped and scaled elements give"
+        raise Violation(message, worst.margin(), reading.case)
+    trial.record(worst.margin())
+
+
+@prop("dropout.rate", needs=(*_NEEDS, "output"), when=_legible, limit=_CHECKS)
+def rate(trial: Trial) -> None:
+    """In training the share of elements that are dropped is p, between every two layers and in both directions.
+
+    p is the probability of dropping; where it was that of keeping (TensorFlow 1's ``keep_prob``), ports swap the two.
+    """
+    reading = read(trial)
+    p, valid = reading.case.config.dropout, reading.valid
+    D = reading.case.config.num_directions
+    for k, d in product(range(len(reading.dropped)), range(D)):
+        there = reading.dropped[k, :, valid, d]
+        if surprise(int(there.sum()), there.size, p) > LIMIT:
+            half = "" if D == 1 else f" in the {('forward', 'reverse')[d]} half"
+            raise Violation(
+                f"of {there.size:,} elements between layers {k} and {k + 1}{half}, {int(there.sum()):,} were dropped "
+                f"with dropout={p:g}: a share of {there.mean():.3f}",
+                case=reading.case,
+            )
+
+
+@prop("dropout.independence", needs=(*_NEEDS, "output"), when=_legible, limit=_CHECKS)
+def independence(trial: Trial) -> None:
+    """In training every element is dropped by a chance of its own: for each layer, call, step, row and feature.
+
+    One mask for all steps is another technique (Gal & Ghahramani 2016), and a seed set at every call is a defect.
+    """
+    reading = read(trial)
+    p = reading.case.config.dropout
+    q = 2 * p * (1 - p)
+    valid = np.broadcast_to(reading.valid[..., None, None], reading.dropped.shape)
+    for axis, name in enumerate(_AXES):
+        dropped, there = (np.moveaxis(part, axis, 0) for part in (reading.dropped, valid))
+        pairs = len(dropped) // 2
+        first, second = slice(0, 2 * pairs, 2), slice(1, 2 * pairs, 2)
+        differ = (dropped[first] != dropped[second])[there[first] & there[second]]
+        if surprise(int(differ.sum()), differ.size, q) > LIMIT:
+            raise Violation(
+                f"neighbouring {name}: with dropout={p:g}, {int(differ.sum()):,} of {differ.size:,} pairs of elements "
+                f"were treated differently, a share of {differ.mean():.3f}; independent ones are in a share of {q:.3f}",
+                case=reading.case,
+            )

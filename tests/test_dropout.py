@@ -1,0 +1,101 @@
+"""Dropout's probe reads off exactly what was dropped, and its tests of chance accuse next to nobody wrongly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import exp, lgamma, log
+
+import numpy as np
+import pytest
+
+from conformance.backend import Backend
+from conformance.chance import surprise
+from conformance.engine import Settings, conform
+from conformance.faults import FAULTS, backend_of, twin_backend
+from conformance.faults.fault import EVERYTHING, Fault
+from conformance.faults.twin import Place, Twin
+from conformance.properties import dropout
+from conformance.properties.dropout import ALARM, LIMIT, read
+from conformance.recipe import Recipe, parse
+from conformance.registry import find
+from conformance.spec import Array
+from conformance.trial import Trial
+
+#: Wired probes of every kind.
+PROBES = (
+    "I=3 H=4 layers=2 L=4 N=2",
+    "I=1 H=3 layers=2 no-bias L=5 N=3 state=both",
+    "I=3 H=9 layers=2 bidirectional proj=2 L=4 N=2 state=both float64",
+    "I=3 H=9 layers=2 bidirectional no-bias ragged L=4 N=2 state=h",
+    "I=3 H=4 layers=3 bidirectional L=4 N=2 state=both",
+    "I=3 H=4 layers=3 proj=2 batch-first L=4 N=2 state=c",
+    "I=3 H=4 layers=3 unbatched bidirectional L=4 N=1 state=both",
+)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("text", PROBES)
+def test_the_probe_reads_off_exactly_what_was_dropped(text: str, seed: int) -> None:
+    dropped: list[Array] = []
+
+    def drop(twin: Twin, at: Place, below: Array) -> Array:
+        p = at.config.dropout
+        mask = np.random.default_rng([seed, len(dropped)]).random(below.shape) < p
+        dropped.append(mask)
+        return np.where(mask, 0, below / np.asarray(1 - p, below.dtype))
+
+    backend = Backend("recorded", EVERYTHING, Twin(drop=drop).build)
+    reading = read(Trial(backend, replace(parse(text), seed=seed)))
+    boundaries, calls, *_ = reading.dropped.shape
+    masks = np.stack(dropped).reshape(calls, boundaries, *dropped[0].shape[:2], *reading.dropped.shape[4:])
+    there = reading.valid[..., None, None]
+    assert np.array_equal(reading.dropped & there, masks.swapaxes(0, 1) & there)
+    assert max(finding.margin() for finding in reading.findings) < 0.5
+    assert reading.dropped[0, :, reading.valid, 0].size >= 2000
+
+
+def test_a_run_accuses_a_correct_implementation_with_next_to_no_probability(monkeypatch: pytest.MonkeyPatch) -> None:
+    tests = []
+
+    def counted(count: int, tosses: int, p: float) -> float:
+        tests.append(tosses)
+        return surprise(count, tosses, p)
+
+    monkeypatch.setattr(dropout, "surprise", counted)
+    report = conform(twin_backend(), Settings(cases=100, only=("dropout",), shrink=False))
+    assert [v.property for v in report.verdicts if v.outcome != "passed"] == []
+    # Two sides, and the bound that tests/test_chance.py holds.
+    assert 0 < 2 * len(tests) * exp(-LIMIT) <= ALARM == 1e-9
+
+
+def _missed(rate: float, p: float, tosses: int) -> float:
+    """The exact probability that a rate other than p is not seen in so many tosses."""
+    unseen = [k for k in range(tosses + 1) if surprise(k, tosses, p) <= LIMIT]
+    return sum(
+        exp(lgamma(tosses + 1) - lgamma(k + 1) - lgamma(tosses - k + 1) + k * log(rate) + (tosses - k) * log(1 - rate))
+        for k in unseen
+    )
+
+
+@pytest.mark.parametrize("p", dropout._RATES)
+def test_gross_deviations_are_seen_in_nearly_every_case(p: float) -> None:
+    assert _missed(p / 2, p, dropout._ELEMENTS) < 1e-6
+    assert _missed(1 - p, p, dropout._ELEMENTS) < 1e-6
+
+
+@pytest.mark.parametrize("fault", [f for f in FAULTS if f.capabilities.dropout], ids=lambda fault: fault.id)
+def test_a_fault_of_dropout_comes_back(fault: Fault) -> None:
+    report = conform(backend_of(fault), Settings(cases=20, only=("dropout",), stop=True))
+    bad = [v for v in report.verdicts if v.outcome == "failed"]
+    assert bad
+    assert "not deterministic" not in bad[0].message or fault.id == "dropout-a-tenth-less"
+
+
+def test_half_precision_is_not_read() -> None:
+    assert not any(dropout._legible(Recipe(layers=2, dtype=dtype)) for dtype in ("float16", "bfloat16"))
+
+
+@pytest.mark.parametrize("name", ["torch-nn", "torch-nn-step", "torch-loop", "numpy"])
+def test_the_built_in_backends_drop_as_they_should(name: str) -> None:
+    report = conform(find(name), Settings(cases=20, only=("dropout",), shrink=False))
+    assert [(v.property, v.outcome, v.message) for v in report.verdicts if v.outcome != "passed"] == []

@@ -1,0 +1,193 @@
+"""Half precision: what the bound allows 16-bit models, what it finds in them, and what they need installed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from conformance.backend import Backend
+from conformance.bounds import EXACT, Approx, activate_sigmoid, activate_tanh, arithmetic, dot
+from conformance.engine import Settings, conform
+from conformance.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, different, twin_backend
+from conformance.faults.fault import HALF
+from conformance.faults.half import half_summed
+from conformance.faults.twin import Twin, sigmoid
+from conformance.fills import cancels
+from conformance.recipe import Recipe
+from conformance.registry import find
+from conformance.report.model import BAD
+from conformance.spec import numpy_dtype
+from conformance.trial import Trial
+
+HALVES = ("float16", "bfloat16")
+UNIT = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
+
+pytest.importorskip("ml_dtypes")
+
+
+def only(backend: Backend, dtype: str) -> Backend:
+    """The backend, declaring one dtype."""
+    return replace(backend, capabilities=replace(backend.capabilities, dtypes=(dtype,)))
+
+
+def alarms(backend: Backend, *properties: str, stop: bool = False) -> dict[str, str]:
+    """The bad verdicts of a few random cases; with ``stop``, the first one, of the fixed set too."""
+    report = conform(backend, Settings(10, only=properties, fixed=stop, shrink=False, stop=stop))
+    return {v.property: v.message for v in report.verdicts if v.outcome in BAD}
+
+
+def margin(trial: Trial) -> float:
+    """The largest error as a share of its bound."""
+    return max(finding.margin() for finding in trial.findings())
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+def test_sums_are_float32_unless_declared_otherwise(dtype: str) -> None:
+    plain, half = arithmetic(dtype, {}), arithmetic(dtype, {dtype: "half-accumulate"})
+    assert plain is not None
+    assert half is not None
+    assert plain.unit == half.unit == half.accumulate == pytest.approx(UNIT[dtype])
+    assert plain.accumulate == pytest.approx(2.0**-24)
+    assert plain.wide
+    assert not half.wide
+    assert cancels(dtype, plain.accumulate)
+    assert not cancels(dtype, half.accumulate)
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("count", [1, 2, 9, 40, 300])
+def test_a_wide_sum_is_rounded_a_few_times_whatever_its_length(dtype: str, count: int) -> None:
+    """x W + h W' + b with each product rounded, then each sum, is within the bound; in 16-bit sums it is not."""
+    a = arithmetic(dtype, {})
+    assert a is not None
+    rng, kind = np.random.default_rng(count), numpy_dtype(dtype)
+    x, h = (rng.standard_normal((50, count)).astype(kind) for _ in range(2))
+    W, V = (rng.standard_normal((20, count)).astype(kind) for _ in range(2))
+    b = rng.standard_normal(20).astype(kind)
+    x64, h64, W64, V64, b64 = (np.asarray(value, np.float64) for value in (x, h, W, V, b))
+    for rule in ("any", "iid"):
+        bound = dot([(Approx(x64, EXACT, a), W64), (Approx(h64, EXACT, a), V64)], [b64], rule)
+        products = [(p.astype("float32") @ q.astype("float32").T).astype(kind) for p, q in ((x, W), (h, V))]
+        split = (products[0] + b) + products[1]
+        once = (sum(p.astype("float32") @ q.astype("float32").T for p, q in ((x, W), (h, V))) + b).astype(kind)
+        for got in (split, once):
+            assert (np.abs(np.asarray(got, np.float64) - bound.value) <= bound.error).all()
+        if count == 300:
+            narrow = half_summed(x, W) + half_summed(h, V) + b
+            assert not (np.abs(np.asarray(narrow, np.float64) - bound.value) <= bound.error).all()
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+def test_a_subnormal_factor_may_be_flushed(dtype: str) -> None:
+    a = arithmetic(dtype, {})
+    assert a is not None
+    x, W = np.array([[a.tiny / 2, 1.0]]), np.array([[1000.0, 0.0]])
+    bound = dot([(Approx(x, EXACT, a), W)], [], "any")
+    assert bound.error[0, 0] >= abs(bound.value[0, 0])
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+def test_three_units_cover_every_form_of_an_activation(dtype: str) -> None:
+    """Over all numbers of the dtype, with a rounding at each operation."""
+    a = arithmetic(dtype, {})
+    assert a is not None
+    every = np.arange(2**16, dtype=np.uint16).view(numpy_dtype(dtype))
+    every = every[np.isfinite(every)]
+    x = Approx(np.asarray(every, np.float64), EXACT, a)
+    forms = {
+        activate_sigmoid: (sigmoid, different.sigmoid_by_tanh, different.stable_sigmoid, different.ulps(sigmoid, 1)),
+        activate_tanh: (np.tanh, different.tanh_by_sigmoid, different.tanh_by_exponential, different.ulps(np.tanh, 1)),
+    }
+    with np.errstate(all="ignore"):
+        for activate, functions in forms.items():
+            y = activate(x)
+            for function in functions:
+                assert (np.abs(np.asarray(function(every), np.float64) - y.value) <= y.error).all()
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("gain", [0.3, 1.0, 3.0, 10.0])
+@pytest.mark.parametrize("name", ["torch-nn", "torch-loop"])
+def test_torch_is_within_the_bound(name: str, gain: float, dtype: str) -> None:
+    pytest.importorskip("torch")
+    recipe = Recipe(I=9, H=12, layers=2, bidirectional=True, L=100, N=2, state="both", gain=gain, dtype=dtype)
+    assert margin(Trial(find(name), recipe)) < 0.7
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("other", DIFFERENT, ids=lambda other: other.id)
+def test_a_different_lstm_is_not_accused(other: Different, dtype: str) -> None:
+    for fill in ("normal", "saturated", "large-cell", "subnormal", "gate-o"):
+        for seed in range(3):
+            recipe = Recipe(
+                I=7, H=9, layers=2, L=9, N=2, state="both", gain=3, fill=fill, ragged=True, dtype=dtype, seed=seed
+            )
+            assert margin(Trial(other.backend, recipe)) <= 1
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.kind == HALF], ids=lambda fault: fault.id)
+def test_a_fault_of_half_precision_is_caught_in_float16(fault: Fault) -> None:
+    assert alarms(only(backend_of(fault), "float16"), stop=True)
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+def test_half_sums_are_right_where_they_are_declared(dtype: str) -> None:
+    backend = only(Backend("half", twin_backend().capabilities, Twin(dot=half_summed).build), dtype)
+    declared = replace(backend, capabilities=replace(backend.capabilities, arithmetic={dtype: "half-accumulate"}))
+    assert alarms(backend, "values.accumulation", stop=True)
+    assert alarms(declared, "values", "numerics.saturation") == {}
+
+
+def test_what_is_computed_in_float32_and_returned_in_16_bits_is_right() -> None:
+    """h may stay wide until it is returned, which the teacher-forced oracle does not see."""
+    wide = Backend("wide", twin_backend().capabilities, Twin(precision=lambda config: "float32").build)
+    for dtype in HALVES:
+        for seed in range(20):
+            recipe = Recipe(I=5, H=8, layers=2, L=30, N=2, state="both", gain=5, dtype=dtype, seed=seed)
+            assert margin(Trial(wide, recipe)) <= 1
+
+
+def test_bfloat16_travels_through_torch_bit_by_bit() -> None:
+    pytest.importorskip("torch")
+    from conformance.torch_module import from_torch, to_torch
+
+    values = np.arange(2**16, dtype=np.uint16).view(numpy_dtype("bfloat16")).reshape(2, 2**15)
+    for array in (values, values[:, ::2], values.T, values[::-1]):
+        back = from_torch(to_torch(array))
+        assert back.dtype == array.dtype
+        assert np.array_equal(np.ascontiguousarray(back).view(np.uint16), np.ascontiguousarray(array).view(np.uint16))
+
+
+WITHOUT = """
+import sys
+sys.modules["ml_dtypes"] = None
+from conformance.backend import Backend
+from conformance.engine import Settings, conform
+from conformance.errors import UsageError
+from conformance.faults import twin_backend
+from conformance.recipe import parse
+
+twin = twin_backend()
+report = conform(twin, Settings(2, only=("smoke", "layout.dtypes")))
+print(sorted((v.property, v.outcome, "half]" in v.message) for v in report.verdicts), report.conformant)
+from dataclasses import replace
+alone = replace(twin, capabilities=replace(twin.capabilities, dtypes=("bfloat16",)))
+print({(v.outcome, "half]" in v.message) for v in conform(alone, Settings(2)).verdicts})
+try:
+    parse("I=1 bfloat16")
+except UsageError as error:
+    print("half]" in str(error))
+"""
+
+
+def test_without_ml_dtypes_bfloat16_is_narrowed_and_never_a_traceback() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.splitlines() == [
+        "[('layout.dtypes', 'narrowed', True), ('smoke.runs', 'passed', False)] True",
+        "{('unavailable', True)}",
+        "True",
+    ]

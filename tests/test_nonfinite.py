@@ -1,0 +1,131 @@
+"""Non-finite values: what is found, what is not accused, and what may be refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conformance.backend import Backend, Capabilities
+from conformance.bounds import Finding
+from conformance.engine import Settings, conform
+from conformance.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, twin_backend
+from conformance.faults.fault import NONFINITE
+from conformance.faults.twin import Forward, Twin
+from conformance.properties.nonfinite import _apart
+from conformance.recipe import Recipe
+from conformance.registry import find
+from conformance.report.model import BAD
+from conformance.spec import Array, LSTMConfig, Params, State
+from conformance.trial import Trial, Violation
+
+GROUP = Settings(6, only=("nonfinite",), fixed=False, shrink=False)
+
+
+def outcomes(backend: Backend, settings: Settings = GROUP) -> dict[str, str]:
+    """Each property's outcome, with its message where it is bad."""
+    verdicts = conform(backend, settings).verdicts
+    return {v.property: v.message if v.outcome in BAD else v.outcome for v in verdicts}
+
+
+@pytest.mark.parametrize("fault", [f for f in FAULTS if f.kind == NONFINITE], ids=lambda fault: fault.id)
+def test_the_group_alone_catches_its_faults(fault: Fault) -> None:
+    report = conform(backend_of(fault), replace(GROUP, cases=30, fixed=True, stop=True))
+    assert report.count(*BAD)
+
+
+@pytest.mark.parametrize("different", DIFFERENT, ids=lambda different: different.id)
+def test_a_different_lstm_is_not_accused(different: Different) -> None:
+    single = replace(different.backend, capabilities=replace(different.backend.capabilities, dtypes=("float32",)))
+    found = list(outcomes(single).values())
+    # A NaN within a single row of one step has nowhere to go.
+    assert found.count("passed") >= 6
+    assert set(found) <= {"passed", "not run"}
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch-nn", "torch-loop", "torch-nn-step"])
+def test_a_built_in_backend_is_not_accused(name: str) -> None:
+    assert set(outcomes(find(name)).values()) == {"passed"}
+
+
+def test_to_refuse_is_an_answer() -> None:
+    def careful(twin: Twin, config: LSTMConfig, params: Params, forward: Forward) -> Forward:
+        if not all(np.isfinite(value).all() for value in params.values()):
+            raise ValueError("a parameter is not finite")
+
+        def call(x: Array, state: State | None = None, lengths: Array | None = None) -> tuple[Array, State]:
+            parts = (x, *(state or ()))
+            if not all(np.isfinite(part).all() and (np.abs(part) < 1e9).all() for part in parts):
+                raise ValueError("an argument is not finite")
+            return forward(x, state, lengths)
+
+        return call
+
+    capabilities = replace(twin_backend().capabilities, dtypes=("float32",))
+    assert set(outcomes(Backend("careful", capabilities, Twin(around=careful).build)).values()) == {"not run"}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_result_that_is_not_finite_fails_where_a_finite_one_is_expected(value: float) -> None:
+    """The stand-in's bound is finite and the comparison fails closed."""
+
+    def build(config: LSTMConfig, params: Params) -> Callable[..., Any]:
+        right = find("numpy").build(config, params)
+
+        def forward(x: Array, state: State | None = None) -> Any:
+            output, finals = right(x, state)
+            return (output if np.isfinite(x).all() else np.full_like(output, value)), finals
+
+        return forward
+
+    backend = Backend("spoilt", Capabilities(), build)
+    report = conform(backend, replace(GROUP, only=("nonfinite.infinite-input",)))
+    assert [v.outcome for v in report.verdicts] == ["failed"]
+
+
+def test_the_stand_in_of_an_infinity_saturates_every_gate() -> None:
+    """The bound of the step that reads it is the activations' allowance, not the rounding of a huge sum."""
+    from conformance.properties import nonfinite
+
+    seen: list[Finding] = []
+
+    class Watched(Trial):
+        def derived(self, **changes: Any) -> Trial:
+            return Watched(self.backend, replace(self.recipe, **changes), self)
+
+        def require(self, findings: list[Finding], case: Any = None) -> None:
+            seen.extend(findings)
+            super().require(findings, case)
+
+    for seed in range(10):
+        nonfinite.infinite_input(Watched(find("numpy"), Recipe(I=3, H=4, L=1, N=1, gain=10, seed=seed)))
+    assert len(seen) == 30
+    assert max(float(finding.bound.max()) for finding in seen) < 1e-5
+
+
+def test_rows_are_asked_apart_where_nn_lstm_keeps_them_apart() -> None:
+    assert _apart(Recipe(L=100, N=9))
+    assert _apart(Recipe(L=8, N=2, dtype="bfloat16"))
+    assert not _apart(Recipe(L=17, dtype="bfloat16"))
+
+
+def test_a_nan_in_the_wrong_place_is_named() -> None:
+    from conformance.properties import nonfinite
+
+    backend = backend_of(next(fault for fault in FAULTS if fault.id == "nan-masked-by-zero"))
+    recipes = (Recipe(I=2, H=3, L=5, N=3, ragged=True, seed=seed) for seed in range(20))
+
+    def found(recipe: Recipe) -> str:
+        try:
+            nonfinite.nan_kept(Trial(backend, recipe))
+        except Violation as violation:
+            return str(violation)
+        return ""
+
+    messages = {found(recipe) for recipe in recipes} - {""}
+    assert messages
+    assert all(re.fullmatch(r"output\[\d, \d, \d\] is nan where the equations give 0", text) for text in messages)

@@ -1,0 +1,123 @@
+"""Other tests of LSTMs are translated rightly, and what they say of a fault is no accident."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conformance.case import canonical
+from conformance.cli import main
+from conformance.errors import UsageError
+from conformance.faults import DIFFERENT, FAULTS, Fault
+from conformance.faults.fault import FULL
+from conformance.faults.twin import Twin
+from conformance.oracle import lstm
+from conformance.peers import (
+    CAUGHT,
+    INEXPRESSIBLE,
+    MISSED,
+    ORDERS,
+    Peer,
+    accepts,
+    hand_written,
+    onnx_tests,
+    peers,
+    reading,
+    verdict,
+)
+from conformance.spec import Result
+
+pytest.importorskip("onnx", reason="onnx is not installed: pip install 'lstm-conformance[peers]'")
+
+
+@pytest.fixture(scope="module")
+def onnx() -> Peer:
+    return onnx_tests()
+
+
+@pytest.fixture(scope="module")
+def written() -> Peer:
+    return hand_written()
+
+
+def fault(id: str) -> Fault:
+    return next(fault for fault in FAULTS if fault.id == id)
+
+
+def test_the_oracle_agrees_with_every_vector(onnx: Peer, written: Peer) -> None:
+    assert len(onnx.vectors) == 5
+    assert onnx.apart == ("test_lstm_with_peepholes",)
+    assert (onnx.rtol, onnx.atol) == (1e-3, 1e-7)
+    assert len(written.vectors) == 32
+    for peer in (onnx, written):
+        for vector in peer.vectors:
+            case, P = vector.case, vector.case.config.output_size
+            x = case.x.swapaxes(0, 1) if case.config.batch_first else case.x
+            output, finals = lstm(case.config, case.params, x, case.state)
+            output, h_n, c_n = canonical(case, Result(output, *finals))
+            assert output is not None
+            assert h_n is not None
+            assert c_n is not None
+            right = output[..., vector.first * P :], h_n[vector.first :], c_n[vector.first :]
+            compared = [(part, want) for part, want in zip(right, vector.want, strict=True) if want is not None]
+            assert compared
+            for part, want in compared:
+                np.testing.assert_allclose(part, want, peer.rtol, peer.atol)
+
+
+def test_correct_implementations_are_accepted(onnx: Peer, written: Peer) -> None:
+    for peer in (onnx, written):
+        assert accepts(peer, Twin().build, FULL)
+        assert all(accepts(peer, different.twin.build, FULL) for different in DIFFERENT)
+
+
+def test_onnx_accepts_every_gate_order_and_the_hand_written_test_one(onnx: Peer, written: Peer) -> None:
+    assert len(ORDERS) == 24
+    assert [order for order in ORDERS if accepts(onnx, reading(order).build, FULL)] == list(ORDERS)
+    assert [order for order in ORDERS if accepts(written, reading(order).build, FULL)] == ["ifgo"]
+
+
+@pytest.mark.parametrize(
+    ("id", "by_onnx", "by_hand"),
+    [
+        ("gate-order-iofg", MISSED, CAUGHT),
+        ("candidate-linear", CAUGHT, CAUGHT),
+        ("cell-in-half", MISSED, CAUGHT),
+        ("h-0-ignored", MISSED, CAUGHT),
+        # Two layers, lengths, memory: beyond the form of one or both.
+        ("upper-gate-order", INEXPRESSIBLE, CAUGHT),
+        ("lengths-ignored", MISSED, INEXPRESSIBLE),
+        ("reads-contiguous", INEXPRESSIBLE, INEXPRESSIBLE),
+        # Only values that neither has: expressible, and missed.
+        ("nan-hidden", MISSED, MISSED),
+        ("sigmoid-nan-past-88", MISSED, MISSED),
+    ],
+)
+def test_verdicts(onnx: Peer, written: Peer, id: str, by_onnx: str, by_hand: str) -> None:
+    assert (verdict(onnx, fault(id)), verdict(written, fault(id))) == (by_onnx, by_hand)
+
+
+def test_the_command_tells_them_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "peers.json"
+    chosen = ["self-test", "gate-order-iofg", "--no-fixed-set", "--cases", "3", "--jobs", "1", "--json", str(path)]
+    assert main([*chosen, "--peers"]) == 0
+    printed = capsys.readouterr().out
+    assert "1 of 24" in printed
+    assert "24 of 24" in printed
+    written = json.loads(path.read_text())
+    assert written["rows"][0]["peers"] == {"ONNX node tests": "missed", "hand-written test": "caught"}
+    assert {suite: len(orders) for suite, orders in written["orders"].items()} == {
+        "this suite": 1,
+        "ONNX node tests": 24,
+        "hand-written test": 1,
+    }
+
+
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx.backend.test.case.node.lstm", None)
+    with pytest.raises(UsageError, match=r"need onnx.*\n.*lstm-conformance\[peers\]"):
+        peers()
