@@ -220,7 +220,7 @@ def numpy_lstm(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
         x: Array, state: State | None, lengths: Array | None, grad_output: Array, grad_h_n: Array, grad_c_n: Array
     ) -> tuple[tuple[Array, State], dict[str, Array]]:
         """What ``forward`` returns, and the gradients by name, each shaped like what it is the gradient of."""
-        if config.training and config.dropout:
+        if config.training and config.dropout and config.num_layers > 1:
             raise Unsupported("gradients under dropout")
         *given, rows = accept(x, state, lengths)
         result, tapes = scan(*inward(config, *given), rows)

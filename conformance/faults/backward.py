@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from conformance.backend import Unsupported
 from conformance.faults.twin import Forward, Gates, Place, Twin, Weights, Whole, by_gate
 from conformance.spec import Array, LSTMConfig, Params, State, suffix
 
@@ -317,6 +318,8 @@ class Differentiable(Twin):
         def vjp(
             x: Array, state: State | None, lengths: Array | None, grad_output: Array, grad_h_n: Array, grad_c_n: Array
         ) -> tuple[tuple[Array, State], Gradients]:
+            if config.training and config.dropout and config.num_layers > 1:
+                raise Unsupported("gradients under dropout")
             with np.errstate(all="ignore"):
                 x, state, lengths = self.accept(config, x, state, lengths)
                 unbatched, cotangents = x.ndim == 2, (grad_output, grad_h_n, grad_c_n)
