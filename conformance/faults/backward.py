@@ -167,7 +167,9 @@ def d_weights(twin: Differentiable, at: Place, w: Weights, s: Step, d_a: Array, 
     """One step's share in the gradients of the weights: products summed over the rows."""
     shares = {"weight_ih": twin.dot(d_a.T, s.x.T), "weight_hh": twin.dot(d_a.T, s.h.T)}
     if "bias_ih" in w:
-        shares |= {"bias_ih": d_a.sum(axis=0), "bias_hh": d_a.sum(axis=0)}
+        # As a product, which in 16 bits is summed in float32.
+        d_b = twin.dot(d_a.T, np.ones_like(d_a[:, :1]).T)[:, 0]
+        shares |= {"bias_ih": d_b, "bias_hh": d_b}
     if "weight_hr" in w:
         shares["weight_hr"] = twin.dot(d_h.T, s.m.T)
     return shares
