@@ -63,7 +63,7 @@ def _stacked(recipe: Recipe) -> bool:
     return recipe.layers > 1
 
 
-def _legible(recipe: Recipe) -> bool:
+def _precise(recipe: Recipe) -> bool:
     """Half precision leaves too little between what an element may be."""
     return recipe.layers > 1 and recipe.dtype in ("float32", "float64")
 
@@ -145,6 +145,11 @@ class Reading:
     dropped: Array
     valid: Array
     findings: list[Finding]
+
+    @property
+    def worst(self) -> Finding:
+        """What fits least."""
+        return max(self.findings, key=Finding.margin)
 
 
 def probe(trial: Trial) -> Case:
@@ -287,17 +292,25 @@ def _compared(
                 yield Finding(tensor, k + 1, k, d, actual, want.value, np.broadcast_to(want.error, want.value.shape))
 
 
+def legible(trial: Trial) -> Reading:
+    """What was read off, if it explains what was returned; if not, it means nothing, and ``dropout.elements`` fails."""
+    reading = read(trial)
+    if not reading.worst.margin() <= 1.0:
+        raise Discard
+    return reading
+
+
 # What is read off
 
 
-@prop("dropout.elements", needs=(*_NEEDS, "output"), when=_legible, limit=_CHECKS)
+@prop("dropout.elements", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS)
 def elements(trial: Trial) -> None:
     """In training a layer gets each element of the output below it as 0 or as y/(1 − p), and nothing else is touched.
 
     Not the recurrence, not the states, not the last layer's output; and both directions get the same elements.
     """
     reading = read(trial)
-    worst = max(reading.findings, key=Finding.margin)
+    worst = reading.worst
     if not worst.margin() <= 1.0:
         rows = reading.case.batch
         axis = 1 if worst.tensor == "output" else 0
@@ -312,13 +325,13 @@ def elements(trial: Trial) -> None:
     trial.record(worst.margin())
 
 
-@prop("dropout.rate", needs=(*_NEEDS, "output"), when=_legible, limit=_CHECKS)
+@prop("dropout.rate", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS)
 def rate(trial: Trial) -> None:
     """In training the share of elements that are dropped is p, between every two layers and in both directions.
 
     p is the probability of dropping; where it was that of keeping (TensorFlow 1's ``keep_prob``), ports swap the two.
     """
-    reading = read(trial)
+    reading = legible(trial)
     p, valid = reading.case.config.dropout, reading.valid
     D = reading.case.config.num_directions
     for k, d in product(range(len(reading.dropped)), range(D)):
@@ -332,24 +345,27 @@ def rate(trial: Trial) -> None:
             )
 
 
-@prop("dropout.independence", needs=(*_NEEDS, "output"), when=_legible, limit=_CHECKS)
+@prop("dropout.independence", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS)
 def independence(trial: Trial) -> None:
     """In training every element is dropped by a chance of its own: for each layer, call, step, row and feature.
 
     One mask for all steps is another technique (Gal & Ghahramani 2016), and a seed set at every call is a defect.
     """
-    reading = read(trial)
-    p = reading.case.config.dropout
-    q = 2 * p * (1 - p)
+    reading = legible(trial)
     valid = np.broadcast_to(reading.valid[..., None, None], reading.dropped.shape)
+    worst = 0.0, ""
     for axis, name in enumerate(_AXES):
         dropped, there = (np.moveaxis(part, axis, 0) for part in (reading.dropped, valid))
         pairs = len(dropped) // 2
         first, second = slice(0, 2 * pairs, 2), slice(1, 2 * pairs, 2)
-        differ = (dropped[first] != dropped[second])[there[first] & there[second]]
-        if surprise(int(differ.sum()), differ.size, q) > LIMIT:
-            raise Violation(
-                f"neighbouring {name}: with dropout={p:g}, {int(differ.sum()):,} of {differ.size:,} pairs of elements "
-                f"were treated differently, a share of {differ.mean():.3f}; independent ones are in a share of {q:.3f}",
-                case=reading.case,
-            )
+        both = there[first] & there[second]
+        a, b = dropped[first][both], dropped[second][both]
+        # Given how many of each are dropped, they meet as if b were drawn without replacement, whatever the rate.
+        met, share = int((a & b).sum()), float(b.mean()) if b.size else 0.0
+        found = (
+            f"neighbouring {name}: where one element was dropped, so was the next in {met:,} of {int(a.sum()):,} cases"
+        )
+        found += f"; the share of the next that were dropped is {share:.3f} in all"
+        worst = max(worst, (surprise(met, int(a.sum()), share), found))
+    if worst[0] > LIMIT:
+        raise Violation(worst[1], case=reading.case)
