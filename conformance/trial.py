@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from conformance.recipe import Recipe
 from conformance.spec import Array, Params, Result, State, state_shapes
 
 Observe = Callable[[int], Result]
+T = TypeVar("T")
 
 
 class Violation(Exception):
@@ -61,6 +62,7 @@ class Trial:
         self.judged = False
         self._prefixes: dict[int, Result | Exception] = {}
         self._findings: list[Finding] | Exception | None = None
+        self._kept: dict[Callable[[Trial], Any], Any] = {}
 
     def derived(self, **changes: Any) -> Trial:
         """A trial of the same structure with some of the recipe changed, such as ``fill="digital"``."""
@@ -69,6 +71,12 @@ class Trial:
     def pick(self, name: str, count: int) -> int:
         """A choice among ``count`` that depends on the recipe's seed and ``name`` alone."""
         return pick(self.recipe.seed, name, count)
+
+    def once(self, make: Callable[[Trial], T]) -> T:
+        """``make(trial)``, made once and shared by every property that asks for it."""
+        if make not in self._kept:
+            self._kept[make] = make(self)
+        return self._kept[make]
 
     # Running
 

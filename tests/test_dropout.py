@@ -30,6 +30,7 @@ PROBES = (
     "I=3 H=4 layers=3 bidirectional L=4 N=2 state=both",
     "I=3 H=4 layers=3 proj=2 batch-first L=4 N=2 state=c",
     "I=3 H=4 layers=3 unbatched bidirectional L=4 N=1 state=both",
+    "I=3 H=4 layers=3 bidirectional proj=2 L=4 N=2 state=both",
 )
 
 
@@ -113,7 +114,9 @@ def test_each_kind_of_fault_is_named_for_what_it_is(fault: str, property: str) -
     backend = backend_of(next(f for f in FAULTS if f.id == fault))
     chosen = ("dropout.elements", "dropout.rate", "dropout.independence")
     report = conform(backend, Settings(cases=0, only=chosen, shrink=False))
-    assert [v.property for v in report.verdicts if v.outcome == "failed"] == [f"dropout.{property}"]
+    failed = {v.property for v in report.verdicts if v.outcome == "failed"}
+    # Elements that are dropped together can miss the rate too.
+    assert f"dropout.{property}" in failed <= {f"dropout.{property}", "dropout.rate"}
 
 
 @pytest.mark.parametrize("name", ["torch-nn", "torch-nn-step", "torch-loop", "numpy"])
