@@ -295,7 +295,7 @@ def _compared(
 
 def legible(trial: Trial) -> Reading:
     """What was read off, if it explains what was returned; if not, it means nothing, and ``dropout.elements`` fails."""
-    reading = trial.once(read)
+    reading = trial.once("reading", lambda: read(trial))
     if not reading.worst.margin() <= 1.0:
         raise Discard
     return reading
@@ -310,7 +310,7 @@ def elements(trial: Trial) -> None:
 
     Not the recurrence, not the states, not the last layer's output; and both directions get the same elements.
     """
-    reading = trial.once(read)
+    reading = trial.once("reading", lambda: read(trial))
     worst = reading.worst
     if not worst.margin() <= 1.0:
         rows = reading.case.batch
