@@ -65,14 +65,14 @@ class Peer:
     form: Capabilities
     #: Where it comes from.
     source: str
-    #: Its tests that nn.LSTM has no counterpart of.
+    #: Its tests that are not translated: nn.LSTM has no peepholes.
     apart: tuple[str, ...] = ()
 
     @property
     def note(self) -> str:
         """What it is, on one line."""
         text = f"{self.name}: {len(self.vectors)} calls, {self.source}, rtol {self.rtol:g}, atol {self.atol:g}"
-        return text + (f"; apart, with no counterpart in nn.LSTM: {', '.join(self.apart)}" if self.apart else "")
+        return text + (f"; not translated: {', '.join(self.apart)}" if self.apart else "")
 
 
 def peers() -> tuple[Peer, ...]:
@@ -109,13 +109,13 @@ def _node(test: Any) -> Any:
 
 
 def _vector(test: Any) -> Vector | None:
-    """A node test as a call of an nn.LSTM, or None if it has what nn.LSTM has not, such as peepholes."""
+    """A node test as a call of an nn.LSTM, or None if it uses more than weights, biases, direction and layout."""
     node = _node(test)
     attributes = {a.name: a.i if a.name in ("hidden_size", "layout") else a.s.decode() for a in node.attribute}
     [(inputs, outputs)] = test.data_sets
     given = dict(zip((name for name in node.input if name), inputs, strict=True))
     wanted = dict(zip((name for name in node.output if name), outputs, strict=True))
-    if "P" in given or not attributes.keys() <= {"hidden_size", "layout", "direction"}:
+    if not given.keys() <= {"X", "W", "R", "B"} or not attributes.keys() <= {"hidden_size", "layout", "direction"}:
         return None
 
     batch_first, reverse = attributes.get("layout") == 1, attributes.get("direction") == "reverse"

@@ -28,7 +28,7 @@ from conformance.registry import find
 from conformance.report.model import BackendReport, Report, Verdict
 
 #: The packages whose versions a report names if they are installed.
-_PACKAGES = ("numpy", "hypothesis", "torch")
+_PACKAGES = ("numpy", "hypothesis", "torch", "ml_dtypes")
 
 #: Seconds without a word after which a process is taken to hang: no case takes that long, nor does shrinking.
 TIMEOUT = 600.0

@@ -77,25 +77,26 @@ class Cell(NamedTuple):
     ) -> tuple[Array, Array, Array, dict[str, Array]]:
         """The gradients of output (L, N, P), h_n (N, P), c_n (N, H) -> of x (L, N, I), h_0, c_0, the parameters."""
         features = len(self.weight) - d_h.shape[1]
-        d_x = np.empty((*d_output.shape[:2], features), d_output.dtype)
-        d_weight, d_bias = np.zeros_like(self.weight), np.zeros_like(self.weight[0])
-        d_projection = np.zeros((d_c.shape[1], d_h.shape[1]), d_h.dtype)
+        d_x, d_as, d_hs = np.empty((*d_output.shape[:2], features), d_output.dtype), [], []
         for t in reversed(range(len(steps))):
-            read, c, i, f, g, o, tanh_c, m = steps[t]
+            _, c, i, f, g, o, tanh_c, _ = steps[t]
             d_h_t = np.where(valid[t], d_output[t] + d_h, 0)
             d_m = d_h_t if self.projection is None else d_h_t @ self.projection.T
             d_c_t = np.where(valid[t], d_c, 0) + d_m * o * (1 - tanh_c**2)
             d_i, d_f, d_g, d_o = d_c_t * g, d_c_t * c, d_c_t * i, d_m * tanh_c
             d_a = np.concatenate([d_i * i * (1 - i), d_f * f * (1 - f), d_g * (1 - g**2), d_o * o * (1 - o)], axis=1)
-            d_weight += read.T @ d_a
-            d_bias += d_a.sum(axis=0)
-            d_projection += m.T @ d_h_t
             d_x[t], d_h_before = np.split(d_a @ self.weight.T, [features], axis=1)
             d_h = np.where(valid[t], d_h_before, d_h)
             d_c = np.where(valid[t], d_c_t * f, d_c)
-        d_weight_ih, d_weight_hh = np.split(d_weight.T, [features], axis=1)
-        found = (d_weight_ih, d_weight_hh, d_bias, d_bias, d_projection.T)
+            d_as.append(d_a)
+            d_hs.append(d_h_t)
+        # Over all steps and rows at once. A product of float16 is summed in float32, which a plain sum is not.
+        reads, ms = (np.concatenate(parts[::-1]) for parts in ([s.read for s in steps], [s.m for s in steps]))
+        d_a, d_h_t = np.concatenate(d_as), np.concatenate(d_hs)
+        d_weight_ih, d_weight_hh = np.split(d_a.T @ reads, [features], axis=1)
+        d_bias = np.ones_like(d_a[:, 0]) @ d_a
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+        found = (d_weight_ih, d_weight_hh, d_bias, d_bias, d_h_t.T @ ms)
         return d_x, d_h, d_c, {name: np.array(d) for name, d in zip(names, found, strict=True)}
 
 
@@ -220,7 +221,7 @@ def numpy_lstm(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
         x: Array, state: State | None, lengths: Array | None, grad_output: Array, grad_h_n: Array, grad_c_n: Array
     ) -> tuple[tuple[Array, State], dict[str, Array]]:
         """What ``forward`` returns, and the gradients by name, each shaped like what it is the gradient of."""
-        if config.training and config.dropout:
+        if config.training and config.dropout and config.num_layers > 1:
             raise Unsupported("gradients under dropout")
         *given, rows = accept(x, state, lengths)
         result, tapes = scan(*inward(config, *given), rows)

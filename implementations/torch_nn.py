@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -67,8 +68,11 @@ def _build(config: LSTMConfig, params: Params, device: str) -> Any:
         output, (h_n, c_n) = call(lstm, config, to_torch(x).to(device), hx, rows)
         return from_torch(output), (from_torch(h_n), from_torch(c_n))
 
+    # cuDNN differentiates in training mode only, which without dropout is evaluation.
+    training = config.training or device == "cpu"
+    same = lstm if training else load(replace(config, dropout=0.0, training=True), params, device)
     model: Any = forward
-    model.vjp = vjp_of(partial(call, lstm, config), config, dict(lstm.named_parameters()), device)
+    model.vjp = vjp_of(partial(call, same, config), config, dict(same.named_parameters()), device)
     return model
 
 

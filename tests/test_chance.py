@@ -33,3 +33,17 @@ def test_a_mean_count_is_no_surprise_and_certainty_is_a_great_one() -> None:
 
 def test_the_threshold_shares_the_alarm_among_two_sided_tests() -> None:
     assert 2 * 50 * exp(-threshold(1e-9, 50)) == pytest.approx(1e-9)
+
+
+@pytest.mark.parametrize(
+    ("population", "drawn", "marked"), [(30, 12, 10), (200, 90, 60), (200, 120, 150), (50, 50, 20)]
+)
+def test_the_bound_holds_for_draws_without_replacement(population: int, drawn: int, marked: int) -> None:
+    ways = [comb(marked, k) * comb(population - marked, drawn - k) for k in range(min(drawn, marked) + 1)]
+    for k in range(len(ways)):
+        beyond = ways[k:] if k * population >= drawn * marked else ways[: k + 1]
+        assert sum(beyond) / comb(population, drawn) <= exp(-surprise(k, drawn, marked / population)) * (1 + 1e-9)
+
+
+def test_what_is_certain_is_no_surprise() -> None:
+    assert surprise(0, 20, 0.0) == surprise(20, 20, 1.0) == 0.0

@@ -30,6 +30,7 @@ PROBES = (
     "I=3 H=4 layers=3 bidirectional L=4 N=2 state=both",
     "I=3 H=4 layers=3 proj=2 batch-first L=4 N=2 state=c",
     "I=3 H=4 layers=3 unbatched bidirectional L=4 N=1 state=both",
+    "I=3 H=4 layers=3 bidirectional proj=2 L=4 N=2 state=both",
 )
 
 
@@ -92,7 +93,30 @@ def test_a_fault_of_dropout_comes_back(fault: Fault) -> None:
 
 
 def test_half_precision_is_not_read() -> None:
-    assert not any(dropout._legible(Recipe(layers=2, dtype=dtype)) for dtype in ("float16", "bfloat16"))
+    assert not any(dropout._precise(Recipe(layers=2, dtype=dtype)) for dtype in ("float16", "bfloat16"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "property"),
+    [
+        ("dropout-unscaled", "elements"),
+        ("dropout-of-the-output", "elements"),
+        ("dropout-for-each-direction", "elements"),
+        ("dropout-for-each-gate", "elements"),
+        ("dropout-halved", "rate"),
+        ("dropout-rate-swapped", "rate"),
+        ("dropout-mask-for-all-steps", "independence"),
+        ("dropout-mask-for-both-halves", "independence"),
+        ("dropout-seeded-at-each-call", "independence"),
+    ],
+)
+def test_each_kind_of_fault_is_named_for_what_it_is(fault: str, property: str) -> None:
+    backend = backend_of(next(f for f in FAULTS if f.id == fault))
+    chosen = ("dropout.elements", "dropout.rate", "dropout.independence")
+    report = conform(backend, Settings(cases=0, only=chosen, shrink=False))
+    failed = {v.property for v in report.verdicts if v.outcome == "failed"}
+    # Elements that are dropped together can miss the rate too.
+    assert f"dropout.{property}" in failed <= {f"dropout.{property}", "dropout.rate"}
 
 
 @pytest.mark.parametrize("name", ["torch-nn", "torch-nn-step", "torch-loop", "numpy"])

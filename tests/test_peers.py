@@ -49,7 +49,9 @@ def fault(id: str) -> Fault:
 
 
 def test_the_oracle_agrees_with_every_vector(onnx: Peer, written: Peer) -> None:
-    assert len(onnx.vectors) == 5
+    assert {"test_lstm_defaults", "test_lstm_with_initial_bias", "test_lstm_batchwise"} <= {
+        v.name for v in onnx.vectors
+    }
     assert onnx.apart == ("test_lstm_with_peepholes",)
     assert (onnx.rtol, onnx.atol) == (1e-3, 1e-7)
     assert len(written.vectors) == 32

@@ -234,6 +234,22 @@ def test_cotangents_of_another_shape_are_refused(backend: Backend) -> None:
         model_of(backend, case).vjp(*handed(case), d_output[:1], d_h_n, d_c_n)
 
 
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
+def test_dropout_is_differentiated_or_refused(backend: Backend) -> None:
+    case = the_case("I=3 H=4 layers=2 L=5 N=3 state=both seed=1")
+    # With p = 1 the upper layer reads zeros, whatever the chance.
+    case = replace(case, config=replace(case.config, dropout=1.0, training=True))
+    model, (d_output, d_h_n, d_c_n) = model_of(backend, case), cotangents(case)
+    if backend.name in ("twin", "numpy"):
+        with pytest.raises(Unsupported, match="under dropout"):
+            model.vjp(*handed(case), d_output, d_h_n, d_c_n)
+        return
+    got = flat(model.vjp(*handed(case), d_output, 0 * d_h_n, 0 * d_c_n))
+    assert not got["d_weight_ih_l1"].any()
+    assert not got["d_x"].any()
+    assert got["d_weight_hh_l1"].any()
+
+
 class Detached(torch.nn.LSTM):
     """Cuts c_n off from what it was made of."""
 

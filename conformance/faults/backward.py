@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from conformance.backend import Unsupported
 from conformance.faults.twin import Forward, Gates, Place, Twin, Weights, Whole, by_gate
 from conformance.spec import Array, LSTMConfig, Params, State, suffix
 
@@ -166,7 +167,9 @@ def d_weights(twin: Differentiable, at: Place, w: Weights, s: Step, d_a: Array, 
     """One step's share in the gradients of the weights: products summed over the rows."""
     shares = {"weight_ih": twin.dot(d_a.T, s.x.T), "weight_hh": twin.dot(d_a.T, s.h.T)}
     if "bias_ih" in w:
-        shares |= {"bias_ih": d_a.sum(axis=0), "bias_hh": d_a.sum(axis=0)}
+        # As a product, which in 16 bits is summed in float32.
+        d_b = twin.dot(d_a.T, np.ones_like(d_a[:, :1]).T)[:, 0]
+        shares |= {"bias_ih": d_b, "bias_hh": d_b}
     if "weight_hr" in w:
         shares["weight_hr"] = twin.dot(d_h.T, s.m.T)
     return shares
@@ -317,6 +320,8 @@ class Differentiable(Twin):
         def vjp(
             x: Array, state: State | None, lengths: Array | None, grad_output: Array, grad_h_n: Array, grad_c_n: Array
         ) -> tuple[tuple[Array, State], Gradients]:
+            if config.training and config.dropout and config.num_layers > 1:
+                raise Unsupported("gradients under dropout")
             with np.errstate(all="ignore"):
                 x, state, lengths = self.accept(config, x, state, lengths)
                 unbatched, cotangents = x.ndim == 2, (grad_output, grad_h_n, grad_c_n)
