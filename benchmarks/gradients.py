@@ -40,6 +40,7 @@ from conformance.properties import catalogue, select
 from conformance.properties.model import missing
 from conformance.recipe import Recipe
 from conformance.run import environment
+from conformance.spec import DTYPES
 from conformance.strategies import recipes
 from conformance.taps import judge_tapped, lower_results, tap
 from conformance.trial import Discard, Trial, Violation
@@ -103,12 +104,12 @@ def totals(lines: list[dict[str, Any]], format: str = "simple") -> str:
     rows = []
     for name in dict.fromkeys(line["backend"] for line in lines):
         own = [line for line in lines if line["backend"] == name]
-        counts = [sum(line["judgements"].get(dtype, 0) for line in own) for dtype in ("float32", "float64")]
+        counts = [sum(line["judgements"].get(dtype, 0) for line in own) for dtype in DTYPES]
         margin, alarms = max(line["margin"] for line in own), sum(len(line["alarms"]) for line in own)
         rows.append([name, sum(line["cases"] for line in own), *counts, margin, alarms])
-    sums = [sum(row[column] for row in rows) for column in (1, 2, 3, 5)]
-    rows.append(["all", *sums[:3], max((row[4] for row in rows), default=0.0), sums[3]])
-    headers = ["backend", "cases", "judgements in float32", "in float64", "margin", "alarms"]
+    sums = [sum(row[column] for row in rows) for column in range(1, 2 + len(DTYPES))]
+    rows.append(["all", *sums, max((row[-2] for row in rows), default=0.0), sum(row[-1] for row in rows)])
+    headers = ["backend", "cases", *(f"judgements in {dtype}" for dtype in DTYPES), "margin", "alarms"]
     return tabulate(rows, headers, tablefmt=format, floatfmt=".2f", intfmt=",")
 
 
