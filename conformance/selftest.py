@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
+from conformance.backend import Backend
 from conformance.engine import Settings, conform
 from conformance.errors import UsageError
 from conformance.faults import FAULTS, backend_of, twin_backend
+from conformance.faults.fault import FULL
 from conformance.peers import CAUGHT, INEXPRESSIBLE, ORDERS, Peer, accepts, reading, verdict
 from conformance.report.model import BAD, BackendReport
 
@@ -146,7 +148,7 @@ def _judge(name: str, settings: Settings, peers: Sequence[Peer]) -> Row:
 
 def _readers(order: str, settings: Settings, peers: Sequence[Peer]) -> tuple[str, tuple[str, ...]]:
     """Which suites accept the correct LSTM if it reads its gates in ``order``."""
-    backend = replace(twin_backend(), build=reading(order).build)
+    backend = Backend(order, FULL, reading(order).build)
     ours = () if _bad(conform(backend, replace(settings, stop=True))) else (OURS,)
     return order, (*ours, *(peer.name for peer in peers if accepts(peer, backend.build, backend.capabilities)))
 
