@@ -29,7 +29,7 @@ def catalogue() -> dict[str, Property]:
     """Every property by its id, in the order of the groups."""
     for group in GROUPS:
         import_module(f"conformance.properties.{group}")
-    return registered()
+    return dict(sorted(registered().items(), key=lambda item: GROUPS.index(item[1].group)))
 
 
 def select(only: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> list[Property]:
