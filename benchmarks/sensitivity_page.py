@@ -67,8 +67,11 @@ the defaults of `torch.testing.assert_close` and of `np.allclose`, and the ONNX 
 A fixed tolerance accuses correct LSTMs too: the last row is the share of runs of {len(CORRECT)} correct implementations
 that each judge accuses ({", ".join(CORRECT[:4])}, {", ".join(CORRECT[4:])}).
 So a judge detects a defect if it accuses it on more cases than any correct implementation. For this suite that is one
-case. For the others it is {limits}.
+case; for the others it is
+{limits}.
 That favours them: whoever uses a tolerance judges a case or a few, and does not know how many alarms are false.
+
+In the plot u is the unit roundoff, and the legend gives the false alarms in float32 and in float64.
 
 ε scales what it stands beside, or is added to it. *seen* and *missed* are for defects without a size of their own. An
 activation that is off by less than 6 u (4e-07 in float32, 7e-16 in float64) is no defect here: [bounds.md](bounds.md).
