@@ -37,10 +37,10 @@ from conformance.faults.fault import FULL
 from conformance.gradients import Gradients, vjp
 from conformance.hunt import search
 from conformance.properties import catalogue, select
+from conformance.properties.gradients import DTYPES
 from conformance.properties.model import missing
 from conformance.recipe import Recipe
 from conformance.run import environment
-from conformance.spec import DTYPES
 from conformance.strategies import recipes
 from conformance.taps import judge_tapped, lower_results, tap
 from conformance.trial import Discard, Trial, Violation
@@ -65,6 +65,7 @@ def measure(chunk: tuple[str, int, int]) -> dict[str, Any]:
     """Judge one backend's gradients on the cases of one seed."""
     name, seed, cases = chunk
     backend, started = correct(name), time.monotonic()
+    backend = replace(backend, capabilities=replace(backend.capabilities, dtypes=DTYPES))
     properties = [p for p in select(("gradients",)) if not missing(backend, p)]
     counts: dict[str, int] = {}
     margin, alarms = 0.0, []
@@ -286,7 +287,7 @@ def smallest(recipe: Recipe, slip: Slip, accused: dict[str, bool]) -> dict[str, 
 
 def tightness(options: argparse.Namespace) -> int:
     """Print a table for each dtype."""
-    for dtype in ("float32", "float64"):
+    for dtype in DTYPES:
         cases = [case_of(dtype, FIRST_SEED + k) for k in range(options.cases)]
         accused = [seen(recipe, None, 0.0) for recipe in tqdm(cases, leave=False)]
         rows = []

@@ -89,13 +89,13 @@ def layer(
     slopes = _slopes(steps)
     if observed is not None:
         after = later(masked(observed, valid))
-        a, h, c_0 = _steps(p, steps, slopes, valid, [*products(after, p["weight_hh"].T), *above], loss, grad_c)
+        a, h, c_0 = _steps(p, steps, slopes, valid, [(after, p["weight_hh"].T), *above], loss, grad_c)
     else:
         after = Approx(np.zeros_like(steps.a.value[:1]), EXACT, steps.a.arithmetic)
         found_a, found_h = [], []
         for t in reversed(range(len(valid))):
             one = slice(t, t + 1)
-            terms = [*products(after, p["weight_hh"].T), *((adjoint[one], weight) for adjoint, weight in above)]
+            terms = [(after, p["weight_hh"].T), *((adjoint[one], weight) for adjoint, weight in above)]
             here = Steps(*(part[one] for part in steps)), [slope[one] for slope in slopes], valid[one]
             after, h, grad_c = _steps(p, *here, terms, [part[one] for part in loss], grad_c)
             after = masked(after, valid[one])
@@ -149,18 +149,6 @@ def masked(values: Approx, valid: Array) -> Approx:
     return Approx(np.where(valid, values.value, 0.0), np.where(valid, values.error, 0.0), values.arithmetic)
 
 
-def products(a: Approx, weight: Array) -> list[tuple[Approx, Array]]:
-    """The terms of a product with adjoints (…, 4H), weight (m, 4H), as ``dot`` takes them.
-
-    Where sums are wider than what is stored, each gate's product may be rounded before it is added.
-    """
-    if not a.arithmetic.wide:
-        return [(a, weight)]
-    H = weight.shape[1] // 4
-    gates = [slice(gate * H, (gate + 1) * H) for gate in range(4)]
-    return [(a[..., gate], weight[:, gate]) for gate in gates]
-
-
 def later(values: Approx) -> Approx:
     """The values of the step that is read next, zero after the last."""
     nothing = np.zeros_like(values.value[:1])
@@ -168,20 +156,14 @@ def later(values: Approx) -> Approx:
 
 
 def outer(a: Approx, b: Approx, valid: Array) -> Approx:
-    """Σ a bᵀ over valid steps and rows, in any order: a (L, N, m), b (L, N, n) -> (m, n).
-
-    Where sums are wider than what is stored, each step's share may be rounded before it is added.
-    """
+    """Σ a bᵀ over valid steps and rows, in any order: a (L, N, m), b (L, N, n) -> (m, n)."""
     on = valid[..., 0]
-    spans = [(a[t][on[t]], b[t][on[t]]) for t in range(len(on))] if a.arithmetic.wide else [(a[on], b[on])]
-    terms, inherited = [], 0.0
-    for left, right in spans:
-        error = np.broadcast_to(left.error, left.value.shape)
-        terms.append((Approx(left.value.T, error.T, a.arithmetic), right.value.T))
-        if right.error.ndim:
-            inherited = inherited + (np.abs(left.value) + error).T @ right.error
-    found = dot(terms, [], "any")
-    growth = 1 + 2 * (on.sum() + 1) * a.arithmetic.unit
+    a, b = a[on], b[on]
+    found = dot([(Approx(a.value.T, np.broadcast_to(a.error, a.value.shape).T, a.arithmetic), b.value.T)], [], "any")
+    if not b.error.ndim:
+        return found
+    inherited = (np.abs(a.value) + a.error).T @ b.error
+    growth = 1 + 2 * (len(a.value) + 1) * a.arithmetic.accumulate
     return Approx(found.value, found.error + growth * inherited, a.arithmetic)
 
 
@@ -249,14 +231,14 @@ def judge(
                 bound = want.a.error + seen.error
                 yield Finding("grad preactivations" + name, layers, k, d, seen.value, want.a.value, bound)
             a = want.a if seen is None else masked(seen, valid)
-            found = {"h_0": dot(products(a[0], p["weight_hh"].T), [], "any"), "c_0": want.c_0}
+            found = {"h_0": dot([(a[0], p["weight_hh"].T)], [], "any"), "c_0": want.c_0}
             found |= _of_params(p, name, a, want.h, steps, valid)
             for tensor, expected in found.items():
                 if tensor in grads:
                     given = grads[tensor][slot] if tensor in ("h_0", "c_0") else grads[tensor]
                     yield _finding("grad " + tensor, layers, k, d, given, expected)
-            terms += products(a.time_order(lengths, reverse), p["weight_ih"].T)
-            unforced += products(want.a.time_order(lengths, reverse), p["weight_ih"].T)
+            terms.append((a.time_order(lengths, reverse), p["weight_ih"].T))
+            unforced.append((want.a.time_order(lengths, reverse), p["weight_ih"].T))
     # A direction whose part is not added does not show in its taps either, so that what it should be counts as well.
     for adjoints in (terms,) if observed is None else (terms, unforced):
         yield _finding("grad x", layers, 0, 0, grads["x"], masked(dot(adjoints, [], "any"), valid))

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from conformance.adjoint import SLOPE_ULPS, Adjoints, judge, later, masked
-from conformance.bounds import Approx, Arithmetic, Finding
+from conformance.bounds import ACTIVATION_ULPS, Approx, Arithmetic, Finding
 from conformance.case import Case
 from conformance.cotangents import Cotangents, zeros
 from conformance.fills import saturating
@@ -95,7 +95,7 @@ class Tapped:
         """∂h of relays (L, N, n) from ∂a of their g rows, both in the order in which the layer reads the steps."""
         u, bias = r.arithmetic.unit, self.plain.config.bias
         gate, f = (1.0, 0.0) if bias else (0.5, 0.5)
-        off = r.arithmetic.activation * u
+        off = ACTIVATION_ULPS * u
         # i, o, tanh′(a_g) and tanh′(c) at their lowest, and the roundings of four products.
         lowest = (gate - off) ** 2 * (1 - SLOPE_ULPS * u - off**2) ** 2 * (1 - u) ** 4
         # What a padded step passes back is not hidden here: it has to be found.
