@@ -1,0 +1,48 @@
+"""Two faults at once: both are in the LSTM that is judged, and neither hides the other."""
+
+from __future__ import annotations
+
+import pytest
+
+from conformance.engine import Settings, conform
+from conformance.faults import FAULTS, Fault, backend_of
+from conformance.pairs import Pair, PairTest, joined, ring, table, to_json
+
+
+def fault(id: str) -> Fault:
+    return next(fault for fault in FAULTS if fault.id == id)
+
+
+def test_both_faults_of_a_pair_are_reported() -> None:
+    both = joined(fault("h-0-ignored"), fault("x-scaled-in-place"))
+    assert both is not None
+    only = ("state.h-alone", "purity.input-untouched")
+    report = conform(backend_of(both), Settings(cases=0, only=only, shrink=False))
+    assert {verdict.property for verdict in report.verdicts if verdict.outcome == "failed"} == set(only)
+
+
+def test_faults_of_the_same_piece_are_no_pair() -> None:
+    assert joined(fault("h-0-ignored"), fault("c-0-ignored")) is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_each_fault_of_a_ring_can_be_joined_with_the_next(seed: int) -> None:
+    faults = ring(8, seed)
+    assert len({fault.id for fault in faults}) == 8
+    assert all(joined(a, b) for a, b in zip(faults, [*faults[1:], faults[0]], strict=True))
+    assert ring(8, seed) == faults
+
+
+def test_a_hidden_fault_is_told_and_alike_ones_are_not_counted_as_reported() -> None:
+    reported = Pair("a", "b", ("values.output",), ("purity.repeat",), distinct=True)
+    hidden = Pair("c", "d", ("values.output",), (), distinct=True)
+    alike = Pair("e", "f", (), (), distinct=False)
+    assert PairTest((reported, alike)).passed
+    assert not PairTest((reported, hidden)).passed
+    assert not PairTest((alike,)).passed
+    assert not PairTest((reported,), missing=1).passed
+    text = table(PairTest((reported, hidden, alike), missing=2))
+    assert "HIDDEN" in text
+    assert "1 of 2 pairs" in text
+    assert "interrupted: 2 missing" in text
+    assert to_json(PairTest((hidden,)))["passed"] is False
