@@ -63,8 +63,6 @@ class Trial:
         self._parent = parent
         #: Whether the values of the case itself were judged, by which coverage is counted.
         self.judged = False
-        self._prefixes: dict[int, Result | Exception] = {}
-        self._findings: list[Finding] | Exception | None = None
         self._kept: dict[str, Any] = {}
 
     def derived(self, **changes: Any) -> Trial:
@@ -141,17 +139,13 @@ class Trial:
 
     def observe(self, layers: int) -> Result:
         """The result of the case's first ``layers`` layers, run once."""
-        if layers not in self._prefixes:
-            try:
-                self._prefixes[layers] = self.complete(self.case.prefix(layers))
-                # Where values are not declared, a result of the right shape is all there is to judge.
-                self.judged |= self.arithmetic is None
-            except Exception as error:
-                self._prefixes[layers] = error
-        kept = self._prefixes[layers]
-        if isinstance(kept, Exception):
-            raise kept
-        return kept
+        return self.once(f"first {layers} layers", lambda: self._observed(layers))
+
+    def _observed(self, layers: int) -> Result:
+        result = self.complete(self.case.prefix(layers))
+        # Where values are not declared, a result of the right shape is all there is to judge.
+        self.judged |= self.arithmetic is None
+        return result
 
     @property
     def result(self) -> Result:
@@ -179,15 +173,12 @@ class Trial:
 
     def findings(self) -> list[Finding]:
         """Every comparison of the case's own results with the oracle, made once."""
-        if self._findings is None:
-            try:
-                self._findings = self.judge(self.case, self.observe)
-                self.judged = True
-            except Exception as error:
-                self._findings = error
-        if isinstance(self._findings, Exception):
-            raise self._findings
-        return self._findings
+        return self.once("findings", self._found)
+
+    def _found(self) -> list[Finding]:
+        found = self.judge(self.case, self.observe)
+        self.judged = True
+        return found
 
     def _wild(self) -> bool:
         """Whether two runs of a wrong LSTM may drift apart here by its nature: large weights, many steps."""
