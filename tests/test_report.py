@@ -127,25 +127,14 @@ def _becomes(report: BackendReport, id: str, outcome: str) -> BackendReport:
     return replace(report, verdicts=tuple(verdicts))
 
 
-@pytest.fixture
-def gradients_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A catalogue with a property for each option of the level "training", whatever this version has."""
-    known = dict(catalogue())
-    for word in LEVELS["training"]:
-        known[f"{word}.example"] = replace(known["values.output"], id=f"{word}.example", needs=(word,))
-    for module in (levels, sys.modules[__name__]):
-        monkeypatch.setattr(module, "catalogue", lambda: known)
-
-
-@pytest.mark.usefixtures("gradients_judged")
 @pytest.mark.parametrize(
     ("capabilities", "lacks", "level", "shortfall"),
     [
         (CORE, "", "core", f"full: lacks {', '.join(LEVELS['full'])}"),
         (replace(FULL, lengths=False), "", "core", "full: lacks lengths"),
-        (FULL, "", "full", "training: lacks gradients, dropout"),
-        (replace(TRAINING, dropout=False), "", "full", "training: lacks dropout"),
+        (FULL, "", "full", "training: lacks gradients"),
         (TRAINING, "", "training", ""),
+        (replace(TRAINING, dropout=True), "", "training", ""),
         (replace(TRAINING, layers=False), "", "core", "full: lacks layers"),
         (replace(FULL, initial_state=False), "", "", "core: lacks initial_state"),
         (replace(FULL, deterministic=False), "", "", "core: lacks deterministic"),
@@ -154,7 +143,7 @@ def gradients_judged(monkeypatch: pytest.MonkeyPatch) -> None:
         (replace(FULL, arithmetic={"float32": "tf32"}), "", "", "core: float32 of IEEE arithmetic is not declared"),
         (replace(FULL, compiled=True), "", "", "core: each new shape costs a compilation"),
         (CORE, "loop", "", "core: the suite supplies the loop over time"),
-        (FULL, "views memory", "full", "training: lacks gradients, dropout"),
+        (FULL, "views memory", "full", "training: lacks gradients"),
     ],
 )
 def test_a_level_needs_all_that_it_names(capabilities: Capabilities, lacks: str, level: str, shortfall: str) -> None:
@@ -163,26 +152,28 @@ def test_a_level_needs_all_that_it_names(capabilities: Capabilities, lacks: str,
     assert judged.level == level
 
 
-@pytest.mark.usefixtures("gradients_judged")
 @pytest.mark.parametrize("outcome", sorted({*OUTCOMES} - {"passed", "not declared"}))
 @pytest.mark.parametrize(
     ("id", "level"),
-    [("values.output", ""), ("refusals.rank", ""), ("stack.composition", "core"), ("gradients.example", "full")],
+    [
+        ("values.output", ""),
+        ("refusals.rank", ""),
+        ("stack.composition", "core"),
+        ("gradients.input", "full"),
+        ("dropout.rate", "full"),
+    ],
 )
 def test_nothing_but_passing_reaches_the_level_of_a_property(id: str, level: str, outcome: str) -> None:
     own = level_of(catalogue()[id])
-    judged = _judged(TRAINING)
+    judged = _judged(replace(TRAINING, dropout=True))
     assert reached(_becomes(judged, id, outcome)) == (level, f"{own}: {outcome}: {id}")
 
 
-@pytest.mark.parametrize("option", ["gradients", "dropout"])
-def test_an_option_that_no_property_judges_is_not_claimed(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {id: p for id, p in catalogue().items() if option not in p.needs}
+def test_an_option_that_no_property_judges_is_not_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {id: p for id, p in catalogue().items() if "gradients" not in p.needs}
     for module in (levels, sys.modules[__name__]):
         monkeypatch.setattr(module, "catalogue", lambda: known)
-    level, shortfall = reached(_judged(TRAINING))
-    assert level == "full"
-    assert option in shortfall.removeprefix("training: no property of this version judges ").split(", ")
+    assert reached(_judged(TRAINING)) == ("full", "training: no property of this version judges gradients")
 
 
 def test_a_part_of_the_properties_and_a_run_cut_short_claim_nothing() -> None:

@@ -8,7 +8,7 @@ of is not declared, and so not reached.
 ========  ==========================================================================================================
 core      one layer, one direction, forward, as ``Capabilities()`` declares it
 full      every option of the structure and of the call
-training  what nn.LSTM does in training: gradients, and dropout between layers
+training  what nn.LSTM does in training: gradients, and dropout between layers where it is declared
 ========  ==========================================================================================================
 
 float64 and the half dtypes are no options of the structure: no level demands them, and where they are declared, what
@@ -36,11 +36,11 @@ LEVELS: dict[str, tuple[str, ...]] = {
         *("params", "loop", "shapes", "deterministic", "threads"),
     ),
     "full": ("layers", "bidirectional", "no_bias", "batch_first", "unbatched", "projection", "lengths"),
-    "training": ("gradients", "dropout"),
+    "training": ("gradients",),
 }
 
-#: Words that hold wherever a level's own do.
-_IMPLIED = {"full": ("slots",)}
+#: Words that a level knows of and does not demand: one follows from its own, the other is optional.
+_BESIDE = {"full": ("slots",), "training": ("dropout",)}
 
 #: Words that no level demands: a property that needs them is asked where they hold.
 _ANYWHERE = frozenset({"float64", "float16", "bfloat16", "views", "memory", "undeclared"})
@@ -53,7 +53,7 @@ def level_of(p: Property) -> str | None:
     """The level that a property belongs to; None if it needs what no level has."""
     known = _ANYWHERE
     for level, words in LEVELS.items():
-        known = known.union(words, _IMPLIED.get(level, ()))
+        known = known.union(words, _BESIDE.get(level, ()))
         if known.issuperset(p.needs):
             return level
     return None
