@@ -10,15 +10,13 @@ from conformance.properties import GROUPS
 from conformance.report.levels import reached
 from conformance.report.model import BackendReport, Report
 
-#: Whoever fails smoke has nothing else to show.
-_COLUMNS = [group for group in GROUPS if group != "smoke"]
-
 
 def table(report: Report, width: int = 0) -> str:
     """The table of a report; where ``width`` columns are too few, with the groups as rows instead."""
     ran = [backend for backend in report.backends if backend.available and not backend.count("crashed")]
-    headers = ["backend", "level", *_COLUMNS, "passed", "declared", "3-way", "margin", "time"]
-    rows = [_row(backend) for backend in ran]
+    groups = _groups(ran)
+    headers = ["backend", "level", *groups, "passed", "declared", "3-way", "margin", "time"]
+    rows = [_row(backend, groups) for backend in ran]
     text = _grid(rows, headers)
     if width and max(map(len, text.splitlines())) > width:
         first, *others = zip(headers, *rows, strict=True)
@@ -32,6 +30,12 @@ def table(report: Report, width: int = 0) -> str:
         if backend.note:
             lines.append(f"{backend.backend}: {backend.note}")
     return "\n".join(lines).rstrip()
+
+
+def _groups(backends: Sequence[BackendReport]) -> list[str]:
+    """The groups that were asked for, but smoke: whoever fails that has nothing else to show."""
+    asked = {verdict.property.partition(".")[0] for backend in backends for verdict in backend.verdicts}
+    return [group for group in GROUPS if group in asked - {"smoke"}]
 
 
 def _shortfalls(backends: Sequence[BackendReport]) -> Iterator[str]:
@@ -50,13 +54,13 @@ def _grid(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
     return "\n".join([first, "-" * len(first), *rest])
 
 
-def _row(backend: BackendReport) -> list[str]:
+def _row(backend: BackendReport, groups: Sequence[str]) -> list[str]:
     margin = "–" if backend.margin is None else f"{backend.margin:.2f}"
     coverage = f"{100 * backend.covered / backend.combinations:.0f}%" if backend.combinations else "–"
-    groups = [_group(backend, group) for group in _COLUMNS]
     passed = backend.count("passed", "expected failure")
     totals = [str(passed), str(backend.declared), coverage, margin, f"{backend.seconds:.1f} s"]
-    return [backend.backend, backend.level or "—", *groups, *totals]
+    cells = [_group(backend, group) for group in groups]
+    return [backend.backend, backend.level or "—", *cells, *totals]
 
 
 def _group(backend: BackendReport, group: str) -> str:
