@@ -344,6 +344,8 @@ def _self_test(options: argparse.Namespace) -> int:
         rows = [[fault.id, fault.kind, fault.shows_when, fault.description] for fault in FAULTS]
         print(tabulate(rows, ["fault", "class", "shows when", "description"]))
         return 0
+    if options.pairs and (options.faults or options.attribute or options.peers):
+        raise UsageError("--pairs draws its own faults", "leave out the faults' ids, --attribute and --peers")
     # To the end of all cases it takes an hour; what a property catches at all it catches early.
     usual = 20 if options.attribute or options.pairs else Settings.cases
     settings = Settings(usual if options.cases is None else options.cases, options.seed, fixed=not options.no_fixed_set)

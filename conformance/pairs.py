@@ -18,10 +18,14 @@ from typing import Any
 from tabulate import tabulate
 
 from conformance.engine import Settings, conform
+from conformance.errors import UsageError
 from conformance.faults import FAULTS, Fault, backend_of
 from conformance.faults.fault import FULL
 from conformance.faults.twin import Twin
 from conformance.report.model import BAD
+
+#: How many faults a ring may have: two make a pair, and from far more no ring can be closed.
+_FEWEST, _MOST = 2, 100
 
 #: Faults that break the smoke test leave nothing to be judged.
 _SMOKE = "smoke."
@@ -82,7 +86,12 @@ def _altered(twin: Twin) -> dict[str, Any]:
 
 
 def ring(count: int, seed: int) -> list[Fault]:
-    """``count`` faults in an order in which each can be joined with the next, and the last with the first."""
+    """``count`` faults in an order in which each can be joined with the next, and the last with the first.
+
+    ``UsageError`` for fewer than two, or for too many.
+    """
+    if not _FEWEST <= count <= _MOST:
+        raise UsageError(f"{count} pairs of faults were asked for", f"--pairs takes {_FEWEST} to {_MOST}")
     rng = random.Random(seed)
     # Those of the forward pass: what declares more, or less, has pieces of its own kind.
     forward = [fault for fault in FAULTS if fault.capabilities == FULL]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from conformance.cli import main
 from conformance.engine import Settings, conform
+from conformance.errors import UsageError
 from conformance.faults import FAULTS, Fault, backend_of
 from conformance.pairs import Pair, PairTest, joined, ring, table, to_json
 
@@ -33,6 +35,16 @@ def test_each_fault_of_a_ring_can_be_joined_with_the_next(seed: int) -> None:
     assert ring(8, seed) == faults
 
 
+@pytest.mark.parametrize("count", [0, 1, 101])
+def test_a_ring_that_cannot_be_is_refused(count: int) -> None:
+    with pytest.raises(UsageError, match=rf"{count} pairs .*\n.*2 to 100"):
+        ring(count, 0)
+
+
+def test_the_largest_ring_can_be_closed() -> None:
+    assert len(ring(100, 0)) == 100
+
+
 def test_a_hidden_fault_is_told_and_alike_ones_are_not_counted_as_reported() -> None:
     reported = Pair("a", "b", ("values.output",), ("purity.repeat",), distinct=True)
     hidden = Pair("c", "d", ("values.output",), (), distinct=True)
@@ -46,3 +58,9 @@ def test_a_hidden_fault_is_told_and_alike_ones_are_not_counted_as_reported() -> 
     assert "1 of 2 pairs" in text
     assert "interrupted: 2 missing" in text
     assert to_json(PairTest((hidden,)))["passed"] is False
+
+
+@pytest.mark.parametrize("more", [["h-0-ignored"], ["--attribute"], ["--peers"]])
+def test_what_pairs_would_ignore_is_refused(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["self-test", "--pairs", "2", *more]) == 2
+    assert "--pairs draws its own faults" in capsys.readouterr().err
