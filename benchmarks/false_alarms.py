@@ -12,6 +12,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -39,6 +40,12 @@ def correct(name: str) -> Backend:
     if name == "twin":
         return twin_backend()
     return next(d.backend for d in DIFFERENT if d.id == own) if kind == "different" else find(name)
+
+
+def commit() -> str:
+    """The commit that is measured, with a mark if files differ from it: alarms are zero for one version of the code."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def measure(chunk: tuple[str, int, int]) -> dict[str, object]:
@@ -117,6 +124,7 @@ def main() -> int:
     seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
     chunks = [(name, seed, options.cases) for seed in seeds for name in available]
     missing = [chunk for chunk in chunks if chunk not in done]
+    version = commit()
     options.results.parent.mkdir(exist_ok=True)
     with (
         multiprocessing.get_context("spawn").Pool(options.jobs) as pool,
@@ -124,7 +132,7 @@ def main() -> int:
     ):
         for line in tqdm(pool.imap_unordered(measure, missing), total=len(missing), unit="chunk"):
             if not line["interrupted"]:
-                print(json.dumps(line), file=file, flush=True)
+                print(json.dumps({**line, "commit": version}), file=file, flush=True)
     lines = list(recorded(options.results))
     print(summary(lines))
     options.results.with_suffix(".md").write_text(page(lines), encoding="utf-8")
