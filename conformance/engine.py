@@ -30,7 +30,7 @@ from conformance.properties import select
 from conformance.properties.model import Property, missing, undeclared
 from conformance.recipe import Recipe
 from conformance.report.model import BackendReport, Verdict
-from conformance.simplify import simplify
+from conformance.simplify import Spent, simplify
 
 #: After this many suitable cases, a property is offered only one in ``Property.every``.
 _FIRST = 12
@@ -329,7 +329,9 @@ class _Sieve:
         deadline = time.monotonic() + self._seconds()
 
         def fails(candidate: Recipe) -> Answer | None:
-            return self._again(p, candidate, brief=True) if time.monotonic() < deadline else None
+            if time.monotonic() > deadline:
+                raise Spent
+            return self._again(p, candidate, brief=True)
 
         capabilities = self.backend.capabilities
         dtype = covering.judged_dtypes(self.backend)[0]

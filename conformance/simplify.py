@@ -8,6 +8,7 @@ what is left ±1, or round it. Edits are part of the recipe's text, so the simpl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,10 @@ from conformance.recipe import Recipe
 from conformance.spec import LSTMConfig, Params
 
 Fails = Callable[[Recipe], Answer | None]
+
+
+class Spent(Exception):
+    """Raised by ``fails`` when its time is up: what was found by then is the simplest."""
 
 
 def simplify(
@@ -38,8 +43,10 @@ def simplify(
 
     def keep(candidate: Recipe) -> bool:
         nonlocal recipe, answer, left
-        if left <= 0 or candidate == recipe:
+        if candidate == recipe:
             return False
+        if left <= 0:
+            raise Spent
         left -= 1
         found = fails(candidate)
         if found is None or found.outcome != answer.outcome:
@@ -47,15 +54,16 @@ def simplify(
         recipe, answer = candidate, found
         return True
 
-    for changes in _fields(recipe, fixed is not None, dtype, compiled):
-        keep(replace(recipe, **changes))  # type: ignore[arg-type]
-    for candidate in () if compiled else _deletions(lambda: recipe, fixed is not None):
-        keep(candidate)
-    for how in ("0", "1", "r"):
-        case = realise(recipe, fixed)
-        for name in _editable(case, fixed is not None):
-            _ranges(name, how, lambda: recipe, keep, fixed)
-    keep(replace(recipe, edits=_joined(recipe.edits)))
+    with suppress(Spent):
+        for changes in _fields(recipe, fixed is not None, dtype, compiled):
+            keep(replace(recipe, **changes))  # type: ignore[arg-type]
+        for candidate in () if compiled else _deletions(lambda: recipe, fixed is not None):
+            keep(candidate)
+        for how in ("0", "1", "r"):
+            case = realise(recipe, fixed)
+            for name in _editable(case, fixed is not None):
+                _ranges(name, how, lambda: recipe, keep, fixed)
+        keep(replace(recipe, edits=_joined(recipe.edits)))
     return recipe, answer
 
 
