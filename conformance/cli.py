@@ -6,9 +6,11 @@ Exit codes: 0 conformant, 1 not conformant, 2 usage, 3 interrupted, incomplete, 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
+import signal
 import sys
 import textwrap
 import tomllib
@@ -23,8 +25,9 @@ from tqdm import tqdm
 from conformance import __version__, engine, registry
 from conformance.backend import Backend
 from conformance.case import realise
+from conformance.covering import simplest
 from conformance.engine import Settings
-from conformance.errors import UsageError
+from conformance.errors import Ended, UsageError
 from conformance.probe import abilities
 from conformance.properties import catalogue, select
 from conformance.properties.model import Property, missing
@@ -33,8 +36,8 @@ from conformance.report.levels import level_of
 from conformance.report.model import BAD
 from conformance.report.table import table
 from conformance.report.text import arrays, conclusion, failures, head
-from conformance.run import TIMEOUT, Outcome, run, write_json
-from conformance.strategies import simplest
+from conformance.run import Isolation, Outcome, judge_of, run, write_json
+from conformance.supervisor import Limits
 
 #: The settings that pyproject.toml may give under [tool.lstm-conformance], with their types.
 _CONFIGURABLE: dict[str, type] = {
@@ -45,6 +48,8 @@ _CONFIGURABLE: dict[str, type] = {
     "exclude": list,
     "jobs": int,
     "timeout": float,
+    "memory": float,
+    "python": list,
 }
 
 #: What a setting of a type must be, in a person's words, and whether a value is that.
@@ -60,6 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Small LSTM calls are three times faster on one thread, in every framework that reads this before it loads.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
+        # Whoever ends a run gets what it has found by then, as if it had been interrupted.
+        with contextlib.suppress(ValueError):
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         options = _parser(_configured(Path.cwd())).parse_args(arguments)
         return options.command(options)
     except UsageError as error:
@@ -120,13 +128,36 @@ def _count(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
+    return _above_zero(text, "seconds")
+
+
+def _gibibytes(text: str) -> float:
+    return _above_zero(text, "GiB")
+
+
+def _above_zero(text: str, unit: str) -> float:
     try:
-        seconds = float(text)
+        number = float(text)
     except ValueError:
-        seconds = 0.0
-    if not seconds > 0:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, got {text!r}")
-    return seconds
+        number = 0.0
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"must be a number of {unit} above 0, got {text!r}")
+    return number
+
+
+def _isolation(options: argparse.Namespace) -> Isolation | None:
+    """How the targets are kept apart; None if they are not."""
+    if options.in_process:
+        if options.python:
+            raise UsageError("--in-process and --python exclude each other", "leave out one of them")
+        return None
+    pythons = {}
+    for word in options.python or options.configured_python:
+        target, _, path = word.rpartition("=")
+        if shutil.which(path) is None:
+            raise UsageError(f"--python {word}: {path!r} is no program that can be run", "name an interpreter")
+        pythons[target] = path
+    return Isolation(Limits(options.timeout, options.memory), pythons)
 
 
 def _parser(given: dict[str, Any]) -> argparse.ArgumentParser:
@@ -144,6 +175,26 @@ def _parser(given: dict[str, Any]) -> argparse.ArgumentParser:
             sub.add_argument(option, action="extend", nargs="+", metavar="ID", help="properties or groups")
         sub.set_defaults(configured_selection=[given.get(name, []) for name in ("only", "exclude")])
 
+    def isolation(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--in-process", action="store_true", help="judge in this process: a crash ends the run")
+        sub.add_argument(
+            "--python",
+            action="append",
+            default=None,
+            metavar="[TARGET=]PATH",
+            help="the interpreter that holds the backends, or that of one; this one if not given",
+        )
+        for option, type, what in (("seconds", _seconds, "so many seconds"), ("memory", _gibibytes, "so many GiB")):
+            name = "timeout" if option == "seconds" else option
+            sub.add_argument(
+                f"--{name}",
+                type=type,
+                metavar="S" if option == "seconds" else "GIB",
+                default=given.get(name, getattr(Limits(), option)),
+                help=f"end a backend that takes more than {what} (%(default)g)",
+            )
+        sub.set_defaults(configured_python=given.get("python", []))
+
     sub = command("run", _run, "judge backends and print the table")
     sub.add_argument(
         "targets", nargs="*", metavar="TARGET", help="name, module:attr or file.py:attr; all names if none"
@@ -157,13 +208,7 @@ def _parser(given: dict[str, Any]) -> argparse.ArgumentParser:
     sub.add_argument(
         "--jobs", type=_count, metavar="N", default=given.get("jobs", 0), help="backends at a time (all cores)"
     )
-    sub.add_argument(
-        "--timeout",
-        type=_seconds,
-        metavar="S",
-        default=given.get("timeout", TIMEOUT),
-        help="end a backend of which nothing is heard for so many seconds (%(default)g)",
-    )
+    isolation(sub)
     sub.add_argument("--json", type=Path, metavar="FILE", help="write every verdict")
     selection(sub)
     sub.set_defaults(configured_targets=given.get("targets", []))
@@ -177,8 +222,12 @@ def _parser(given: dict[str, Any]) -> argparse.ArgumentParser:
     sub.add_argument("recipes", nargs="+", metavar="TEXT", help="a recipe in one argument: 'I=1 H=1 L=2 N=1'")
     sub.add_argument("--backend", required=True, metavar="TARGET")
     selection(sub)
+    isolation(sub)
 
     sub = command("probe", _probe, "find what a backend can do, whatever it declares")
+    sub.add_argument("target", metavar="TARGET")
+
+    sub = command("serve", _serve, "serve a backend by the wire protocol, on standard input and output")
     sub.add_argument("target", metavar="TARGET")
 
     sub = command("self-test", _self_test, "try the suite on the catalogue of faulty LSTMs")
@@ -223,7 +272,7 @@ def _run(options: argparse.Namespace) -> int:
             )
         bar.update(done - bar.n)
 
-    outcome = run(named or registry.names(), settings, options.jobs, options.timeout, watch)
+    outcome = run(named or registry.names(), settings, options.jobs, _isolation(options), watch)
     for bar in bars.values():
         bar.close()
     _print(outcome)
@@ -282,7 +331,12 @@ def _explanation(p: Property) -> str:
 
 def _replay(options: argparse.Namespace) -> int:
     recipes = [parse(text) for text in options.recipes]
-    backend = registry.find(options.backend)
+    try:
+        judge = judge_of(options.backend, _isolation(options))
+    except Ended as ended:
+        print(f"{ended.outcome}: {ended}", file=sys.stderr)
+        return 1
+    backend = judge.backend
     if reason := backend.available():
         print(f"{backend.name} is unavailable: {reason}", file=sys.stderr)
         return 3
@@ -295,7 +349,7 @@ def _replay(options: argparse.Namespace) -> int:
     asked = select(settings.only, settings.exclude)
     if settings.only and (lacking := [p for p in asked if missing(backend, p)]):
         print("\n".join(f"  {p.id:<27} not declared: {'; '.join(missing(backend, p))}" for p in lacking))
-    verdicts = list(engine.replay(backend, recipes, settings))
+    verdicts = list(engine.replay(judge, recipes, settings))
     silent = [p for p, outcome, _ in verdicts if outcome == "not run"]
     for p, outcome, message in verdicts:
         if p not in silent:
@@ -366,6 +420,22 @@ def _self_test(options: argparse.Namespace) -> int:
     if options.json is not None:
         options.json.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     return 3 if test.missing else 0 if test.passed else 1
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from conformance.wire.message import Garbled
+    from conformance.wire.server import serve
+
+    if sys.stdin.isatty():
+        raise UsageError(
+            "serve speaks the wire protocol on standard input and output, which is no place for a person",
+            f"lstm-conformance run 'exec:lstm-conformance serve {options.target}'",
+        )
+    try:
+        serve(registry.find(options.target))
+    except Garbled as error:
+        raise UsageError(f"standard input is not a stream of messages: {error}", "see docs/protocol.md") from None
+    return 0
 
 
 def _new(options: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import combinations, product
 
@@ -213,3 +214,24 @@ def _recipe(row: dict[str, object], backend: Backend, sizes: Mapping[str, int], 
 def covered(recipes: Iterable[Recipe]) -> set[Choice]:
     """The three-way combinations that occur in some recipes."""
     return {combination for recipe in recipes for combination in combinations(choices(recipe), 3)}
+
+
+def simplest(backend: Backend) -> list[Recipe]:
+    """The smallest case of all, and a plain one of several sizes with an initial state."""
+    c = backend.capabilities
+    first = Recipe(dtype=judged_dtypes(backend)[0])
+    plain = replace(first, I=3, H=4, L=5, N=2 if c.batch else 1, state="both" if c.initial_state else "none")
+    if c.fixed is None:
+        return [first, plain]
+    config = c.fixed[0]
+    model = {
+        "I": config.input_size,
+        "H": config.hidden_size,
+        "layers": config.num_layers,
+        "bidirectional": config.bidirectional,
+        "bias": config.bias,
+        "batch_first": config.batch_first,
+        "proj": config.proj_size,
+        "dtype": config.dtype,
+    }
+    return [replace(recipe, **model) for recipe in (first, plain)]

@@ -18,3 +18,12 @@ class UsageError(Exception):
 
 class SuiteError(Exception):
     """A defect of the suite itself, which says nothing about the backend: no verdict comes of it."""
+
+
+class Ended(Exception):
+    """The process that holds the implementation died, or had to be ended; ``str(error)`` says why."""
+
+    def __init__(self, outcome: str, message: str) -> None:
+        super().__init__(message)
+        #: The verdict's: "crashed" or "timeout".
+        self.outcome = outcome

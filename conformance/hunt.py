@@ -11,15 +11,15 @@ from hypothesis.database import ExampleDatabase
 from hypothesis.internal.conjecture.providers import AVAILABLE_PROVIDERS
 from hypothesis.strategies import SearchStrategy
 
+from conformance.judging import Answer
 from conformance.recipe import Recipe
-from conformance.trial import Violation
 
 # While generating, Hypothesis mutates its own examples, so that one size comes up forty times in a hundred. It does not
 # mutate those of other providers: this is its own one by another name.
 _PROVIDER = "lstm-conformance"
 AVAILABLE_PROVIDERS[_PROVIDER] = "hypothesis.internal.conjecture.providers.HypothesisProvider"
 
-Fails = Callable[[Recipe], Violation | None]
+Fails = Callable[[Recipe], Answer | None]
 
 #: How many runs shrinking one failure may take. Hypothesis' own limit is 300 seconds, and nothing else.
 PATIENCE_RUNS = 400
@@ -43,18 +43,18 @@ class Chase:
         self._fails = fails
         self._seconds = seconds
         self._outcome = outcome
-        self._known: dict[Recipe, Violation | None] = {}
+        self._known: dict[Recipe, Answer | None] = {}
         self._runs = 0
         self._deadline = time.monotonic() + seconds
 
-    def know(self, recipe: Recipe, violation: Violation) -> None:
+    def know(self, recipe: Recipe, answer: Answer) -> None:
         """Begin with a recipe that fails; the patience counts from here."""
         self._deadline = time.monotonic() + self._seconds
-        self._known[recipe] = violation
-        self._outcome = violation.outcome
+        self._known[recipe] = answer
+        self._outcome = answer.outcome
 
-    def seen(self, recipe: Recipe) -> Violation | None:
-        """The violation on a recipe; a failure of another outcome is another defect."""
+    def seen(self, recipe: Recipe) -> Answer | None:
+        """The answer on a recipe; a failure of another outcome is another defect."""
         if recipe not in self._known and self._runs < PATIENCE_RUNS and time.monotonic() < self._deadline:
             self._runs += 1
             found = self._fails(recipe)

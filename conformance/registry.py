@@ -25,6 +25,9 @@ from conformance.spec import LSTMConfig, Params
 
 GROUP = "lstm_conformance.backends"
 
+#: What a target that is a program begins with; its command follows.
+PROGRAM = "exec:"
+
 _registered: dict[str, Backend] = {}
 
 
@@ -92,6 +95,12 @@ def _entry_points() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP)}
 
 
+def located(target: str) -> str:
+    """``module:attribute`` of a name that an installed package registers; nothing for other targets."""
+    point = _entry_points().get(target)
+    return "" if point is None else f"{point.module}:{point.attr}"
+
+
 def find(target: str | Backend | Callable[..., Any]) -> Backend:
     """The backend that a target names; a ``Backend``, a build function or an nn.Module class may be given itself.
 
@@ -102,11 +111,11 @@ def find(target: str | Backend | Callable[..., Any]) -> Backend:
         return target if isinstance(target, Backend) else _from_object(target, getattr(target, "__name__", "target"))
     if target in _registered:
         return _registered[target]
-    if target.startswith("exec:"):
-        raise UsageError(
-            f"target {target!r}: commands that speak the wire protocol are not supported by this version",
-            "wrap the program in a Python build function, as docs/backends.md shows",
-        )
+    if target.startswith(PROGRAM):
+        # Children and messages are loaded where they are needed only.
+        from conformance.wire.client import program
+
+        return program(target)
     if point := _entry_points().get(target):
         return _installed(target, point)
     if target.endswith(".py"):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import faulthandler
 import importlib.metadata
-import multiprocessing
-import multiprocessing.process
 import os
 import platform
 import sys
-import time
+import threading
 import traceback
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection, wait
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +19,18 @@ from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 
 import conformance
 from conformance.backend import Backend
-from conformance.engine import PENDING, Settings, conform
-from conformance.errors import SuiteError, UsageError
+from conformance.engine import Settings, conform
+from conformance.errors import Ended, SuiteError, UsageError
+from conformance.isolation import Isolated
+from conformance.judging import Here, Judge
 from conformance.properties import select
-from conformance.registry import find
+from conformance.registry import PROGRAM, find
 from conformance.report.model import BackendReport, Report, Verdict
+from conformance.supervisor import Limits, end_children
+from conformance.wire.client import program
 
 #: The packages whose versions a report names if they are installed.
 _PACKAGES = ("numpy", "hypothesis", "torch", "ml_dtypes")
-
-#: Seconds without a word after which a process is taken to hang: no case takes that long, nor does shrinking.
-TIMEOUT = 600.0
 
 #: Told of a target's progress: target, cases done, cases in all.
 Watch = Callable[[str, int, int], None]
@@ -96,29 +95,24 @@ def database(target: str, settings: Settings) -> ExampleDatabase:
     return _Prefixed(DirectoryBasedExampleDatabase(folder), f"{target}\0{chosen}\0")
 
 
-# One child process for each target, a few at a time: backends cannot disturb each other, the cores are used, and one
-# that brings its process down takes no other verdict with it.
-
-
-@dataclass
-class _Child:
-    target: str
-    process: multiprocessing.process.BaseProcess
-    connection: Connection
-    #: When it was last heard of, how far it was, and the report as it stood.
-    heard: float
-    cases: tuple[int, int] | None = None
-    saved: BackendReport | None = None
+# Each target has a judge: a child process that holds it, or this process. Isolated ones are judged a few at a time,
+# each by an engine in a thread, whose part is small; those judged here come one after the other.
 
 
 @dataclass(frozen=True)
-class _Saved:
-    """A checkpoint on its way to the parent."""
+class Isolation:
+    """How targets are kept apart from the run."""
 
-    report: BackendReport
+    limits: Limits = field(default_factory=Limits)
+    #: The interpreter for each target, and under "" the one for all others; this one if there is none.
+    pythons: Mapping[str, str] = field(default_factory=dict)
+
+    def python(self, target: str) -> str:
+        """The interpreter that holds a target; nothing for this one."""
+        return self.pythons.get(target, self.pythons.get("", ""))
 
 
-_Message = tuple[int, int] | _Saved | BackendReport | UsageError | SuiteError | None
+_APART = Isolation()
 
 
 @dataclass(frozen=True)
@@ -133,135 +127,114 @@ def run(
     targets: Sequence[str],
     settings: Settings,
     jobs: int = 0,
-    timeout: float = TIMEOUT,
+    isolation: Isolation | None = _APART,
     watch: Watch = lambda target, done, total: None,
 ) -> Outcome:
-    """Judge targets, each in a process of its own, at most ``jobs`` at a time (as many as there are cores if 0).
+    """Judge targets, at most ``jobs`` at a time (as many as there are cores if 0), each in a process of its own.
 
-    A process of which nothing is heard for ``timeout`` seconds is ended. Whether it dies, hangs or is interrupted,
-    every verdict that it had is kept, and the report says which are missing.
+    Without ``isolation`` they are judged in this process, one after the other. Whether a target's process dies, hangs
+    or is interrupted, every verdict is kept, and the report says which are missing.
     """
     targets = list(dict.fromkeys(targets))
     select(settings.only, settings.exclude)
-    jobs = jobs or os.cpu_count() or 1
-    waiting, running = list(targets), list[_Child]()
-    reports: dict[str, BackendReport] = {}
-    errors: list[UsageError | SuiteError] = []
-    interrupted = False
-    try:
-        while running or (waiting and not interrupted):
+    if unknown := [name for name in isolation.pythons if name and name not in targets] if isolation else []:
+        raise UsageError(f"an interpreter is given for {unknown[0]!r}, which is no target of this run")
+    judging = _Judging(settings, isolation, watch)
+    with ThreadPoolExecutor((jobs or os.cpu_count() or 1) if isolation else 1) as pool:
+        if isolation is None:
+            for target in targets:
+                judging.judge(target)
+                if isinstance(found := judging.found.get(target), BackendReport) and found.interrupted:
+                    break
+        else:
+            running = [pool.submit(judging.judge, target) for target in targets]
             try:
-                while waiting and not interrupted and len(running) < jobs:
-                    running.append(_start(waiting.pop(0), settings))
-                for child in _ready(running):
-                    message = _receive(child)
-                    if isinstance(message, tuple):
-                        watch(child.target, *message)
-                    if isinstance(message, tuple | _Saved):
-                        continue
-                    running.remove(child)
-                    child.process.join()
-                    if isinstance(message, BackendReport):
-                        reports[child.target] = message
-                    elif message is not None:
-                        errors.append(message)
-                    elif not interrupted:
-                        reports[child.target] = _ended(child, settings, "crashed", _death(child))
-                for child in [child for child in running if time.monotonic() - child.heard > timeout]:
-                    running.remove(child)
-                    child.process.kill()
-                    child.process.join()
-                    why = f"nothing was heard of it for {timeout:g} seconds"
-                    reports[child.target] = _ended(child, settings, "timeout", why)
+                while wait(running, timeout=1.0).not_done:
+                    continue
             except KeyboardInterrupt:
-                # The children hear of it themselves, and send what they have.
-                if interrupted:
-                    for child in running:
-                        child.process.terminate()
-                interrupted = True
-    finally:
-        for child in running:
-            child.process.kill()
-    ordered = [reports[target] for target in targets if target in reports]
-    missing = [target for target in targets if target not in reports] if interrupted else []
-    return Outcome(make_report(settings, ordered, missing), tuple(errors))
+                judging.stop()
+    done = [judging.found[target] for target in targets if target in judging.found]
+    reports = [found for found in done if isinstance(found, BackendReport)]
+    errors = tuple(found for found in done if not isinstance(found, BackendReport))
+    missing = [target for target in targets if target not in judging.found]
+    return Outcome(make_report(settings, reports, missing), errors)
 
 
-def _start(target: str, settings: Settings) -> _Child:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_judge, args=(target, settings, theirs, sys.path), name=target)
-    process.start()
-    theirs.close()
-    return _Child(target, process, ours, time.monotonic())
+class _Judging:
+    """What the threads of a run share."""
+
+    def __init__(self, settings: Settings, isolation: Isolation | None, watch: Watch) -> None:
+        self.found: dict[str, BackendReport | UsageError | SuiteError] = {}
+        self._settings = settings
+        self._isolation = isolation
+        self._watch = watch
+        self._lock = threading.Lock()
+        self._judges: list[Judge] = []
+        self._stopped = False
+
+    def judge(self, target: str) -> None:
+        """Judge one target, unless the run has been stopped."""
+        if self._stopped:
+            return
+        try:
+            found = self._report(target)
+        except (UsageError, SuiteError) as error:
+            found = error
+        except KeyboardInterrupt:
+            self._stopped = True
+            return
+        except Exception:
+            told = traceback.format_exc().rstrip()
+            found = SuiteError(f"a defect of lstm-conformance, not of {target!r}; please report it:\n{told}")
+        # What was still starting when the run was stopped was ended, and counts as not begun.
+        if (isinstance(found, BackendReport) and found.cases) or not self._stopped:
+            self.found[target] = found
+
+    def _report(self, target: str) -> BackendReport:
+        try:
+            judge = judge_of(target, self._isolation)
+        except Ended as ended:
+            return _stillborn(target, self._settings, ended)
+        with self._lock:
+            self._judges.append(judge)
+        if self._stopped:
+            judge.close()
+        try:
+            return conform(judge, self._settings, partial(self._told, target), database(target, self._settings))
+        finally:
+            judge.close()
+
+    def _told(self, target: str, done: int, total: int) -> None:
+        with self._lock:
+            self._watch(target, done, total)
+
+    def stop(self) -> None:
+        """Begin no other target, and end those at work: each reports what it has."""
+        self._stopped = True
+        with self._lock:
+            for judge in self._judges:
+                judge.close()
+        end_children()
 
 
-def _ready(running: list[_Child]) -> list[_Child]:
-    ready = wait([child.connection for child in running], timeout=1.0)
-    return [child for child in running if child.connection in ready]
+def judge_of(target: str, isolation: Isolation | None) -> Judge:
+    """Who judges a target: a child process, or this one, which is enough for a program that is a process itself.
+
+    Raises ``Ended`` if the process ends before it can say what it holds.
+    """
+    if isolation is not None and target.startswith(PROGRAM):
+        return Here(program(target, isolation.limits))
+    if isolation is None:
+        return Here(find(target))
+    return Isolated(target, isolation.limits, isolation.python(target))
 
 
-def _receive(child: _Child) -> _Message:
-    """The child's next message: cases done and in all, a checkpoint, or its last one; None if it died without that."""
-    child.heard = time.monotonic()
-    try:
-        message: _Message = child.connection.recv()
-    except (EOFError, OSError):
-        return None
-    if isinstance(message, tuple):
-        child.cases = message
-    elif isinstance(message, _Saved):
-        child.saved = message.report
-    return message
-
-
-def _death(child: _Child) -> str:
-    code = child.process.exitcode or 0
-    return f"its process died (signal {-code})" if code < 0 else f"its process died (exit code {code})"
-
-
-def _ended(child: _Child, settings: Settings, outcome: str, why: str) -> BackendReport:
-    """The report of a child that sent none: what it had saved; the first property that is missing has the outcome."""
-    when = (
-        f"after {child.cases[0]} of {child.cases[1]} cases" if child.cases else "at the first cases, or in its import"
-    )
-    reason = f"{why} {when}"
-    saved = child.saved
-    if saved is None:
-        chosen = select(settings.only, settings.exclude)
-        saved = BackendReport(child.target, tuple(Verdict(child.target, p.id, "not run", PENDING) for p in chosen))
-    verdicts, guilty = [], outcome
-    for verdict in saved.verdicts:
-        if verdict.outcome == "not run":
-            verdict = replace(verdict, outcome=guilty, message=verdict.message.replace(PENDING, reason))
-            guilty = "not run"
-        verdicts.append(verdict)
-    return replace(saved, verdicts=tuple(verdicts), interrupted=reason)
-
-
-def _judge(target: str, settings: Settings, connection: Connection, path: list[str]) -> None:
-    """In the child: judge one target, and send progress, checkpoints and the report."""
-    sys.path[:] = path
-    faulthandler.enable()
-    try:
-        backend = find(target)
-        report = conform(
-            backend,
-            settings,
-            lambda *done: connection.send(done),
-            database(target, settings),
-            lambda report: connection.send(_Saved(report)),
-        )
-        connection.send(report)
-    except UsageError as error:
-        connection.send(error)
-    except KeyboardInterrupt:
-        connection.send(None)
-    except Exception:
-        told = f"a defect of lstm-conformance, not of {target!r}; please report it:\n{traceback.format_exc().rstrip()}"
-        connection.send(SuiteError(told))
-    finally:
-        connection.close()
+def _stillborn(target: str, settings: Settings, ended: Ended) -> BackendReport:
+    """The report of a target whose process ended at its start: the first property says so."""
+    first, *others = select(settings.only, settings.exclude)
+    verdicts = [Verdict(target, first.id, ended.outcome, f"at its start, in its import or hello: {ended}")]
+    verdicts += [Verdict(target, p.id, "not run", f"it does not start: see {first.id}") for p in others]
+    return BackendReport(target, tuple(verdicts))
 
 
 def write_json(report: Report, path: Path) -> None:

@@ -13,23 +13,23 @@ from dataclasses import replace
 import numpy as np
 
 from conformance.case import Case, realise, tensors
+from conformance.judging import Answer
 from conformance.recipe import Recipe
 from conformance.spec import LSTMConfig, Params
-from conformance.trial import Violation
 
-Fails = Callable[[Recipe], Violation | None]
+Fails = Callable[[Recipe], Answer | None]
 
 
 def simplify(
     recipe: Recipe,
-    violation: Violation,
+    answer: Answer,
     fails: Fails,
     fixed: tuple[LSTMConfig, Params] | None,
     dtype: str,
     budget: int,
     compiled: bool = False,
-) -> tuple[Recipe, Violation]:
-    """The simplest recipe found, with its violation, within ``budget`` runs of ``fails``.
+) -> tuple[Recipe, Answer]:
+    """The simplest recipe found, with its answer, within ``budget`` runs of ``fails``.
 
     ``dtype`` is the simplest one that may be tried; a ``compiled`` backend's sizes are left alone. A simpler recipe
     must fail in the same way (outcome).
@@ -37,14 +37,14 @@ def simplify(
     left = budget
 
     def keep(candidate: Recipe) -> bool:
-        nonlocal recipe, violation, left
+        nonlocal recipe, answer, left
         if left <= 0 or candidate == recipe:
             return False
         left -= 1
         found = fails(candidate)
-        if found is None or found.outcome != violation.outcome:
+        if found is None or found.outcome != answer.outcome:
             return False
-        recipe, violation = candidate, found
+        recipe, answer = candidate, found
         return True
 
     for changes in _fields(recipe, fixed is not None, dtype, compiled):
@@ -56,7 +56,7 @@ def simplify(
         for name in _editable(case, fixed is not None):
             _ranges(name, how, lambda: recipe, keep, fixed)
     keep(replace(recipe, edits=_joined(recipe.edits)))
-    return recipe, violation
+    return recipe, answer
 
 
 def _fields(recipe: Recipe, fixed: bool, dtype: str, compiled: bool) -> Iterator[dict[str, object]]:

@@ -115,24 +115,3 @@ def simpler(draw: st.DrawFn, recipe: Recipe, backend: Backend) -> Recipe:
     changes["unbatched"] = recipe.unbatched and either(False, True)
     changes["ragged"] = recipe.ragged and steps > 1 and either(False, True)
     return replace(recipe, **changes)  # type: ignore[arg-type]
-
-
-def simplest(backend: Backend) -> list[Recipe]:
-    """The smallest case of all, and a plain one of several sizes with an initial state."""
-    c = backend.capabilities
-    first = Recipe(dtype=judged_dtypes(backend)[0])
-    plain = replace(first, I=3, H=4, L=5, N=2 if c.batch else 1, state="both" if c.initial_state else "none")
-    if c.fixed is None:
-        return [first, plain]
-    config = c.fixed[0]
-    model = {
-        "I": config.input_size,
-        "H": config.hidden_size,
-        "layers": config.num_layers,
-        "bidirectional": config.bidirectional,
-        "bias": config.bias,
-        "batch_first": config.batch_first,
-        "proj": config.proj_size,
-        "dtype": config.dtype,
-    }
-    return [replace(recipe, **model) for recipe in (first, plain)]

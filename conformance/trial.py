@@ -14,6 +14,7 @@ from conformance.bounds import Arithmetic, Expectation, Finding, arithmetic, jud
 from conformance.case import Case, canonical, handed, realise
 from conformance.cotangents import Cotangents
 from conformance.cotangents import handed as handed_cotangents
+from conformance.errors import Ended
 from conformance.fills import pick
 from conformance.gradients import Gradients
 from conformance.recipe import Recipe
@@ -330,6 +331,8 @@ def _blaming(what: str, case: Case) -> Iterator[None]:
     try:
         with np.errstate(all="ignore"):
             yield
+    except Ended:
+        raise
     except Unsupported as reason:
         raise Narrowed(f"{case.describe()}: {reason}") from reason
     except (Exception, SystemExit) as error:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from conformance import strategies
 from conformance.backend import Backend, Capabilities
-from conformance.covering import choices, combinations_of, covered, factors, feasible, fixed_set
+from conformance.covering import choices, combinations_of, covered, factors, feasible, fixed_set, simplest
 from conformance.recipe import OPTIONS, Recipe
 from conformance.spec import LSTMConfig
 
@@ -81,7 +81,7 @@ def test_only_what_is_declared_is_drawn(name: str, data: st.DataObject) -> None:
     assert all(getattr(easier, size) <= getattr(recipe, size) for size in ("I", "H", "L", "N", "layers", "proj"))
     assert feasible(choices(easier))
     assert all(allowed(judged, fixed) for fixed in fixed_set(judged, 0))
-    assert all(allowed(judged, simple) for simple in strategies.simplest(judged))
+    assert all(allowed(judged, simple) for simple in simplest(judged))
 
 
 def test_the_hard_cases_are_drawn_often_enough() -> None:

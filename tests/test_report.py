@@ -288,7 +288,7 @@ def test_what_was_narrowed_or_not_run_is_told_once_for_each_reason() -> None:
         for n, name in enumerate(("stack.composition", "batch.isolation"))
     ]
     assert failures(_report(_backend(PASSED, *narrowed, *unrun))).splitlines() == [
-        "mine: narrowed, not passed, for raising Unsupported within what is declared: values.output, values.h_n (bias)",
+        "mine: narrowed, not passed: values.output, values.h_n (Unsupported raised within what is declared: bias)",
         "mine: not run: stack.composition, batch.isolation (interrupted)",
     ]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from conformance.case import realise
+from conformance.judging import Answer
 from conformance.recipe import Recipe, parse
 from conformance.simplify import _joined, simplify
-from conformance.trial import Violation
 
 LARGE = Recipe(I=5, H=4, layers=2, bidirectional=True, L=6, N=3, state="both", view="strided", gain=3.0, seed=9)
 
@@ -15,10 +15,10 @@ LARGE = Recipe(I=5, H=4, layers=2, bidirectional=True, L=6, N=3, state="both", v
 def test_only_what_the_failure_needs_is_left() -> None:
     """A failure that needs one element of x beyond 1 ends at one step, row, feature and unit, and no weight."""
 
-    def fails(recipe: Recipe) -> Violation | None:
-        return Violation("too large") if abs(realise(recipe).x).max() > 1 else None
+    def fails(recipe: Recipe) -> Answer | None:
+        return Answer("failed") if abs(realise(recipe).x).max() > 1 else None
 
-    recipe, _ = simplify(LARGE, Violation("too large"), fails, None, "float32", budget=300)
+    recipe, _ = simplify(LARGE, Answer("failed"), fails, None, "float32", budget=300)
     case = realise(recipe)
     assert case.x.shape == (1, 1, 1)
     assert recipe.layers == 1
@@ -29,23 +29,20 @@ def test_only_what_the_failure_needs_is_left() -> None:
 def test_the_budget_is_kept_and_what_was_found_is_not_lost() -> None:
     runs = 0
 
-    def fails(recipe: Recipe) -> Violation | None:
+    def fails(recipe: Recipe) -> Answer | None:
         nonlocal runs
         runs += 1
-        return Violation("always")
+        return Answer("failed")
 
-    recipe, _ = simplify(LARGE, Violation("always"), fails, None, "float32", budget=3)
+    recipe, _ = simplify(LARGE, Answer("failed"), fails, None, "float32", budget=3)
     assert runs == 3
     assert recipe != LARGE
 
 
 def test_another_kind_of_failure_is_not_taken_for_the_same() -> None:
-    class Raised(Violation):
-        outcome = "error"
-
-    recipe, violation = simplify(LARGE, Violation("wrong"), lambda r: Raised("boom"), None, "float32", budget=50)
+    recipe, answer = simplify(LARGE, Answer("failed"), lambda r: Answer("error"), None, "float32", budget=50)
     assert recipe == LARGE
-    assert violation.outcome == "failed"
+    assert answer.outcome == "failed"
 
 
 def test_neighbouring_ranges_are_joined() -> None:

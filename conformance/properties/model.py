@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 from conformance.backend import Backend
+from conformance.covering import simplest
 from conformance.recipe import OPTIONS, Recipe
 from conformance.spec import DTYPES, Result
-from conformance.strategies import simplest
 from conformance.trial import Trial
 
 Check = Callable[[Trial], None]

@@ -22,7 +22,7 @@ _FEW = 60
 
 #: The outcomes that are neither good nor bad, and how a person is told of them.
 _UNDECIDED = {
-    "narrowed": "narrowed, not passed, for raising Unsupported within what is declared",
+    "narrowed": "narrowed, not passed",
     "not run": "not run",
 }
 
@@ -61,11 +61,11 @@ def _backend(backend: BackendReport) -> str:
 
 def _reason(verdict: Verdict) -> str:
     """What many verdicts have in common: the message without the case at which it was met, or the cases done."""
-    return (
-        verdict.message.partition("such as ")[2].partition(": ")[2]
-        if verdict.outcome == "narrowed"
-        else verdict.message.partition(";")[0]
-    )
+    if verdict.outcome != "narrowed":
+        return verdict.message.partition(";")[0]
+    lost = verdict.message.partition(" cases ended ")[2]
+    unsupported = verdict.message.partition("such as ")[2].partition(": ")[2]
+    return f"some cases ended {lost}" if lost else f"Unsupported raised within what is declared: {unsupported}"
 
 
 def conclusion(report: Report) -> str:

@@ -1,0 +1,190 @@
+"""A backend in a child process, judged there recipe by recipe: whatever it does, the run goes on.
+
+The parent draws and shrinks; the child holds the backend, realises each case, runs and judges it. Only recipes and
+answers cross, so that views, aliasing, mutation and threads are judged exactly as in one process. The child's
+interpreter may be another environment's: it needs NumPy there, and brings the suite along.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+import conformance
+from conformance.backend import Backend
+from conformance.case import realise
+from conformance.errors import Ended, SuiteError, UsageError
+from conformance.judging import Answer
+from conformance.probe import Ability
+from conformance.properties.model import Property
+from conformance.recipe import Recipe
+from conformance.registry import located
+from conformance.spec import LSTMConfig, Params
+from conformance.supervisor import Child, Limits
+from conformance.wire.fields import capabilities_from_fields
+from conformance.wire.message import Message
+
+#: Loads this very copy of the suite in whatever interpreter runs it, then ``isolated.py``.
+_BOOTSTRAP = """
+import importlib.util, sys
+if sys.version_info < (3, 11):
+    sys.exit("lstm-conformance needs Python 3.11 or newer; this is " + sys.version.split()[0])
+for name in ("conformance", "implementations"):
+    place = sys.argv[1] + "/" + name
+    spec = importlib.util.spec_from_file_location(name, place + "/__init__.py", submodule_search_locations=[place])
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+from conformance.isolated import main
+main()
+"""
+
+#: Once something hung, a case like it is given so many times what the slowest answer took, and so many seconds.
+_BRIEF, _LEAST = 10.0, 0.5
+
+#: What a child may send at once: an answer is text, a fixed model has its params.
+_SMALL, _LARGE = 1 << 20, 1 << 30
+
+
+class Isolated:
+    """The judge of a target in a child process, which is started anew whenever it ends."""
+
+    def __init__(self, target: str, limits: Limits | None = None, python: str = "") -> None:
+        self.target = target
+        self.limits = limits or Limits()
+        self._python = python
+        self._child: Child | None = None
+        self._slowest = 0.0
+        self._hung = False
+        self._closed = False
+        self.backend = self._start()
+        compiled = self.backend.capabilities.compiled
+        self._seconds = self.limits.seconds * (5 if compiled else 1)
+
+    def ask(
+        self, recipe: Recipe, properties: Sequence[Property], stop: bool = False, brief: bool = False
+    ) -> Iterator[tuple[Property, Answer]]:
+        """What each property says of a case; one during which the process ends says that, and the next goes on."""
+        left = list(properties)
+        while left:
+            ran = False
+            try:
+                child = self._running()
+                seconds = self._limit(brief)
+                fields = {"type": "ask", "recipe": str(recipe), "properties": " ".join(p.id for p in left)}
+                child.send(Message(fields | {"stop": str(stop)}), seconds)
+                while (message := self._timed(child, seconds)).type != "done":
+                    if message.type == "ran":
+                        ran = True
+                        continue
+                    p, answer = left.pop(0), Answer(**json.loads(message.fields["answer"]))
+                    yield p, answer
+                    if stop and answer.wrong:
+                        left.clear()
+            except Ended as ended:
+                self._lost(ended)
+                yield left.pop(0), Answer(ended.outcome, str(ended), smallest=self._described(recipe), plain=not ran)
+                if stop or not ran:
+                    return
+
+    def run(self, recipe: Recipe) -> None:
+        """Run a case for the marks that it may leave; if it ends the process, none are left."""
+        try:
+            child = self._running()
+            child.send(Message({"type": "run", "recipe": str(recipe)}), self._seconds)
+            self._timed(child, self._limit(brief=True))
+        except Ended as ended:
+            self._lost(ended)
+
+    def probe(self) -> list[Ability]:
+        """What the backend can do, whatever it declares."""
+        child = self._running()
+        child.send(Message({"type": "probe"}), self._seconds)
+        return [Ability(**each) for each in json.loads(self._next(child, self._seconds).fields["abilities"])]
+
+    def close(self) -> None:
+        """End the child."""
+        self._closed = True
+        if self._child is not None:
+            self._child.kill()
+
+    def _described(self, recipe: Recipe) -> str:
+        return realise(recipe, self.backend.capabilities.fixed).describe()
+
+    def _running(self) -> Child:
+        if self._child is None:
+            self._start()
+        assert self._child is not None
+        return self._child
+
+    def _start(self) -> Backend:
+        if self._closed:
+            raise KeyboardInterrupt
+        command = [self._python or sys.executable, "-c", _BOOTSTRAP, str(Path(conformance.__file__).parents[1])]
+        self._child = child = Child(command, self.target, self.limits)
+        try:
+            child.receive(self.limits.start, _SMALL)
+        except Ended as ended:
+            raise UsageError(
+                f"the suite does not run in {command[0]}: {ended}", "it needs Python 3.11 or newer, and NumPy"
+            ) from None
+        path = sys.path if not self._python else _own_path()
+        fields = {"type": "hold", "target": self.target, "place": located(self.target), "path": json.dumps(path)}
+        child.send(Message(fields | {"replace_path": str(not self._python)}), self.limits.start)
+        return self._held(self._next(child, self.limits.start, _LARGE))
+
+    def _held(self, message: Message) -> Backend:
+        fields = message.fields
+        reason = fields.get("unavailable")
+        capabilities = capabilities_from_fields(fields, message.tensors)
+        return Backend(
+            name=fields["name"],
+            capabilities=replace(capabilities, threads=fields["threads"] == "True"),
+            build=_elsewhere,
+            available=lambda: reason,
+            lacks=frozenset(fields["lacks"].split()),
+            note=fields["note"],
+            origin=fields["origin"],
+        )
+
+    def _next(self, child: Child, seconds: float, limit: int = _SMALL) -> Message:
+        """The next message that says something: beats only say that the child is at work."""
+        while True:
+            message = child.receive(seconds, limit)
+            if message.type == "usage":
+                raise UsageError(message.fields["message"], message.fields["hint"])
+            if message.type == "defect":
+                raise SuiteError(message.fields["message"])
+            if message.type != "beat":
+                return message
+
+    def _timed(self, child: Child, seconds: float) -> Message:
+        began = time.monotonic()
+        message = self._next(child, seconds)
+        self._slowest = max(self._slowest, time.monotonic() - began)
+        return message
+
+    def _limit(self, brief: bool) -> float:
+        """Seconds that a call may take."""
+        return min(self._seconds, max(_LEAST, _BRIEF * self._slowest)) if brief and self._hung else self._seconds
+
+    def _lost(self, ended: Ended) -> None:
+        # Whoever closed this judge ended the child: that is no verdict.
+        if self._closed:
+            raise KeyboardInterrupt
+        self._child = None
+        self._hung |= ended.outcome == "timeout"
+
+
+def _elsewhere(config: LSTMConfig, params: Params) -> NoReturn:
+    raise AssertionError("an isolated backend is built in its own process")
+
+
+def _own_path() -> list[str]:
+    """What another environment's interpreter is to find as this one does: what belongs to no environment."""
+    own = (sys.prefix, sys.base_prefix, sys.exec_prefix)
+    return [entry for entry in sys.path if not any(entry.startswith(place) for place in own) and entry[-4:] != ".zip"]

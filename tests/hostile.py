@@ -1,0 +1,95 @@
+"""LSTMs that are right, and hostile: they crash, hang, exit, print, allocate, fork. For the tests of isolation."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from samples import Forward, lstm
+
+from conformance import Backend, Capabilities, LSTMConfig, backend
+from conformance.spec import Array, Params
+
+#: What a hostile LSTM does before a call, given its config and x.
+Deed = Callable[[LSTMConfig, Array], None]
+
+
+def hostile(name: str, deed: Deed) -> Backend:
+    """A right LSTM that does something before each call."""
+
+    def build(config: LSTMConfig, params: Params) -> Forward:
+        forward = lstm(config, params)
+
+        def call(x: Array, *state: Any) -> Any:
+            deed(config, x)
+            return forward(x, *state)
+
+        return call
+
+    return backend(f"hostile-{name}", Capabilities())(build)
+
+
+def _die() -> None:
+    ctypes.string_at(0)
+
+
+def _hang() -> None:
+    Path("asleep").touch()
+    while True:
+        time.sleep(1)
+
+
+def _spin(config: LSTMConfig, x: Array) -> None:
+    while x.ndim == 3 and x.shape[1] == 2:
+        pass
+
+
+def _exhaust() -> None:
+    held = []
+    while True:
+        held.append(np.ones(1 << 22))
+
+
+def _fork(config: LSTMConfig, x: Array) -> None:
+    """Leaves a process behind that holds every pipe open and has left the group, and dies."""
+    if len(x) > 3:
+        if os.fork() == 0:
+            os.setsid()
+            time.sleep(1000)
+        _die()
+
+
+_calls = 0
+
+
+def _count(config: LSTMConfig, x: Array) -> None:
+    """Dies at every fiftieth call of a process."""
+    global _calls
+    _calls += 1
+    if _calls % 50 == 0:
+        os._exit(3)
+
+
+segfault = hostile("segfault", lambda config, x: _die() if len(x) > 3 else None)
+abort = hostile("abort", lambda config, x: os.abort() if config.hidden_size > 4 else None)
+loop = hostile("loop", _spin)
+sleeper = hostile("sleeper", lambda config, x: _hang() if len(x) > 8 else None)
+always = hostile("always", lambda config, x: _die())
+glutton = hostile("glutton", lambda config, x: _exhaust() if len(x) > 8 else None)
+forker = hostile("forker", _fork)
+tired = hostile("tired", _count)
+
+
+def _print(config: LSTMConfig, x: Array) -> None:
+    print("noise on standard output", flush=True)
+    os.write(1, b"and below it\n")
+    sys.stdout.buffer.write(b"\xff\x00" * 100)
+
+
+printer = hostile("printer", _print)

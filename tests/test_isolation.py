@@ -1,0 +1,256 @@
+"""Isolation: whatever a backend does, it is a verdict with its case, the others are judged, and nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from conformance import engine
+from conformance.engine import Settings, conform
+from conformance.errors import Ended, SuiteError, UsageError
+from conformance.isolation import Isolated
+from conformance.properties import select
+from conformance.recipe import Recipe, parse
+from conformance.registry import find
+from conformance.report.model import BackendReport, Verdict
+from conformance.run import Isolation, run
+from conformance.supervisor import Child, Limits
+from conformance.wire.message import Message
+
+FOLDER = Path(__file__).parent
+CHOSEN = ("smoke", "layout.shapes", "values.output")
+#: Random cases only, so that the expensive ones are few; all of them small enough for a second.
+SETTINGS = Settings(cases=8, fixed=False, only=CHOSEN)
+LIMITS = Limits(seconds=3.0, memory=1.0)
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals, and processes in /proc")
+
+
+def judged(name: str, settings: Settings = SETTINGS, limits: Limits = LIMITS) -> BackendReport:
+    """The report on a hostile backend, in a child process."""
+    outcome = run([f"{FOLDER.as_posix()}/hostile.py:{name}"], settings, isolation=Isolation(limits))
+    assert outcome.errors == ()
+    [report] = outcome.report.backends
+    return report
+
+
+def bad(report: BackendReport) -> list[Verdict]:
+    """The verdicts that say what is wrong."""
+    return [v for v in report.verdicts if v.outcome in ("failed", "error", "crashed", "timeout")]
+
+
+def bearing(variable: str) -> list[int]:
+    """The processes that have an environment variable."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            if variable.encode() in (place / "environ").read_bytes() and "Z" not in (place / "stat").read_text():
+                found.append(int(place.name))
+        except OSError:
+            continue
+    return [pid for pid in found if pid != os.getpid()]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
+    """Every process that a test starts has a mark of the test's; none may be left at its end."""
+    monkeypatch.chdir(tmp_path)
+    mark = f"TEST_{os.getpid()}_{tmp_path.name}"
+    monkeypatch.setenv(mark, "here")
+    yield
+    deadline = time.monotonic() + 20
+    while (left := [pid for pid in bearing(mark) if b"_KEEPER" not in _line(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [_line(pid) for pid in left] == []
+
+
+def _line(pid: int) -> bytes:
+    """A process' command line; that of the keeper, which lives as long as this process, is told by its name."""
+    try:
+        line = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b"_KEEPER"
+    return b"_KEEPER" if b"for line in sys.stdin" in line else line
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "said", "needs"),
+    [
+        ("segfault", "crashed", "died of SIGSEGV", lambda recipe: recipe.L > 3),
+        ("abort", "crashed", "died of SIGABRT", lambda recipe: recipe.H > 4),
+        ("loop", "timeout", "no answer within 3 seconds", lambda recipe: recipe.N == 2),
+        ("sleeper", "timeout", "no answer within 3 seconds", lambda recipe: recipe.L > 8),
+        ("glutton", "crashed", "GiB of memory; its limit is 1 GiB", lambda recipe: recipe.L > 8),
+        ("forker", "crashed", "died of SIGSEGV", lambda recipe: recipe.L > 3),
+    ],
+)
+def test_a_case_that_ends_the_process_is_a_verdict_and_the_others_are_judged(
+    name: str, outcome: str, said: str, needs: Callable[[Recipe], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_PATIENCE_SECONDS", 2.0)
+    report = judged(name)
+    [verdict] = bad(report)
+    assert verdict.outcome == outcome
+    assert said in verdict.message
+    assert needs(parse(verdict.recipe or ""))
+    others = [v for v in report.verdicts if v is not verdict]
+    assert {v.outcome for v in others} <= {"passed", "narrowed"}, "every other property is judged, on other cases"
+    assert all(v.cases for v in others)
+    assert any(f"ended the process: see {verdict.property}" in v.message for v in others)
+    assert not report.conformant
+    assert report.complete
+
+
+def test_a_crash_shrinks_like_any_failure_and_tells_what_the_process_said_last() -> None:
+    [verdict] = bad(judged("segfault"))
+    assert str(replace(parse(verdict.recipe or ""), edits=())) == "I=1 H=1 L=4 N=1"
+    assert "Fatal Python error: Segmentation fault" in verdict.message
+    assert "in _die" in verdict.message
+
+
+def test_a_crash_on_every_call_ends_the_run_quickly_with_one_statement() -> None:
+    report = judged("always", Settings())
+    [verdict] = bad(report)
+    assert (verdict.property, verdict.outcome) == ("smoke.runs", "crashed")
+    assert {v.message for v in report.verdicts if v.outcome == "not run"} == {"the adapter is broken: see smoke.runs"}
+    assert report.cases == 0
+
+
+def test_a_crash_at_the_start_is_one_statement() -> None:
+    Path("mine.py").write_text("import os\nos.abort()\n", encoding="utf-8")
+    outcome = run(["mine.py:mine"], SETTINGS)
+    first, *others = outcome.report.verdicts
+    assert first.outcome == "crashed"
+    assert "died of SIGABRT" in first.message
+    assert {v.message for v in others} == {"it does not start: see smoke.runs"}
+    assert not outcome.report.conformant
+
+
+def test_a_crash_that_comes_with_the_fiftieth_call_is_reported_with_the_calls_before_it() -> None:
+    report = judged("tired", replace(SETTINGS, cases=40, only=("smoke", "layout.shapes")))
+    [verdict] = bad(report)
+    assert verdict.outcome == "crashed"
+    assert "exit code 3" in verdict.message
+    assert "only after" in verdict.message or "seen once" in verdict.message
+
+
+def test_what_a_backend_prints_does_not_mix_with_the_answers() -> None:
+    assert judged("printer").conformant
+
+
+def test_verdicts_are_those_of_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Views, aliasing, mutation and threads included: the child judges as this process would."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    for name, settings in (
+        ("right", Settings(cases=6, fixed=False)),
+        ("swapped", Settings(cases=6, fixed=False, only=("smoke", "values", "purity"))),
+    ):
+        target = f"{FOLDER.as_posix()}/samples.py:{name}"
+        judge = Isolated(target)
+        apart, here = conform(judge, settings), conform(find(target), settings)
+        judge.close()
+        assert apart.verdicts == here.verdicts
+        assert (apart.covered, apart.cases, apart.lacking) == (here.covered, here.cases, here.lacking)
+
+
+def test_another_interpreter_holds_the_backend(tmp_path: Path) -> None:
+    """It needs NumPy and no more, nor the packages that this one has installed."""
+    wrapper = tmp_path / "python"
+    wrapper.write_text(f'#!/bin/sh\nexport HOLDER=other\nexec {sys.executable} "$@"\n', encoding="utf-8")
+    wrapper.chmod(0o755)
+    (tmp_path / "mine.py").write_text(
+        "import os\n"
+        "from conformance import Capabilities, backend\n"
+        "from implementations.numpy_lstm import numpy_lstm\n"
+        "mine = backend('held by ' + os.environ['HOLDER'], Capabilities())(numpy_lstm.build)\n",
+        encoding="utf-8",
+    )
+    settings = Settings(cases=3, fixed=False, only=("smoke", "values.output"))
+    [report] = run(["mine.py:mine"], settings, isolation=Isolation(pythons={"": str(wrapper)})).report.backends
+    assert report.conformant
+
+
+def test_an_interpreter_in_which_the_suite_cannot_run_is_a_usage_error(tmp_path: Path) -> None:
+    old = tmp_path / "python"
+    old.write_text("#!/bin/sh\necho 'lstm-conformance needs Python 3.11 or newer; this is 3.8' >&2\nexit 1\n")
+    old.chmod(0o755)
+    [error] = run(["numpy"], SETTINGS, isolation=Isolation(pythons={"numpy": str(old)})).errors
+    assert isinstance(error, UsageError)
+    assert "this is 3.8" in str(error)
+    with pytest.raises(UsageError, match="'trch-nn', which is no target"):
+        run(["numpy"], SETTINGS, isolation=Isolation(pythons={"trch-nn": sys.executable}))
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_no_process_and_tells_what_it_has(end: signal.Signals) -> None:
+    line = [sys.executable, "-m", "conformance", "run", f"{FOLDER}/hostile.py:sleeper", "--json", "report.json"]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 60
+    while not Path("asleep").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(end)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 3, out
+    report = json.loads(Path("report.json").read_text(encoding="utf-8"))
+    assert "interrupted" in report["backends"][0]["interrupted"]
+
+
+def test_a_run_that_is_killed_leaves_no_process() -> None:
+    """The keeper sees the end of its input, and ends what hangs; ``_nothing_is_left`` looks."""
+    line = [sys.executable, "-m", "conformance", "run", f"{FOLDER}/hostile.py:sleeper"]
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not Path("asleep").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+
+
+# The supervisor alone
+
+
+def child(code: str, limits: Limits = LIMITS) -> Child:
+    """A child that runs some Python."""
+    return Child([sys.executable, "-c", code], "a child", limits)
+
+
+def test_a_child_that_does_not_read_is_ended_in_time() -> None:
+    one = child("import time; time.sleep(1000)")
+    message = Message({"type": "x" * 10_000_000})
+    with pytest.raises(Ended, match="no answer within 0.5 seconds") as caught:
+        one.send(message, 0.5)
+    assert caught.value.outcome == "timeout"
+
+
+def test_a_child_that_fills_its_standard_error_is_not_held_up() -> None:
+    one = child("import sys\nfor n in range(100000): print('line', n, file=sys.stderr)\nsys.exit(4)")
+    with pytest.raises(Ended, match="(?s)exit code 4.*line 99999"):
+        one.receive(30.0, 0)
+
+
+def test_a_child_that_closes_its_output_is_ended() -> None:
+    one = child("import os, time; os.close(1); time.sleep(1000)")
+    with pytest.raises(Ended, match="closed its output"):
+        one.receive(30.0, 0)
+
+
+def test_a_command_that_is_none_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="'no-such-program' cannot be started: No such file"):
+        Child(["no-such-program"], "exec:no-such-program", LIMITS)
+
+
+def test_a_defect_of_the_suite_in_the_child_is_no_verdict() -> None:
+    judge = Isolated("numpy", LIMITS)
+    unknown = replace(select(("smoke",))[0], id="no.such")
+    with pytest.raises(SuiteError, match="a defect of lstm-conformance"):
+        list(judge.ask(parse("I=1 H=1 L=1 N=1"), [unknown]))
+    judge.close()
