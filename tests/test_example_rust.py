@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from conformance.engine import Settings
+from conformance.run import run
+
 ROOT = Path(__file__).parents[1]
 FOLDER = "implementations/rust_lstm"
 PROGRAM = f"{FOLDER}/target/release/rust-lstm"
@@ -63,6 +66,12 @@ def converse(root: Path, *requests: bytes) -> tuple[list[Any], subprocess.Comple
         shapes = {name: tuple(entry["shape"]) for name, entry in header.items()}
         responses.append(shapes or fields.get("kind") or fields["type"])
     return responses, ended
+
+
+def test_it_conforms(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    report = run([f"exec:{PROGRAM}"], Settings(cases=5)).report
+    assert report.conformant, [verdict for verdict in report.verdicts if verdict.outcome != "passed"]
 
 
 def test_models_come_and_go(root: Path) -> None:
