@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from conformance.properties.model import Property
 from conformance.recipe import Recipe
 from conformance.registry import located
 from conformance.spec import LSTMConfig, Params
-from conformance.supervisor import Child, Limits
+from conformance.supervisor import Child, Limits, Patience
 from conformance.wire.fields import capabilities_from_fields
 from conformance.wire.message import Message
 
@@ -43,9 +42,6 @@ from conformance.isolated import main
 main()
 """
 
-#: Once something hung, a case like it is given so many times what the slowest answer took, and so many seconds.
-_BRIEF, _LEAST = 10.0, 0.5
-
 #: What a child may send at once: an answer is text, a fixed model has its params.
 _SMALL, _LARGE = 1 << 20, 1 << 30
 
@@ -58,12 +54,9 @@ class Isolated:
         self.limits = limits or Limits()
         self._python = python
         self._child: Child | None = None
-        self._slowest = 0.0
-        self._hung = False
         self._closed = False
         self.backend = self._start()
-        compiled = self.backend.capabilities.compiled
-        self._seconds = self.limits.seconds * (5 if compiled else 1)
+        self._patience = Patience(self.limits, self.backend.capabilities.compiled)
 
     def ask(
         self, recipe: Recipe, properties: Sequence[Property], stop: bool = False, brief: bool = False
@@ -74,7 +67,7 @@ class Isolated:
             ran = False
             try:
                 child = self._running()
-                seconds = self._limit(brief)
+                seconds = self._patience.seconds(brief)
                 fields = {"type": "ask", "recipe": str(recipe), "properties": " ".join(p.id for p in left)}
                 child.send(Message(fields | {"stop": str(stop)}), seconds)
                 while (message := self._timed(child, seconds)).type != "done":
@@ -86,7 +79,7 @@ class Isolated:
                     if stop and answer.wrong:
                         left.clear()
             except Ended as ended:
-                self._lost(ended)
+                self._lost()
                 yield left.pop(0), Answer(ended.outcome, str(ended), smallest=self._described(recipe), plain=not ran)
                 if stop or not ran:
                     return
@@ -95,16 +88,18 @@ class Isolated:
         """Run a case for the marks that it may leave; if it ends the process, none are left."""
         try:
             child = self._running()
-            child.send(Message({"type": "run", "recipe": str(recipe)}), self._seconds)
-            self._timed(child, self._limit(brief=True))
-        except Ended as ended:
-            self._lost(ended)
+            seconds = self._patience.seconds(brief=True)
+            child.send(Message({"type": "run", "recipe": str(recipe)}), seconds)
+            self._timed(child, seconds)
+        except Ended:
+            self._lost()
 
     def probe(self) -> list[Ability]:
         """What the backend can do, whatever it declares."""
         child = self._running()
-        child.send(Message({"type": "probe"}), self._seconds)
-        return [Ability(**each) for each in json.loads(self._next(child, self._seconds).fields["abilities"])]
+        seconds = self._patience.seconds()
+        child.send(Message({"type": "probe"}), seconds)
+        return [Ability(**each) for each in json.loads(self._timed(child, seconds).fields["abilities"])]
 
     def close(self) -> None:
         """End the child."""
@@ -125,12 +120,22 @@ class Isolated:
         if self._closed:
             raise KeyboardInterrupt
         command = [self._python or sys.executable, "-c", _BOOTSTRAP, str(Path(conformance.__file__).parents[1])]
-        self._child = child = Child(command, self.target, self.limits)
+        child = Child(command, self.target, self.limits)
+        try:
+            backend = self._hold(child, command[0])
+        except BaseException:
+            child.kill()
+            raise
+        self._child = child
+        return backend
+
+    def _hold(self, child: Child, interpreter: str) -> Backend:
+        """Have the child find the backend, and tell what it declares."""
         try:
             child.receive(self.limits.start, _SMALL)
         except Ended as ended:
             raise UsageError(
-                f"the suite does not run in {command[0]}: {ended}", "it needs Python 3.11 or newer, and NumPy"
+                f"the suite does not run in {interpreter}: {ended}", "it needs Python 3.11 or newer, and NumPy"
             ) from None
         path = sys.path if not self._python else _own_path()
         fields = {"type": "hold", "target": self.target, "place": located(self.target), "path": json.dumps(path)}
@@ -163,21 +168,14 @@ class Isolated:
                 return message
 
     def _timed(self, child: Child, seconds: float) -> Message:
-        began = time.monotonic()
-        message = self._next(child, seconds)
-        self._slowest = max(self._slowest, time.monotonic() - began)
-        return message
+        with self._patience.measured():
+            return self._next(child, seconds)
 
-    def _limit(self, brief: bool) -> float:
-        """Seconds that a call may take."""
-        return min(self._seconds, max(_LEAST, _BRIEF * self._slowest)) if brief and self._hung else self._seconds
-
-    def _lost(self, ended: Ended) -> None:
+    def _lost(self) -> None:
         # Whoever closed this judge ended the child: that is no verdict.
         if self._closed:
             raise KeyboardInterrupt
         self._child = None
-        self._hung |= ended.outcome == "timeout"
 
 
 def _elsewhere(config: LSTMConfig, params: Params) -> NoReturn:

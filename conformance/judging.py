@@ -19,6 +19,7 @@ from conformance.errors import Ended, UsageError
 from conformance.properties.model import Property
 from conformance.recipe import Recipe
 from conformance.trial import BackendError, Discard, Narrowed, Trial, Violation
+from conformance.wire.client import Program
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,15 @@ class Here:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
+        self._program = backend.build if isinstance(backend.build, Program) else None
         self._closed = False
 
     def ask(
         self, recipe: Recipe, properties: Sequence[Property], stop: bool = False, brief: bool = False
     ) -> Iterator[tuple[Property, Answer]]:
         """What each property says of a case, on one trial whose runs they share."""
+        if self._program is not None:
+            self._program.brief = brief
         trial = Trial(self.backend, recipe)
         ended = plain(trial)
         self._open()
@@ -104,7 +108,8 @@ class Here:
     def close(self) -> None:
         """End the program that the backend may be, and whatever is asked of it at this moment."""
         self._closed = True
-        getattr(self.backend.build, "close", lambda: None)()
+        if self._program is not None:
+            self._program.close()
 
     def _open(self) -> None:
         """Whoever closes this judge interrupts what it is asked: that its program ended then is no verdict."""

@@ -34,6 +34,9 @@ _LOOK_AT_MEMORY = 0.25
 _GRACE = 2.0
 _GIB = 2**30
 
+#: Once something hung, a case like it is given so many times what the slowest answer took, and so many seconds.
+_BRIEF, _LEAST = 10.0, 0.5
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -45,6 +48,30 @@ class Limits:
     memory: float = 8.0
     #: Seconds until it has said hello: a framework may take its time to load.
     start: float = 300.0
+
+
+class Patience:
+    """How long an answer may take: once one hung, a case like it is given what others took, several times over."""
+
+    def __init__(self, limits: Limits, compiled: bool = False) -> None:
+        self._full = limits.seconds * (5 if compiled else 1)
+        self._slowest = 0.0
+        self._hung = False
+
+    def seconds(self, brief: bool = False) -> float:
+        """The limit, or what is left of it for a case that may hang like another."""
+        return min(self._full, max(_LEAST, _BRIEF * self._slowest)) if brief and self._hung else self._full
+
+    @contextlib.contextmanager
+    def measured(self) -> Iterator[None]:
+        """Remember how long an answer took, or that it never came."""
+        began = time.monotonic()
+        try:
+            yield
+        except Ended as ended:
+            self._hung |= ended.outcome == "timeout"
+            raise
+        self._slowest = max(self._slowest, time.monotonic() - began)
 
 
 class Child:

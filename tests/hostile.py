@@ -40,7 +40,8 @@ def _die() -> None:
 
 
 def _hang() -> None:
-    Path("asleep").touch()
+    if mark := os.environ.get("HOSTILE_MARK"):
+        Path(mark).touch()
     while True:
         time.sleep(1)
 

@@ -1,4 +1,4 @@
-"""Isolation: whatever a backend does, it is a verdict with its case, the others are judged, and nothing is left behind."""
+"""Isolation: whatever a backend does is a verdict with its case, the others are judged, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -66,6 +66,7 @@ def _nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
     monkeypatch.chdir(tmp_path)
     mark = f"TEST_{os.getpid()}_{tmp_path.name}"
     monkeypatch.setenv(mark, "here")
+    monkeypatch.setenv("HOSTILE_MARK", "asleep")
     yield
     deadline = time.monotonic() + 20
     while (left := [pid for pid in bearing(mark) if b"_KEEPER" not in _line(pid)]) and time.monotonic() < deadline:
@@ -226,14 +227,14 @@ def child(code: str, limits: Limits = LIMITS) -> Child:
 def test_a_child_that_does_not_read_is_ended_in_time() -> None:
     one = child("import time; time.sleep(1000)")
     message = Message({"type": "x" * 10_000_000})
-    with pytest.raises(Ended, match="no answer within 0.5 seconds") as caught:
+    with pytest.raises(Ended, match=r"no answer within 0\.5 seconds") as caught:
         one.send(message, 0.5)
     assert caught.value.outcome == "timeout"
 
 
 def test_a_child_that_fills_its_standard_error_is_not_held_up() -> None:
     one = child("import sys\nfor n in range(100000): print('line', n, file=sys.stderr)\nsys.exit(4)")
-    with pytest.raises(Ended, match="(?s)exit code 4.*line 99999"):
+    with pytest.raises(Ended, match=r"(?s)exit code 4.*line 99999"):
         one.receive(30.0, 0)
 
 

@@ -219,11 +219,6 @@ def test_a_function_that_cannot_take_config_and_params(write: WriteFile) -> None
         registry.find("narrow.py:build")
 
 
-def test_the_wire_protocol_is_not_there_yet() -> None:
-    with pytest.raises(UsageError, match="not supported by this version"):
-        registry.find("exec:./my_lstm")
-
-
 @pytest.mark.parametrize(
     "module", ["conformance", "conformance.registry", "conformance.oracle", "implementations.numpy_lstm"]
 )

@@ -13,7 +13,7 @@ from conformance.report.model import BackendReport, Report
 
 def table(report: Report, width: int = 0) -> str:
     """The table of a report; where ``width`` columns are too few, with the groups as rows instead."""
-    ran = [backend for backend in report.backends if backend.available and not backend.count("crashed")]
+    ran = [backend for backend in report.backends if backend.available and not _stillborn(backend)]
     groups = _groups(ran)
     headers = ["backend", "level", *groups, "passed", "declared", "3-way", "margin", "time"]
     rows = [_row(backend, groups) for backend in ran]
@@ -24,12 +24,18 @@ def table(report: Report, width: int = 0) -> str:
     lines = [text, ""] if rows else []
     for backend in report.backends:
         if backend not in ran:
-            lines.append(f"{backend.backend}  {backend.verdicts[0].outcome}: {backend.verdicts[0].message}")
+            first = next(v for v in backend.verdicts if v.outcome != "not run")
+            lines.append(f"{backend.backend}  {first.outcome}: {first.message.splitlines()[0]}")
     lines += _shortfalls(ran)
     for backend in ran:
         if backend.note:
             lines.append(f"{backend.backend}: {backend.note}")
     return "\n".join(lines).rstrip()
+
+
+def _stillborn(backend: BackendReport) -> bool:
+    """Whether its process ended before there was anything to show."""
+    return not backend.cases and bool(backend.count("crashed", "timeout"))
 
 
 def _groups(backends: Sequence[BackendReport]) -> list[str]:

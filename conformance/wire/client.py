@@ -18,7 +18,7 @@ from conformance.backend import Backend, Unsupported
 from conformance.errors import Ended, UsageError
 from conformance.registry import PROGRAM
 from conformance.spec import Array, LSTMConfig, Params, State
-from conformance.supervisor import Child, Limits
+from conformance.supervisor import Child, Limits, Patience
 from conformance.wire.fields import capabilities_from_fields, config_to_fields
 from conformance.wire.message import Garbled, Message
 
@@ -44,7 +44,8 @@ def program(target: str, limits: Limits | None = None) -> Backend:
     except Garbled as error:
         running.close()
         raise UsageError(f"{target}: its hello is wrong: {error}", "docs/protocol.md says what it holds") from None
-    running.allow(capabilities.compiled)
+    if capabilities.compiled:
+        running.compiles()
     fields = hello.fields
     reason = fields.get("unavailable")
     version = f"{fields.get('name', '')} {fields.get('version', '')}".strip()
@@ -66,7 +67,9 @@ class Program:
         self._words = words
         self._target = target
         self._limits = limits
-        self._seconds = limits.seconds
+        self._patience = Patience(limits)
+        #: Whether the calls that come are of a case that may hang like another.
+        self.brief = False
         self._child: Child | None = None
         self._names = itertools.count(1)
         #: How often the program was started: models belong to one start.
@@ -74,9 +77,9 @@ class Program:
         self._released: list[tuple[int, str]] = []
         self._lock = threading.RLock()
 
-    def allow(self, compiled: bool) -> None:
-        """Give a program that compiles its time."""
-        self._seconds = self._limits.seconds * (5 if compiled else 1)
+    def compiles(self) -> None:
+        """Give it the time of a program that compiles."""
+        self._patience = Patience(self._limits, compiled=True)
 
     def hello(self) -> Message:
         """Start the program, and what it says of itself."""
@@ -109,11 +112,13 @@ class Program:
         forward.vjp = model.vjp  # type: ignore[attr-defined]
         return forward
 
-    def name(self, model: Model) -> tuple[int, str]:
-        """A name for a model of the present start, which is released when the model is gone."""
-        named = self._starts, str(next(self._names))
-        weakref.finalize(model, self._released.append, named)
-        return named
+    def name(self) -> str:
+        """A name that no model had."""
+        return str(next(self._names))
+
+    def release_with(self, model: Model, name: str) -> None:
+        """Release what was built when the model is gone."""
+        weakref.finalize(model, self._released.append, (self._starts, name))
 
     def running(self) -> int:
         """Start the program if it is not running; the number of its starts by now."""
@@ -132,8 +137,9 @@ class Program:
             while self._released:
                 start, name = self._released.pop()
                 if start == starts:
-                    self._exchange(Message({"type": "release", "model": name}), "released", self._seconds, 0)
-            response = self._exchange(message, expected, self._seconds, _TIMES * size + _ROOM)
+                    self._exchange(Message({"type": "release", "model": name}), "released", self._limits.seconds, 0)
+            with self._patience.measured():
+                response = self._exchange(message, expected, self._patience.seconds(self.brief), _TIMES * size + _ROOM)
         if response.type == "error":
             raise _error(response)
         return response
@@ -175,9 +181,10 @@ class Model:
         """Build it, unless it has been."""
         start = self._program.running()
         if start != self._start:
-            self._start, self._name = self._program.name(self)
+            self._start, self._name = start, self._program.name()
             fields = self._fields("build") | config_to_fields(self._config)
             self._program.request(Message(fields, self._params), "built", 0)
+            self._program.release_with(self, self._name)
 
     def forward(self, x: Array, state: State | None, lengths: Array | None) -> Any:
         """One call."""

@@ -34,13 +34,13 @@ def serve(backend: Backend, incoming: int = 0, outgoing: int = 1) -> None:
         sys.stdout = sys.stderr
     models: dict[str, tuple[Callable[..., Any], Any]] = {}
     while (request := decode(stream, _LIMIT)) is not None:
-        for part in encode(_answer(backend, models, request)):
+        for part in encode(answer(backend, models, request)):
             view = memoryview(part)
             while len(view):
                 view = view[os.write(out, view) :]
 
 
-def _answer(backend: Backend, models: dict[str, Any], request: Message) -> Message:
+def answer(backend: Backend, models: dict[str, Any], request: Message) -> Message:
     """The response to a request, or the error that it ends in."""
     try:
         return _respond(backend, models, request)
