@@ -104,14 +104,19 @@ class Backend:
     available: Callable[[], str | None] = lambda: None
     #: What the suite cannot ask of this kind of backend, for reasons of its form: "loop" for a cell.
     lacks: frozenset[str] = frozenset()
-    #: What a reader of the report must know: "the suite supplies the loop over time", "capabilities were probed".
-    note: str = ""
+    #: What a reader of the report must know: "the suite supplies the loop over time", "capabilities were probed". A
+    #: function is asked where the backend runs, such as for the device it runs on.
+    note: str | Callable[[], str] = ""
     #: Where it was defined, as "file:line".
     origin: str = ""
 
     def __call__(self, config: LSTMConfig, params: Params) -> Callable[..., Any]:
         """Build a model."""
         return self.build(config, params)
+
+    def remark(self) -> str:
+        """Its note, put together here and now if it is a function."""
+        return self.note if isinstance(self.note, str) else self.note()
 
 
 def reorder(array: Array, order: str) -> Array:

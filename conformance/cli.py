@@ -385,8 +385,8 @@ def _probe(options: argparse.Namespace) -> int:
     asked = sum(not missing(backend, p) for p in catalogue().values())
     print(f"\n{backend.name} declares {asked} of {len(catalogue())} properties", end="")
     print(f"; these seem to work too: {_join(undeclared)}" if undeclared else "")
-    if backend.note:
-        print(backend.note)
+    if note := backend.remark():
+        print(note)
     return 0
 
 

@@ -84,7 +84,7 @@ def conform(
     _check_expected_failures(backend)
     if reason := unavailable(backend):
         verdicts = tuple(Verdict(backend.name, p.id, "unavailable", reason) for p in chosen)
-        return BackendReport(backend.name, verdicts, backend.note)
+        return BackendReport(backend.name, verdicts)
     return _Sieve(judge, settings, chosen, progress, database).run()
 
 
@@ -146,7 +146,7 @@ class _Sieve:
         return BackendReport(
             backend=self.backend.name,
             verdicts=tuple(self.ledger.verdict(p, self.interrupted) for p in self.chosen),
-            note=self.backend.note,
+            note=self.backend.remark(),
             covered=len(wanted & covering.covered(self.judged)),
             combinations=len(wanted),
             cases=len(self.offered),

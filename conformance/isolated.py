@@ -123,7 +123,7 @@ def _hold(parent: _Parent, request: Message) -> Backend:
     # Another environment need not know the names that are installed in the parent's.
     backend = find(target if not fields["place"] or target in names() else fields["place"])
     told = capabilities_to_fields(backend.capabilities)
-    told |= {"type": "held", "name": backend.name, "note": backend.note, "origin": backend.origin}
+    told |= {"type": "held", "name": backend.name, "note": backend.remark(), "origin": backend.origin}
     told |= {"lacks": " ".join(sorted(backend.lacks)), "threads": str(backend.capabilities.threads)}
     if reason := unavailable(backend):
         told["unavailable"] = reason

@@ -32,28 +32,40 @@ _registered: dict[str, Backend] = {}
 
 
 def backend(
-    name: str, capabilities: Capabilities, available: Callable[[], str | None] | None = None
+    name: str,
+    capabilities: Capabilities,
+    available: Callable[[], str | None] | None = None,
+    note: str | Callable[[], str] = "",
 ) -> Callable[[Build], Backend]:
-    """Register ``build(config, params) -> forward``; ``available`` gives None, or the reason why it cannot run here."""
+    """Register ``build(config, params) -> forward``.
+
+    ``available`` gives None, or the reason why it cannot run here; ``note`` is what the report says of it.
+    """
 
     def register(build: Build) -> Backend:
-        return _register(Backend(name, capabilities, build, _explained(available), origin=_origin(build)))
+        return _register(Backend(name, capabilities, build, _explained(available), note=note, origin=_origin(build)))
 
     return register
 
 
 def cell_backend(
-    name: str, capabilities: Capabilities, available: Callable[[], str | None] | None = None
+    name: str,
+    capabilities: Capabilities,
+    available: Callable[[], str | None] | None = None,
+    note: str | Callable[[], str] = "",
 ) -> Callable[[BuildStep], Backend]:
     """Register a one-step LSTM, ``build(config, params) -> step``; the suite supplies the loop over time."""
     for option in ("layers", "bidirectional", "batch_first", "unbatched", "lengths", "gradients", "dropout"):
         if getattr(capabilities, option):
             raise ValueError(f"cell backend {name!r} declares {option}, which a single step cannot have")
 
+    def remark() -> str:
+        more = note if isinstance(note, str) else note()
+        return "; ".join(["the suite supplies the loop over time", *[more] * bool(more)])
+
     def register(build_step: BuildStep) -> Backend:
-        build, note = loop_over_time(build_step), "the suite supplies the loop over time"
-        lacks = frozenset({"loop"})
-        return _register(Backend(name, capabilities, build, _explained(available), lacks, note, _origin(build_step)))
+        build, lacks = loop_over_time(build_step), frozenset({"loop"})
+        return _register(Backend(name, capabilities, build, _explained(available), lacks, remark, _origin(build_step)))
 
     return register
 

@@ -1,8 +1,8 @@
-"""torch.nn.LSTM itself, on the CPU and on a CUDA device (cuDNN)."""
+"""torch.nn.LSTM itself: on the CPU, and on a CUDA device by cuDNN's kernels or by ATen's own."""
 
 from __future__ import annotations
 
-import threading
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
-from conformance import Capabilities, LSTMConfig, Unsupported, backend
+from conformance import Backend, Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Array, Params, State
 from conformance.torch_module import call, from_torch, to_torch, vjp_of
+from implementations.cuda import ONE_SIZE, WORKSPACE, Kernels
 
 CAPABILITIES = Capabilities(
     layers=True,
@@ -28,11 +29,9 @@ CAPABILITIES = Capabilities(
     dtypes=("float32", "float64", "float16", "bfloat16"),
 )
 
-# It tells which kernel it takes, once; nothing is wrong.
+# It tells which kernel it takes, and that it copies the weights for cuDNN, once; nothing is wrong.
 warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
-
-# cuDNN's precision is a setting of the whole process: two threads that set and restore it would undo each other.
-_cudnn_settings = threading.Lock()
+warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk of memory")
 
 
 def load(config: LSTMConfig, params: Params, device: str = "cpu") -> torch.nn.LSTM:
@@ -82,23 +81,26 @@ def torch_nn(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, S
     return _build(config, params, "cpu")
 
 
-def no_cuda() -> str | None:
-    """Why nothing can run on a CUDA device here, or None."""
-    return None if torch.cuda.is_available() else f"no CUDA device (torch {torch.__version__})"
+def on_cuda(name: str, kernels: Kernels, capabilities: Capabilities = CAPABILITIES) -> Backend:
+    """nn.LSTM on the CUDA device, each call made with ``kernels``, whatever this process has set."""
+
+    @backend(name, capabilities, available=kernels.unavailable, note=kernels.note)
+    def build(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, State]]:
+        with kernels.set():
+            model: Any = _build(config, params, "cuda")
+        forward: Any = kernels.calling(model)
+        forward.vjp = kernels.calling(model.vjp)
+        return forward
+
+    return build
 
 
-@backend("torch-nn-cuda", CAPABILITIES, available=no_cuda)
-def torch_nn_cuda(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, State]]:
-    """``torch_nn`` on the CUDA device, without TF32, which cuDNN would use for float32."""
-    on_device: Any = _build(config, params, "cuda")
+# cuDNN spreads the layers and directions of an RNN over streams, and promises the same bits again only where cuBLAS has
+# one size of workspace. ATen's own kernels come one after the other.
+CUDNN = replace(CAPABILITIES, deterministic=os.environ.get(WORKSPACE) in ONE_SIZE)
 
-    def without_tf32(function: Callable[..., Any]) -> Any:
-        def calling(*arguments: Any, **options: Any) -> Any:
-            with _cudnn_settings, torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-                return function(*arguments, **options)
-
-        return calling
-
-    forward = without_tf32(on_device)
-    forward.vjp = without_tf32(on_device.vjp)
-    return forward
+torch_nn_cuda = on_cuda("torch-nn-cuda", Kernels(cudnn=True), CUDNN)
+torch_nn_cuda_native = on_cuda("torch-nn-cuda-native", Kernels(cudnn=False))
+torch_nn_cuda_tf32 = on_cuda(
+    "torch-nn-cuda-tf32", Kernels(cudnn=True, tf32=True), replace(CUDNN, arithmetic={"float32": "tf32"})
+)

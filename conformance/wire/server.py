@@ -85,7 +85,7 @@ def _respond(backend: Backend, models: dict[str, Any], request: Message) -> Mess
 
 def _hello(backend: Backend) -> Message:
     told = {"type": "hello", "protocol": PROTOCOL, "name": backend.name, "version": conformance.__version__}
-    told |= capabilities_to_fields(backend.capabilities) | {"note": backend.note}
+    told |= capabilities_to_fields(backend.capabilities) | {"note": backend.remark()}
     if reason := unavailable(backend):
         told["unavailable"] = reason
     fixed = backend.capabilities.fixed
