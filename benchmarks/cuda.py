@@ -275,7 +275,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("backends", nargs="*", help=f"names or targets; {', '.join(TARGETS)} if none")
-    parser.add_argument("--seeds", type=int, default=20, help="how many seeds (%(default)s)")
+    parser.add_argument("--seeds", type=int, default=22, help="how many seeds (%(default)s)")
     parser.add_argument("--cases", type=int, default=400, help="random cases for each seed (%(default)s)")
     parser.add_argument("--large", action="store_true", help="large cases instead of random ones")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many, keeping everything")

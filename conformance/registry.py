@@ -59,13 +59,14 @@ def cell_backend(
         if getattr(capabilities, option):
             raise ValueError(f"cell backend {name!r} declares {option}, which a single step cannot have")
 
-    def remark() -> str:
-        more = note if isinstance(note, str) else note()
+    def about(more: str) -> str:
         return "; ".join(["the suite supplies the loop over time", *[more] * bool(more)])
+
+    told = about(note) if isinstance(note, str) else lambda: about(note())
 
     def register(build_step: BuildStep) -> Backend:
         build, lacks = loop_over_time(build_step), frozenset({"loop"})
-        return _register(Backend(name, capabilities, build, _explained(available), lacks, remark, _origin(build_step)))
+        return _register(Backend(name, capabilities, build, _explained(available), lacks, told, _origin(build_step)))
 
     return register
 

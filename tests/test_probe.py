@@ -34,7 +34,7 @@ def _smoke(backend: Backend) -> tuple[str, str]:
 def test_a_bare_function_gets_what_works_and_the_report_says_that_it_was_probed() -> None:
     found = find(f"{SAMPLES}:bare")
     assert found.capabilities == Capabilities(dtypes=("float32", "float64", "float16"))
-    assert found.note.startswith(
+    assert found.remark().startswith(
         "capabilities were probed: initial_state, batch, float32, float64, float16; without layers, "
     )
 

@@ -14,7 +14,8 @@ import pytest
 from conformance import Backend, Capabilities, backend, cell_backend, registry
 from conformance.errors import UsageError
 
-BUILT_IN = {"numpy", "torch-cell", "torch-loop", "torch-nn", "torch-nn-cuda", "torch-nn-step"}
+CUDA = {"torch-cell-cuda", "torch-nn-cuda", "torch-nn-cuda-native", "torch-nn-cuda-tf32"}
+BUILT_IN = {"numpy", "torch-cell", "torch-loop", "torch-nn", "torch-nn-step", *CUDA}
 
 MINE = """
     from conformance import Capabilities, backend
