@@ -21,7 +21,6 @@ from conformance.backend import Backend
 from conformance.errors import UsageError
 from conformance.judging import Here, check, plain
 from conformance.ledger import unavailable
-from conformance.probe import abilities
 from conformance.properties import catalogue
 from conformance.recipe import parse
 from conformance.registry import find, names
@@ -111,7 +110,7 @@ def _serve(parent: _Parent) -> None:
             judge.run(parse(fields["recipe"]))
             parent.tell("done")
         else:
-            parent.tell("abilities", abilities=json.dumps([asdict(each) for each in abilities(backend)]))
+            parent.tell("abilities", abilities=json.dumps([asdict(each) for each in judge.probe()]))
 
 
 def _hold(parent: _Parent, request: Message) -> Backend:

@@ -1,4 +1,4 @@
-"""A program that speaks the wire protocol until its third call, and then does what its argument says."""
+"""A program that speaks the wire protocol, and does what its argument says where a sequence is longer than three."""
 
 from __future__ import annotations
 
@@ -61,12 +61,11 @@ def main(how: str) -> None:
     if how == "no-hello":
         print("usage: garbler FILE", flush=True)
         time.sleep(1000)
-    stream, models, calls = Stream(0), {}, 0
+    stream, models = Stream(0), {}
     while (request := decode(stream, 1 << 30)) is not None:
         response = answer(SAMPLE, models, request)
-        calls += request.type == "forward"
-        late = request.type == "forward" and calls > 2 and response.type == "result"
-        os.write(1, spoilt(how if late else "right", response))
+        long = response.type == "result" and len(request.tensors["x"]) > 3
+        os.write(1, spoilt(how if long else "right", response))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from conformance.wire.message import Message
 FOLDER = Path(__file__).parent
 CHOSEN = ("smoke", "layout.shapes", "values.output")
 #: Random cases only, so that the expensive ones are few; all of them small enough for a second.
-SETTINGS = Settings(cases=8, fixed=False, only=CHOSEN)
+SETTINGS = Settings(cases=6, fixed=False, only=CHOSEN)
 LIMITS = Limits(seconds=3.0, memory=1.0)
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals, and processes in /proc")
@@ -97,7 +97,7 @@ def _line(pid: int) -> bytes:
 def test_a_case_that_ends_the_process_is_a_verdict_and_the_others_are_judged(
     name: str, outcome: str, said: str, needs: Callable[[Recipe], bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "_PATIENCE_SECONDS", 2.0)
+    monkeypatch.setattr(engine, "_PATIENCE_SECONDS", 0.5)
     report = judged(name)
     [verdict] = bad(report)
     assert verdict.outcome == outcome

@@ -290,7 +290,7 @@ def test_a_command_that_is_none_is_a_usage_error() -> None:
 
 def judged(how: str) -> Report:
     """The report on a program that garbles."""
-    settings = Settings(cases=1, fixed=False, only=("smoke", "layout.shapes", "layout.dtypes"), shrink=False)
+    settings = Settings(cases=4, fixed=False, only=("smoke", "layout.shapes", "layout.dtypes"), shrink=False)
     outcome = run([f"{GARBLER} {how}"], settings, isolation=Isolation(Limits(seconds=3.0)))
     assert outcome.errors == ()
     return outcome.report
