@@ -27,7 +27,7 @@ from conformance.registry import find, names
 from conformance.spec import LSTMConfig, Params
 from conformance.trial import Trial
 from conformance.wire.fields import capabilities_to_fields
-from conformance.wire.message import Message, Stream, decode, encode
+from conformance.wire.message import Message, Stream, decode, write
 
 #: Seconds of work after which a call that begins says so.
 _BETWEEN_BEATS = 0.5
@@ -76,10 +76,7 @@ class _Parent:
     def send(self, message: Message) -> None:
         """Send a message."""
         with self._lock:
-            for part in encode(message):
-                view = memoryview(part)
-                while len(view):
-                    view = view[os.write(self._outgoing, view) :]
+            write(self._outgoing, message)
             self._last = time.monotonic()
 
     def beat(self) -> None:

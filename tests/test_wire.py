@@ -64,7 +64,7 @@ def sample() -> Message:
 
 
 def test_a_message_comes_back_as_it_was() -> None:
-    first, content = sample(), b"".join(encode(sample()))
+    first, content = sample(), encode(sample())
     stream = Bytes(content * 2)
     for _ in range(2):
         second = decode(stream, 1 << 20)
@@ -81,7 +81,7 @@ def test_messages_are_safetensors_files() -> None:
     """Judged by the format's own library, in both directions."""
     safetensors = pytest.importorskip("safetensors.numpy")
     message = Message({"type": "x"}, {"a": np.arange(6.0).reshape(2, 3), "b": np.array([1], np.int64)})
-    loaded = safetensors.load(b"".join(encode(message)))
+    loaded = safetensors.load(encode(message))
     np.testing.assert_array_equal(loaded["a"], message.tensors["a"])
     theirs = decoded(safetensors.save(dict(message.tensors), {"type": "y"}))
     assert theirs is not None
@@ -136,7 +136,7 @@ def test_tensors_without_elements_may_share_their_place() -> None:
 def test_ten_thousand_spoilt_messages_are_read_or_refused_within_their_limit() -> None:
     """No other exception, and no more memory than the limit allows; what is read is a message like any other."""
     rng = random.Random(0)
-    content = b"".join(encode(sample()))
+    content = encode(sample())
     read = refused = 0
     tracemalloc.start()
     for _ in range(10_000):
