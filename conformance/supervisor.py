@@ -46,8 +46,11 @@ class Limits:
     seconds: float = 60.0
     #: Resident memory of the child and its descendants in GiB, where the platform tells it (Linux).
     memory: float = 8.0
-    #: Seconds until it has said hello: a framework may take its time to load.
-    start: float = 300.0
+
+    @property
+    def start(self) -> float:
+        """Seconds until it has said hello: a framework may take its time to load."""
+        return 5 * self.seconds
 
 
 class Patience:

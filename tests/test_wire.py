@@ -294,3 +294,18 @@ def judged(how: str) -> Report:
     outcome = run([f"{GARBLER} {how}"], settings, isolation=Isolation(Limits(seconds=3.0)))
     assert outcome.errors == ()
     return outcome.report
+
+
+def test_the_protocol_page_shows_messages_as_they_are() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "protocol.md").read_text(encoding="utf-8")
+    dumps = re.findall(r"```\n((?:[0-9a-f]{8}  .*\n)+)```", page)
+    request, response = (bytes.fromhex("".join(line[10:58] for line in dump.splitlines())) for dump in dumps)
+    x = np.array([[[0.5]], [[-1.0]]], np.float32)
+    assert request == encode(Message({"type": "forward", "model": "7"}, {"x": x}))
+    assert f"{int.from_bytes(request[:8], 'little')} bytes of header, {x.nbytes} of elements" in page
+    message = decoded(response)
+    assert message is not None
+    assert {name: value.shape for name, value in message.tensors.items()} == {
+        **{"output": (2, 1, 1)},
+        **dict.fromkeys(("h_n", "c_n"), (1, 1, 1)),
+    }
