@@ -151,13 +151,15 @@ class Isolated:
         fields = message.fields
         reason = fields.get("unavailable")
         capabilities = capabilities_from_fields(fields, message.tensors)
+        # The report's own environment is that of this process.
+        own = f"held by {self._python}: {fields['environment']}" if self._python else ""
         return Backend(
             name=fields["name"],
             capabilities=replace(capabilities, threads=fields["threads"] == "True"),
             build=_elsewhere,
             available=lambda: reason,
             lacks=frozenset(fields["lacks"].split()),
-            note=fields["note"],
+            note="; ".join(part for part in (fields["note"], own) if part),
             origin=fields["origin"],
         )
 
