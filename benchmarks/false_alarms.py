@@ -23,10 +23,10 @@ from tqdm import tqdm
 
 from conformance.backend import Backend
 from conformance.engine import Settings, conform
+from conformance.environment import environment
 from conformance.faults import DIFFERENT, twin_backend
 from conformance.registry import find, names
 from conformance.report.model import BAD
-from conformance.run import environment
 
 RESULTS = Path("results/false_alarms.jsonl")
 

@@ -31,6 +31,7 @@ from tqdm import tqdm
 from benchmarks.false_alarms import FIRST_SEED, correct, recorded
 from conformance.backend import Backend
 from conformance.cotangents import Cotangents, draw
+from conformance.environment import environment
 from conformance.faults import backward
 from conformance.faults.backward import Differentiable
 from conformance.faults.fault import FULL
@@ -40,7 +41,6 @@ from conformance.properties import catalogue, select
 from conformance.properties.gradients import DTYPES
 from conformance.properties.model import missing
 from conformance.recipe import Recipe
-from conformance.run import environment
 from conformance.strategies import recipes
 from conformance.taps import judge_tapped, lower_results, tap
 from conformance.trial import Discard, Trial, Violation

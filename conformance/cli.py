@@ -14,7 +14,7 @@ import signal
 import sys
 import textwrap
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from conformance.case import realise
 from conformance.covering import simplest
 from conformance.engine import Settings
 from conformance.errors import Ended, UsageError
-from conformance.probe import abilities
+from conformance.judging import Judge
 from conformance.properties import catalogue, select
 from conformance.properties.model import Property, missing
 from conformance.recipe import Recipe, parse
@@ -73,6 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"lstm-conformance: {error}", file=sys.stderr)
         return 2
+    except Ended as ended:
+        print(f"lstm-conformance: {ended.outcome}: {ended}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("lstm-conformance: interrupted", file=sys.stderr)
         return 3
@@ -226,6 +229,7 @@ def _parser(given: dict[str, Any]) -> argparse.ArgumentParser:
 
     sub = command("probe", _probe, "find what a backend can do, whatever it declares")
     sub.add_argument("target", metavar="TARGET")
+    isolation(sub)
 
     sub = command("serve", _serve, "serve a backend by the wire protocol, on standard input and output")
     sub.add_argument("target", metavar="TARGET")
@@ -329,17 +333,27 @@ def _explanation(p: Property) -> str:
     return "\n".join([paragraphs[0], *(textwrap.indent(text, "  ") for text in paragraphs[1:] if text)])
 
 
+@contextlib.contextmanager
+def _asked(target: str, options: argparse.Namespace) -> Iterator[Judge | None]:
+    """The judge of one target, or None, after saying why, if it is unavailable."""
+    judge = judge_of(target, _isolation(options))
+    try:
+        reason = judge.backend.available()
+        if reason:
+            print(f"{judge.backend.name} is unavailable: {reason}", file=sys.stderr)
+        yield None if reason else judge
+    finally:
+        judge.close()
+
+
 def _replay(options: argparse.Namespace) -> int:
     recipes = [parse(text) for text in options.recipes]
-    try:
-        judge = judge_of(options.backend, _isolation(options))
-    except Ended as ended:
-        print(f"{ended.outcome}: {ended}", file=sys.stderr)
-        return 1
+    with _asked(options.backend, options) as judge:
+        return 3 if judge is None else _replayed(judge, recipes, options)
+
+
+def _replayed(judge: Judge, recipes: list[Recipe], options: argparse.Namespace) -> int:
     backend = judge.backend
-    if reason := backend.available():
-        print(f"{backend.name} is unavailable: {reason}", file=sys.stderr)
-        return 3
     settings = Settings(0, 0, *_selection(options))
     _check_fixed(recipes, backend)
     case = realise(recipes[-1], backend.capabilities.fixed)
@@ -370,12 +384,14 @@ def _check_fixed(recipes: list[Recipe], backend: Backend) -> None:
 
 
 def _probe(options: argparse.Namespace) -> int:
-    backend = registry.find(options.target)
-    if reason := backend.available():
-        print(f"{backend.name} is unavailable: {reason}", file=sys.stderr)
-        return 3
+    with _asked(options.target, options) as judge:
+        return 3 if judge is None else _probed(judge)
+
+
+def _probed(judge: Judge) -> int:
+    backend = judge.backend
     declared, rows, undeclared = backend.capabilities, [], []
-    for ability in abilities(backend):
+    for ability in judge.probe():
         named = ability.option in declared.dtypes or getattr(declared, ability.option, False)
         state = "right" if ability.right else "wrong" if ability.runs else "no"
         rows.append([ability.option, "yes" if named else "no", state, textwrap.shorten(ability.reason, 90)])

@@ -169,8 +169,7 @@ class _Sieve:
                 self.ledger.count(smoke, recipe, answer)
                 if answer.plain and recipe != first:
                     # Some cases end the process, and others do not: on these there is more to say.
-                    with self._spending():
-                        self._settle(smoke, *self._hunt(smoke, recipe, answer), recipe)
+                    self._meet(smoke, recipe, answer)
                     break
                 if answer.wrong:
                     self._conclude(smoke, recipe, answer)
@@ -182,13 +181,8 @@ class _Sieve:
     def _fixed(self, recipe: Recipe) -> None:
         """One recipe of the fixed set, and whatever fails on it."""
         for p, answer in self._offer(recipe):
-            if p not in self.pending or self._history(p, answer, recipe):
-                continue
-            if self.settings.shrink:
-                with self._spending():
-                    self._settle(p, *self._hunt(p, recipe, answer), recipe)
-            else:
-                self._conclude(p, recipe, answer)
+            if p in self.pending and not self._history(p, answer, recipe):
+                self._meet(p, recipe, answer)
 
     def _random(self, progress: Callable[[int], None]) -> None:
         """The random cases: each failure ends a search, and another begins for the properties that remain."""
@@ -200,6 +194,14 @@ class _Sieve:
                 return
             with self._spending():
                 self._settle(*failure)
+
+    def _meet(self, p: Property, recipe: Recipe, answer: Answer) -> None:
+        """A failure of a case that was not drawn: shrink and settle it, or conclude it as it is."""
+        if not self.settings.shrink:
+            self._conclude(p, recipe, answer)
+            return
+        with self._spending():
+            self._settle(p, *self._hunt(p, recipe, answer), recipe)
 
     # Cases
 

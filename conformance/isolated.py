@@ -18,17 +18,17 @@ from functools import wraps
 from typing import Any
 
 from conformance.backend import Backend
+from conformance.environment import environment
 from conformance.errors import UsageError
 from conformance.judging import Here, check, plain
 from conformance.ledger import unavailable
-from conformance.probe import abilities
 from conformance.properties import catalogue
 from conformance.recipe import parse
-from conformance.registry import find, names
+from conformance.registry import find_at
 from conformance.spec import LSTMConfig, Params
 from conformance.trial import Trial
 from conformance.wire.fields import capabilities_to_fields
-from conformance.wire.message import Message, Stream, decode, encode
+from conformance.wire.message import Message, Stream, decode, write
 
 #: Seconds of work after which a call that begins says so.
 _BETWEEN_BEATS = 0.5
@@ -77,10 +77,7 @@ class _Parent:
     def send(self, message: Message) -> None:
         """Send a message."""
         with self._lock:
-            for part in encode(message):
-                view = memoryview(part)
-                while len(view):
-                    view = view[os.write(self._outgoing, view) :]
+            write(self._outgoing, message)
             self._last = time.monotonic()
 
     def beat(self) -> None:
@@ -111,7 +108,7 @@ def _serve(parent: _Parent) -> None:
             judge.run(parse(fields["recipe"]))
             parent.tell("done")
         else:
-            parent.tell("abilities", abilities=json.dumps([asdict(each) for each in abilities(backend)]))
+            parent.tell("abilities", abilities=json.dumps([asdict(each) for each in judge.probe()]))
 
 
 def _hold(parent: _Parent, request: Message) -> Backend:
@@ -119,12 +116,11 @@ def _hold(parent: _Parent, request: Message) -> Backend:
     fields = request.fields
     path = json.loads(fields["path"])
     sys.path[:] = path if fields["replace_path"] == "True" else [*sys.path, *path]
-    target = fields["target"]
-    # Another environment need not know the names that are installed in the parent's.
-    backend = find(target if not fields["place"] or target in names() else fields["place"])
+    backend = find_at(fields["target"], fields["place"])
     told = capabilities_to_fields(backend.capabilities)
     told |= {"type": "held", "name": backend.name, "note": backend.remark(), "origin": backend.origin}
     told |= {"lacks": " ".join(sorted(backend.lacks)), "threads": str(backend.capabilities.threads)}
+    told["environment"] = ", ".join(f"{name} {version}" for name, version in environment().items())
     if reason := unavailable(backend):
         told["unavailable"] = reason
     fixed = backend.capabilities.fixed

@@ -101,11 +101,16 @@ class Isolated:
         child.send(Message({"type": "probe"}), seconds)
         return [Ability(**each) for each in json.loads(self._timed(child, seconds).fields["abilities"])]
 
+    def rest(self) -> None:
+        """End the child; it is started again when it is asked."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+
     def close(self) -> None:
-        """End the child."""
+        """End the child, and whatever is asked of it at this moment."""
         self._closed = True
-        if self._child is not None:
-            self._child.kill()
+        self.rest()
 
     def _described(self, recipe: Recipe) -> str:
         return realise(recipe, self.backend.capabilities.fixed).describe()
@@ -146,13 +151,15 @@ class Isolated:
         fields = message.fields
         reason = fields.get("unavailable")
         capabilities = capabilities_from_fields(fields, message.tensors)
+        # The report's own environment is that of this process.
+        own = f"held by {self._python}: {fields['environment']}" if self._python else ""
         return Backend(
             name=fields["name"],
             capabilities=replace(capabilities, threads=fields["threads"] == "True"),
             build=_elsewhere,
             available=lambda: reason,
             lacks=frozenset(fields["lacks"].split()),
-            note=fields["note"],
+            note="; ".join(part for part in (fields["note"], own) if part),
             origin=fields["origin"],
         )
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from conformance.backend import Backend
 from conformance.errors import Ended, UsageError
+from conformance.probe import Ability, abilities
 from conformance.properties.model import Property
 from conformance.recipe import Recipe
 from conformance.trial import BackendError, Discard, Narrowed, Trial, Violation
@@ -67,8 +68,16 @@ class Judge(Protocol):
         """Run a case for the marks that it may leave."""
         ...
 
+    def probe(self) -> list[Ability]:
+        """What the backend can do, whatever it declares."""
+        ...
+
+    def rest(self) -> None:
+        """End what was started for it, until it is asked again."""
+        ...
+
     def close(self) -> None:
-        """End whatever was started for it."""
+        """End what was started for it, and whatever is asked of it at this moment, for good."""
         ...
 
 
@@ -105,11 +114,19 @@ class Here:
             trial = Trial(self.backend, recipe)
             trial.call(trial.case)
 
+    def probe(self) -> list[Ability]:
+        """What the backend can do, whatever it declares."""
+        return abilities(self.backend)
+
+    def rest(self) -> None:
+        """End the program that the backend may be; it is started again when it is asked."""
+        if self._program is not None:
+            self._program.close()
+
     def close(self) -> None:
         """End the program that the backend may be, and whatever is asked of it at this moment."""
         self._closed = True
-        if self._program is not None:
-            self._program.close()
+        self.rest()
 
     def _open(self) -> None:
         """Whoever closes this judge interrupts what it is asked: that its program ended then is no verdict."""

@@ -9,6 +9,7 @@ from typing import Any
 from conformance.adjoint import judge
 from conformance.backend import Backend, Build, Capabilities
 from conformance.cotangents import draw
+from conformance.errors import Ended
 from conformance.recipe import JUDGED_DTYPES, OPTIONS, Recipe
 from conformance.spec import Result, numpy_dtype
 from conformance.trial import Narrowed, Trial, Violation
@@ -65,7 +66,7 @@ def _returns(backend: Backend, recipe: Recipe) -> tuple[str, ...]:
     try:
         trial = Trial(backend, recipe)
         result = trial.call(trial.case)
-    except (Violation, Narrowed):
+    except (Violation, Narrowed, Ended):
         return ()
     dtype = numpy_dtype(trial.case.config.dtype)
     parts = {name: part for name, part in zip(Result._fields, result, strict=True) if part is not None}
@@ -79,7 +80,7 @@ def _ability(backend: Backend, option: str, recipe: Recipe) -> Ability:
         if dtypes != {numpy_dtype(trial.case.config.dtype)}:
             return Ability(option, False, False, f"results have dtype {', '.join(map(str, dtypes))}")
         _ = trial.result
-    except (Violation, Narrowed) as error:
+    except (Violation, Narrowed, Ended) as error:
         return Ability(option, False, False, str(error))
     try:
         trial.require(trial.findings())
@@ -97,7 +98,7 @@ def _gradients(backend: Backend, recipe: Recipe) -> Ability:
         if not hasattr(model, "vjp"):
             return Ability("gradients", False, False, "forward has no attribute vjp")
         result, grads = trial.vjp(trial.case, cotangents, model)
-    except (Violation, Narrowed) as error:
+    except (Violation, Narrowed, Ended) as error:
         return Ability("gradients", False, False, str(error))
     assert trial.arithmetic is not None
     try:

@@ -20,6 +20,7 @@ from conformance.errors import UsageError
 
 if TYPE_CHECKING:
     from conformance.backend import Backend
+    from conformance.judging import Judge
     from conformance.report.model import BackendReport, Verdict
 
 #: Names an engine run: backend, where it was defined, cases, seed.
@@ -65,6 +66,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--lstm-cases", type=int, metavar="N", help="Random cases on top of the fixed set (100).")
     group.addoption("--lstm-seed", type=int, metavar="N", help="Seed of all values (0).")
+    group.addoption(
+        "--lstm-isolate",
+        action="store_true",
+        help="Hold each backend in a process of its own: a crash or a hang is then a verdict. Targets must be text.",
+    )
     parser.addini("lstm_backends", "backends that a run without path arguments judges", type="linelist", default=[])
 
 
@@ -76,11 +82,13 @@ def pytest_configure(config: pytest.Config) -> None:
 class Judgement:
     """One backend's run of the engine, begun by the first item that asks; it judges what pytest selected, no more."""
 
-    def __init__(self, backend: Backend, cases: int, seed: int) -> None:
+    def __init__(self, judge: Judge, cases: int, seed: int) -> None:
         from conformance.properties import select
         from conformance.properties.model import missing
 
+        backend = judge.backend
         select(only=tuple(backend.capabilities.expected_failures))
+        self.judge = judge
         self.backend = backend
         self.key: Key = (backend.name, backend.origin, cases, seed)
         self.declared = {p.id for p in select() if not missing(backend, p)}
@@ -95,7 +103,10 @@ class Judgement:
         name, _, cases, seed = self.key
         only = () if self.selected == self.declared else ("smoke", *sorted(self.selected))
         settings = Settings(cases, seed, only)
-        return conform(self.backend, settings, database=database(name, settings))
+        try:
+            return conform(self.judge, settings, database=database(name, settings))
+        finally:
+            self.judge.rest()
 
 
 class PropertyItem(pytest.Item):
@@ -155,7 +166,7 @@ def _particulars(verdict: Verdict) -> list[tuple[str, object]]:
 class BackendCollector(pytest.Collector):
     """A backend that was asked for outside test files; its node id is its name."""
 
-    def __init__(self, *, suite: Suite, found: Backend | UsageError, **node: Any) -> None:
+    def __init__(self, *, suite: Suite, found: str | UsageError, **node: Any) -> None:
         super().__init__(**node)
         self.suite = suite
         self.found = found
@@ -180,6 +191,7 @@ class Suite:
         self.judgements: dict[Key, Judgement] = {}
         #: What the table shows: every report made in this process or sent by a worker.
         self.reports: dict[Key, BackendReport] = {}
+        self._judges: dict[str, Judge] = {}
         #: Node ids of backends and their items given as arguments.
         self.picked: list[str] = []
 
@@ -197,19 +209,43 @@ class Suite:
         return bool(self.picked or self.config.getoption("lstm_backend") or (plain and self.targets))
 
     @cached_property
-    def found(self) -> dict[str, Backend | UsageError]:
-        """The targets' backends by name, or why there is none by target."""
-        from conformance.registry import find
-
-        found: dict[str, Backend | UsageError] = {}
+    def found(self) -> dict[str, str | UsageError]:
+        """The targets by their backends' names, or why there is none by target."""
+        found: dict[str, str | UsageError] = {}
         for target in self.targets:
             try:
-                backend = find(target)
+                found[self.judge_of(target).backend.name] = target
             except UsageError as error:
                 found[target] = error
-            else:
-                found[backend.name] = backend
         return found
+
+    def judge_of(self, target: str | Backend | Callable[..., Any]) -> Judge:
+        """Who judges a target, this process or a child that is at rest until then; the same one whenever asked."""
+        if not isinstance(target, str):
+            return self._new_judge(target)
+        if target not in self._judges:
+            self._judges[target] = self._new_judge(target)
+        return self._judges[target]
+
+    def _new_judge(self, target: str | Backend | Callable[..., Any]) -> Judge:
+        from conformance.errors import Ended
+        from conformance.judging import Here
+        from conformance.registry import find
+        from conformance.run import Isolation, judge_of
+
+        if not self.config.getoption("lstm_isolate"):
+            return Here(find(target))
+        if not isinstance(target, str):
+            raise UsageError(
+                f"--lstm-isolate: another process cannot hold {getattr(target, 'name', target)!r}, which exists here",
+                'name the target as text, such as conformance_tests("my_lstm:build")',
+            )
+        try:
+            judge = judge_of(target, Isolation())
+        except Ended as ended:
+            raise UsageError(f"{target}: {ended}") from None
+        judge.rest()
+        return judge
 
     # Collection
 
@@ -255,9 +291,9 @@ class Suite:
     def _items(self, parent: pytest.Collector, tests: ConformanceTests, name: str) -> Iterator[PropertyItem]:
         from conformance.engine import Settings
         from conformance.properties import select
-        from conformance.registry import find
 
-        backend = find(tests.target)
+        judge = self.judge_of(tests.target)
+        backend = judge.backend
         cases, seed = (
             next((value for value in (self.config.getoption(option), given) if value is not None), default)
             for option, given, default in (
@@ -265,7 +301,7 @@ class Suite:
                 ("lstm_seed", tests.seed, Settings.seed),
             )
         )
-        judgement = Judgement(backend, cases, seed)
+        judgement = Judgement(judge, cases, seed)
         judgement = self.judgements.setdefault(judgement.key, judgement)
         for p in select(tests.properties):
             if p.id in judgement.declared:

@@ -144,6 +144,12 @@ def find(target: str | Backend | Callable[..., Any]) -> Backend:
     return _named(target, module, attribute)
 
 
+def find_at(target: str, place: str) -> Backend:
+    """The backend of a target; if the target is a name that is not installed here, the one at ``module:attribute``."""
+    here = not place or target in names()
+    return find(target) if here else replace(_installed(target, EntryPoint(target, place, GROUP)), name=target)
+
+
 def _installed(target: str, point: EntryPoint) -> Backend:
     """The backend of an entry point; where a package it needs is not installed, one that is unavailable for that."""
     try:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
-import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +17,7 @@ from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 import conformance
 from conformance.backend import Backend
 from conformance.engine import Settings, conform
+from conformance.environment import environment
 from conformance.errors import Ended, SuiteError, UsageError
 from conformance.isolation import Isolated
 from conformance.judging import Here, Judge
@@ -28,9 +26,6 @@ from conformance.registry import PROGRAM, find
 from conformance.report.model import BackendReport, Report, Verdict
 from conformance.supervisor import Limits, end_children
 from conformance.wire.client import program
-
-#: The packages whose versions a report names if they are installed.
-_PACKAGES = ("numpy", "hypothesis", "torch", "ml_dtypes")
 
 #: Told of a target's progress: target, cases done, cases in all.
 Watch = Callable[[str, int, int], None]
@@ -57,17 +52,6 @@ def make_report(settings: Settings, backends: Iterable[BackendReport], missing: 
     return Report(
         conformance.__version__, settings.seed, settings.cases, environment(), tuple(backends), tuple(missing)
     )
-
-
-def environment() -> dict[str, str]:
-    """Versions and platform."""
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions | {"python": platform.python_version(), "platform": f"{sys.platform} {platform.machine()}"}
 
 
 class _Prefixed(ExampleDatabase):

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO
 
 from conformance.errors import Ended, UsageError
-from conformance.wire.message import Garbled, Message, Stream, decode, encode
+from conformance.wire.message import Garbled, Message, Stream, decode, write
 
 #: The environment variable by which a child's descendants are known, wherever they have gone.
 _MARK = "LSTM_CONFORMANCE_CHILD"
@@ -46,8 +46,11 @@ class Limits:
     seconds: float = 60.0
     #: Resident memory of the child and its descendants in GiB, where the platform tells it (Linux).
     memory: float = 8.0
-    #: Seconds until it has said hello: a framework may take its time to load.
-    start: float = 300.0
+
+    @property
+    def start(self) -> float:
+        """Seconds until it has said hello: a framework may take its time to load."""
+        return 5 * self.seconds
 
 
 class Patience:
@@ -118,8 +121,7 @@ class Child:
         """Send a message, which the child must have taken after so many seconds."""
         with self._within(seconds):
             try:
-                for part in encode(message):
-                    self._write(part)
+                write(self._input.fileno(), message)
             except OSError:
                 raise self._ended() from None
 
@@ -150,11 +152,6 @@ class Child:
         self._end(Ended("crashed", "it was ended"))
         with self._using:
             self._shut()
-
-    def _write(self, part: bytes) -> None:
-        view = memoryview(part)
-        while len(view):
-            view = view[os.write(self._input.fileno(), view[: 1 << 20]) :]
 
     @contextlib.contextmanager
     def _within(self, seconds: float) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""A program that speaks the wire protocol until its third call, and then does what its argument says."""
+"""A program that speaks the wire protocol, and does what its argument says where a sequence is longer than three."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SAMPLE = Backend("sample", Capabilities(), lstm)
 
 def spoilt(how: str, response: Message) -> bytes:
     """The bytes that are sent instead of a response."""
-    whole = b"".join(encode(response))
+    whole = encode(response)
     header = int.from_bytes(whole[:8], "little")
     if how == "print":
         return b"Loading the model ...\n" + whole
@@ -36,13 +36,13 @@ def spoilt(how: str, response: Message) -> bytes:
         text = whole[8 : 8 + header].replace(b'"h_n":', b'"output":')
         return len(text).to_bytes(8, "little") + text + whole[8 + header :]
     if how == "wrong-type":
-        return b"".join(encode(Message({"type": "built"})))
+        return encode(Message({"type": "built"}))
     if how == "wrong-shape":
         tensors = {name: value[..., :-1] for name, value in response.tensors.items()}
-        return b"".join(encode(Message(response.fields, tensors)))
+        return encode(Message(response.fields, tensors))
     if how == "wrong-dtype":
         tensors = {name: value.astype(np.float64) for name, value in response.tensors.items()}
-        return b"".join(encode(Message(response.fields, tensors)))
+        return encode(Message(response.fields, tensors))
     if how == "silent":
         time.sleep(1000)
     if how == "exit":
@@ -61,12 +61,11 @@ def main(how: str) -> None:
     if how == "no-hello":
         print("usage: garbler FILE", flush=True)
         time.sleep(1000)
-    stream, models, calls = Stream(0), {}, 0
+    stream, models = Stream(0), {}
     while (request := decode(stream, 1 << 30)) is not None:
         response = answer(SAMPLE, models, request)
-        calls += request.type == "forward"
-        late = request.type == "forward" and calls > 2 and response.type == "result"
-        os.write(1, spoilt(how if late else "right", response))
+        long = response.type == "result" and len(request.tensors["x"]) > 3
+        os.write(1, spoilt(how if long else "right", response))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from conformance import engine
@@ -27,9 +29,10 @@ from conformance.supervisor import Child, Limits
 from conformance.wire.message import Message
 
 FOLDER = Path(__file__).parent
+_TEXT: dict[str, Any] = {"capture_output": True, "text": True, "check": True}
 CHOSEN = ("smoke", "layout.shapes", "values.output")
 #: Random cases only, so that the expensive ones are few; all of them small enough for a second.
-SETTINGS = Settings(cases=8, fixed=False, only=CHOSEN)
+SETTINGS = Settings(cases=6, fixed=False, only=CHOSEN)
 LIMITS = Limits(seconds=3.0, memory=1.0)
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals, and processes in /proc")
@@ -97,7 +100,7 @@ def _line(pid: int) -> bytes:
 def test_a_case_that_ends_the_process_is_a_verdict_and_the_others_are_judged(
     name: str, outcome: str, said: str, needs: Callable[[Recipe], bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "_PATIENCE_SECONDS", 2.0)
+    monkeypatch.setattr(engine, "_PATIENCE_SECONDS", 0.5)
     report = judged(name)
     [verdict] = bad(report)
     assert verdict.outcome == outcome
@@ -178,6 +181,25 @@ def test_another_interpreter_holds_the_backend(tmp_path: Path) -> None:
     settings = Settings(cases=3, fixed=False, only=("smoke", "values.output"))
     [report] = run(["mine.py:mine"], settings, isolation=Isolation(pythons={"": str(wrapper)})).report.backends
     assert report.conformant
+
+
+def test_an_environment_without_the_framework_makes_the_backend_unavailable_there(tmp_path: Path) -> None:
+    """The names of this installation are known to it, and what it holds is named as the target was."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "other"], check=True)
+    python = tmp_path / "other" / "bin" / "python"
+    found = subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], **_TEXT)
+    # NumPy is all that it has, without its metadata.
+    Path(found.stdout.strip(), "numpy").symlink_to(Path(np.__file__).parent)
+    libraries = Path(np.__file__).parents[1] / "numpy.libs"
+    if libraries.is_dir():
+        Path(found.stdout.strip(), "numpy.libs").symlink_to(libraries)
+    settings = Settings(cases=1, fixed=False, only=("smoke",))
+    outcome = run(["torch-nn", "numpy"], settings, isolation=Isolation(pythons={"": str(python)}))
+    assert outcome.errors == ()
+    torch_nn, numpy_lstm = outcome.report.backends
+    assert torch_nn.verdicts[0].message == "torch is not installed"
+    assert (numpy_lstm.backend, numpy_lstm.conformant) == ("numpy", True)
+    assert f"held by {python}: python" in numpy_lstm.note
 
 
 def test_an_interpreter_in_which_the_suite_cannot_run_is_a_usage_error(tmp_path: Path) -> None:

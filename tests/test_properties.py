@@ -102,6 +102,7 @@ PROOF = {
     "dropout.independence": "dropout-mask-for-all-steps",
     "purity.repeat": "random-dropout-in-evaluation",
     "purity.input-untouched": "x-scaled-in-place",
+    "purity.lengths-untouched": "lengths-sorted-in-place",
     "purity.state-untouched": "h-0-updated-in-place",
     "purity.params-untouched": "biases-summed-in-place",
     "purity.result-survives": "output-in-two-buffers",

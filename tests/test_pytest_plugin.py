@@ -13,6 +13,8 @@ import pytest
 from conformance import engine, registry
 
 LSTMS = """
+    import os
+
     from conformance import Capabilities, backend
     from implementations.numpy_lstm import numpy_lstm
 
@@ -45,6 +47,10 @@ LSTMS = """
     def broken(config, params):
         raise RuntimeError("no such kernel")
 
+    @backend("crashing", Capabilities())
+    def crashing(config, params):
+        os._exit(7)
+
     @backend("absent", Capabilities(), available=lambda: "no CUDA device")
     def absent(config, params):
         raise AssertionError("must not be built")
@@ -71,9 +77,9 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, engine.Settings]]
     runs = []
     conform = engine.conform
 
-    def spy(backend, settings, **options):
-        runs.append((backend.name, settings))
-        return conform(backend, settings, **options)
+    def spy(judge, settings, **options):
+        runs.append((judge.backend.name, settings))
+        return conform(judge, settings, **options)
 
     monkeypatch.setattr(engine, "conform", spy)
     return runs
@@ -266,6 +272,26 @@ def test_the_last_failures_can_be_repeated(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("from conformance import conformance_tests\ntest_it = conformance_tests('lstms:wrong')")
     run(pytester, "wrong", "-k", "c_n or h_n").assert_outcomes(passed=2, failed=2)
     run(pytester, "wrong", "--lf").assert_outcomes(failed=2)
+
+
+# Isolation
+
+
+def test_an_isolated_backend_that_crashes_fails_its_items_and_the_session_goes_on(pytester: pytest.Pytester) -> None:
+    result = run(pytester, "crashing", "--lstm-backend=lstms:right", "--lstm-isolate", "-k", "smoke or values.output")
+    result.assert_outcomes(passed=2, failed=1, skipped=1)
+    assert "its process ended with exit code 7" in text(result)
+
+
+def test_what_exists_in_the_test_file_alone_cannot_be_isolated(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        import lstms
+        from conformance import conformance_tests
+        test_it = conformance_tests(lstms.right)
+    """)
+    result = pytester.runpytest("--lstm-isolate")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert "another process cannot hold 'lstms:right'" in text(result) or "cannot hold 'right'" in text(result)
 
 
 # pytest-xdist

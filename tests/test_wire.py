@@ -64,7 +64,7 @@ def sample() -> Message:
 
 
 def test_a_message_comes_back_as_it_was() -> None:
-    first, content = sample(), b"".join(encode(sample()))
+    first, content = sample(), encode(sample())
     stream = Bytes(content * 2)
     for _ in range(2):
         second = decode(stream, 1 << 20)
@@ -81,7 +81,7 @@ def test_messages_are_safetensors_files() -> None:
     """Judged by the format's own library, in both directions."""
     safetensors = pytest.importorskip("safetensors.numpy")
     message = Message({"type": "x"}, {"a": np.arange(6.0).reshape(2, 3), "b": np.array([1], np.int64)})
-    loaded = safetensors.load(b"".join(encode(message)))
+    loaded = safetensors.load(encode(message))
     np.testing.assert_array_equal(loaded["a"], message.tensors["a"])
     theirs = decoded(safetensors.save(dict(message.tensors), {"type": "y"}))
     assert theirs is not None
@@ -136,7 +136,7 @@ def test_tensors_without_elements_may_share_their_place() -> None:
 def test_ten_thousand_spoilt_messages_are_read_or_refused_within_their_limit() -> None:
     """No other exception, and no more memory than the limit allows; what is read is a message like any other."""
     rng = random.Random(0)
-    content = b"".join(encode(sample()))
+    content = encode(sample())
     read = refused = 0
     tracemalloc.start()
     for _ in range(10_000):
@@ -290,7 +290,22 @@ def test_a_command_that_is_none_is_a_usage_error() -> None:
 
 def judged(how: str) -> Report:
     """The report on a program that garbles."""
-    settings = Settings(cases=1, fixed=False, only=("smoke", "layout.shapes", "layout.dtypes"), shrink=False)
+    settings = Settings(cases=4, fixed=False, only=("smoke", "layout.shapes", "layout.dtypes"), shrink=False)
     outcome = run([f"{GARBLER} {how}"], settings, isolation=Isolation(Limits(seconds=3.0)))
     assert outcome.errors == ()
     return outcome.report
+
+
+def test_the_protocol_page_shows_messages_as_they_are() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "protocol.md").read_text(encoding="utf-8")
+    dumps = re.findall(r"```\n((?:[0-9a-f]{8}  .*\n)+)```", page)
+    request, response = (bytes.fromhex("".join(line[10:58] for line in dump.splitlines())) for dump in dumps)
+    x = np.array([[[0.5]], [[-1.0]]], np.float32)
+    assert request == encode(Message({"type": "forward", "model": "7"}, {"x": x}))
+    assert f"{int.from_bytes(request[:8], 'little')} bytes of header, {x.nbytes} of elements" in page
+    message = decoded(response)
+    assert message is not None
+    assert {name: value.shape for name, value in message.tensors.items()} == {
+        **{"output": (2, 1, 1)},
+        **dict.fromkeys(("h_n", "c_n"), (1, 1, 1)),
+    }

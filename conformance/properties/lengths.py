@@ -1,7 +1,7 @@
 """Lengths: rows of different length in one batch.
 
 That h_n is the output at a row's last valid step, and that the reverse direction starts there, is asked of every case
-with lengths too: see layout.final-state, direction.reversal, and purity.input-untouched for the lengths themselves.
+with lengths too: see layout.final-state, direction.reversal, and purity.lengths-untouched for the lengths themselves.
 """
 
 from __future__ import annotations

@@ -44,11 +44,20 @@ def _untouched(trial: Trial, names: tuple[str, ...]) -> None:
 
 @prop("purity.input-untouched", needs=("memory",))
 def input_untouched(trial: Trial) -> None:
-    """A call does not change x, nor the lengths.
+    """A call does not change x.
 
     In-place scaling, padding or reversal of the caller's array breaks whatever the caller does next.
     """
-    _untouched(trial, ("x", "lengths"))
+    _untouched(trial, ("x",))
+
+
+@prop("purity.lengths-untouched", needs=("memory", "lengths"), when=lambda r: r.ragged and r.N > 1)
+def lengths_untouched(trial: Trial) -> None:
+    """A call does not change the lengths.
+
+    Packing sorts rows by length (mlverse/torch#499); sorting the caller's own array in place misleads its next use.
+    """
+    _untouched(trial, ("lengths",))
 
 
 @prop("purity.state-untouched", needs=("memory", "initial_state"), when=lambda r: r.state != "none")

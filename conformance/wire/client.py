@@ -161,11 +161,17 @@ class Program:
         return response
 
 
+class Refused(Exception):
+    """The program answered that the request is bad."""
+
+
+class Failed(Exception):
+    """The program answered that something went wrong."""
+
+
 def _error(response: Message) -> Exception:
-    kind, message = response.fields.get("kind", ""), response.fields.get("message", "no message")
-    if kind == "unsupported":
-        return Unsupported(message)
-    return ValueError(message) if kind == "refused" else RuntimeError(message)
+    kinds = {"unsupported": Unsupported, "refused": Refused}
+    return kinds.get(response.fields.get("kind", ""), Failed)(response.fields.get("message", "no message"))
 
 
 class Model:

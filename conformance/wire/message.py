@@ -36,7 +36,7 @@ class Stream:
     def read(self, size: int) -> bytes:
         """Up to ``size`` bytes, as soon as there are any; none at the end."""
         if not self._buffer:
-            self._buffer = os.read(self._descriptor, 1 << 16)
+            self._buffer = os.read(self._descriptor, min(max(size, 1 << 16), 1 << 20))
         piece, self._buffer = self._buffer[:size], self._buffer[size:]
         return piece
 
@@ -62,7 +62,7 @@ class Message:
         return self.fields.get("type", "")
 
 
-def encode(message: Message) -> list[bytes]:
+def encode(message: Message) -> bytes:
     """The message's bytes: the header with its length, then each tensor's elements."""
     header: dict[str, Any] = {"__metadata__": dict(message.fields)}
     parts, end = list[bytes](), 0
@@ -76,7 +76,14 @@ def encode(message: Message) -> list[bytes]:
         end += value.nbytes
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
-    return [len(text).to_bytes(8, "little") + text, *parts]
+    return b"".join((len(text).to_bytes(8, "little"), text, *parts))
+
+
+def write(descriptor: int, message: Message) -> None:
+    """Write a message to a file descriptor, in as few pieces as it takes: every one may wake its reader."""
+    left = memoryview(encode(message))
+    while len(left):
+        left = left[os.write(descriptor, left) :]
 
 
 def decode(stream: Stream, limit: int) -> Message | None:

@@ -13,7 +13,7 @@ from conformance.ledger import unavailable
 from conformance.spec import Array, numpy_dtype, param_shapes
 from conformance.wire.client import PROTOCOL
 from conformance.wire.fields import capabilities_to_fields, config_from_fields
-from conformance.wire.message import Garbled, Message, Stream, decode, encode
+from conformance.wire.message import Garbled, Message, Stream, decode, write
 
 #: What one request may hold, in bytes of elements.
 _LIMIT = 1 << 32
@@ -34,10 +34,7 @@ def serve(backend: Backend, incoming: int = 0, outgoing: int = 1) -> None:
         sys.stdout = sys.stderr
     models: dict[str, tuple[Callable[..., Any], Any]] = {}
     while (request := decode(stream, _LIMIT)) is not None:
-        for part in encode(answer(backend, models, request)):
-            view = memoryview(part)
-            while len(view):
-                view = view[os.write(out, view) :]
+        write(out, answer(backend, models, request))
 
 
 def answer(backend: Backend, models: dict[str, Any], request: Message) -> Message:
