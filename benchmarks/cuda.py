@@ -128,7 +128,10 @@ class Measurement:
     def judge(self, chunk: Chunk) -> None:
         """Judge a chunk and record it, unless it would hardly come to its end."""
         began = time.monotonic()
-        if self.late() or (self.finished and began + self.longest.get(chunk.backend, 0.0) > self.deadline):
+        if self.late():
+            return
+        # Large cases are recorded one by one: those that come to their end are worth it.
+        if self.finished and not chunk.large and began + self.longest.get(chunk.backend, 0.0) > self.deadline:
             return
         try:
             with self.holding(chunk) as judge:
@@ -279,9 +282,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--cases", type=int, default=400, help="random cases for each seed (%(default)s)")
     parser.add_argument("--large", action="store_true", help="large cases instead of random ones")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many, keeping everything")
-    parser.add_argument(
-        "--jobs", type=int, default=0, help="children at a time (as many as there are cores; a quarter)"
-    )
+    parser.add_argument("--jobs", type=int, default=0, help="children at a time (the cores; half of them if large)")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--commit", default="", help="what is judged, where git cannot say")
     return parser.parse_args(given)
@@ -292,7 +293,7 @@ def main(given: Sequence[str] | None = None) -> int:
     started = time.monotonic()
     options = arguments(given)
     cores = os.cpu_count() or 1
-    jobs = options.jobs or (max(1, cores // 4) if options.large else cores)
+    jobs = options.jobs or (max(1, cores // 2) if options.large else cores)
     # The children's: large cases leave most of the time to the oracle's matrix products.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // jobs)) if options.large else "1")
     os.environ.setdefault(WORKSPACE, ONE_SIZE[0])
