@@ -27,6 +27,7 @@ torch = pytest.importorskip("torch")
 from implementations import cuda, torch_cell, torch_nn  # noqa: E402
 from implementations.cuda import ONE_SIZE, WORKSPACE, Kernels  # noqa: E402
 
+ROOT = Path(__file__).parents[1]
 BACKENDS = (
     torch_nn.torch_nn_cuda,
     torch_nn.torch_nn_cuda_native,
@@ -72,7 +73,8 @@ def test_cudnn_is_deterministic_where_it_promises_to_be(workspace: str, determin
     code += "(torch_nn_cuda, torch_nn_cuda_tf32, torch_nn_cuda_native)))"
     told = subprocess.run(
         [sys.executable, "-c", code],
-        env=os.environ | {WORKSPACE: workspace, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env=os.environ | {WORKSPACE: workspace},
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
@@ -186,8 +188,7 @@ with Kernels(cudnn=True).set():
     told += [torch.backends.cudnn.rnn.fp32_precision, torch.backends.cuda.matmul.fp32_precision]
 print(*told)
 """
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
-    told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert told.stdout.split()[-2:] == ["ieee", "ieee"]
 
 
