@@ -156,7 +156,7 @@ def _isolation(options: argparse.Namespace) -> Isolation | None:
         return None
     pythons = {}
     for word in options.python or options.configured_python:
-        target, _, path = word.rpartition("=")
+        target, _, path = ("", "", word) if shutil.which(word) else word.rpartition("=")
         if shutil.which(path) is None:
             raise UsageError(f"--python {word}: {path!r} is no program that can be run", "name an interpreter")
         pythons[target] = path
@@ -279,9 +279,9 @@ def _run(options: argparse.Namespace) -> int:
     outcome = run(named or registry.names(), settings, options.jobs, _isolation(options), watch)
     for bar in bars.values():
         bar.close()
-    _print(outcome)
     if options.json is not None:
         write_json(outcome.report, options.json)
+    _print(outcome)
     return _exit_code(outcome, bool(named))
 
 

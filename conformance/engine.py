@@ -22,7 +22,7 @@ from hypothesis.database import ExampleDatabase
 
 from conformance import covering, strategies
 from conformance.backend import Backend
-from conformance.errors import UsageError
+from conformance.errors import Gone, UsageError
 from conformance.hunt import Chase, search
 from conformance.judging import Answer, Here, Judge
 from conformance.ledger import Ledger, unavailable
@@ -137,8 +137,8 @@ class _Sieve:
                 self.progress(total, total)
         except KeyboardInterrupt:
             self.interrupted = f"interrupted after {len(self.offered)} cases"
-        except _Enough as enough:
-            self.interrupted = f"given up after {len(self.offered)} cases: {enough}"
+        except (_Enough, Gone) as reason:
+            self.interrupted = f"given up after {len(self.offered)} cases: {reason}"
         return self._report()
 
     def _report(self) -> BackendReport:
@@ -198,7 +198,8 @@ class _Sieve:
     def _meet(self, p: Property, recipe: Recipe, answer: Answer) -> None:
         """A failure of a case that was not drawn: shrink and settle it, or conclude it as it is."""
         if not self.settings.shrink:
-            self._conclude(p, recipe, answer)
+            if answer.outcome != "timeout" or self._again(p, recipe) is not None:
+                self._conclude(p, recipe, answer)
             return
         with self._spending():
             self._settle(p, *self._hunt(p, recipe, answer), recipe)
@@ -314,6 +315,9 @@ class _Sieve:
             if length >= min(len(before), 64):
                 break
             length *= 2
+        if answer.outcome == "timeout" and not history:
+            # Whatever held the machine up: it is no hang.
+            return True
         if history:
             note = (
                 f"only after {len(history)} earlier case{'s' if len(history) > 1 else ''}: the same case alone passes"
@@ -351,7 +355,8 @@ class _Sieve:
         self._conclude(p, recipe, answer)
         for other in () if answer.plain else list(self.pending):
             found = self._again(other, recipe, brief=True)
-            if found is not None and self._again(other, recipe, brief=True) is not None:
+            hung = found is not None and found.outcome == "timeout"
+            if found is not None and not hung and self._again(other, recipe, brief=True) is not None:
                 self._conclude(other, recipe, found)
 
     def _conclude(self, p: Property, recipe: Recipe, answer: Answer, history: tuple[Recipe, ...] = ()) -> None:
@@ -377,6 +382,8 @@ def replay(backend: Backend | Judge, recipes: list[Recipe], settings: Settings) 
             yield p, "passed", "" if answer.margin is None else f"margin {answer.margin:.2f}"
         else:
             yield p, answer.outcome, answer.message
+        if answer.plain:
+            return
 
 
 class _Enough(Exception):

@@ -25,5 +25,9 @@ class Ended(Exception):
 
     def __init__(self, outcome: str, message: str) -> None:
         super().__init__(message)
-        #: The verdict's: "crashed" or "timeout".
+        #: The verdict's: "crashed", "timeout", or "error" for a process that does not keep to the protocol.
         self.outcome = outcome
+
+
+class Gone(BaseException):
+    """The process that holds the implementation cannot be started again: like an interruption, it ends the run."""

@@ -25,7 +25,7 @@ from conformance.ledger import unavailable
 from conformance.properties import catalogue
 from conformance.recipe import parse
 from conformance.registry import find_at
-from conformance.spec import LSTMConfig, Params
+from conformance.spec import DTYPES, LSTMConfig, Params, lacking
 from conformance.trial import Trial
 from conformance.wire.fields import capabilities_to_fields
 from conformance.wire.message import Message, Stream, decode, write
@@ -47,9 +47,14 @@ def main() -> None:
         _serve(parent)
     except UsageError as error:
         parent.tell("usage", message=error.args[0], hint=error.hint)
-    except (Exception, KeyboardInterrupt):
+    except Exception:
         told = f"a defect of lstm-conformance; please report it:\n{traceback.format_exc().rstrip()}"
         parent.tell("defect", message=told)
+    except BaseException:
+        # What a backend raises that is no Exception ends a process, this one too.
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
     # What a backend has left running must not keep the process alive.
     sys.stderr.flush()
     os._exit(0)
@@ -63,6 +68,7 @@ class _Parent:
         self._outgoing = outgoing
         self._lock = threading.Lock()
         self._last = time.monotonic()
+        self._owner = os.getpid()
 
     def receive(self) -> Message | None:
         """The next request, None at the end."""
@@ -75,7 +81,9 @@ class _Parent:
         self.send(Message({"type": type, **fields}))
 
     def send(self, message: Message) -> None:
-        """Send a message."""
+        """Send a message; a copy of this process that a backend has forked has none to send."""
+        if os.getpid() != self._owner:
+            os._exit(0)
         with self._lock:
             write(self._outgoing, message)
             self._last = time.monotonic()
@@ -120,6 +128,7 @@ def _hold(parent: _Parent, request: Message) -> Backend:
     told = capabilities_to_fields(backend.capabilities)
     told |= {"type": "held", "name": backend.name, "note": backend.remark(), "origin": backend.origin}
     told |= {"lacks": " ".join(sorted(backend.lacks)), "threads": str(backend.capabilities.threads)}
+    told["lacking"] = " ".join(dtype for dtype in DTYPES if lacking(dtype))
     told["environment"] = ", ".join(f"{name} {version}" for name, version in environment().items())
     if reason := unavailable(backend):
         told["unavailable"] = reason

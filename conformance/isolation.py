@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+import sysconfig
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import NoReturn
 import conformance
 from conformance.backend import Backend
 from conformance.case import realise
-from conformance.errors import Ended, SuiteError, UsageError
+from conformance.errors import Ended, Gone, SuiteError, UsageError
 from conformance.judging import Answer
 from conformance.probe import Ability
 from conformance.properties.model import Property
@@ -30,7 +31,9 @@ from conformance.wire.message import Message
 
 #: Loads this very copy of the suite in whatever interpreter runs it, then ``isolated.py``.
 _BOOTSTRAP = """
-import importlib.util, sys
+import sys
+sys.path[:1] = []
+import importlib.util
 if sys.version_info < (3, 11):
     sys.exit("lstm-conformance needs Python 3.11 or newer; this is " + sys.version.split()[0])
 for name in ("conformance", "implementations"):
@@ -80,6 +83,9 @@ class Isolated:
                         left.clear()
             except Ended as ended:
                 self._lost()
+                if not left:
+                    # It ended after its last answer: whatever is asked next will show it, if it is of any account.
+                    return
                 yield left.pop(0), Answer(ended.outcome, str(ended), smallest=self._described(recipe), plain=not ran)
                 if stop or not ran:
                     return
@@ -116,14 +122,19 @@ class Isolated:
         return realise(recipe, self.backend.capabilities.fixed).describe()
 
     def _running(self) -> Child:
+        if self._closed:
+            raise KeyboardInterrupt
         if self._child is None:
-            self._start()
+            try:
+                self._start()
+            except (UsageError, Ended) as error:
+                if self._closed:
+                    raise KeyboardInterrupt from None
+                raise Gone(f"its process could not be started again: {error}") from None
         assert self._child is not None
         return self._child
 
     def _start(self) -> Backend:
-        if self._closed:
-            raise KeyboardInterrupt
         command = [self._python or sys.executable, "-c", _BOOTSTRAP, str(Path(conformance.__file__).parents[1])]
         child = Child(command, self.target, self.limits)
         try:
@@ -151,8 +162,14 @@ class Isolated:
         fields = message.fields
         reason = fields.get("unavailable")
         capabilities = capabilities_from_fields(fields, message.tensors)
+        # What another environment cannot hold is not asked, whatever this one can.
+        lacked = fields["lacking"].split() if self._python else []
+        judged = tuple(dtype for dtype in capabilities.dtypes if dtype not in lacked)
+        capabilities = replace(capabilities, dtypes=judged or capabilities.dtypes)
         # The report's own environment is that of this process.
         own = f"held by {self._python}: {fields['environment']}" if self._python else ""
+        if self._python and len(judged) < len(fields["dtypes"].split()):
+            own += f"; without {fields['lacking']}, which it cannot hold"
         return Backend(
             name=fields["name"],
             capabilities=replace(capabilities, threads=fields["threads"] == "True"),
@@ -180,9 +197,9 @@ class Isolated:
 
     def _lost(self) -> None:
         # Whoever closed this judge ended the child: that is no verdict.
+        self._child = None
         if self._closed:
             raise KeyboardInterrupt
-        self._child = None
 
 
 def _elsewhere(config: LSTMConfig, params: Params) -> NoReturn:
@@ -191,5 +208,8 @@ def _elsewhere(config: LSTMConfig, params: Params) -> NoReturn:
 
 def _own_path() -> list[str]:
     """What another environment's interpreter is to find as this one does: what belongs to no environment."""
-    own = (sys.prefix, sys.base_prefix, sys.exec_prefix)
-    return [entry for entry in sys.path if not any(entry.startswith(place) for place in own) and entry[-4:] != ".zip"]
+    library = sysconfig.get_paths()["stdlib"]
+    own = [Path(entry) for entry in sys.path if entry and Path(entry).suffix != ".zip"]
+    return [
+        str(p) for p in own if not {"site-packages", "dist-packages"} & {*p.parts} and not p.is_relative_to(library)
+    ]

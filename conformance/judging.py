@@ -22,6 +22,9 @@ from conformance.recipe import Recipe
 from conformance.trial import BackendError, Discard, Narrowed, Trial, Violation
 from conformance.wire.client import Program
 
+#: So many characters of a message are kept: some exceptions print whole arrays.
+_LONGEST = 1 << 14
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -139,7 +142,7 @@ def plain(trial: Trial) -> Answer | None:
     try:
         _ = trial.result
     except Ended as ended:
-        return Answer(ended.outcome, str(ended), smallest=trial.case.describe(), plain=True)
+        return Answer(ended.outcome, _text(ended), smallest=trial.case.describe(), plain=True)
     except Exception:
         # Each property finds the same, and says it in its own way.
         return None
@@ -155,9 +158,9 @@ def check(p: Property, trial: Trial) -> Answer:
     except (Discard, UsageError):
         return Answer("silent", judged=trial.judged)
     except Narrowed as reason:
-        return Answer("narrowed", str(reason), judged=trial.judged)
+        return Answer("narrowed", _text(reason), judged=trial.judged)
     except Ended as ended:
-        return Answer(ended.outcome, str(ended), smallest=trial.case.describe())
+        return Answer(ended.outcome, _text(ended), smallest=trial.case.describe())
     except Violation as violation:
         found = violation
     except Exception as error:
@@ -165,4 +168,10 @@ def check(p: Property, trial: Trial) -> Answer:
     else:
         return Answer("passed", margin=trial.margin, judged=trial.judged)
     shown = found.case or trial.case
-    return Answer(found.outcome, str(found), error=found.error, smallest=shown.describe(), judged=trial.judged)
+    return Answer(found.outcome, _text(found), error=found.error, smallest=shown.describe(), judged=trial.judged)
+
+
+def _text(error: Exception) -> str:
+    """An exception's message as text that can be shown: half of a pair of surrogates cannot."""
+    text = str(error).encode("utf-8", "replace").decode()
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"

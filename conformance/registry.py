@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from conformance.backend import Backend, Build, BuildStep, Capabilities, Unsupported, loop_over_time
-from conformance.errors import UsageError
+from conformance.errors import Ended, UsageError
 from conformance.spec import LSTMConfig, Params
 
 GROUP = "lstm_conformance.backends"
@@ -128,7 +128,10 @@ def find(target: str | Backend | Callable[..., Any]) -> Backend:
         # Children and messages are loaded where they are needed only.
         from conformance.wire.client import program
 
-        return program(target)
+        try:
+            return program(target)
+        except Ended as ended:
+            raise UsageError(f"{target}: {ended}") from None
     if point := _entry_points().get(target):
         return _installed(target, point)
     if target.endswith(".py"):

@@ -121,6 +121,8 @@ def run(
     """
     targets = list(dict.fromkeys(targets))
     select(settings.only, settings.exclude)
+    if isolation and (programs := [name for name in isolation.pythons if name.startswith(PROGRAM)]):
+        raise UsageError(f"an interpreter is given for {programs[0]!r}, which is a program of its own")
     if unknown := [name for name in isolation.pythons if name and name not in targets] if isolation else []:
         raise UsageError(f"an interpreter is given for {unknown[0]!r}, which is no target of this run")
     judging = _Judging(settings, isolation, watch)
@@ -136,12 +138,21 @@ def run(
                 while wait(running, timeout=1.0).not_done:
                     continue
             except KeyboardInterrupt:
-                judging.stop()
+                _persistently(judging.stop)
     done = [judging.found[target] for target in targets if target in judging.found]
     reports = [found for found in done if isinstance(found, BackendReport)]
     errors = tuple(found for found in done if not isinstance(found, BackendReport))
     missing = [target for target in targets if target not in judging.found]
     return Outcome(make_report(settings, reports, missing), errors)
+
+
+def _persistently(work: Callable[[], None]) -> None:
+    """Do something that whoever interrupts again may not cut short: the report is on its way."""
+    while True:
+        try:
+            return work()
+        except KeyboardInterrupt:
+            continue
 
 
 class _Judging:
@@ -160,8 +171,9 @@ class _Judging:
         """Judge one target, unless the run has been stopped."""
         if self._stopped:
             return
+        began = threading.Event()
         try:
-            found = self._report(target)
+            found = self._report(target, began)
         except (UsageError, SuiteError) as error:
             found = error
         except KeyboardInterrupt:
@@ -171,14 +183,15 @@ class _Judging:
             told = traceback.format_exc().rstrip()
             found = SuiteError(f"a defect of lstm-conformance, not of {target!r}; please report it:\n{told}")
         # What was still starting when the run was stopped was ended, and counts as not begun.
-        if (isinstance(found, BackendReport) and found.cases) or not self._stopped:
+        if began.is_set() or not self._stopped:
             self.found[target] = found
 
-    def _report(self, target: str) -> BackendReport:
+    def _report(self, target: str, began: threading.Event) -> BackendReport:
         try:
             judge = judge_of(target, self._isolation)
         except Ended as ended:
             return _stillborn(target, self._settings, ended)
+        began.set()
         with self._lock:
             self._judges.append(judge)
         if self._stopped:
@@ -196,8 +209,9 @@ class _Judging:
         """Begin no other target, and end those at work: each reports what it has."""
         self._stopped = True
         with self._lock:
-            for judge in self._judges:
-                judge.close()
+            judges = list(self._judges)
+        for judge in judges:
+            judge.close()
         end_children()
 
 
@@ -216,7 +230,14 @@ def judge_of(target: str, isolation: Isolation | None) -> Judge:
 def _stillborn(target: str, settings: Settings, ended: Ended) -> BackendReport:
     """The report of a target whose process ended at its start: the first property says so."""
     first, *others = select(settings.only, settings.exclude)
-    verdicts = [Verdict(target, first.id, ended.outcome, f"at its start, in its import or hello: {ended}")]
+    verdicts = [
+        Verdict(
+            target,
+            first.id,
+            ended.outcome,
+            f"at its start (its import, its hello, or a probe of what it can do): {ended}",
+        )
+    ]
     verdicts += [Verdict(target, p.id, "not run", f"it does not start: see {first.id}") for p in others]
     return BackendReport(target, tuple(verdicts))
 

@@ -3,6 +3,8 @@
 Whatever a child does, its parent goes on: a child that dies, is silent for longer than its limit, takes more memory
 than its limit or prints what is not a message is ended with all its descendants, and ``Ended`` says what became of it,
 with the last lines of its standard error. Should this process itself be killed, a keeper ends what it had started.
+
+Whoever waits for a child looks after it meanwhile. On Windows a wait cannot be cut short: there the limits do not hold.
 """
 
 from __future__ import annotations
@@ -11,24 +13,24 @@ import atexit
 import contextlib
 import os
 import secrets
+import select
 import signal
 import subprocess
 import sys
 import threading
 import time
-import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from conformance.errors import Ended, UsageError
-from conformance.wire.message import Garbled, Message, Stream, decode, write
+from conformance.wire.message import Cut, Garbled, Message, Stream, decode, encode
 
-#: The environment variable by which a child's descendants are known, wherever they have gone.
-_MARK = "LSTM_CONFORMANCE_CHILD"
+#: With a mark after it, the environment variable by which a child's descendants are known, wherever they have gone.
+_MARK = "LSTM_CONFORMANCE_CHILD_"
 
-#: Seconds between looks at a child that is at work, at its memory, and those that it is given to end by itself.
+#: Seconds between looks at a child that is waited for, at its memory, and those that it is given to end by itself.
 _LOOK = 0.05
 _LOOK_AT_MEMORY = 0.25
 _GRACE = 2.0
@@ -44,7 +46,7 @@ class Limits:
 
     #: Seconds without an answer to a call; five times as many for a backend that compiles.
     seconds: float = 60.0
-    #: Resident memory of the child and its descendants in GiB, where the platform tells it (Linux).
+    #: Memory of the child and its descendants in GiB, where the platform tells it (Linux).
     memory: float = 8.0
 
     @property
@@ -81,10 +83,8 @@ class Child:
     """One child process, its standard input and output a stream of messages."""
 
     def __init__(self, command: Sequence[str], name: str, limits: Limits) -> None:
-        self.name = name
         self._limits = limits
         self._mark = secrets.token_hex(8)
-        environment = {**os.environ, _MARK: self._mark}
         try:
             self._process = subprocess.Popen(
                 command,
@@ -92,36 +92,41 @@ class Child:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
-                env=environment,
+                env={**os.environ, f"{_MARK}{self._mark}": "1"},
                 start_new_session=True,
             )
         except OSError as error:
             reason = error.strerror or str(error)
             raise UsageError(f"{name}: {command[0]!r} cannot be started: {reason}", "is the path right?") from None
-        _keep(self._process.pid, self._mark)
-        _children.add(self)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         self._input: IO[bytes] = self._process.stdin
         self._output: IO[bytes] = self._process.stdout
-        self._stream = Stream(self._output.fileno())
+        if sys.platform != "win32":
+            os.set_blocking(self._input.fileno(), False)
+        self._stream = _Watched(self)
         self._errors = _Tail(self._process.stderr)
+        #: Held while the child is ended, and while somebody waits for it.
         self._lock, self._using = threading.Lock(), threading.RLock()
-        #: When the answer that is waited for must be there, and why the child was ended.
-        self._deadline: float | None = None
-        self._allowed = 0.0
+        #: Seconds that the present wait may take, those of them that are left, and why the child was ended.
+        self._allowed = self._left = 0.0
         self._why: Ended | None = None
         self._looked = time.monotonic()
-        self._watch = threading.Thread(target=self._watching, daemon=True)
-        self._wake = threading.Event()
-        self._watch.start()
+        #: Descendants by the time at which they started: what leaves the group and hides the mark is known by this.
+        self._family: dict[int, str] = {}
+        _keep(self, self._process.pid, self._mark)
 
     def send(self, message: Message, seconds: float) -> None:
         """Send a message, which the child must have taken after so many seconds."""
         with self._within(seconds):
+            left = memoryview(encode(message))
             try:
-                write(self._input.fileno(), message)
+                while len(left):
+                    if not self.ready(self._input.fileno(), writing=True):
+                        raise self._ended()
+                    with contextlib.suppress(BlockingIOError):
+                        left = left[os.write(self._input.fileno(), left) :]
             except OSError:
                 raise self._ended() from None
 
@@ -130,21 +135,28 @@ class Child:
         with self._within(seconds):
             try:
                 message = decode(self._stream, limit)
+            except Cut as error:
+                raise self._ended(f" (in the middle of a message: {error})") from None
             except Garbled as error:
-                if self._why is None and self._process.poll() is None:
-                    self._end(Ended("error", f"what it sent is not a message: {error}"))
-                raise self._ended(str(error)) from None
+                self._end(Ended("error", f"what it sent is not a message: {error}"))
+                raise self._ended() from None
             except OSError:
                 message = None
             if message is None:
                 raise self._ended()
+            if time.monotonic() - self._looked > _LOOK_AT_MEMORY:
+                self._look()
             return message
 
     def close(self) -> None:
-        """End the child: by itself within a moment, by force after it."""
-        with self._using, contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            self._input.close()
-            self._process.wait(_GRACE)
+        """End the child: by itself within a moment unless somebody waits for it, by force after that."""
+        if self._using.acquire(blocking=False):
+            try:
+                with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                    self._input.close()
+                    self._process.wait(_GRACE)
+            finally:
+                self._using.release()
         self.kill()
 
     def kill(self) -> None:
@@ -158,13 +170,48 @@ class Child:
         with self._using:
             if self._why is not None:
                 raise self._ended()
-            self._allowed = seconds
-            self._deadline = time.monotonic() + seconds
-            self._wake.set()
-            try:
-                yield
-            finally:
-                self._deadline = None
+            self._allowed = self._left = seconds
+            yield
+
+    def ready(self, descriptor: int, writing: bool = False) -> bool:
+        """Wait until a pipe can be read or written; False if the child ended before that, or had to be ended."""
+        if sys.platform == "win32":
+            return True
+        poll = select.poll()
+        poll.register(descriptor, select.POLLOUT if writing else select.POLLIN)
+        while self._why is None:
+            began = time.monotonic()
+            found = poll.poll(1000 * _LOOK)
+            # A pause longer than a look is this machine's own, and no time of the child's.
+            self._left -= min(time.monotonic() - began, 2 * _LOOK)
+            if found:
+                return True
+            if self._process.poll() is not None:
+                # What it has left behind may hold its output open, and nothing would ever come.
+                return bool(poll.poll(0))
+            if self._left < 0:
+                self._end(Ended("timeout", f"no answer within {self._allowed:.3g} seconds"))
+            elif time.monotonic() - self._looked > _LOOK_AT_MEMORY:
+                self._look()
+        return False
+
+    @property
+    def output(self) -> int:
+        """The descriptor of its standard output."""
+        return self._output.fileno()
+
+    def _look(self) -> None:
+        """Remember the child's descendants, and end it if they take more memory than they may."""
+        self._looked = time.monotonic()
+        family = _family(self._process.pid)
+        self._family = {process.pid: process.started for process in family}
+        limit = self._limits.memory * _GIB
+        if sum(process.resident for process in family) > limit:
+            # Those that were forked share most of their pages.
+            taken = sum(_proportional(process) for process in family)
+            if taken > limit:
+                told = f"it took {taken / _GIB:.1f} GiB of memory; its limit is {self._limits.memory:g} GiB"
+                self._end(Ended("crashed", told))
 
     def _shut(self) -> None:
         """Close the pipes, once nobody reads or writes them."""
@@ -172,46 +219,19 @@ class Child:
             with contextlib.suppress(OSError):
                 pipe.close()
 
-    # The watch: a thread of its own ends the child, by which whoever reads from it or writes to it wakes up.
-
-    def _watching(self) -> None:
-        while self._why is None:
-            if self._deadline is None:
-                self._wake.wait(1.0)
-            self._wake.clear()
-            if self._process.poll() is not None:
-                # What it has left behind may hold its output open, and the parent would wait for that.
-                time.sleep(_LOOK)
-                self._end(self._death())
-                return
-            self._look()
-            time.sleep(_LOOK)
-
-    def _look(self) -> None:
-        """End the child if it is over one of its limits."""
-        now, deadline = time.monotonic(), self._deadline
-        if deadline is not None and now > deadline:
-            self._end(Ended("timeout", f"no answer within {self._allowed:.3g} seconds"))
-        elif now - self._looked < _LOOK_AT_MEMORY:
-            return
-        self._looked = now
-        if (taken := _resident(self._mark, self._process.pid)) > self._limits.memory * _GIB:
-            told = f"it took {taken / _GIB:.1f} GiB of memory; its limit is {self._limits.memory:g} GiB"
-            self._end(Ended("crashed", told))
-
     def _death(self) -> Ended:
         code = self._process.poll()
         if code is None:
-            return Ended("crashed", "it closed its output")
+            return Ended("crashed", "it closed its standard input or output")
         if code >= 0:
             return Ended("crashed", f"its process ended with exit code {code}")
         with contextlib.suppress(ValueError):
             told = f"its process died of {signal.Signals(-code).name}"
             told += ", as the system ends one when memory runs out" if code == -signal.SIGKILL else ""
-            return Ended("crashed", f"{told}")
+            return Ended("crashed", told)
         return Ended("crashed", f"its process died of signal {-code}")
 
-    def _ended(self, cut: str = "") -> Ended:
+    def _ended(self, more: str = "") -> Ended:
         """Why there is no answer, once everything of the child is gone."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             # It may be dying: wait for its exit code, which says more than the end of its output.
@@ -219,9 +239,7 @@ class Child:
         self._end(self._death())
         self._shut()
         assert self._why is not None
-        told = str(self._why) + (
-            f" (in the middle of a message: {cut})" if cut and self._why.outcome != "error" else ""
-        )
+        told = f"{self._why}{more}" if self._why.outcome == "crashed" else str(self._why)
         if last := self._errors.text():
             told += f"\nits standard error ends:\n{last}"
         return Ended(self._why.outcome, told)
@@ -232,18 +250,30 @@ class Child:
             if self._why is not None:
                 return
             self._why = why
-            end_all(self._process.pid, self._mark)
-            self._process.wait()
-            _forget(self._process.pid)
-        self._wake.set()
-        if threading.current_thread() is not self._errors.thread:
-            self._errors.thread.join(_GRACE)
+            known = {process.pid: process.started for process in _family(self._process.pid)}
+            _end_all(self._process.pid, self._mark, self._family | known)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                # Whoever runs as another user cannot be ended: the run goes on without it.
+                self._process.wait(_GRACE)
+            _forget(self, self._process.pid)
+        self._errors.thread.join(_GRACE)
+
+
+class _Watched(Stream):
+    """A child's output, waited for by whoever looks after the child meanwhile."""
+
+    def __init__(self, child: Child) -> None:
+        super().__init__(child.output)
+        self._child = child
+
+    def read(self, size: int) -> bytes:
+        return super().read(size) if self._buffer or self._child.ready(self._descriptor) else b""
 
 
 class _Tail:
     """The last lines of a child's standard error: a thread keeps reading them, so that the child never waits."""
 
-    _LINES, _BYTES = 12, 4096
+    _LINES, _BYTES = 12, 1 << 16
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -264,66 +294,73 @@ class _Tail:
         return "\n".join(f"  | {line[:200]}" for line in shown if line)
 
 
-#: Those at work, to be ended with this process.
-_children: weakref.WeakSet[Child] = weakref.WeakSet()
+# Descendants, as Linux tells them. A child leads a process group of its own; one that left the group is known by its
+# parent, or by the mark in its environment.
 
 
-def end_children() -> None:
-    """End every child, now."""
-    for child in list(_children):
-        child.kill()
+@dataclass(frozen=True)
+class _Process:
+    pid: int
+    parent: int
+    group: int
+    #: When it started, in ticks since the machine did: the same pid at another time is another process.
+    started: str
+    #: Bytes.
+    resident: int
 
 
-@atexit.register
-def _leave() -> None:
-    end_children()
-    if _keeper is not None:
-        _keeper.communicate()
+def _processes() -> list[_Process]:
+    """All processes that live; none where there is no /proc."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            # What stands before the last parenthesis is the process' name, which may be anything.
+            state, parent, group, *others = (place / "stat").read_bytes().rpartition(b")")[2].split()
+            if state not in (b"Z", b"X"):
+                resident = int(others[18]) * os.sysconf("SC_PAGE_SIZE")
+                found.append(_Process(int(place.name), int(parent), int(group), others[16].decode(), resident))
+    return found
 
 
-# Descendants. A child leads a process group of its own; one that left the group still has the mark in its environment.
+def _family(pid: int) -> list[_Process]:
+    """A process, those of its group, and the descendants of all of them."""
+    processes = _processes()
+    family = {process.pid: process for process in processes if pid in (process.pid, process.group)}
+    while more := [p for p in processes if p.parent in family and p.pid not in family]:
+        family |= {process.pid: process for process in more}
+    return list(family.values())
 
 
-def end_all(pid: int, mark: str) -> None:
-    """Kill a child, its process group, and whoever bears its mark."""
+def _proportional(process: _Process) -> int:
+    """A process' share of memory in bytes, where pages that it shares with others count in part."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return 1024 * int(line.split()[1])
+    return process.resident
+
+
+def _end_all(pid: int, mark: str, known: dict[int, str]) -> None:
+    """Kill a child, its process group, the descendants that were known of it, and whoever bears its mark."""
     if sys.platform == "win32":
         subprocess.run(["taskkill", "/F", "/T", "/PID", str(pid)], capture_output=True, check=False)
         return
     for _ in range(3):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
-        strays = [stray for stray in _marked(mark) if stray != os.getpid()]
+        living = [process for process in _processes() if process.pid != os.getpid()]
+        strays = [p for p in living if known.get(p.pid) == p.started or _marked(p.pid, mark)]
         for stray in strays:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(stray, signal.SIGKILL)
+                os.kill(stray.pid, signal.SIGKILL)
         if not strays:
             return
 
 
-def _marked(mark: str) -> list[int]:
-    """The processes with a mark in their environment, on Linux; elsewhere none are known."""
-    found, wanted = [], f"{_MARK}={mark}".encode()
-    for place in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if wanted in (place / "environ").read_bytes().split(b"\0") and not _zombie(place):
-                found.append(int(place.name))
-    return found
-
-
-def _zombie(place: Path) -> bool:
-    return (place / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-
-
-def _resident(mark: str, pid: int) -> int:
-    """Bytes of memory that a child and its process group hold, on Linux; elsewhere 0."""
-    if not sys.platform.startswith("linux"):
-        return 0
-    total = 0
-    for place in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, ValueError):
-            if os.getpgid(int(place.name)) == pid:
-                total += int((place / "statm").read_text().split()[1])
-    return total * os.sysconf("SC_PAGE_SIZE")
+def _marked(pid: int, mark: str) -> bool:
+    with contextlib.suppress(OSError):
+        return f"{_MARK}{mark}=".encode() in Path(f"/proc/{pid}/environ").read_bytes()
+    return False
 
 
 # The keeper: a process that reads which children there are, and ends them when its input ends without its having been
@@ -343,19 +380,23 @@ for pid, mark in known.items():
         os.killpg(int(pid), signal.SIGKILL)
     for place in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if mark.encode() in (place / "environ").read_bytes():
+            if mark.encode() in (place / "environ").read_bytes() and int(place.name) != os.getpid():
                 os.kill(int(place.name), signal.SIGKILL)
 """
 
 _keeper: subprocess.Popen[bytes] | None = None
 _keeping = threading.Lock()
+#: The children at work, and the process that they are of: a copy of it that a backend forks has none.
+_children: set[Child] = set()
+_owner = os.getpid()
 
 
-def _keep(pid: int, mark: str) -> None:
+def _keep(child: Child, pid: int, mark: str) -> None:
     global _keeper
-    if sys.platform == "win32":
-        return
     with _keeping:
+        _children.add(child)
+        if sys.platform == "win32":
+            return
         if _keeper is None or _keeper.poll() is not None:
             _keeper = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _KEEPER],
@@ -364,11 +405,12 @@ def _keep(pid: int, mark: str) -> None:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        _tell(f"+ {pid} {mark}")
+        _tell(f"+ {pid} {_MARK}{mark}=")
 
 
-def _forget(pid: int) -> None:
+def _forget(child: Child, pid: int) -> None:
     with _keeping:
+        _children.discard(child)
         _tell(f"- {pid} -")
 
 
@@ -377,3 +419,19 @@ def _tell(line: str) -> None:
         with contextlib.suppress(OSError):
             _keeper.stdin.write(f"{line}\n".encode())
             _keeper.stdin.flush()
+
+
+def end_children() -> None:
+    """End every child, now."""
+    with _keeping:
+        children = list(_children)
+    for child in children:
+        child.kill()
+
+
+@atexit.register
+def _leave() -> None:
+    if os.getpid() == _owner:
+        end_children()
+        if _keeper is not None:
+            _keeper.communicate()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -85,6 +86,54 @@ always = hostile("always", lambda config, x: _die())
 glutton = hostile("glutton", lambda config, x: _exhaust() if len(x) > 8 else None)
 forker = hostile("forker", _fork)
 tired = hostile("tired", _count)
+
+
+def _stray(config: LSTMConfig, x: Array) -> None:
+    """Leaves a process that holds standard output, in a session of its own and without this one's environment."""
+    if len(x) > 3:
+        subprocess.Popen(["sleep", "60"], env={}, start_new_session=True, stdout=1)
+        time.sleep(0.5)
+        os._exit(1)
+
+
+def _family(config: LSTMConfig, x: Array) -> None:
+    """Forks, once, a few processes that share its memory."""
+    global _calls
+    _calls += 1
+    if _calls == 1:
+        _held.append(np.ones(25_000_000))
+        for _ in range(8):
+            if os.fork() == 0:
+                time.sleep(60)
+                os._exit(0)
+        time.sleep(0.6)
+
+
+def _once(config: LSTMConfig, x: Array) -> None:
+    """Dies, and cannot be loaded a second time."""
+    if len(x) > 3:
+        Path("locked").touch()
+        os._exit(2)
+
+
+def _interrupt(config: LSTMConfig, x: Array) -> None:
+    raise KeyboardInterrupt
+
+
+_held: list[Array] = []
+stray = hostile("stray", _stray)
+family = hostile("family", _family)
+interrupter = hostile("interrupter", lambda config, x: _interrupt(config, x) if len(x) > 3 else None)
+once = hostile("once", _once)
+if Path("locked").exists():
+    raise RuntimeError("the device is busy")
+
+
+def _say(config: LSTMConfig, x: Array) -> None:
+    raise ValueError("bad \udcff file " + "x" * 3_000_000)
+
+
+talker = hostile("talker", _say)
 
 
 def _print(config: LSTMConfig, x: Array) -> None:

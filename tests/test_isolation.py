@@ -147,6 +147,55 @@ def test_a_crash_that_comes_with_the_fiftieth_call_is_reported_with_the_calls_be
     assert "only after" in verdict.message or "seen once" in verdict.message
 
 
+def test_a_process_that_was_left_behind_with_the_output_open_holds_nothing_up() -> None:
+    """It left the group and has another environment, but was seen while its parent lived."""
+    report = judged("stray", replace(SETTINGS, shrink=False))
+    [verdict] = bad(report)
+    assert "exit code 1" in verdict.message
+
+
+def test_memory_that_forks_share_counts_once() -> None:
+    assert judged("family", replace(SETTINGS, cases=2)).conformant
+
+
+def test_a_backend_that_cannot_be_started_again_keeps_its_verdicts() -> None:
+    report = judged("once", replace(SETTINGS, shrink=False))
+    assert "could not be started again" in report.interrupted
+    assert "the device is busy" in report.interrupted
+    assert not report.conformant
+    assert len(report.verdicts) == len(select(CHOSEN))
+
+
+def test_an_interruption_of_the_backends_own_is_a_crash() -> None:
+    [verdict] = bad(judged("interrupter", replace(SETTINGS, shrink=False)))
+    assert verdict.outcome == "crashed"
+    assert "KeyboardInterrupt" in verdict.message
+
+
+def test_messages_of_any_length_and_kind_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a surrogate pair cannot be printed, nor written as JSON."""
+    [verdict] = bad(judged("talker"))
+    assert verdict.message.startswith("forward raised ValueError: bad ? file xxx")
+    assert len(verdict.message) < 20_000
+
+
+def test_what_ends_after_its_last_answer_had_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = Isolated("numpy", LIMITS)
+    receive = Child.receive
+
+    def cut(child: Child, seconds: float, limit: int) -> Message:
+        message = receive(child, seconds, limit)
+        if message.type == "done":
+            child.kill()
+            raise Ended("crashed", "it was ended")
+        return message
+
+    monkeypatch.setattr(Child, "receive", cut)
+    [(_, answer)] = judge.ask(parse("I=1 H=1 L=1 N=1"), select(("smoke",)))
+    assert answer.outcome == "passed"
+    judge.close()
+
+
 def test_what_a_backend_prints_does_not_mix_with_the_answers() -> None:
     assert judged("printer").conformant
 
@@ -262,7 +311,7 @@ def test_a_child_that_fills_its_standard_error_is_not_held_up() -> None:
 
 def test_a_child_that_closes_its_output_is_ended() -> None:
     one = child("import os, time; os.close(1); time.sleep(1000)")
-    with pytest.raises(Ended, match="closed its output"):
+    with pytest.raises(Ended, match="closed its standard input or output"):
         one.receive(30.0, 0)
 
 

@@ -6,9 +6,13 @@ import json
 import random
 import re
 import shlex
+import signal
+import subprocess
 import sys
+import time
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +29,7 @@ from conformance.supervisor import Limits
 from conformance.wire.client import program
 from conformance.wire.fields import capabilities_from_fields, capabilities_to_fields
 from conformance.wire.message import HEADER_LIMIT, Garbled, Message, Stream, decode, encode
+from conformance.wire.server import answer, writable
 
 FOLDER = Path(__file__).parent.as_posix()
 SERVE = f"exec:{shlex.join([sys.executable, '-m', 'conformance', 'serve'])}"
@@ -208,6 +213,8 @@ def test_capabilities_survive_the_journey() -> None:
         ({"dtypes": "float31"}, "Capabilities.dtypes names 'float31'"),
         ({"arithmetic": "tf32"}, "expected words like float32=tf32"),
         ({"fixed:hidden_size": "3"}, "its field input_size is missing"),
+        ({"fixed:hidden_size": str(10**12), "fixed:input_size": "1"}, "it sent 0 params"),
+        ({"fixed:hidden_size": "1", "fixed:input_size": "1", "fixed:num_layers": str(10**9)}, "it sent 0 params"),
         ({"fixed:hidden_size": "3", "fixed:input_size": "x"}, "its field input_size is 'x'"),
     ],
 )
@@ -286,6 +293,30 @@ def test_a_command_that_is_none_is_a_usage_error() -> None:
         check_backend("exec:no-such-program")
     with pytest.raises(UsageError, match="names no command"):
         check_backend("exec:")
+    with pytest.raises(UsageError, match="No closing quotation"):
+        check_backend("exec:foo 'bar")
+    with pytest.raises(UsageError, match="its process ended with exit code 1"):
+        check_backend("exec:false")
+
+
+def test_an_interruption_does_not_wait_for_a_program_that_hangs() -> None:
+    """Within the minute that this test waits, not within the ten of the limit; and what had been judged is told."""
+    line = [sys.executable, "-m", "conformance", "run", f"{GARBLER} silent", "--timeout", "600"]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    time.sleep(5)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert "interrupted" in out
+
+
+def test_what_the_server_cannot_send_is_an_error_and_no_crash() -> None:
+    for results in ([0.0], np.zeros(3, np.int32)):
+        odd = Backend("odd", Capabilities(), lambda config, params, results=results: lambda x: (results, (None, None)))
+        models: dict[str, Any] = {"1": odd.build(LSTMConfig(1, 1), {})}
+        response = writable(answer(odd, models, Message({"type": "forward", "model": "1"}, {"x": np.zeros((1, 1, 1))})))
+        assert (response.type, response.fields["kind"]) == ("error", "failed")
+        encode(response)
 
 
 def judged(how: str) -> Report:

@@ -7,6 +7,7 @@ it anew then. What bytes cannot carry (views, aliasing, mutation, threads) is no
 from __future__ import annotations
 
 import itertools
+import os
 import shlex
 import threading
 import weakref
@@ -15,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from conformance.backend import Backend, Unsupported
-from conformance.errors import Ended, UsageError
+from conformance.errors import Ended, Gone, UsageError
 from conformance.registry import PROGRAM
 from conformance.spec import Array, LSTMConfig, Params, State
 from conformance.supervisor import Child, Limits, Patience
@@ -34,7 +35,10 @@ def program(target: str, limits: Limits | None = None) -> Backend:
 
     Raises ``UsageError`` for a command that cannot be started and for a hello that is none, ``Ended`` if it ends.
     """
-    words = shlex.split(target.removeprefix(PROGRAM))
+    try:
+        words = shlex.split(target.removeprefix(PROGRAM), posix=os.name != "nt")
+    except ValueError as error:
+        raise UsageError(f"target {target!r}: {error}", "are its quotes paired?") from None
     if not words:
         raise UsageError(f"target {target!r} names no command", "such as 'exec:node lstm.mjs'")
     running = Program(words, target, limits or Limits())
@@ -97,9 +101,9 @@ class Program:
 
     def close(self) -> None:
         """End the program."""
-        if self._child is not None:
-            self._child.close()
-            self._child = None
+        child, self._child = self._child, None
+        if child is not None:
+            child.close()
 
     def __call__(self, config: LSTMConfig, params: Params) -> Callable[..., Any]:
         """Build a model in the program."""
@@ -125,8 +129,8 @@ class Program:
         if self._child is None:
             try:
                 self.hello()
-            except Garbled as error:
-                raise Ended("error", f"{self._target}: started again, its hello is wrong: {error}") from None
+            except (Garbled, UsageError, Ended) as error:
+                raise Gone(f"the program could not be started again: {error}") from None
         return self._starts
 
     def request(self, message: Message, expected: str, size: int) -> Message:

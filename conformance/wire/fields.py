@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from conformance.backend import Capabilities
-from conformance.spec import LSTMConfig
+from conformance.spec import Array, LSTMConfig, numpy_dtype, param_shapes
 from conformance.wire.message import Garbled
 
 _EXPECTED = "expected_failure:"
@@ -82,11 +82,27 @@ def capabilities_from_fields(given: Mapping[str, str], params: Mapping[str, Any]
     fixed = {name.removeprefix(_FIXED): text for name, text in given.items() if name.startswith(_FIXED)}
     if fixed:
         defaults = {f.name: _CONFIG[f.name][0](f.default) for f in fields(LSTMConfig) if f.default is not MISSING}
-        values["fixed"] = config_from_fields(defaults | fixed), dict(params)
+        values["fixed"] = _fixed(config_from_fields(defaults | fixed), params)
     try:
         return Capabilities(**values)
     except ValueError as error:
         raise Garbled(str(error)) from None
+
+
+def _fixed(config: LSTMConfig, params: Mapping[str, Array]) -> tuple[LSTMConfig, Mapping[str, Array]]:
+    """A config and params that are baked in; ``Garbled`` where they do not fit each other."""
+    largest = max((value.size for value in params.values()), default=0)
+    # Nothing of a size that was merely claimed is made.
+    if config.num_layers > len(params) or config.hidden_size > largest:
+        told = f"{config.num_layers} layers of {config.hidden_size} units"
+        raise Garbled(f"its fixed config has {told}; it sent {len(params)} params, the largest of {largest} elements")
+    wanted, given = param_shapes(config), {name: value.shape for name, value in params.items()}
+    if given != wanted:
+        name = next(n for n in (*wanted, *given) if wanted.get(n) != given.get(n))
+        raise Garbled(f"its fixed params: {name} has shape {given.get(name)}, expected {wanted.get(name)}")
+    if wrong := [name for name, value in params.items() if value.dtype != numpy_dtype(config.dtype)]:
+        raise Garbled(f"its fixed params: {wrong[0]} is {params[wrong[0]].dtype}, its config says {config.dtype}")
+    return config, dict(params)
 
 
 def _read(name: str, text: str | None, read: Callable[[str], Any]) -> Any:

@@ -49,6 +49,10 @@ class Garbled(Exception):
     """What came is not a message; ``str(error)`` says what is wrong with it."""
 
 
+class Cut(Garbled):
+    """A message that ended before it was whole."""
+
+
 @dataclass(frozen=True)
 class Message:
     """The fields, ``type`` among them, and the tensors by name."""
@@ -74,7 +78,7 @@ def encode(message: Message) -> bytes:
         header[name] = {"dtype": word, "shape": list(value.shape), "data_offsets": [end, end + value.nbytes]}
         parts.append(little.tobytes())
         end += value.nbytes
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     return b"".join((len(text).to_bytes(8, "little"), text, *parts))
 
@@ -117,12 +121,14 @@ def _header(text: bytes, limit: int) -> tuple[dict[str, str], _Layout, int]:
     if text[:1] != b"{":
         raise Garbled(f"its header does not begin with {{, but with {text[:40]!r}")
     try:
-        header = json.loads(text, object_pairs_hook=_once)
+        header = json.loads(text.decode(), object_pairs_hook=_once)
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise Garbled(f"its header is not JSON in UTF-8: {_brief(str(error))}") from None
     fields = header.pop("__metadata__", {})
     if not isinstance(fields, dict) or not all(isinstance(value, str) for value in fields.values()):
         raise Garbled("its __metadata__ is not an object of strings")
+    # Half of a pair of surrogates is no text that could be shown.
+    fields = {name: value.encode("utf-8", "replace").decode() for name, value in fields.items()}
     layout: _Layout = {name: _entry(name, entry) for name, entry in header.items()}
     total = 0
     for name, (_, _, begin, end) in sorted(layout.items(), key=lambda each: each[1][2:]):
@@ -185,7 +191,7 @@ def _fill(stream: Stream, buffer: memoryview, what: str, at_start: bool = False)
         if not piece:
             if at_start and not done:
                 return False
-            raise Garbled(f"it ended after {done} of {len(buffer)} bytes of {what}")
+            raise Cut(f"it ended after {done} of {len(buffer)} bytes of {what}")
         buffer[done : done + len(piece)] = piece
         done += len(piece)
     return True

@@ -10,13 +10,18 @@ from typing import Any
 import conformance
 from conformance.backend import Backend, Unsupported
 from conformance.ledger import unavailable
-from conformance.spec import Array, numpy_dtype, param_shapes
+from conformance.spec import Array, Result, numpy_dtype, param_shapes
+from conformance.trial import unpack
 from conformance.wire.client import PROTOCOL
 from conformance.wire.fields import capabilities_to_fields, config_from_fields
-from conformance.wire.message import Garbled, Message, Stream, decode, write
+from conformance.wire.message import Garbled, Message, Stream, decode, encode, write
 
 #: What one request may hold, in bytes of elements.
 _LIMIT = 1 << 32
+
+
+#: Characters of an error's message.
+_LONGEST = 1 << 14
 
 
 class _Refused(Exception):
@@ -34,7 +39,16 @@ def serve(backend: Backend, incoming: int = 0, outgoing: int = 1) -> None:
         sys.stdout = sys.stderr
     models: dict[str, tuple[Callable[..., Any], Any]] = {}
     while (request := decode(stream, _LIMIT)) is not None:
-        write(out, answer(backend, models, request))
+        write(out, writable(answer(backend, models, request)))
+
+
+def writable(response: Message) -> Message:
+    """The response, or the error that it cannot be written: a message does not hold every dtype."""
+    try:
+        encode(response)
+    except ValueError as error:
+        return Message({"type": "error", "kind": "failed", "message": str(error)})
+    return response
 
 
 def answer(backend: Backend, models: dict[str, Any], request: Message) -> Message:
@@ -47,7 +61,7 @@ def answer(backend: Backend, models: dict[str, Any], request: Message) -> Messag
         kind, message = "refused", str(error)
     except (Exception, SystemExit) as error:
         kind, message = "failed", f"{type(error).__name__}: {error}"
-    return Message({"type": "error", "kind": kind, "message": message})
+    return Message({"type": "error", "kind": kind, "message": message[:_LONGEST]})
 
 
 def _respond(backend: Backend, models: dict[str, Any], request: Message) -> Message:
@@ -108,6 +122,6 @@ def _given(tensors: Mapping[str, Array], name: str) -> Array:
     return tensors[name].copy()
 
 
-def _parts(result: Any) -> dict[str, Array]:
-    output, (h_n, c_n) = result
-    return {name: part for name, part in (("output", output), ("h_n", h_n), ("c_n", c_n)) if part is not None}
+def _parts(returned: Any) -> dict[str, Array]:
+    result = unpack(returned)
+    return {name: part for name, part in zip(Result._fields, result, strict=True) if part is not None}
