@@ -19,7 +19,6 @@ from conformance import engine
 from conformance.engine import Settings
 from conformance.faults.twin import Twin
 from conformance.recipe import Recipe
-from conformance.trial import Trial
 
 
 @pytest.fixture
@@ -47,12 +46,13 @@ def test_the_tolerances_are_the_defaults_of_torch_and_numpy(dtype: str) -> None:
 
 def test_the_cases_are_those_of_a_default_run(monkeypatch: pytest.MonkeyPatch) -> None:
     met: list[Recipe] = []
+    offer = engine._Sieve._offer
 
-    def recorded(one: Any, recipe: Recipe) -> Trial:
+    def recorded(sieve: engine._Sieve, recipe: Recipe) -> Any:
         met.append(recipe)
-        return Trial(one, recipe)
+        return offer(sieve, recipe)
 
-    monkeypatch.setattr(engine, "Trial", recorded)
+    monkeypatch.setattr(engine._Sieve, "_offer", recorded)
     engine.conform(backend("twin", Twin(), "float64"), Settings(only=("layout.unbatched",), shrink=False))
     assert len(met) > 100
     assert sorted(map(str, met)) == sorted(map(str, sensitivity.recipes("float64")))
