@@ -116,7 +116,8 @@ class Ledger:
         total = tally.narrowed + tally.checked + tally.lost
         told = [f"{tally.narrowed} of {total} cases, such as {tally.reason}"] if tally.narrowed else []
         if tally.lost:
-            told.append(f"{tally.lost} of {total} cases ended the process: see {', '.join(self.ends.values())}")
+            see = f": see {', '.join(self.ends.values())}" if self.ends else ""
+            told.append(f"{tally.lost} of {total} cases ended the process{see}")
         return self._plain(p, "narrowed" if tally.narrowed or tally.checked else "not run", "; ".join(told))
 
     def _plain(self, p: Property, outcome: str, message: str) -> Verdict:
