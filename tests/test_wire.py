@@ -20,7 +20,7 @@ import pytest
 from conformance import Capabilities, LSTMConfig, check_backend
 from conformance.backend import Backend
 from conformance.engine import Settings, conform
-from conformance.errors import UsageError
+from conformance.errors import Ended, UsageError
 from conformance.registry import find
 from conformance.report.model import Report
 from conformance.run import Isolation, run
@@ -286,6 +286,13 @@ def test_a_program_that_does_not_start_is_one_statement(how: str, said: str) -> 
     assert first.outcome in ("crashed", "error")
     assert said in first.message
     assert {v.outcome for v in others} == {"not run"}
+
+
+def test_a_program_that_never_says_hello_is_asked_whether_it_flushes() -> None:
+    code = "import sys, time; sys.stdin.buffer.read(1); time.sleep(1000)"
+    with pytest.raises(Ended, match=r"no answer within 1 seconds to hello: does it flush its output") as caught:
+        program(f"exec:{shlex.join([sys.executable, '-c', code])}", Limits(seconds=0.2))
+    assert caught.value.outcome == "timeout"
 
 
 def test_a_command_that_is_none_is_a_usage_error() -> None:

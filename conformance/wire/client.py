@@ -90,9 +90,13 @@ class Program:
         self._child = Child(self._words, self._target, self._limits)
         self._starts += 1
         self._released.clear()
-        response = self._exchange(
-            Message({"type": "hello", "protocol": PROTOCOL}), "hello", self._limits.start, 1 << 30
-        )
+        request = Message({"type": "hello", "protocol": PROTOCOL})
+        try:
+            response = self._exchange(request, "hello", self._limits.start, 1 << 30)
+        except Ended as ended:
+            if ended.outcome != "timeout":
+                raise
+            raise Ended("timeout", f"{ended} to hello: does it flush its output after each response?") from None
         if response.type == "error":
             raise Garbled(f"it says: {response.fields.get('message', '')}")
         if response.fields.get("protocol") != PROTOCOL:
