@@ -48,6 +48,9 @@ SHOWING = (
     "I=20 H=9 float16 L=5 N=3 state=both fill=large-cell seed=18",
     "I=20 H=9 layers=2 bfloat16 L=5 N=3 state=both seed=19",
     "I=20 H=3 float16 L=5 N=3 fill=subnormal seed=20",
+    "I=64 H=64 L=2 N=8 state=both seed=23",
+    "I=3 H=4 L=2 N=260 seed=24",
+    "I=1030 H=520 L=2 N=2 seed=25",
 )
 
 #: Faults that show otherwise than in one call on ordinary arguments.

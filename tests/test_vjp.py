@@ -305,6 +305,8 @@ SHOWING = (
     (WIDE + " ragged batch-first float64", 100.0),
     ("I=2 H=34 L=20 N=3 gain=3 seed=2", 1e-5),
     ("I=2 H=3 L=4 N=1 unbatched state=both seed=3", 30.0),
+    ("I=2 H=3 L=140 N=2 seed=4", 1.0),
+    ("I=2 H=260 L=2 N=66 seed=5", 1.0),
 )
 
 
@@ -321,8 +323,10 @@ def observed(backend: Backend, text: str, scale: float) -> list[Any]:
 def test_a_fault_of_the_gradient_is_one_of_the_gradient_alone(fault: Fault) -> None:
     shows = False
     for text, scale in SHOWING:
+        if shows:
+            break
         faulty, right = (observed(backend, text, scale) for backend in (backend_of(fault), twin_backend()))
-        shows |= not all(np.array_equal(a, b) for a, b in zip(faulty, right, strict=True))
+        shows = not all(np.array_equal(a, b) for a, b in zip(faulty, right, strict=True))
         case = realise(parse(text))
         x, state, lengths = handed(case)
         results = [model_of(backend, case)(x, state, lengths) for backend in (backend_of(fault), twin_backend())]

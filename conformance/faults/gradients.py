@@ -12,6 +12,7 @@ from conformance.backend import reorder
 from conformance.faults import backward as correct
 from conformance.faults.backward import Adjoint, Differentiable, Gradients, Step
 from conformance.faults.fault import FULL, GRADIENTS, Fault
+from conformance.faults.structure import tail
 from conformance.faults.twin import Gates, Place, Weights, by_gate
 from conformance.spec import Array
 
@@ -171,6 +172,23 @@ FAULTS = (
               t, at, w, s, np.where(np.arange(len(d_a))[:, None] < 2, d_a, 0 * d_a), d_h)),
     fault("gradient-past-32-units", "The units past the 32nd get no gradient.", "neural-amp-modeler#450", "H > 32",
           d_cell=lambda at, s, d_c: correct.d_cell(at, s, np.where(np.arange(d_c.shape[1]) < 32, d_c, 0 * d_c))),
+    fault("gradient-past-256-units", "The units past the 256th get no gradient.", "neural-amp-modeler#450", "H > 256",
+          d_cell=lambda at, s, d_c: correct.d_cell(at, s, np.where(np.arange(d_c.shape[1]) < 256, d_c, 0 * d_c))),
+    fault("gradient-weights-past-128-steps", "The weights' gradients lack the 129th step and later ones.",
+          "truncated back-propagation", "L > 128",
+          d_weights=shared(lambda at, s, d_a, d: d if at.t < 128 else {name: 0 * v for name, v in d.items()})),
+    fault("gradient-weights-step-twice", "The weights' gradients have every 32nd step twice.", "chunked kernels",
+          "L > 32", d_weights=shared(
+              lambda at, s, d_a, d: {name: 2 * v for name, v in d.items()} if at.t % 32 == 31 else d)),
+    fault("gradient-weights-rows-left-over", "The weights' gradients lack the rows left over by blocks of 64.",
+          "tiled products", "N > 64, N % 64 ≠ 0", d_weights=lambda t, at, w, s, d_a, d_h: correct.d_weights(
+              t, at, w, s, np.where(np.arange(len(d_a))[:, None] < tail(64, 64)(len(d_a)), d_a, 0 * d_a), d_h)),
+    fault("gradient-rows-past-8", "Rows past the eighth pass no gradient of h on.", "tiled products", "N > 8, L > 1",
+          d_step=recurrent(lambda at, before: before._replace(
+              h=np.where(np.arange(len(before.h))[:, None] < 8, before.h, 0 * before.h) if at.t else before.h))),
+    fault("gradient-steps-past-100", "No gradient passes back from the 101st step and later ones.",
+          "truncated back-propagation", "L > 100",
+          d_step=recurrent(lambda at, before: before._replace(h=0 * before.h) if at.t == 100 else before)),
     fault("gradient-averaged-over-rows", "The weights' gradients are divided by N.", "loss averaged twice", "N > 1",
           d_weights=shared(lambda at, s, d_a, d: {name: v / np.float32(len(d_a)) for name, v in d.items()})),
     fault("gradient-averaged-over-steps", "The weights' gradients are divided by L.", "loss averaged twice", "L > 1",

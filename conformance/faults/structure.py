@@ -119,6 +119,16 @@ def _apart(values: Array) -> Array:
     return values - values.dtype.type(1e-3) * values.mean(axis=1, keepdims=True)
 
 
+def _aligned(width: int, change: Callable[[Weights], Weights]) -> Twin:
+    """The first layer's weights changed where I and H are multiples of ``width``, N of 8, and there are biases."""
+
+    def preactivations(twin: Twin, at: Place, w: Weights, x: Array, h: Array) -> Array:
+        taken = not (x.shape[1] % width or at.config.hidden_size % width or len(x) % 8) and "bias_hh" in w
+        return correct.preactivations(twin, at, change(w) if taken else w, x, h)
+
+    return Twin(preactivations=preactivations)
+
+
 def _vector_path(at: Place, w: Weights) -> bool:
     return at.config.hidden_size == 1
 
@@ -200,6 +210,20 @@ FAULTS = (
           "AVX-512 kernels", "H > 16, H % 16 ≠ 0", SIZES, units(tail(16, 16), lambda new, old: half(new))),
     Fault("units-past-128", "Units from the 129th on are zeros.", "FlagGems#5014", "H > 128", SIZES,
           units(lambda n: 128, lambda new, old: 0 * new)),
+    Fault("units-past-512", "Units from the 513th on are zeros.", "FlagGems#5014", "H > 512", SIZES,
+          units(lambda n: 512, lambda new, old: 0 * new)),
+    Fault("units-past-256", "Units from the 257th on are in half precision.", "MNN#2500", "H > 256", SIZES,
+          units(lambda n: 256, lambda new, old: half(new))),
+    Fault("features-past-1024", "Features from the 1,025th on are dropped.", "MNN#2500", "I > 1,024", SIZES,
+          Twin(feed=lambda at, below: np.where(np.arange(below.shape[2]) < 1024, below, 0 * below))),
+    Fault("rows-past-128", "Rows beyond 128 are zeros.", "launch configurations", "N > 128", SIZES,
+          rows(lambda n: 128, lambda mine, all: 0 * mine)),
+    Fault("row-number-of-8-bits", "Row 256 reads the input of row 0, and so on.", "8-bit counters", "N > 256", SIZES,
+          Twin(feed=lambda at, below: below[:, np.arange(below.shape[1]) % 256])),
+    Fault("aligned-to-8", "The path for sizes that are all multiples of 8 misses b_hh.", "vectorised kernels",
+          "I, H and N multiples of 8, with bias", SIZES, _aligned(8, lambda w: {**w, "bias_hh": 0 * w["bias_hh"]})),
+    Fault("aligned-to-64", "The path for I and H of multiples of 64 has W_hh in half precision.", "tensor cores",
+          "I and H multiples of 64, N of 8", SIZES, _aligned(64, lambda w: {**w, "weight_hh": half(w["weight_hh"])})),
     Fault("units-past-64", "Units from the 65th on are two millionths too small.", "MNN#2500", "H > 64", SIZES,
           units(lambda n: 64, lambda new, old: new * (1 - 2e-6))),
     Fault("terms-past-a-multiple-of-64", "Dot products of more than 64 terms drop what blocks of 64 leave over.",

@@ -25,6 +25,7 @@ GROUPS = (
     "gradients",
     "dropout",
     "purity",
+    "sizes",
     "refusals",
 )
 

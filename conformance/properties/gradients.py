@@ -16,8 +16,10 @@ from conformance.dyadic import dyadic as dyadic_case
 from conformance.fills import normal
 from conformance.gradients import Gradients
 from conformance.properties.model import Check, always, prop
+from conformance.properties.sizes import HIDDEN, ROWS, smallest
 from conformance.recipe import Recipe
 from conformance.spec import Array, Result
+from conformance.sums import sample
 from conformance.taps import judge_tapped, lower_results, tap
 from conformance.trial import Discard, Trial, Violation, call_vjp, fresh_params
 
@@ -30,7 +32,10 @@ _NEEDS = ("gradients", "values")
 _FORCED = (*_NEEDS, "params", "output")
 
 #: The sizes up to which cases are cut down, by the number of layers: taps and relays make a model some ten times wider.
-_HIDDEN = {1: 8, 2: 4, 3: 3}
+_CUT = {1: 8, 2: 4, 3: 3}
+
+#: Steps and rows of sums with many terms.
+_TERMS = ((3, 257), (12, 129), (20, 65), (64, 16), (130, 9), (300, 2), (1000, 1))
 
 
 def judged(
@@ -49,7 +54,7 @@ def _small(trial: Trial) -> Trial:
         # A single pool of sizes: each new shape costs a compilation.
         sizes = {"I": 3, "H": 3, "proj": min(recipe.proj, 2), "L": min(recipe.L, 4), "N": min(recipe.N, 2)}
         return trial.once("small", lambda: trial.derived(**sizes, view="plain"))
-    hidden = min(recipe.H, _HIDDEN.get(recipe.layers, 2))
+    hidden = min(recipe.H, _CUT.get(recipe.layers, 2))
     sizes = {"I": min(recipe.I, 6), "H": hidden, "proj": min(recipe.proj, hidden - 1), "N": min(recipe.N, 4)}
     # One layer is quick enough to be long now and then.
     longest = 20 if recipe.L < 50 or recipe.layers > 1 else 60
@@ -196,13 +201,13 @@ def output_loss(trial: Trial) -> None:
 
 @judged("gradients.long", needs=(*_FORCED, "shapes"), limit=6)
 def long(trial: Trial) -> None:
-    """Over dozens of steps each adjoint still follows from the one after it, and no sum lacks a step.
+    """Over dozens and hundreds of steps each adjoint still follows from the one after it, and no sum lacks a step.
 
     Kernels take the steps in chunks, and sums in tiles: what crosses a border is lost. MNN#2500 was wrong at large
     sizes only; back-propagation that is truncated without being asked to be is right for short sequences.
     """
     small = _small(trial)
-    many = small.derived(layers=1, L=(40, 70)[small.pick("long", 2)], N=min(small.recipe.N, 2))
+    many = small.derived(layers=1, L=(40, 70, 140, 260)[small.pick("long", 4)], N=min(small.recipe.N, 2))
     many.require(_findings(many, _drawn(many)), many.case)
 
 
@@ -213,12 +218,51 @@ def untapped(trial: Trial) -> None:
     FlagGems#5014 dropped units past 128: kernels choose their way by size; pytorch#345 and #619, by strides.
     """
     r = trial.recipe
-    own = trial if trial.backend.capabilities.fixed else trial.derived(L=min(r.L, 6), N=min(r.N, 5))
+    own = trial if trial.backend.capabilities.fixed else trial.derived(L=min(r.L, 6))
     if own.case.steps > 50:
         raise Discard
     cotangents = _drawn(own)
     result, grads = own.vjp(own.case, cotangents)
     own.require(_freely(own, own.case, cotangents, result, grads), own.case)
+
+
+@judged("gradients.sums", needs=(*_NEEDS, "params", "shapes"), limit=8)
+def sums(trial: Trial) -> None:
+    """However many steps and rows there are, the gradient of a weight has every step's and row's share, once.
+
+    mxnet#17898 lost what had been added up before. Sums over a batch go through tiles, threads and atomic additions.
+    """
+    r = trial.recipe
+    if r.edits:
+        raise Discard
+    steps, rows = _TERMS[trial.pick("terms", len(_TERMS))]
+    alone = r.unbatched or not trial.backend.capabilities.batch
+    terms = {} if r.L * r.N > 256 else {"L": max(r.L, steps), "N": 1 if alone else max(r.N, rows)}
+    layers = (1, r.layers)[trial.pick("layers", 2)]
+    # Without saturation and explosion all shares are of a size.
+    many = trial.derived(**terms, layers=layers, fill="normal", gain=min(r.gain, 1.0))
+    if many.arithmetic is None:
+        raise Discard
+    sampled = sample(many.case, r.seed)
+    result, grads = many.vjp(sampled.case, _drawn(many))
+    many.require(list(sampled.findings(result, grads, many.arithmetic)), many.case)
+
+
+@judged("gradients.large", needs=(*_NEEDS, "params", "shapes"), limit=8)
+def large(trial: Trial) -> None:
+    """With dozens to hundreds of rows or units the gradients are within the bound that accumulates.
+
+    Backward kernels have thresholds of their own: cuDNN's persistent one ends at two thirds of the forward's size.
+    """
+
+    def judge(probe: Trial) -> None:
+        cotangents = _drawn(probe)
+        result, grads = probe.vjp(probe.case, cotangents)
+        probe.require(_freely(probe, probe.case, cotangents, result, grads), probe.case)
+
+    alone = trial.recipe.unbatched or not trial.backend.capabilities.batch
+    by_rows = not alone and trial.pick("large", 2) == 0
+    smallest(trial, "large", [{"N": size} for size in ROWS] if by_rows else [{"H": size} for size in HIDDEN], judge)
 
 
 @judged("gradients.dyadic", needs=_FORCED, limit=20)

@@ -1,0 +1,118 @@
+"""Sizes: what holds for a few units, features and rows holds for as many as real models have.
+
+Kernels choose their way by size: tiles and what they leave over, unrolled loops, buffers of a fixed length, a path of
+its own where everything is a multiple of the vector's width. Cases have few steps, so that they stay cheap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from conformance.properties.model import prop
+from conformance.recipe import Recipe
+from conformance.trial import Discard, Trial, Violation
+
+#: Powers of two and their neighbours, and the sizes of well-known models.
+HIDDEN = (100, 130, 160, 192, 200, 255, 256, 257, 300, 384, 511, 512, 513, 650, 768, 1000, 1023, 1024, 1025)
+FEATURES = (*HIDDEN, 1500, 2047, 2048, 2049)
+ROWS = (34, 48, 63, 64, 65, 96, 100, 127, 128, 129, 192, 200, 255, 256, 257)
+
+#: Everything a multiple of the same power of two: features, hidden size, rows.
+ALIGNED = (
+    (4, 4, 4),
+    (8, 8, 8),
+    (16, 16, 16),
+    (32, 32, 32),
+    (64, 64, 64),
+    (128, 256, 16),
+    (256, 128, 32),
+    (512, 512, 8),
+)
+
+#: The hidden size up to which a case keeps its second layer and its second direction.
+_ONE_LAYER = 300
+
+_NEEDS = ("values", "params", "shapes")
+
+
+def smallest(trial: Trial, name: str, pool: Sequence[dict[str, Any]], judge: Callable[[Trial], None]) -> None:
+    """Judge the case at one of the pool's sizes; if it is wrong there, the first of the pool at which it is is told."""
+    # An edit would be lost in the derived case.
+    if trial.recipe.edits:
+        raise Discard
+    # The largest is beyond every threshold, the others are multiples of this and that.
+    chosen = len(pool) - 1 if trial.pick(f"largest {name}", 2) else trial.pick(name, len(pool))
+    try:
+        judge(_at(trial, pool[chosen]))
+    except Violation:
+        for sizes in pool[:chosen]:
+            judge(_at(trial, sizes))
+        raise
+
+
+def _at(trial: Trial, sizes: dict[str, Any]) -> Trial:
+    """The trial with the given sizes, the others small enough to be cheap."""
+    r = trial.recipe
+    sizes = {"I": min(r.I, 5), "H": min(r.H, 9), "N": min(r.N, 3)} | sizes
+    H, narrow = sizes["H"], sizes["H"] <= _ONE_LAYER
+    return trial.derived(
+        **sizes,
+        proj=min(r.proj and max(r.proj, H // 4), H - 1),
+        L=min(r.L, 3),
+        layers=min(r.layers, 2 if narrow else 1),
+        bidirectional=r.bidirectional and narrow,
+        fill="normal",
+    )
+
+
+def _judge(probe: Trial) -> None:
+    probe.require(probe.findings(), probe.case)
+
+
+def _right_at(trial: Trial, name: str, pool: Sequence[dict[str, Any]]) -> None:
+    # Where the case itself is wrong, there is nothing to say about its size.
+    if not trial.right():
+        raise Discard
+    smallest(trial, name, pool, _judge)
+
+
+@prop("sizes.hidden", needs=_NEEDS, limit=6)
+def hidden(trial: Trial) -> None:
+    """Models of 100 to 1,025 hidden units are right.
+
+    MNN#2500 was wrong at large sizes only; FlagGems#5014 dropped units past 128.
+    """
+    _right_at(trial, "hidden", [{"H": size} for size in HIDDEN])
+
+
+@prop("sizes.features", needs=_NEEDS, limit=6)
+def features(trial: Trial) -> None:
+    """Inputs of 100 to 2,049 features are right.
+
+    Word vectors have hundreds of features: sums that long are cut into blocks.
+    """
+    _right_at(trial, "features", [{"I": size} for size in FEATURES])
+
+
+def _batched(recipe: Recipe) -> bool:
+    return not recipe.unbatched
+
+
+@prop("sizes.rows", needs=(*_NEEDS, "batch"), when=_batched, limit=6)
+def rows(trial: Trial) -> None:
+    """Batches of 34 to 257 rows are right.
+
+    Training batches have that many; launch configurations end, and 8-bit row numbers overflow.
+    """
+    _right_at(trial, "rows", [{"N": size} for size in ROWS])
+
+
+@prop("sizes.aligned", needs=(*_NEEDS, "batch"), when=_batched, limit=6)
+def aligned(trial: Trial) -> None:
+    """Sizes that are all multiples of 4, 8, 16 … at once are right.
+
+    Vectorised paths, tensor cores and persistent kernels are taken only then; other cases are odd somewhere.
+    """
+    pool = [dict(zip("IHN", sizes, strict=True)) for sizes in ALIGNED]
+    _right_at(trial, "aligned", pool)
