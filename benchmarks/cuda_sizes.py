@@ -10,8 +10,8 @@ from conformance.properties import select
 from conformance.properties.model import Property, missing
 from conformance.recipe import JUDGED_DTYPES, Recipe
 
-#: What is asked of a large case. Of the gradients, the one property that keeps the sizes; the others cut them down.
-ASKED = ("values", "gradients.untapped", "purity.repeat")
+#: What is asked of a large case. Of the gradients, those properties that keep the sizes; the others cut them down.
+ASKED = ("values", "gradients.untapped", "gradients.sums", "purity.repeat")
 
 #: At most so many preactivations in a layer: the oracle holds some twenty arrays of them in float64.
 MOST = 2**24
