@@ -13,8 +13,7 @@ import shutil
 import signal
 import sys
 import textwrap
-import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from tqdm import tqdm
 from conformance import __version__, engine, registry
 from conformance.backend import Backend
 from conformance.case import realise
+from conformance.configuration import configured
 from conformance.covering import simplest
 from conformance.engine import Settings
 from conformance.errors import Ended, UsageError
@@ -39,26 +39,6 @@ from conformance.report.text import arrays, conclusion, failures, head
 from conformance.run import Isolation, Outcome, judge_of, run, write_json
 from conformance.supervisor import Limits
 
-#: The settings that pyproject.toml may give under [tool.lstm-conformance], with their types.
-_CONFIGURABLE: dict[str, type] = {
-    "targets": list,
-    "cases": int,
-    "seed": int,
-    "only": list,
-    "exclude": list,
-    "jobs": int,
-    "timeout": float,
-    "memory": float,
-    "python": list,
-}
-
-#: What a setting of a type must be, in a person's words, and whether a value is that.
-_KINDS: dict[type, tuple[str, Callable[[Any], bool]]] = {
-    int: ("a whole number of at least 0", lambda value: type(value) is int and value >= 0),
-    float: ("a number above 0", lambda value: type(value) in (int, float) and value > 0),
-    list: ("a list of words", lambda value: isinstance(value, list) and all(isinstance(word, str) for word in value)),
-}
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code."""
@@ -68,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever ends a run gets what it has found by then, as if it had been interrupted.
         with contextlib.suppress(ValueError):
             signal.signal(signal.SIGTERM, signal.default_int_handler)
-        options = _parser(_configured(Path.cwd())).parse_args(arguments)
+        options = _parser(configured(Path.cwd())).parse_args(arguments)
         return options.command(options)
     except UsageError as error:
         print(f"lstm-conformance: {error}", file=sys.stderr)
@@ -82,42 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 3
-
-
-def _configured(folder: Path) -> dict[str, Any]:
-    """The settings under [tool.lstm-conformance] of the nearest pyproject.toml."""
-    for place in (folder, *folder.parents):
-        path = place / "pyproject.toml"
-        if not path.is_file():
-            continue
-        try:
-            given = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("lstm-conformance", {})
-        except tomllib.TOMLDecodeError as error:
-            raise UsageError(f"{path} is not valid TOML: {error}") from None
-        if not isinstance(given, dict):
-            raise UsageError(f"{path}: tool.lstm-conformance must be a table, got {given!r}")
-        for name, value in given.items():
-            if name not in _CONFIGURABLE:
-                raise UsageError(
-                    f"{path}: [tool.lstm-conformance] has no setting {name!r}", f"it has {_join(_CONFIGURABLE)}"
-                )
-            kind, holds = _KINDS[_CONFIGURABLE[name]]
-            if not holds(value):
-                raise UsageError(f"{path}: {name} must be {kind}, got {value!r}")
-        if targets := given.get("targets"):
-            sys.path.insert(0, str(place))
-            given["targets"] = [_seen_from(folder, place, target) for target in targets]
-        return given
-    return {}
-
-
-def _seen_from(folder: Path, place: Path, target: str) -> str:
-    """A target of the pyproject.toml at ``place``, as it is written in ``folder``: files are named from there."""
-    file, colon, attribute = target.rpartition(":")
-    file, end = (file, colon + attribute) if file.endswith(".py") else (target, "")
-    if not file.endswith(".py") or folder == place:
-        return target
-    return Path(os.path.relpath(place / file, folder)).as_posix() + end
 
 
 def _join(words: Any) -> str:
@@ -262,10 +206,7 @@ def _run(options: argparse.Namespace) -> int:
     named = options.targets or options.configured_targets
     if not named and not registry.names():
         raise UsageError("no backend is installed", "name a target: module:attr or file.py:attr")
-    if options.json is not None and not options.json.parent.is_dir():
-        raise UsageError(f"--json {options.json}: there is no folder {options.json.parent}")
-    if options.json is not None and options.json.is_dir():
-        raise UsageError(f"--json {options.json} is a folder", f"name a file, such as {options.json / 'report.json'}")
+    _check_writable(options.json)
     bars: dict[str, Any] = {}
 
     def watch(target: str, done: int, total: int) -> None:
@@ -283,6 +224,14 @@ def _run(options: argparse.Namespace) -> int:
         write_json(outcome.report, options.json)
     _print(outcome)
     return _exit_code(outcome, bool(named))
+
+
+def _check_writable(json: Path | None) -> None:
+    """What is found after minutes must not be lost to a slip in a file's name."""
+    if json is not None and not json.parent.is_dir():
+        raise UsageError(f"--json {json}: there is no folder {json.parent}")
+    if json is not None and json.is_dir():
+        raise UsageError(f"--json {json} is a folder", f"name a file, such as {json / 'report.json'}")
 
 
 def _print(outcome: Outcome) -> None:
@@ -416,6 +365,7 @@ def _self_test(options: argparse.Namespace) -> int:
         return 0
     if options.pairs and (options.faults or options.attribute or options.peers):
         raise UsageError("--pairs draws its own faults", "leave out the faults' ids, --attribute and --peers")
+    _check_writable(options.json)
     # To the end of all cases it takes an hour; what a property catches at all it catches early.
     usual = 20 if options.attribute or options.pairs else Settings.cases
     settings = Settings(usual if options.cases is None else options.cases, options.seed, fixed=not options.no_fixed_set)

@@ -112,6 +112,7 @@ def test_the_json_file_holds_every_verdict_and_what_is_needed_to_repeat_the_run(
         (["run", "numpy", "--only", "vaules"], "named 'vaules'\n  hint: did you mean values"),
         (["run", "numpy", "--exclude", "values.c"], "named 'values.c'\n  hint: did you mean values.c_n"),
         (["run", "numpy", "--json", "no/such/folder.json"], "there is no folder no"),
+        (["self-test", "tf32", "--json", "no/such/folder.json"], "there is no folder no"),
         (["run", "numpy", "--json", "."], "--json . is a folder\n  hint: name a file"),
         (["run", "numpi"], "no backend is named 'numpi'; known are "),
         (["run", "no_such.py:build"], "there is no file 'no_such.py'"),
