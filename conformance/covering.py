@@ -21,7 +21,7 @@ Factors = tuple[tuple[str, tuple[object, ...]], ...]
 Choice = tuple[tuple[str, object], ...]
 
 #: Sizes for the fixed set: pairwise distinct within a row, 1, 2^k and 2^k ± 1 among them. Where there is no I, the
-#: input is as wide as the output: square weights and equal shapes can be mistaken for each other.
+#: input is as wide as the output, and once I is 4H: square weights and equal shapes can be mistaken for each other.
 _SIZES = (
     {"I": 3, "H": 5, "L": 4, "N": 2},
     {"I": 7, "H": 4, "L": 6, "N": 3},
@@ -40,6 +40,7 @@ _SIZES = (
     {"I": 3, "H": 1, "L": 5, "N": 4},
     {"H": 6, "L": 4, "N": 5},
     {"I": 4, "H": 10, "L": 3, "N": 17},
+    {"I": 12, "H": 3, "L": 5, "N": 4},
 )
 
 
@@ -170,9 +171,10 @@ def fixed_set(backend: Backend, seed: int) -> list[Recipe]:
 
 
 def _sizes(recipe: Recipe) -> list[tuple[str, int, bool]]:
-    """What a fault may depend on: each size, and whether x is as wide as the output; in one row or in several."""
-    square = recipe.config.num_directions * recipe.config.output_size == recipe.I
-    sizes = {"I": recipe.I, "H": recipe.H, "L": recipe.L, "N": recipe.N, "square": int(square)}
+    """What a fault may depend on: each size, and whether x is as wide as the output or 4H; in one row or in several."""
+    wide = (recipe.config.num_directions * recipe.config.output_size, 4 * recipe.H)
+    square = wide.index(recipe.I) + 1 if recipe.I in wide else 0
+    sizes = {"I": recipe.I, "H": recipe.H, "L": recipe.L, "N": recipe.N, "square": square}
     return [(name, size, recipe.N > 1) for name, size in sizes.items()]
 
 

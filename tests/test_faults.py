@@ -51,6 +51,8 @@ SHOWING = (
     "I=64 H=64 L=2 N=8 state=both seed=23",
     "I=3 H=4 L=2 N=260 seed=24",
     "I=1030 H=520 L=2 N=2 seed=25",
+    "I=2 H=2 L=140 N=3 ragged seed=27",
+    "I=12 H=3 L=2 N=2 seed=28",
 )
 
 #: Faults that show otherwise than in one call on ordinary arguments.
@@ -58,7 +60,7 @@ ELSEWHERE = re.compile(
     r"reads-|x-|h-0-updated|c-0-(updated|reads)|c-n-in-c-0|output-in|needs-|h-n-in-weights|biases-summed|leak|workspace"
     r"|running-mean|static-|stale-|latest|lengths-sorted-in|extra-|missing-|vector-|state-(broadcast|cut|reshaped)|dropout-ignored"
     r"|-undeclared|nan-|input-bytes|padding-times|lengths-(clipped|from-the-end)|unbatched-lengths|no-(steps|rows)|length-0"
-    r"|infinity-|norm-overflows|square-overflows"
+    r"|kept-|infinity-|norm-overflows|square-overflows"
 )
 
 

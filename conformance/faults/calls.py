@@ -115,6 +115,20 @@ def _running_mean(memory: dict[str, Any], forward: Forward, x: Array, state: Sta
     return forward((x - mean).astype(x.dtype), state)
 
 
+def _kept_by(key: Callable[[Array], Any]) -> Twin:
+    """The last result is returned again for an x of the same shape and key, and an equal state."""
+
+    def change(memory: dict[str, Any], forward: Forward, x: Array, state: State | None) -> Results:
+        kept = x.shape, key(x), None if state is None else [part.tobytes() for part in state]
+        if memory.get("key") != kept:
+            # The array itself is kept too, so that no other takes its address.
+            memory |= {"key": kept, "x": x, "result": forward(x, state)}
+        output, (h_n, c_n) = memory["result"]
+        return output.copy(), (h_n.copy(), c_n.copy())
+
+    return called(change)
+
+
 # Threads and randomness
 
 
@@ -225,6 +239,11 @@ FAULTS = (
           "agents-js PR944", "third call without state", CALLS, called(_third_call)),
     Fault("running-mean", "x is centred by a mean over earlier calls.", "batch normalisation", "second call", CALLS,
           called(_running_mean)),
+    Fault("kept-by-address", "The last result is returned again for an x at the same address.", "caches by data_ptr",
+          "second call, x changed in place", CALLS, _kept_by(lambda x: x.ctypes.data)),
+    Fault("kept-by-first-values", "The last result is returned again for an x that begins with the same values.",
+          "caches by a part of the contents", "second call, x changed at its end", CALLS,
+          _kept_by(lambda x: x.reshape(len(x), -1)[0].tobytes())),
     Fault("none-is-ones", "No initial state means ones.", "mlx#3249", "no state", STATE,
           called(lambda memory, forward, x, state: forward(x, state or _constant(memory["config"], x, 1.0)))),
     Fault("none-is-small", "No initial state means 1e-5.", "mlx#3249", "no state", STATE,

@@ -279,6 +279,8 @@ FAULTS = (
     Fault("lengths-of-16-rows", "Rows from the seventeenth on are taken for as long as the longest.",
           "tiles of 16 rows", "unequal lengths, N > 16", LENGTHS,
           taken_for(lambda n: np.where(np.arange(len(n)) < 16, n, n.max()))),
+    Fault("lengths-of-8-bits", "Lengths beyond 127 are taken for 127.", "masks of a fixed size", "a length beyond 127",
+          LENGTHS, Twin(transform=Transform(lengths=lambda config, n: np.minimum(n, 127)))),
     Fault("output-cut-at-the-longest", "The output has as many steps as the longest row.",
           "pad_packed_sequence without total_length", "all lengths below L", LENGTHS, surrounded(_cut_at_the_longest)),
     Fault("square-mask-transposed", "With as many rows as steps, the mask's axes are exchanged.",

@@ -70,6 +70,11 @@ def first_square_transposed(config: LSTMConfig, name: str, value: Array) -> Arra
     return square_transposed(config, name, value) if "_l0" in name else value
 
 
+def whole_transposed(config: LSTMConfig, name: str, value: Array) -> Array:
+    """All four gates' matrix transposed, where it is square."""
+    return value.T if value.shape[0] == value.shape[1] else value
+
+
 def zero(config: LSTMConfig, name: str, value: Array) -> Array:
     """Nothing."""
     return 0 * value
@@ -158,6 +163,8 @@ FAULTS = (
           each(transposed, "weight_hh")),
     Fault("recurrent-blocks-transposed", "Each gate's H × H block of weight_hh is transposed.", "Keras",
           "no projection, H > 1", LAYOUT, each(square_transposed, "weight_hh")),
+    Fault("whole-square-transposed", "weight_ih is transposed where all four gates' matrix is square.",
+          "converters that tell layouts by shape", "input size = 4H", LAYOUT, each(whole_transposed, "weight_ih")),
     Fault("square-weights-transposed", "weight_ih is transposed where each gate's block is square.",
           "converters that tell layouts by shape", "input size = H", LAYOUT, each(square_transposed, "weight_ih")),
     Fault("first-square-transposed", "The first layer's weight_ih is transposed where I = H.",

@@ -204,3 +204,25 @@ def many_rows(trial: Trial) -> None:
         edits=(),
     )
     probe.require(probe.findings(), probe.case)
+
+
+@prop("lengths.long", needs=(*_NEEDS, "shapes"), when=_ragged, limit=2)
+def long(trial: Trial) -> None:
+    """Rows of more than 127 and of more than 255 steps are read to their end.
+
+    Lengths of 8 bits, and masks made for the longest sequence of the tests, end there.
+    """
+    r = trial.recipe
+    probe = trial.derived(
+        L=(130, 300)[r.seed % 2],
+        N=min(r.N, 3),
+        I=min(r.I, 4),
+        H=min(r.H, 5),
+        proj=min(r.proj, 2) if min(r.H, 5) > 2 else 0,
+        layers=min(r.layers, 2),
+        fill="normal",
+        edits=(),
+    )
+    if probe.case.row_lengths().max() < 128:
+        raise Discard
+    probe.require(probe.findings(), probe.case)

@@ -140,6 +140,26 @@ def no_leak(trial: Trial) -> None:
     _still_right(trial, trial.run(trial.case, model))
 
 
+@prop("purity.reused-input", needs=("values",), when=lambda r: r.view != "readonly")
+def reused_input(trial: Trial) -> None:
+    """A call with the arrays of the call before, of which one value has changed in place, gives its own result.
+
+    Results and packed inputs kept by an array's address, by its shape, or by a part of its contents are then stale.
+    """
+    case, model = trial.case, trial.model(trial.case)
+    x, state, lengths = handed(case)
+    # Where x is read: the last step of the longest row, or somewhere.
+    canonical_x = x[:, None] if case.unbatched else x.swapaxes(0, 1) if case.config.batch_first else x
+    n = int(np.argmax(case.row_lengths()))
+    last = int(case.row_lengths()[n]) - 1
+    at = (last, trial.pick("step", last + 1))[trial.pick("reused", 2)], n, trial.pick("feature", case.x.shape[2])
+    value = canonical_x[at]
+    canonical_x[at] = 1 if value < 0.5 else 0
+    call(model, case, x, state, lengths)
+    canonical_x[at] = value
+    _still_right(trial, trial.checked(case, call(model, case, x, state, lengths)))
+
+
 @prop("purity.other-shape", needs=("values", "shapes"), when=lambda r: not r.ragged)
 def other_shape(trial: Trial) -> None:
     """A longer sequence and a larger batch before a call do not change it.

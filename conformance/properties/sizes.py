@@ -18,16 +18,16 @@ HIDDEN = (100, 130, 160, 192, 200, 255, 256, 257, 300, 384, 511, 512, 513, 650, 
 FEATURES = (*HIDDEN, 1500, 2047, 2048, 2049)
 ROWS = (34, 48, 63, 64, 65, 96, 100, 127, 128, 129, 192, 200, 255, 256, 257)
 
-#: Everything a multiple of the same power of two: features, hidden size, rows.
+#: Everything a multiple of the same power of two: features, hidden size, rows, steps. The small ones are all equal too.
 ALIGNED = (
-    (4, 4, 4),
-    (8, 8, 8),
-    (16, 16, 16),
-    (32, 32, 32),
-    (64, 64, 64),
-    (128, 256, 16),
-    (256, 128, 32),
-    (512, 512, 8),
+    (4, 4, 4, 4),
+    (8, 8, 8, 8),
+    (16, 16, 16, 16),
+    (32, 32, 32, 8),
+    (64, 64, 64, 4),
+    (128, 256, 16, 4),
+    (256, 128, 32, 4),
+    (512, 512, 8, 4),
 )
 
 #: The hidden size up to which a case keeps its second layer and its second direction.
@@ -55,12 +55,11 @@ def smallest(trial: Trial, name: str, pool: Sequence[dict[str, Any]], judge: Cal
 def _at(trial: Trial, sizes: dict[str, Any]) -> Trial:
     """The trial with the given sizes, the others small enough to be cheap."""
     r = trial.recipe
-    sizes = {"I": min(r.I, 5), "H": min(r.H, 9), "N": min(r.N, 3)} | sizes
+    sizes = {"I": min(r.I, 5), "H": min(r.H, 9), "N": min(r.N, 3), "L": 3} | sizes
     H, narrow = sizes["H"], sizes["H"] <= _ONE_LAYER
     return trial.derived(
         **sizes,
         proj=min(r.proj and max(r.proj, H // 4), H - 1),
-        L=3,
         layers=min(r.layers, 2 if narrow else 1),
         bidirectional=r.bidirectional and narrow,
         fill="normal",
@@ -115,5 +114,5 @@ def aligned(trial: Trial) -> None:
 
     Vectorised paths, tensor cores and persistent kernels are taken only then; other cases are odd somewhere.
     """
-    pool = [dict(zip("IHN", sizes, strict=True)) for sizes in ALIGNED]
+    pool = [dict(zip("IHNL", sizes, strict=True)) for sizes in ALIGNED]
     _right_at(trial, "aligned", pool)
