@@ -154,6 +154,11 @@ def arrange(values: Array, view: str) -> Array:
         wide = np.full((*values.shape[:-1], 2 * values.shape[-1]), 1e4, values.dtype)
         wide[..., ::2] = values
         return wide[..., ::2]
+    if view == "gapped":
+        wide = np.full((*(2 * size for size in values.shape[:-1]), values.shape[-1]), 1e4, values.dtype)
+        every_other = (slice(None, None, 2),) * (values.ndim - 1)
+        wide[every_other] = values
+        return wide[every_other]
     if view == "offset":
         longer = np.full((values.shape[0] + 2, *values.shape[1:]), 1e4, values.dtype)
         longer[1:-1] = values

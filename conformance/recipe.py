@@ -20,7 +20,7 @@ JUDGED_DTYPES = tuple(dtype for dtype in DTYPES if lacking(dtype) is None)
 STATES = ("none", "both", "h", "c")
 
 #: How arrays lie in memory when they are handed over.
-VIEWS = ("plain", "transposed", "strided", "offset", "negative", "fortran", "readonly")
+VIEWS = ("plain", "transposed", "strided", "gapped", "offset", "negative", "fortran", "readonly")
 
 #: How values are made; ``fills.py`` describes each.
 FILLS = (

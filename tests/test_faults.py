@@ -53,6 +53,7 @@ SHOWING = (
     "I=1030 H=520 L=2 N=2 seed=25",
     "I=2 H=2 L=140 N=3 ragged seed=27",
     "I=12 H=3 L=2 N=2 seed=28",
+    "I=2 H=42 layers=5 L=48 N=2 seed=29",
 )
 
 #: Faults that show otherwise than in one call on ordinary arguments.
@@ -60,7 +61,7 @@ ELSEWHERE = re.compile(
     r"reads-|x-|h-0-updated|c-0-(updated|reads)|c-n-in-c-0|output-in|needs-|h-n-in-weights|biases-summed|leak|workspace"
     r"|running-mean|static-|stale-|latest|lengths-sorted-in|extra-|missing-|vector-|state-(broadcast|cut|reshaped)|dropout-ignored"
     r"|-undeclared|nan-|input-bytes|padding-times|lengths-(clipped|from-the-end)|unbatched-lengths|no-(steps|rows)|length-0"
-    r"|kept-|infinity-|norm-overflows|square-overflows"
+    r"|kept-|-taken-like|state-of-one|lengths-stay|infinity-|norm-overflows|square-overflows"
 )
 
 

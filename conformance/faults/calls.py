@@ -129,6 +129,13 @@ def _kept_by(key: Callable[[Array], Any]) -> Twin:
     return called(change)
 
 
+def _kept_by_x(memory: dict[str, Any], forward: Forward, x: Array, state: State | None) -> Results:
+    if memory.get("x") != (x.shape, x.tobytes()):
+        memory |= {"x": (x.shape, x.tobytes()), "result": forward(x, state)}
+    output, (h_n, c_n) = memory["result"]
+    return output.copy(), (h_n.copy(), c_n.copy())
+
+
 # Threads and randomness
 
 
@@ -244,6 +251,8 @@ FAULTS = (
     Fault("kept-by-first-values", "The last result is returned again for an x that begins with the same values.",
           "caches by a part of the contents", "second call, x changed at its end", CALLS,
           _kept_by(lambda x: x.reshape(len(x), -1)[0].tobytes())),
+    Fault("kept-by-x-alone", "The last result is returned again for an equal x, whatever the state.",
+          "caches by the input", "second call, another state", CALLS, called(_kept_by_x)),
     Fault("none-is-ones", "No initial state means ones.", "mlx#3249", "no state", STATE,
           called(lambda memory, forward, x, state: forward(x, state or _constant(memory["config"], x, 1.0)))),
     Fault("none-is-small", "No initial state means 1e-5.", "mlx#3249", "no state", STATE,

@@ -11,7 +11,7 @@ import numpy as np
 from conformance.faults import backward as correct
 from conformance.faults.backward import Differentiable, Gradients, Step, Sweep, Vjp
 from conformance.faults.gradients import fault, half, summed
-from conformance.faults.twin import Place, Weights
+from conformance.faults.twin import Forward, Place, Twin, Weights
 from conformance.spec import Array, LSTMConfig, Params, State
 
 # Alterations of one piece
@@ -50,6 +50,36 @@ def called(change: Callable[..., Any]) -> Callable[..., Vjp]:
         return lambda *arguments: change(memory, vjp, *arguments)
 
     return d_around
+
+
+def _keeping_x(twin: Twin, config: LSTMConfig, params: Params, forward: Forward) -> Forward:
+    """What forward is given last is known to its model's vjp."""
+    memory = twin.shared.setdefault(id(params), {})
+
+    def call(x: Array, *more: Any, **options: Any) -> Any:
+        memory["x"] = x.copy()
+        return forward(x, *more, **options)
+
+    return call
+
+
+def _at_last_forward(twin: Differentiable, config: LSTMConfig, params: Params, vjp: Vjp) -> Vjp:
+    memory = twin.shared.setdefault(id(params), {})
+
+    def call(x: Array, *more: Any) -> Any:
+        last = memory.get("x", x)
+        return vjp(last if last.shape == x.shape else x, *more)
+
+    return call
+
+
+def _longer_workspace(memory: dict[str, Any], vjp: Vjp, x: Array, *more: Any) -> Any:
+    result, grads = vjp(x, *more)
+    left = memory.get("x")
+    memory["x"] = grads["x"].copy()
+    if left is not None and left.ndim == x.ndim and left.size > x.size:
+        grads["x"] += np.resize(left, x.shape)
+    return result, grads
 
 
 # Layers and directions
@@ -248,6 +278,11 @@ FAULTS = (
           "state given", d_around=called(lambda memory, vjp, x, state, *more: vjp(x, None, *more))),
     fault("gradient-without-lengths", "vjp runs through the padding.", "onnxruntime#1400", "unequal lengths",
           d_around=called(lambda memory, vjp, x, state, lengths, *more: vjp(x, state, None, *more))),
+    fault("gradient-at-last-forward", "vjp has the activations of the last forward call of the same shape.",
+          "activations kept by forward", "a forward call of other values before", around=_keeping_x,
+          d_around=_at_last_forward),
+    fault("gradient-in-a-longer-workspace", "After a longer sequence, vjp adds what that left to the gradient of x.",
+          "tflite-micro PR3564", "a shorter sequence after a longer one", d_around=called(_longer_workspace)),
     fault("gradient-primal-in-half", "The results that come with the gradient are rounded to half.", "mixed precision",
           "always", d_around=called(_half_primal)),
 )  # fmt: skip

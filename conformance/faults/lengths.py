@@ -94,6 +94,38 @@ def surrounded(change: Callable[[LSTMConfig, Forward, Array, State | None, Array
     return Twin(around=around)
 
 
+def _first_lengths_kept(config: LSTMConfig) -> Callable[[Array, Array | None], Array | None]:
+    """For each shape of x, the lengths of the first call that had any."""
+    kept: dict[tuple[int, ...], Array] = {}
+    return lambda x, lengths: lengths if lengths is None else kept.setdefault(x.shape, lengths.copy())
+
+
+def _last_lengths_kept(config: LSTMConfig) -> Callable[[Array, Array | None], Array | None]:
+    """For calls without lengths, those of the last call of the same shape."""
+    kept: dict[tuple[int, ...], Array] = {}
+
+    def lengths_of(x: Array, lengths: Array | None) -> Array | None:
+        if lengths is not None:
+            kept[x.shape] = lengths.copy()
+        return kept.get(x.shape)
+
+    return lengths_of
+
+
+def remembering(make: Callable[[LSTMConfig], Callable[[Array, Array | None], Array | None]]) -> Twin:
+    """A model with a memory that says, from x and the lengths of a call, which lengths it takes."""
+
+    def around(twin: Twin, config: LSTMConfig, params: Params, forward: Forward) -> Forward:
+        lengths_of = make(config)
+
+        def call(x: Array, state: State | None = None, lengths: Array | None = None) -> Any:
+            return forward(x, state, lengths_of(x, lengths))
+
+        return call
+
+    return Twin(around=around)
+
+
 def accepting(fit: Callable[[LSTMConfig, Array, State | None, Array], Arguments]) -> Twin:
     """Lengths made to fit before they are checked."""
 
@@ -279,6 +311,10 @@ FAULTS = (
     Fault("lengths-of-16-rows", "Rows from the seventeenth on are taken for as long as the longest.",
           "tiles of 16 rows", "unequal lengths, N > 16", LENGTHS,
           taken_for(lambda n: np.where(np.arange(len(n)) < 16, n, n.max()))),
+    Fault("lengths-kept-for-a-shape", "A model's first lengths are taken for all later ones of the same shape.",
+          "masks kept by shape", "second call, other lengths", LENGTHS, remembering(_first_lengths_kept)),
+    Fault("lengths-stay", "A call without lengths has those of the call before.", "descriptors that are kept",
+          "a call without lengths after one with", LENGTHS, remembering(_last_lengths_kept)),
     Fault("lengths-of-8-bits", "Lengths beyond 127 are taken for 127.", "masks of a fixed size", "a length beyond 127",
           LENGTHS, Twin(transform=Transform(lengths=lambda config, n: np.minimum(n, 127)))),
     Fault("output-cut-at-the-longest", "The output has as many steps as the longest row.",

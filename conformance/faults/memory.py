@@ -85,6 +85,27 @@ def packed_rows(values: Array) -> Array:
     return flat[np.clip(index, 0, flat.size - 1)]
 
 
+def packed_steps(values: Array) -> Array:
+    """Rows and steps taken for packed, if features are."""
+    falling = all(a >= b > 0 for a, b in zip(values.strides, values.strides[1:], strict=False))
+    return from_pointer(values) if falling and values.strides[-1] == values.itemsize else values.copy()
+
+
+def first_row_alone(values: Array) -> Array:
+    """Zeros but in the first row, where all rows are one in memory."""
+    found = values.copy()
+    if values.ndim == 3 and values.shape[1] > 1 and values.strides[1] == 0:
+        found[:, 1:] = 0
+    return found
+
+
+def _c_0_by_h_0(memory: dict[str, Any], forward: Forward, x: Array, state: State | None) -> Results:
+    """c_0 is read as if contiguous where h_0 is."""
+    if state is not None and state[0].flags.c_contiguous and not state[1].flags.c_contiguous:
+        state = state[0], from_pointer(state[1])
+    return forward(x, state)
+
+
 # What a call changes or gives away
 
 
@@ -194,6 +215,12 @@ FAULTS = (
           "negative strides", MEMORY, fetched(unsigned_strides)),
     Fault("reads-packed-rows", "The stride of the last axis is taken for 1.", "BLAS leading dimensions",
           "last axis strided", MEMORY, fetched(packed_rows)),
+    Fault("reads-packed-steps", "Where features lie side by side, rows and steps are taken to do so too.",
+          "BLAS leading dimensions", "slices over rows or steps", MEMORY, fetched(packed_steps)),
+    Fault("c-0-taken-like-h-0", "c_0 is read as if contiguous where h_0 is.", "pytorch#619",
+          "c_0 not contiguous, h_0 contiguous", MEMORY, called(_c_0_by_h_0)),
+    Fault("state-of-one-row", "Of a state that is broadcast over the batch only the first row is read.",
+          "expanded tensors", "stride 0 over the rows", MEMORY, fetched(first_row_alone, "h_0", "c_0")),
     Fault("state-reads-contiguous", "h_0 and c_0 are read as if contiguous.", "pytorch#345", "non-contiguous state",
           MEMORY, fetched(from_pointer, "h_0", "c_0")),
     Fault("c-0-reads-memory-order", "c_0 is read in the order in which it lies in memory.", "pytorch#619",

@@ -175,6 +175,8 @@ FAULTS = (
           STACK, Twin(join=_residual)),
     Fault("third-layer-skipped", "Layers above the second pass their input on.", "onnx-tensorflow#878", "layers > 2",
           STACK, Twin(join=lambda at, halves, below: below if at.layer > 1 else np.concatenate(halves, axis=2))),
+    Fault("layers-past-4", "Layers from the fifth on pass their input on.", "lists of a fixed length", "layers > 4",
+          STACK, Twin(join=lambda at, halves, below: below if at.layer > 3 else np.concatenate(halves, axis=2))),
     Fault("upper-reverse-reads-first-row", "In upper layers the reverse direction reads row 0 for all rows.",
           "pytorch#90421", "bidirectional, layers > 1, N > 1", STACK,
           Twin(feed=lambda at, below: np.broadcast_to(below[:, :1], below.shape)
@@ -210,6 +212,11 @@ FAULTS = (
           "AVX-512 kernels", "H > 16, H % 16 ≠ 0", SIZES, units(tail(16, 16), lambda new, old: half(new))),
     Fault("units-past-128", "Units from the 129th on are zeros.", "FlagGems#5014", "H > 128", SIZES,
           units(lambda n: 128, lambda new, old: 0 * new)),
+    Fault("units-41-to-48", "The path for 41 to 48 units misses b_hh.", "kernels by ranges of sizes",
+          "40 < H < 49, with bias", SIZES, without("bias_hh", lambda at, w: 40 < at.config.hidden_size < 49)),
+    Fault("steps-48", "Of 48 steps the last repeats the one before.", "buffers of 48", "L = 48, 49 or 50", SIZES,
+          stepped(lambda at, x, h, c, h_t, c_t:
+              (h, c) if at.t == at.steps - 1 and at.steps in (48, 49, 50) else (h_t, c_t))),
     Fault("units-past-512", "Units from the 513th on are zeros.", "FlagGems#5014", "H > 512", SIZES,
           units(lambda n: 512, lambda new, old: 0 * new)),
     Fault("units-past-256", "Units from the 257th on are in half precision.", "MNN#2500", "H > 256", SIZES,

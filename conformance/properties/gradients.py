@@ -207,7 +207,10 @@ def long(trial: Trial) -> None:
     sizes only; back-propagation that is truncated without being asked to be is right for short sequences.
     """
     small = _small(trial)
-    many = small.derived(layers=1, L=(40, 70, 140, 260)[small.pick("long", 4)], N=min(small.recipe.N, 2))
+    steps = (40, 260, 70, 140)[small.recipe.seed % 4]
+    # The tapped models of a stack are wide.
+    layers = min(small.recipe.layers, 2) if steps < 100 else 1
+    many = small.derived(layers=layers, L=steps, N=min(small.recipe.N, 2))
     many.require(_findings(many, _drawn(many)), many.case)
 
 
@@ -426,6 +429,28 @@ def _same_or_right(
         raise Violation(message, case=trial.case)
     for result, grads in (first, second):
         trial.require(_freely(trial, trial.case, cotangents, result, grads), trial.case)
+
+
+@judged("gradients.after-others", needs=("gradients", "values", "shapes"), limit=20)
+def after_others(trial: Trial) -> None:
+    """Calls of a model before do not change its vjp, nor does a vjp the calls after it.
+
+    Activations kept from the last forward call, buffers that a longer vjp left, and modules left in training mode do.
+    """
+    small = _small(trial)
+    case, cotangents = small.case, _drawn(small)
+    model = small.model(case)
+    other = small.derived(seed=small.recipe.seed + 1, fill="normal").case
+    if small.pick("before", 2):
+        # The same shapes, other values.
+        small.call(replace(case, x=other.x, state=other.state and case.state and other.state), model)
+    else:
+        longer = small.derived(L=small.recipe.L + 2, seed=small.recipe.seed + 1, fill="normal", edits=()).case
+        longer = replace(longer, config=case.config, params=case.params)
+        small.vjp(longer, draw(longer, small.recipe.seed, "any", trial.backend.capabilities.returns), model)
+    _same_or_right(small, cotangents, small.vjp(case, cotangents), small.vjp(case, cotangents, model))
+    result = small.run(case, model)
+    small.relate(lambda k: result if k == case.config.num_layers else small.observe(k))
 
 
 @judged("gradients.untouched", needs=("gradients", "memory"), limit=20)

@@ -178,6 +178,35 @@ def other_rows(trial: Trial) -> None:
     )
 
 
+@prop("lengths.after-others", needs=_NEEDS, when=_ragged)
+def after_others(trial: Trial) -> None:
+    """A call with other lengths before, or with none, changes nothing; nor does a call with lengths one without.
+
+    Masks, packed orders and zeroed buffers that are kept for a shape are those of the call before.
+    """
+    case = trial.case
+    lengths = case.row_lengths()
+    others = {
+        "after longer rows": np.full_like(lengths, case.steps),
+        "after shorter rows": np.ones_like(lengths),
+        "after other lengths": case.steps + 1 - lengths,
+        "after a call without lengths": None,
+    }
+    what, other = list(others.items())[trial.pick("after", len(others))]
+    last = case.config.num_layers
+    model = trial.model(case)
+    trial.run(replace(case, lengths=other), model)
+    with _saying(what, case):
+        result = trial.run(case, model)
+        trial.relate(lambda k: result if k == last else trial.observe(k))
+    full = replace(case, lengths=None)
+    with _saying("without lengths, after a call with", full):
+        later = trial.run(full, model)
+        trial.relate(
+            lambda k: later if k == last else trial.run(full.prefix(k)), full, lambda k: trial.run(full.prefix(k))
+        )
+
+
 @prop("lengths.square", needs=(*_NEEDS, "batch", "shapes"), when=_rows_ragged, limit=8)
 def square(trial: Trial) -> None:
     """With as many rows as steps, lengths still count steps.

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from conformance.case import handed
+from conformance.case import arrange, handed
 from conformance.properties.model import prop
+from conformance.recipe import VIEWS, Recipe
 from conformance.spec import Result
 from conformance.trial import Trial, Violation, call, fresh_params
 
@@ -78,6 +79,10 @@ def params_untouched(trial: Trial) -> None:
     _untouched(trial, ("weight", "bias"))
 
 
+def _rows_with_state(recipe: Recipe) -> bool:
+    return recipe.state != "none" and recipe.N > 1
+
+
 def _still_right(trial: Trial, result: Result) -> None:
     """A result of the very same case, obtained under other circumstances, must be the plain one."""
     last = trial.case.config.num_layers
@@ -144,19 +149,23 @@ def no_leak(trial: Trial) -> None:
 def reused_input(trial: Trial) -> None:
     """A call with the arrays of the call before, of which one value has changed in place, gives its own result.
 
-    Results and packed inputs kept by an array's address, by its shape, or by a part of its contents are then stale.
+    Results and packed inputs kept by an array's address, by its shape, or by a part of the contents are then stale.
     """
     case, model = trial.case, trial.model(trial.case)
     x, state, lengths = handed(case)
-    # Where x is read: the last step of the longest row, or somewhere.
-    canonical_x = x[:, None] if case.unbatched else x.swapaxes(0, 1) if case.config.batch_first else x
-    n = int(np.argmax(case.row_lengths()))
-    last = int(case.row_lengths()[n]) - 1
-    at = (last, trial.pick("step", last + 1))[trial.pick("reused", 2)], n, trial.pick("feature", case.x.shape[2])
-    value = canonical_x[at]
-    canonical_x[at] = 1 if value < 0.5 else 0
+    if state is not None and trial.pick("reused state", 3) == 0:
+        changed = state[trial.pick("reused part", 2)]
+        at = tuple(trial.pick(f"reused at {axis}", size) for axis, size in enumerate(changed.shape))
+    else:
+        # The last step of the longest row, or another that it has.
+        changed = x[:, None] if case.unbatched else x.swapaxes(0, 1) if case.config.batch_first else x
+        n = int(np.argmax(case.row_lengths()))
+        last = int(case.row_lengths()[n]) - 1
+        at = (last, trial.pick("step", last + 1))[trial.pick("reused", 2)], n, trial.pick("feature", x.shape[-1])
+    value = changed[at]
+    changed[at] = 1 if value < 0.5 else 0
     call(model, case, x, state, lengths)
-    canonical_x[at] = value
+    changed[at] = value
     _still_right(trial, trial.checked(case, call(model, case, x, state, lengths)))
 
 
@@ -231,11 +240,49 @@ def _seen_through(trial: Trial, *views: str) -> None:
 
 @prop("purity.non-contiguous", needs=("views", "values"))
 def non_contiguous(trial: Trial) -> None:
-    """Transposed and strided inputs give what contiguous ones give.
+    """Transposed inputs, and those with gaps between features, rows or steps, give what contiguous ones give.
 
     pytorch#345 and #619: non-contiguous input, wrong result.
     """
-    _seen_through(trial, "transposed", "strided")
+    _seen_through(trial, "transposed", "strided", "gapped")
+
+
+@prop("purity.mixed-views", needs=("views", "values"))
+def mixed_views(trial: Trial) -> None:
+    """x, h_0, c_0 and the lengths may each lie in memory in a way of its own.
+
+    Code that looks at one array's strides and takes the others for alike is right where all are alike.
+    """
+    plain = trial.derived(view="plain")
+    case = plain.case
+    x, state, lengths = handed(case)
+    x = arrange(x, VIEWS[trial.pick("view of x", len(VIEWS))])
+    if state is not None:
+        first = trial.pick("view of h_0", len(VIEWS))
+        second = (first + 1 + trial.pick("view of c_0", len(VIEWS) - 1)) % len(VIEWS)
+        state = arrange(state[0], VIEWS[first]), arrange(state[1], VIEWS[second])
+    if lengths is not None:
+        lengths = arrange(lengths, "strided")
+    _still_right(plain, plain.checked(case, call(plain.model(case), case, x, state, lengths)))
+
+
+@prop("purity.broadcast-state", needs=("views", "values", "batch", "initial_state"), when=_rows_with_state)
+def broadcast_state(trial: Trial) -> None:
+    """An initial state that is one row's, broadcast over the batch, gives what copies of it give.
+
+    ``h_0.expand(…)`` is how a learnt initial state is handed over: its stride over the rows is 0, and it is read-only.
+    """
+    h_0, c_0 = (np.broadcast_to(part[:, :1], part.shape) for part in trial.case.initial())
+    case = replace(trial.case, state=(h_0.copy(), c_0.copy()))
+    x, _, lengths = handed(case)
+    result = trial.checked(case, call(trial.model(case), case, x, (h_0, c_0), lengths))
+    last = case.config.num_layers
+    copied = trial.model(case)
+
+    def base(k: int) -> Result:
+        return trial.run(case, copied) if k == last else trial.run(case.prefix(k))
+
+    trial.relate(lambda k: result if k == last else base(k), case=case, base=base)
 
 
 @prop("purity.offset", needs=("views", "values"))

@@ -30,6 +30,10 @@ ALIGNED = (
     (512, 512, 8, 4),
 )
 
+#: Every size of a sweep; of rows and steps, the first.
+SWEPT = (*range(1, 21), *range(22, 67, 3), *range(70, 131, 5))
+_FEW = 35
+
 #: The hidden size up to which a case keeps its second layer and its second direction.
 _ONE_LAYER = 300
 
@@ -116,3 +120,21 @@ def aligned(trial: Trial) -> None:
     """
     pool = [dict(zip("IHNL", sizes, strict=True)) for sizes in ALIGNED]
     _right_at(trial, "aligned", pool)
+
+
+@prop("sizes.sweep", needs=_NEEDS, limit=4)
+def sweep(trial: Trial) -> None:
+    """Every number of features, units, rows and steps up to 20 is right, and every third or fifth up to 130.
+
+    A path for 41 to 48 units is not met by chance. The smallest size that is wrong is told.
+    """
+    r, declared = trial.recipe, trial.backend.capabilities
+    if r.edits or not trial.right():
+        raise Discard
+    alone = r.unbatched or not declared.batch
+    swept = ("I", "H", "L" if alone else "N", "L")[r.seed % 4]
+    for size in SWEPT[: len(SWEPT) if swept in "IH" else _FEW]:
+        sizes = {"I": 3, "H": 3, "N": 1 if alone else 2, "L": 2} | {swept: size}
+        _judge(
+            trial.derived(**sizes, proj=0, layers=1, ragged=r.ragged and sizes["L"] > 1, view="plain", fill="normal")
+        )

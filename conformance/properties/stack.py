@@ -84,3 +84,25 @@ def upper_weights(trial: Trial) -> None:
         case=case.prefix(layers - 1),
         base=lambda k: below(trial.result),
     )
+
+
+@prop("stack.deep", needs=(*_NEEDS, "shapes"), when=_stacked, limit=3)
+def deep(trial: Trial) -> None:
+    """Stacks of four to eight layers are right.
+
+    Language models have that many; buffers that two layers take turns with, and lists of a fixed length, have not.
+    """
+    r = trial.recipe
+    H = min(r.H, 4)
+    probe = trial.derived(
+        layers=(4, 8, 5)[r.seed % 3],
+        I=min(r.I, 4),
+        H=H,
+        proj=min(r.proj, H - 1),
+        L=min(r.L, 3),
+        N=min(r.N, 2),
+        ragged=r.ragged and r.L > 1,
+        fill="normal",
+        edits=(),
+    )
+    probe.require(probe.findings(), probe.case)
