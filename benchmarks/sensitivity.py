@@ -49,6 +49,9 @@ RESULTS = Path("results/sensitivity.jsonl")
 PAGE = Path("docs/sensitivity.md")
 PLOT = Path("docs/sensitivity.svg")
 
+#: Asked for a dtype that it does not declare, an altered twin computes in it, defect and all.
+SETTINGS = Settings(shrink=False, stop=True, exclude=("refusals.undeclared",))
+
 Task = tuple[str, str]
 
 
@@ -148,7 +151,7 @@ def smallest(task: tuple[str, str], limits: Mapping[str, Mapping[str, int]]) -> 
         counts, _ = accusations(altered, dtype, asked)
         detecting = {tolerance for tolerance, count in counts.items() if count > asked[tolerance]}
         if OURS in searching:
-            report = conform(altered, Settings(shrink=False, stop=True))
+            report = conform(altered, SETTINGS)
             detecting |= {OURS} if any(verdict.outcome in BAD for verdict in report.verdicts) else set()
         searching &= detecting
         found |= dict.fromkeys(searching, level)

@@ -160,7 +160,10 @@ def _grow(seedling: Choice, factors: Factors, missing: set[Choice], rng: random.
 
 
 def fixed_set(backend: Backend, seed: int) -> list[Recipe]:
-    """The covering rows as recipes with sizes of their own; the values depend on the seed."""
+    """The covering rows as recipes with sizes of their own, and among the first ones the plain ones.
+
+    The values depend on the seed.
+    """
     pool = _SIZES[:2] if backend.capabilities.compiled else _SIZES
     met: Counter[tuple[str, int, bool]] = Counter()
     recipes = []
@@ -170,7 +173,41 @@ def fixed_set(backend: Backend, seed: int) -> list[Recipe]:
         chosen = min(candidates, key=lambda recipe: _familiar(_sizes(recipe), met))
         met.update(_sizes(chosen))
         recipes.append(chosen)
+    # Properties that look at a few cases only see both kinds.
+    for k, recipe in enumerate(plain(backend, seed)):
+        recipes.insert(2 * k, recipe)
     return recipes
+
+
+def plain(backend: Backend, seed: int) -> list[Recipe]:
+    """The calls that are made most often, as far as they are declared: no covering row is plain in everything.
+
+    Kernels have paths of their own for one layer and direction with biases.
+    """
+    c = backend.capabilities
+    first = simplest(backend)[1]
+    wished: list[dict[str, object]] = [{"state": "none"}, {}]
+    if c.fixed is None:
+        wished = [
+            {"state": "none"},
+            {"state": "none", "batch_first": c.batch_first},
+            {},
+            {"batch_first": c.batch_first},
+            {"unbatched": c.unbatched, "N": 1},
+            {
+                "layers": 1 + c.layers,
+                "bidirectional": c.bidirectional,
+                "batch_first": c.batch_first,
+                "ragged": c.lengths,
+            },
+        ]
+        pool = _SIZES[:2] if c.compiled else _SIZES
+        sizes = [size if c.batch else {**size, "N": 1} for size in pool if "I" in size]
+        wished = [{**sizes[k % len(sizes)], **changes} for k, changes in enumerate(wished)]
+    # Together with the rows they alternate with, their seeds leave every remainder of division by 4.
+    found = [replace(first, seed=1000 * seed + 502 + k, **changes) for k, changes in enumerate(wished)]  # type: ignore[arg-type]
+    structure = {(r.layers, r.bidirectional, r.batch_first, r.unbatched, r.state, r.ragged): r for r in reversed(found)}
+    return [recipe for recipe in found if recipe in structure.values()]
 
 
 def _sizes(recipe: Recipe) -> list[tuple[str, int, bool]]:

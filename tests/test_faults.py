@@ -61,7 +61,7 @@ ELSEWHERE = re.compile(
     r"reads-|x-|h-0-updated|c-0-(updated|reads)|c-n-in-c-0|output-in|needs-|h-n-in-weights|biases-summed|leak|workspace"
     r"|running-mean|static-|stale-|latest|lengths-sorted-in|extra-|missing-|vector-|state-(broadcast|cut|reshaped)|dropout-ignored"
     r"|-undeclared|nan-|input-bytes|padding-times|lengths-(clipped|from-the-end)|unbatched-lengths|no-(steps|rows)|length-0"
-    r"|kept-|-taken-like|state-of-one|lengths-stay|infinity-|norm-overflows|square-overflows"
+    r"|plain-(scales|state)|kept-|-taken-like|state-of-one|lengths-stay|infinity-|norm-overflows|square-overflows"
 )
 
 

@@ -66,7 +66,8 @@ def _constant(config: LSTMConfig, x: Array, value: float) -> State:
     )
 
 
-def _last_state(memory: dict[str, Any], x: Array, state: State | None) -> State | None:
+def last_state(memory: dict[str, Any], x: Array, state: State | None) -> State | None:
+    """The last call's final state in place of none."""
     last = memory.get("last")
     fits = last is not None and last[0].shape[1:-1] == _rows_of(x, memory["config"])
     return last if state is None and fits else state
@@ -74,7 +75,7 @@ def _last_state(memory: dict[str, Any], x: Array, state: State | None) -> State 
 
 def _last_cell(memory: dict[str, Any], x: Array, state: State | None) -> State | None:
     """c of the last call, a hundredth of it, for what the caller left at zeros."""
-    last = _last_state(memory, x, state)
+    last = last_state(memory, x, state)
     return None if last is None else state or (0 * last[0], (0.01 * last[1]).astype(x.dtype))
 
 
@@ -235,7 +236,7 @@ FAULTS = (
     Fault("output-in-a-shared-buffer", "The output is a buffer shared by all models.", "global workspaces",
           "a call of any model, first result kept", CALLS, buffered(1, shared=True)),
     Fault("state-leaks", "A call without a state starts from the last call's.", "tensorflow#47813", "second call",
-          CALLS, leaking(_last_state)),
+          CALLS, leaking(last_state)),
     Fault("cell-leaks-a-little", "A hundredth of the last call's cell is left.", "tensorflow#47813",
           "second call without state", CALLS, leaking(_last_cell)),
     Fault("workspace-not-cleared", "After a longer sequence, a shorter one starts from what that left.",

@@ -9,9 +9,22 @@ from typing import Any
 import numpy as np
 
 from conformance.faults import twin as correct
-from conformance.faults.fault import DEGENERATE, GATES, LAYOUT, LENGTHS, MEMORY, RANGE, REVERSE, STACK, STATE, Fault
+from conformance.faults.calls import last_state, leaking
+from conformance.faults.fault import (
+    CALLS,
+    DEGENERATE,
+    GATES,
+    LAYOUT,
+    LENGTHS,
+    MEMORY,
+    RANGE,
+    REVERSE,
+    STACK,
+    STATE,
+    Fault,
+)
 from conformance.faults.layouts import merged, outputs, reverse_slots, same, slots_kept, states
-from conformance.faults.memory import fetched, from_pointer
+from conformance.faults.memory import called, fetched, from_pointer, x_scaled_in_place
 from conformance.faults.parameters import each, gate_order, layer_below, renamed, zero
 from conformance.faults.twin import Forward, Twin
 from conformance.spec import Array, LSTMConfig, Params, State
@@ -54,7 +67,20 @@ runs_on_above = Twin(
     updates=lambda at, lengths: correct.valid(at, lengths) | (at.layer > 0),
 )
 
+
+def _plain(config: LSTMConfig, x: Array, state: State | None, lengths: Array | None) -> bool:
+    """What most people call: a model of two sizes, nothing else said."""
+    return config == LSTMConfig(config.input_size, config.hidden_size) and state is None and lengths is None
+
+
 FAULTS = (
+    Fault("plain-misses-recurrent-bias", "The path for the plainest call misses b_hh.", "fast paths",
+          "one layer, forward, time-major, nothing given", GATES, only(_plain, each(zero, "bias_hh"))),
+    Fault("plain-scales-x", "The path for the plainest call scales x in place.", "fast paths",
+          "one layer, forward, time-major, nothing given, x looked at after the call", MEMORY,
+          only(_plain, called(x_scaled_in_place))),
+    Fault("plain-state-leaks", "The path for the plainest call starts from its last state.", "fast paths",
+          "one layer, forward, time-major, nothing given, second call", CALLS, only(_plain, leaking(last_state))),
     Fault("top-reverse-bias-ignored", "b_hh is ignored in the reverse direction of the third layer.", "pytorch#89357",
           "bidirectional, layers > 2, with bias", STACK, each(zero, "bias_hh_l2_reverse")),
     Fault("batch-first-halves-swapped", "In batch-first stacks the reverse half stands first.", "pytorch PR11368",

@@ -109,7 +109,8 @@ def _c_0_by_h_0(memory: dict[str, Any], forward: Forward, x: Array, state: State
 # What a call changes or gives away
 
 
-def _x_scaled_in_place(memory: dict[str, Any], forward: Forward, x: Array, state: State | None) -> Results:
+def x_scaled_in_place(memory: dict[str, Any], forward: Forward, x: Array, state: State | None) -> Results:
+    """x doubled after the call."""
     result = forward(x, state)
     if x.flags.writeable:
         x *= 2
@@ -226,7 +227,7 @@ FAULTS = (
     Fault("c-0-reads-memory-order", "c_0 is read in the order in which it lies in memory.", "pytorch#619",
           "transposed or Fortran c_0", MEMORY, fetched(memory_order, "c_0")),
     Fault("x-scaled-in-place", "x is scaled in place.", "in-place preprocessing", "x looked at after the call", MEMORY,
-          called(_x_scaled_in_place)),
+          called(x_scaled_in_place)),
     Fault("x-reversed-in-place", "x is left reversed in time by the reverse direction.", "in-place flips",
           "bidirectional, x looked at after the call", MEMORY, called(_x_reversed_in_place)),
     Fault("h-0-updated-in-place", "h_0 holds h_n after the call.", "hand-written loops", "h_0 looked at after the call",

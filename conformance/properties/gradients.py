@@ -199,7 +199,7 @@ def output_loss(trial: Trial) -> None:
     _alone(trial, "output", "h_n", "c_n")
 
 
-@judged("gradients.long", needs=(*_FORCED, "shapes"), limit=6)
+@judged("gradients.long", needs=(*_FORCED, "shapes"), limit=8)
 def long(trial: Trial) -> None:
     """Over dozens and hundreds of steps each adjoint still follows from the one after it, and no sum lacks a step.
 
@@ -210,7 +210,9 @@ def long(trial: Trial) -> None:
     steps = (40, 260, 70, 140)[small.recipe.seed % 4]
     # The tapped models of a stack are wide.
     layers = min(small.recipe.layers, 2) if steps < 100 else 1
-    many = small.derived(layers=layers, L=steps, N=min(small.recipe.N, 2))
+    # Lengths of 8 bits end at 127.
+    ragged = small.recipe.ragged or (steps == 260 and trial.backend.capabilities.lengths and not trial.recipe.unbatched)
+    many = small.derived(layers=layers, L=steps, N=min(small.recipe.N, 2), ragged=ragged)
     many.require(_findings(many, _drawn(many)), many.case)
 
 
@@ -251,7 +253,7 @@ def sums(trial: Trial) -> None:
     many.require(list(sampled.findings(result, grads, many.arithmetic)), many.case)
 
 
-@judged("gradients.large", needs=(*_NEEDS, "params", "shapes"), limit=6)
+@judged("gradients.large", needs=(*_NEEDS, "params", "shapes"), limit=10)
 def large(trial: Trial) -> None:
     """With dozens to hundreds of rows or units the gradients are within the bound that accumulates.
 
@@ -265,7 +267,8 @@ def large(trial: Trial) -> None:
 
     alone = trial.recipe.unbatched or not trial.backend.capabilities.batch
     by_rows = not alone and trial.recipe.seed // 2 % 2 == 0
-    smallest(trial, "large", [{"N": size} for size in ROWS] if by_rows else [{"H": size} for size in HIDDEN], judge)
+    pool = [{"N": size} for size in ROWS] if by_rows else [{"H": size} for size in HIDDEN if size < 600]
+    smallest(trial, "large", pool, judge)
 
 
 @judged("gradients.dyadic", needs=_FORCED, limit=20)
@@ -441,9 +444,11 @@ def after_others(trial: Trial) -> None:
     case, cotangents = small.case, _drawn(small)
     model = small.model(case)
     other = small.derived(seed=small.recipe.seed + 1, fill="normal").case
-    if small.pick("before", 2):
-        # The same shapes, other values.
-        small.call(replace(case, x=other.x, state=other.state and case.state and other.state), model)
+    before = small.pick("before", 3)
+    if before < 2:
+        # The same shapes, other values; or the same x from another state, where there is one.
+        x = case.x if before and case.state is not None else other.x
+        small.call(replace(case, x=x, state=other.state), model)
     else:
         longer = small.derived(L=small.recipe.L + 2, seed=small.recipe.seed + 1, fill="normal", edits=()).case
         longer = replace(longer, config=case.config, params=case.params)
@@ -462,7 +467,7 @@ def untouched(trial: Trial) -> None:
     small = _small(trial)
     case = small.case
     params, (x, state, lengths) = fresh_params(case.params), handed(case)
-    loss = handed_cotangents(case, _drawn(small))
+    loss = handed_cotangents(case, draw(case, small.recipe.seed, "all", trial.backend.capabilities.returns))
     given: dict[str, Array] = {**params, "x": x}
     given |= {} if state is None else {"h_0": state[0], "c_0": state[1]}
     given |= {} if lengths is None else {"lengths": lengths}
