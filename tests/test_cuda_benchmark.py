@@ -54,9 +54,9 @@ def test_without_a_device_it_says_why_and_writes_nothing(results: Path, capfd: p
 
 
 def test_what_is_recorded_is_not_judged_again(run: Run, results: Path) -> None:
-    assert run("right") == 0
+    assert run("right", "--seeds=1") == 0
     first = lines(results)
-    assert [line["seed"] for line in sorted(first, key=lambda line: line["seed"])] == [20_000, 20_001]
+    assert [line["seed"] for line in first] == [20_000]
     for line in first:
         assert line["cases"] > 10
         assert line["judgements"] > 10 * line["cases"]
@@ -64,11 +64,11 @@ def test_what_is_recorded_is_not_judged_again(run: Run, results: Path) -> None:
         assert (line["interrupted"], line["alarms"], line["undecided"]) == ("", [], {})
         assert line["commit"] == "unknown"
         assert {"torch", "numpy", "python", "CUBLAS_WORKSPACE_CONFIG", "note"} <= set(line)
-    assert run("right") == 0
+    assert run("right", "--seeds=1") == 0
     assert lines(results) == first
-    assert run("right", "--seeds=3") == 0
-    assert lines(results)[:2] == first
-    assert len(lines(results)) == 3
+    assert run("right", "--seeds=2") == 0
+    assert lines(results)[:1] == first
+    assert len(lines(results)) == 2
 
 
 def test_it_stops_in_time_and_keeps_what_was_judged(run: Run, results: Path) -> None:

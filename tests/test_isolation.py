@@ -33,7 +33,7 @@ _TEXT: dict[str, Any] = {"capture_output": True, "text": True, "check": True}
 CHOSEN = ("smoke", "layout.shapes", "values.output")
 #: Random cases only, so that the expensive ones are few; all of them small enough for a second.
 SETTINGS = Settings(cases=6, fixed=False, only=CHOSEN)
-LIMITS = Limits(seconds=3.0, memory=1.0)
+LIMITS = Limits(seconds=2.0, memory=1.0)
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals, and processes in /proc")
 
@@ -91,8 +91,8 @@ def _line(pid: int) -> bytes:
     [
         ("segfault", "crashed", "died of SIGSEGV", lambda recipe: recipe.L > 3),
         ("abort", "crashed", "died of SIGABRT", lambda recipe: recipe.H > 4),
-        ("loop", "timeout", "no answer within 3 seconds", lambda recipe: recipe.N == 2),
-        ("sleeper", "timeout", "no answer within 3 seconds", lambda recipe: recipe.L > 8),
+        ("loop", "timeout", "no answer within 2 seconds", lambda recipe: recipe.N == 2),
+        ("sleeper", "timeout", "no answer within 2 seconds", lambda recipe: recipe.L > 8),
         ("glutton", "crashed", "GiB of memory; its limit is 1 GiB", lambda recipe: recipe.L > 8),
         ("forker", "crashed", "died of SIGSEGV", lambda recipe: recipe.L > 3),
     ],

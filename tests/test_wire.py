@@ -249,14 +249,14 @@ def test_verdicts_of_a_served_backend_are_those_of_one_process() -> None:
     ("how", "outcome", "said"),
     [
         ("print", "error", "something was printed to standard output: 'Loading the model ...'"),
-        ("truncated", "timeout", "no answer within 3 seconds"),
+        ("truncated", "timeout", "no answer within 2 seconds"),
         ("long-header", "error", "cannot be 1099511627776 bytes long"),
         ("oversized", "error", "its tensors take 4000000000 bytes; its request accounts for no more than"),
         ("twice", "error", "its header names 'output' twice"),
         ("wrong-type", "error", "it answered 'forward' by a message of type 'built'; expected 'result' or 'error'"),
         ("wrong-shape", "failed", "output has shape"),
         ("wrong-dtype", "failed", "float64"),
-        ("silent", "timeout", "no answer within 3 seconds"),
+        ("silent", "timeout", "no answer within 2 seconds"),
         ("exit", "crashed", "its process ended with exit code 5\nits standard error ends:\n  | I have had enough"),
         ("abort", "crashed", "its process died of SIGABRT"),
     ],
@@ -329,7 +329,7 @@ def test_what_the_server_cannot_send_is_an_error_and_no_crash() -> None:
 def judged(how: str) -> Report:
     """The report on a program that garbles."""
     settings = Settings(cases=4, fixed=False, only=("smoke", "layout.shapes", "layout.dtypes"), shrink=False)
-    outcome = run([f"{GARBLER} {how}"], settings, isolation=Isolation(Limits(seconds=3.0)))
+    outcome = run([f"{GARBLER} {how}"], settings, isolation=Isolation(Limits(seconds=2.0)))
     assert outcome.errors == ()
     return outcome.report
 
