@@ -62,7 +62,8 @@ def page(found: Known) -> str:
 `python -m benchmarks.sensitivity` builds defects with a level ε into a correct LSTM and goes down from ε = 0.1 in steps
 of √10. Shown is the last level before the first that escapes. This suite makes a default run: its fixed set and 100
 random cases, seed 0, without `refusals.undeclared`, which would ask for another dtype. On the same cases three fixed
-tolerances compare output, h_n and c_n with the float64 oracle's: the defaults of `torch.testing.assert_close` and of `np.allclose`, and the ONNX project's rtol 1e-3, atol 1e-7.
+tolerances compare output, h_n and c_n with the float64 oracle's: the defaults of `torch.testing.assert_close` and of
+`np.allclose`, and the ONNX project's rtol 1e-3, atol 1e-7.
 
 A fixed tolerance accuses correct LSTMs too: the last row is the share of runs of {len(CORRECT)} correct implementations
 that each judge accuses ({", ".join(CORRECT[:4])}, {", ".join(CORRECT[4:])}).
