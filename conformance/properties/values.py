@@ -64,7 +64,7 @@ def gates(trial: Trial) -> None:
     tvm PR3410 added the forget bias after the sigmoid, unseen because the tests' bias was 0.
     """
     for gate in "ifgo":
-        # Now and then steep enough to reach where an activation is nearly at its end.
+        # Every other time steep enough to reach where an activation is nearly at its end.
         gain = (trial.recipe.gain, 8.0)[trial.pick("steep", 2)]
         probe = trial.derived(fill=f"gate-{gate}", layers=1, L=1, state="both", ragged=False, gain=gain)
         try:
