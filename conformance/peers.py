@@ -200,7 +200,7 @@ def _declared(case: Case, c: Capabilities) -> bool:
 
 
 def _passes(vector: Vector, build: Build, rtol: float, atol: float) -> bool:
-    case, got = vector.case, _result(build, vector.case)
+    case, got = vector.case, result_of(build, vector.case)
     if got is None or shape_error(case, got):
         return got is None
     output, h_n, c_n = canonical(case, got)
@@ -213,7 +213,7 @@ def _passes(vector: Vector, build: Build, rtol: float, atol: float) -> bool:
     )
 
 
-def _result(build: Build, case: Case) -> Result | None:
+def result_of(build: Build, case: Case) -> Result | None:
     """The raw result of one call of a new model; without any part if it fails, None if it is not supported."""
     x, state, lengths = handed(case)
     try:
@@ -254,7 +254,7 @@ def _differs(fault: Fault, recipe: Recipe) -> bool:
     """Whether a recipe's call, or an ordinary one with a NaN in x, gives other bits than the correct LSTM's."""
     return any(
         # A build of its own for each call: what it leaves to the next model is no single call's.
-        not _equal(_result(fault.build, case), right)
+        not equal(result_of(fault.build, case), right)
         for case, right in zip(_calls(recipe), _right(recipe), strict=True)
     )
 
@@ -270,10 +270,11 @@ def _calls(recipe: Recipe) -> tuple[Case, ...]:
 
 @lru_cache(maxsize=4096)
 def _right(recipe: Recipe) -> tuple[Result | None, ...]:
-    return tuple(_result(Twin().build, case) for case in _calls(recipe))
+    return tuple(result_of(Twin().build, case) for case in _calls(recipe))
 
 
-def _equal(a: Result | None, b: Result | None) -> bool:
+def equal(a: Result | None, b: Result | None) -> bool:
+    """Whether all parts have equal bits and dtypes; what is not supported equals anything."""
     if a is None or b is None:
         return True
     return all(

@@ -183,7 +183,7 @@ class Trial:
 
     def _wild(self) -> bool:
         """Whether two runs of a wrong LSTM may drift apart here by its nature: large weights, many steps."""
-        return self.recipe.gain > 2 or self.case.steps > 20
+        return self.recipe.gain > 2 or (self.recipe.gain > 1 and self.case.steps > 20)
 
     def judge(self, case: Case, observe: Observe) -> list[Finding]:
         """Every comparison of a case's results, as the backend's capabilities let them be observed."""

@@ -60,12 +60,12 @@ class Cell(NamedTuple):
         output, steps = np.zeros((len(x), *h.shape), h.dtype), []
         for t, x_t in enumerate(x):
             read = np.concatenate([x_t, h], axis=1)
-            a_i, a_f, a_g, a_o = np.split(read @ self.weight + self.bias, 4, axis=1)
+            a_i, a_f, a_g, a_o = np.split(product(read, self.weight) + self.bias, 4, axis=1)
             i, f, g, o = sigmoid(a_i), sigmoid(a_f), np.tanh(a_g), sigmoid(a_o)
             c_t = f * c + i * g
             tanh_c = np.tanh(c_t)
             m = o * tanh_c
-            h_t = m if self.projection is None else m @ self.projection
+            h_t = m if self.projection is None else product(m, self.projection)
             steps.append(Step(read, c, i, f, g, o, tanh_c, m))
             c = np.where(valid[t], c_t, c)
             h = np.where(valid[t], h_t, h)
@@ -81,11 +81,11 @@ class Cell(NamedTuple):
         for t in reversed(range(len(steps))):
             _, c, i, f, g, o, tanh_c, _ = steps[t]
             d_h_t = np.where(valid[t], d_output[t] + d_h, 0)
-            d_m = d_h_t if self.projection is None else d_h_t @ self.projection.T
+            d_m = d_h_t if self.projection is None else product(d_h_t, self.projection.T)
             d_c_t = np.where(valid[t], d_c, 0) + d_m * o * (1 - tanh_c**2)
             d_i, d_f, d_g, d_o = d_c_t * g, d_c_t * c, d_c_t * i, d_m * tanh_c
             d_a = np.concatenate([d_i * i * (1 - i), d_f * f * (1 - f), d_g * (1 - g**2), d_o * o * (1 - o)], axis=1)
-            d_x[t], d_h_before = np.split(d_a @ self.weight.T, [features], axis=1)
+            d_x[t], d_h_before = np.split(product(d_a, self.weight.T), [features], axis=1)
             d_h = np.where(valid[t], d_h_before, d_h)
             d_c = np.where(valid[t], d_c_t * f, d_c)
             d_as.append(d_a)
@@ -93,11 +93,16 @@ class Cell(NamedTuple):
         # Over all steps and rows at once. A product of float16 is summed in float32, which a plain sum is not.
         reads, ms = (np.concatenate(parts[::-1]) for parts in ([s.read for s in steps], [s.m for s in steps]))
         d_a, d_h_t = np.concatenate(d_as), np.concatenate(d_hs)
-        d_weight_ih, d_weight_hh = np.split(d_a.T @ reads, [features], axis=1)
-        d_bias = np.ones_like(d_a[:, 0]) @ d_a
+        d_weight_ih, d_weight_hh = np.split(product(d_a.T, reads), [features], axis=1)
+        d_bias = product(np.ones_like(d_a[:, 0]), d_a)
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
-        found = (d_weight_ih, d_weight_hh, d_bias, d_bias, d_h_t.T @ ms)
+        found = (d_weight_ih, d_weight_hh, d_bias, d_bias, product(d_h_t.T, ms))
         return d_x, d_h, d_c, {name: np.array(d) for name, d in zip(names, found, strict=True)}
+
+
+def product(a: Array, b: Array) -> Array:
+    """a @ b. NumPy multiplies float16 in loops of its own, and sums in float32: float32 throughout is far faster."""
+    return a @ b if a.dtype != np.float16 else (a.astype(np.float32) @ b.astype(np.float32)).astype(np.float16)
 
 
 def sigmoid(a: Array) -> Array:

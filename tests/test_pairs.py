@@ -8,7 +8,7 @@ from conformance.cli import main
 from conformance.engine import Settings, conform
 from conformance.errors import UsageError
 from conformance.faults import FAULTS, Fault, backend_of
-from conformance.pairs import Pair, PairTest, joined, ring, table, to_json
+from conformance.pairs import Pair, PairTest, contained, joined, ring, table, to_json
 
 
 def fault(id: str) -> Fault:
@@ -25,6 +25,21 @@ def test_both_faults_of_a_pair_are_reported() -> None:
 
 def test_faults_of_the_same_piece_are_no_pair() -> None:
     assert joined(fault("h-0-ignored"), fault("c-0-ignored")) is None
+
+
+def test_a_fault_of_the_size_is_reported_beside_one_at_every_size() -> None:
+    both = joined(fault("square-mask-transposed"), fault("c-n-squashed"))
+    assert both is not None
+    report = conform(backend_of(both), Settings(cases=0, only=("lengths.square", "values.c_n"), shrink=False))
+    assert [verdict.outcome for verdict in report.verdicts] == ["failed", "failed"]
+
+
+def test_a_fault_that_contains_the_other_makes_no_distinct_pair() -> None:
+    everywhere, somewhere = fault("recurrent-bias-ignored"), fault("recurrent-bias-lost-in-last-block")
+    assert contained(everywhere, somewhere, 0)
+    assert not contained(somewhere, fault("h-0-ignored"), 0)
+    # Only a later call shows the second.
+    assert not contained(everywhere, fault("first-call-ignores-state"), 0)
 
 
 @pytest.mark.parametrize("seed", range(3))

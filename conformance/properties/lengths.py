@@ -16,6 +16,7 @@ from conformance.case import Case
 from conformance.fills import normal, permutation, stream
 from conformance.properties.batch import result_rows, take_rows
 from conformance.properties.model import prop
+from conformance.properties.probes import judge, rows, tiny
 from conformance.recipe import Recipe
 from conformance.spec import Array, Result
 from conformance.trial import BackendError, Discard, Trial, Violation
@@ -213,8 +214,7 @@ def square(trial: Trial) -> None:
 
     A mask whose axes are told apart by their sizes, or that broadcasts either way, is wrong only then.
     """
-    probe = trial.derived(L=min(trial.recipe.N, 8), N=min(trial.recipe.N, 8), edits=())
-    probe.require(probe.findings(), probe.case)
+    judge(trial, trial.derived(L=min(trial.recipe.N, 8), N=min(trial.recipe.N, 8), edits=()), rows)
 
 
 @prop("lengths.many-rows", needs=(*_NEEDS, "batch", "shapes"), when=_rows_ragged, limit=2)
@@ -224,15 +224,8 @@ def many_rows(trial: Trial) -> None:
     Kernels take rows in tiles, and a tile's longest row is not the batch's.
     """
     r = trial.recipe
-    probe = trial.derived(
-        N=(33, 65)[trial.pick("many rows", 2)],
-        L=min(r.L, 9),
-        I=min(r.I, 4),
-        H=min(r.H, 5),
-        proj=min(r.proj, 2) if min(r.H, 5) > 2 else 0,
-        edits=(),
-    )
-    probe.require(probe.findings(), probe.case)
+    sizes = {"N": (33, 65)[trial.pick("many rows", 2)], "L": min(r.L, 9)}
+    judge(trial, trial.derived(**tiny(r) | sizes), rows)
 
 
 @prop("lengths.long", needs=(*_NEEDS, "shapes"), when=_ragged, limit=2)
@@ -242,16 +235,8 @@ def long(trial: Trial) -> None:
     Lengths of 8 bits, and masks made for the longest sequence of the tests, end there.
     """
     r = trial.recipe
-    probe = trial.derived(
-        L=(130, 300)[r.seed % 2],
-        N=min(r.N, 3),
-        I=min(r.I, 4),
-        H=min(r.H, 5),
-        proj=min(r.proj, 2) if min(r.H, 5) > 2 else 0,
-        layers=min(r.layers, 2),
-        fill="normal",
-        edits=(),
-    )
+    sizes = {"L": (130, 300)[r.seed % 2], "N": min(r.N, 3), "layers": min(r.layers, 2)}
+    probe = trial.derived(**tiny(r) | sizes)
     if probe.case.row_lengths().max() < 128:
         raise Discard
-    probe.require(probe.findings(), probe.case)
+    judge(trial, probe, rows)

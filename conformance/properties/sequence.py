@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from conformance.case import Case
 from conformance.fills import normal, stream
 from conformance.properties.model import prop
+from conformance.properties.probes import carried, judge, pieces, tiny
 from conformance.recipe import Recipe
 from conformance.spec import Result
 from conformance.trial import Discard, Trial
@@ -29,7 +29,7 @@ def stepwise(trial: Trial) -> None:
     """
     if trial.case.steps < 2:
         raise Discard
-    trial.relate(lambda k: _carried(trial, trial.case.prefix(k), list(range(1, trial.case.steps))))
+    trial.relate(lambda k: carried(trial, trial.case.prefix(k), list(range(1, trial.case.steps))))
 
 
 @prop("sequence.chunks", needs=(*_PARTS, "shapes"), when=_forward_in_time)
@@ -43,21 +43,7 @@ def chunks(trial: Trial) -> None:
         raise Discard
     chosen = stream(trial.recipe.seed, "chunks", steps) % np.uint64(3) == 0
     cuts = [t for t in range(1, steps) if chosen[t]] or [1 + trial.pick("cut", steps - 1)]
-    trial.relate(lambda k: _carried(trial, trial.case.prefix(k), cuts))
-
-
-def _carried(trial: Trial, case: Case, cuts: list[int]) -> Result:
-    """One model's results on consecutive pieces of the sequence, joined."""
-    model, state, outputs = trial.model(case), case.state, []
-    for piece in np.split(case.x, cuts):
-        output, h_n, c_n = trial.run(replace(case, x=piece, state=state), model)
-        assert output is not None
-        assert h_n is not None
-        assert c_n is not None
-        outputs.append(output)
-        state = h_n, c_n
-    assert state is not None
-    return Result(np.concatenate(outputs), *state)
+    trial.relate(lambda k: carried(trial, trial.case.prefix(k), cuts))
 
 
 @prop("sequence.causality", needs=("loop", "output", "values"), when=_forward_in_time)
@@ -90,13 +76,5 @@ def long(trial: Trial) -> None:
     Accumulated state errors, buffers sized for short sequences and 8-bit counters show only here.
     """
     r = trial.recipe
-    probe = trial.derived(
-        L=(257, 1000)[trial.pick("long", 2)],
-        I=min(r.I, 4),
-        H=min(r.H, 5),
-        proj=min(r.proj, 2) if min(r.H, 5) > 2 else 0,
-        N=min(r.N, 2),
-        layers=min(r.layers, 2),
-        fill="normal",
-    )
-    probe.require(probe.findings(), probe.case)
+    sizes = {"L": (257, 1000)[trial.pick("long", 2)], "N": min(r.N, 2), "layers": min(r.layers, 2)}
+    judge(trial, trial.derived(**tiny(r) | sizes), pieces)

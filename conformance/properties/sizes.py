@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from conformance.properties import probes
 from conformance.properties.model import prop
 from conformance.recipe import Recipe
 from conformance.trial import Discard, Trial, Violation
@@ -72,15 +73,8 @@ def _at(trial: Trial, sizes: dict[str, Any]) -> Trial:
     )
 
 
-def _judge(probe: Trial) -> None:
-    probe.require(probe.findings(), probe.case)
-
-
 def _right_at(trial: Trial, name: str, pool: Sequence[dict[str, Any]]) -> None:
-    # Where the case itself is wrong, there is nothing to say about its size.
-    if not trial.right():
-        raise Discard
-    smallest(trial, name, pool, _judge)
+    smallest(trial, name, pool, lambda probe: probes.judge(trial, probe, probes.rows))
 
 
 @prop("sizes.hidden", needs=_NEEDS, limit=4)
@@ -131,12 +125,12 @@ def sweep(trial: Trial) -> None:
     A path for 41 to 48 units is not met by chance. The smallest size that is wrong is told.
     """
     r, declared = trial.recipe, trial.backend.capabilities
-    if r.edits or not trial.right():
+    if r.edits:
         raise Discard
     alone = r.unbatched or not declared.batch
     swept = ("I", "H", "L" if alone else "N", "L")[r.seed % 4]
     for size in SWEPT[: len(SWEPT) if swept in "IH" else _FEW]:
         sizes = {"I": 3, "H": 3, "N": 1 if alone else 2, "L": 2} | {swept: size}
-        _judge(
-            trial.derived(**sizes, proj=0, layers=1, ragged=r.ragged and sizes["L"] > 1, view="plain", fill="normal")
-        )
+        ragged = r.ragged and sizes["L"] > 1
+        probe = trial.derived(**sizes, proj=0, layers=1, ragged=ragged, view="plain", fill="normal")
+        probes.judge(trial, probe, probes.pieces if swept == "L" else probes.rows)

@@ -9,6 +9,7 @@ import numpy as np
 from conformance.case import Case
 from conformance.fills import normal
 from conformance.properties.model import prop
+from conformance.properties.probes import judge, tiny
 from conformance.recipe import Recipe
 from conformance.spec import Result, layer_params, suffix
 from conformance.trial import Discard, Trial
@@ -27,6 +28,10 @@ def composition(trial: Trial) -> None:
 
     pytorch#90421 (MPS) was wrong only when bidirectional and stacked; onnx-tensorflow#878 only with two layers.
     """
+    _chained(trial)
+
+
+def _chained(trial: Trial) -> None:
     case, chained = trial.case, list[Result]()
     last = case.config.num_layers
 
@@ -93,16 +98,5 @@ def deep(trial: Trial) -> None:
     Language models have that many; buffers that two layers take turns with, and lists of a fixed length, have not.
     """
     r = trial.recipe
-    H = min(r.H, 4)
-    probe = trial.derived(
-        layers=(4, 8, 5)[r.seed % 3],
-        I=min(r.I, 4),
-        H=H,
-        proj=min(r.proj, H - 1),
-        L=min(r.L, 3),
-        N=min(r.N, 2),
-        ragged=r.ragged and r.L > 1,
-        fill="normal",
-        edits=(),
-    )
-    probe.require(probe.findings(), probe.case)
+    sizes = {"layers": (4, 8, 5)[r.seed % 3], "L": min(r.L, 3), "N": min(r.N, 2)}
+    judge(trial, trial.derived(**tiny(r) | sizes), _chained)
