@@ -6,3 +6,8 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 pytest_plugins = ["pytester"]
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than there are cores: the tests of isolation wait for other processes much of the time."""
+    return (os.cpu_count() or 1) + 1

@@ -75,16 +75,16 @@ def crash(config: LSTMConfig, params: Params) -> Forward:
 
 @backend("sample-late-crash", Capabilities())
 def late_crash(config: LSTMConfig, params: Params) -> Forward:
-    """Has no c_n, and takes the process with it when a model is large."""
-    if config.hidden_size > 30:
-        os._exit(7)
+    """Returns c_n in another precision, and takes the process with it when a batch is large."""
     forward = lstm(config, params)
 
-    def without(x: np.ndarray, state: Any = None) -> Any:
+    def widened(x: np.ndarray, state: Any = None) -> Any:
+        if x.shape[1] > 200:
+            os._exit(7)
         output, (h_n, c_n) = forward(x, state)
-        return output, (h_n, 0 * c_n)
+        return output, (h_n, c_n.astype(np.float64))
 
-    return without
+    return widened
 
 
 @backend("sample-hang", Capabilities())

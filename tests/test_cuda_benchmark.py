@@ -98,7 +98,7 @@ def test_a_backend_that_ends_its_process_is_a_finding(run: Run, results: Path) -
     (line,) = lines(results)
     assert {"crashed", "failed"} <= {alarm["outcome"] for alarm in line["alarms"]}
     text = results.with_suffix(".md").read_text()
-    assert ", values.c_n** (failed, 1 times): LSTM(" in text
+    assert ", layout.dtypes** (failed, 1 times): LSTM(" in text
     assert "lstm-conformance replay '" in text
 
 
