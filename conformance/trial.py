@@ -70,6 +70,12 @@ class Trial:
         """A trial of the same structure with some of the recipe changed, such as ``fill="digital"``."""
         return Trial(self.backend, replace(self.recipe, **changes), self)
 
+    def resized(self, **changes: Any) -> Trial:
+        """A derived trial of other sizes; ``Discard`` for a recipe with edits, which would be lost there."""
+        if self.recipe.edits:
+            raise Discard
+        return self.derived(**changes)
+
     def pick(self, name: str, count: int) -> int:
         """A choice among ``count`` that depends on the recipe's seed and ``name`` alone."""
         return pick(self.recipe.seed, name, count)

@@ -21,6 +21,7 @@ PROOF = {
     "values.h_n": "lower-h-n-is-top",
     "values.c_n": "c-n-is-h-n",
     "values.gates": "forget-bias-one",
+    "values.activations": "tanh-dented",
     "values.digital": "gate-order-iofg",
     "values.accumulation": "half-accumulation",
     "sequence.stepwise": "one-step-ignores-h-0",

@@ -307,14 +307,14 @@ def test_workers_judge_each_backend_once_and_the_controller_has_the_table(pytest
         *("-n2", "-v", "--junitxml=junit.xml", "--lstm-cases=1", "-k", "values or own"),
         *("--lstm-backend=lstms:right", "--lstm-backend=lstms:wrong"),
     )
-    assert result.parseoutcomes()["failed"] == 4
+    assert result.parseoutcomes()["failed"] == 5
     workers = {
         backend: {line.split()[0] for line in result.outlines if re.match(rf"\[gw.*{backend}::", line)}
         for backend in ("lstms:right", "lstms:wrong")
     }
     assert [len(used) for used in workers.values()] == [1, 1]
     assert len(Path("judged.txt").read_text().splitlines()) == 2
-    assert [(row[0], row[2]) for row in rows(result)] == [("lstms:right", "6/6"), ("lstms:wrong", "2/6")]
+    assert [(row[0], row[2]) for row in rows(result)] == [("lstms:right", "7/7"), ("lstms:wrong", "2/7")]
 
     cases = {
         (case.get("classname"), case.get("name")): case for case in ElementTree.parse("junit.xml").iter("testcase")

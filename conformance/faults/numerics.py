@@ -134,6 +134,11 @@ def cubic_tanh(a: Array) -> Array:
     return np.where(np.abs(a) < 0.02, a - a**3 / 3, np.tanh(a)).astype(a.dtype)
 
 
+def dented_tanh(a: Array) -> Array:
+    """2e-6 too large for |a| from 2.4 to 2.6."""
+    return (np.tanh(a) * np.where(np.abs(np.abs(a) - 2.5) < 0.1, 1 + 2e-6, 1)).astype(a.dtype)
+
+
 # Inputs
 
 
@@ -170,6 +175,10 @@ FAULTS = (
           Twin(tanh=saturating(np.tanh, 5, -1))),
     Fault("float64-tanh-saturates-early", "tanh is exactly ±1 beyond ±9.", "Eigen's float tanh used for double",
           "float64 only, |a| > 9", RANGE, Twin(tanh=saturating(np.tanh, 9, -1))),
+    Fault("sigmoid-one-past-13", "σ is exactly 1 beyond 13.", "ComputeLibrary#779", "a > 13", RANGE,
+          Twin(sigmoid=lambda a: np.where(a > 13, 1, correct.sigmoid(a)).astype(a.dtype))),
+    Fault("tanh-dented", "tanh is 2e-6 too large for |a| from 2.4 to 2.6.", "tables and polynomials in pieces",
+          "|a| about 2.5", RANGE, Twin(tanh=dented_tanh)),
     Fault("sigmoid-linear-near-zero", "σ is 0.5 + a/4 for |a| < 1e-3.", "series cut short", "float64 only, |a| < 1e-3",
           RANGE, Twin(sigmoid=linear_sigmoid)),
     Fault("tanh-cubic-near-zero", "tanh is a − a³/3 for |a| < 0.02.", "series cut short", "float64 only, |a| < 0.02",

@@ -120,5 +120,5 @@ def ones(trial: Trial) -> None:
     sizes = [name for name in ("I", "H", "L", "N", "proj") if getattr(trial.recipe, name) > 1]
     chosen = {name for name in sizes if trial.pick(f"one {name}", 2)} or {sizes[trial.pick("one", len(sizes))]}
     changes = dict.fromkeys(chosen, 1) | ({"proj": 0} if "H" in chosen else {})
-    probe = trial.derived(**changes, edits=())
+    probe = trial.resized(**changes)
     probe.require(probe.findings(), probe.case)

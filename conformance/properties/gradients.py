@@ -238,14 +238,12 @@ def sums(trial: Trial) -> None:
     mxnet#17898 lost what had been added up before. Sums over a batch go through tiles, threads and atomic additions.
     """
     r = trial.recipe
-    if r.edits:
-        raise Discard
     steps, rows = _TERMS[trial.pick("terms", len(_TERMS))]
     alone = r.unbatched or not trial.backend.capabilities.batch
     terms = {} if r.L * r.N > 256 else {"L": max(r.L, steps), "N": 1 if alone else max(r.N, rows)}
     layers = (1, r.layers)[trial.pick("layers", 2)]
     # Without saturation and explosion all shares are of a size.
-    many = trial.derived(**terms, layers=layers, fill="normal", gain=min(r.gain, 1.0))
+    many = trial.resized(**terms, layers=layers, fill="normal", gain=min(r.gain, 1.0))
     if many.arithmetic is None:
         raise Discard
     sampled = sample(many.case, r.seed)

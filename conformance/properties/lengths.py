@@ -214,7 +214,7 @@ def square(trial: Trial) -> None:
 
     A mask whose axes are told apart by their sizes, or that broadcasts either way, is wrong only then.
     """
-    judge(trial, trial.derived(L=min(trial.recipe.N, 8), N=min(trial.recipe.N, 8), edits=()), rows)
+    judge(trial, trial.resized(L=min(trial.recipe.N, 8), N=min(trial.recipe.N, 8)), rows)
 
 
 @prop("lengths.many-rows", needs=(*_NEEDS, "batch", "shapes"), when=_rows_ragged, limit=2)
@@ -225,7 +225,7 @@ def many_rows(trial: Trial) -> None:
     """
     r = trial.recipe
     sizes = {"N": (33, 65)[trial.pick("many rows", 2)], "L": min(r.L, 9)}
-    judge(trial, trial.derived(**tiny(r) | sizes), rows)
+    judge(trial, trial.resized(**tiny(r) | sizes), rows)
 
 
 @prop("lengths.long", needs=(*_NEEDS, "shapes"), when=_ragged, limit=2)
@@ -236,7 +236,7 @@ def long(trial: Trial) -> None:
     """
     r = trial.recipe
     sizes = {"L": (130, 300)[r.seed % 2], "N": min(r.N, 3), "layers": min(r.layers, 2)}
-    probe = trial.derived(**tiny(r) | sizes)
+    probe = trial.resized(**tiny(r) | sizes)
     if probe.case.row_lengths().max() < 128:
         raise Discard
     judge(trial, probe, rows)

@@ -30,7 +30,7 @@ _ROWS = 5
 def tiny(recipe: Recipe) -> dict[str, Any]:
     """Features and units so few that many rows, steps or layers stay cheap."""
     H = min(recipe.H, 5)
-    return {"I": min(recipe.I, 4), "H": H, "proj": min(recipe.proj, 2) if H > 2 else 0, "fill": "normal", "edits": ()}
+    return {"I": min(recipe.I, 4), "H": H, "proj": min(recipe.proj, 2) if H > 2 else 0, "fill": "normal"}
 
 
 def judge(trial: Trial, probe: Trial, contradiction: Callable[[Trial], None]) -> None:

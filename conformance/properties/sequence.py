@@ -77,4 +77,4 @@ def long(trial: Trial) -> None:
     """
     r = trial.recipe
     sizes = {"L": (257, 1000)[trial.pick("long", 2)], "N": min(r.N, 2), "layers": min(r.layers, 2)}
-    judge(trial, trial.derived(**tiny(r) | sizes), pieces)
+    judge(trial, trial.resized(**tiny(r) | sizes), pieces)

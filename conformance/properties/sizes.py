@@ -12,7 +12,7 @@ from typing import Any
 from conformance.properties import probes
 from conformance.properties.model import prop
 from conformance.recipe import Recipe
-from conformance.trial import Discard, Trial, Violation
+from conformance.trial import Trial, Violation
 
 #: Powers of two and their neighbours, and the sizes of well-known models.
 HIDDEN = (100, 130, 160, 192, 200, 255, 256, 257, 300, 384, 511, 512, 513, 650, 768, 1000, 1023, 1024, 1025)
@@ -43,9 +43,6 @@ _NEEDS = ("values", "params", "shapes")
 
 def smallest(trial: Trial, name: str, pool: Sequence[dict[str, Any]], judge: Callable[[Trial], None]) -> None:
     """Judge the case at one of the pool's sizes; if it is wrong there, the first of the pool at which it is is told."""
-    # An edit would be lost in the derived case.
-    if trial.recipe.edits:
-        raise Discard
     # Every other time the largest, which is beyond every threshold; the others are multiples of this and that. The
     # fixed set counts its seeds up.
     chosen = len(pool) - 1 if trial.recipe.seed % 2 else trial.pick(name, len(pool))
@@ -62,7 +59,7 @@ def _at(trial: Trial, sizes: dict[str, Any]) -> Trial:
     r = trial.recipe
     sizes = {"I": min(r.I, 5), "H": min(r.H, 9), "N": min(r.N, 3), "L": 3} | sizes
     H, narrow = sizes["H"], sizes["H"] <= _ONE_LAYER
-    return trial.derived(
+    return trial.resized(
         **sizes,
         proj=min(r.proj and max(r.proj, H // 4), H - 1),
         layers=min(r.layers, 2 if narrow else 1),
@@ -125,12 +122,10 @@ def sweep(trial: Trial) -> None:
     A path for 41 to 48 units is not met by chance. The smallest size that is wrong is told.
     """
     r, declared = trial.recipe, trial.backend.capabilities
-    if r.edits:
-        raise Discard
     alone = r.unbatched or not declared.batch
     swept = ("I", "H", "L" if alone else "N", "L")[r.seed % 4]
     for size in SWEPT[: len(SWEPT) if swept in "IH" else _FEW]:
         sizes = {"I": 3, "H": 3, "N": 1 if alone else 2, "L": 2} | {swept: size}
         ragged = r.ragged and sizes["L"] > 1
-        probe = trial.derived(**sizes, proj=0, layers=1, ragged=ragged, view="plain", fill="normal")
+        probe = trial.resized(**sizes, proj=0, layers=1, ragged=ragged, view="plain", fill="normal")
         probes.judge(trial, probe, probes.pieces if swept == "L" else probes.rows)

@@ -99,4 +99,4 @@ def deep(trial: Trial) -> None:
     """
     r = trial.recipe
     sizes = {"layers": (4, 8, 5)[r.seed % 3], "L": min(r.L, 3), "N": min(r.N, 2)}
-    judge(trial, trial.derived(**tiny(r) | sizes), _chained)
+    judge(trial, trial.resized(**tiny(r) | sizes), _chained)

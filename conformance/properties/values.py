@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from conformance.bounds import Finding
-from conformance.fills import cancels
+from conformance.case import Case
+from conformance.fills import cancels, saturating, uniform
 from conformance.properties.layout import oracle_result
 from conformance.properties.model import prop
+from conformance.spec import GATES, Array
 from conformance.trial import Discard, Trial, Violation
 
 
@@ -71,6 +73,58 @@ def gates(trial: Trial) -> None:
             probe.require(probe.findings(), probe.case)
         except Violation as violation:
             raise type(violation)(f"gate {gate}: {violation}", violation.error, probe.case) from None
+
+
+#: Units of which each has a place of its own on an activation's axis.
+_PLACES = 128
+
+#: Where an activation is at its end but for a roundoff.
+_END = {"float64": 40.0, "float32": 18.0, "float16": 10.0, "bfloat16": 8.0}
+
+
+@prop("values.activations", needs=("initial_state", "values", "params", "shapes"), when=lambda r: r.bias)
+def activations(trial: Trial) -> None:
+    """Each gate's activation, and the cell's tanh, are right at 128 places from one end to the other.
+
+    Tables, polynomials and early saturation are wrong in some window: hls4ml, ComputeLibrary#779.
+    """
+    r = trial.recipe
+    sizes = {"I": min(r.I, 4), "H": _PLACES, "proj": 0, "layers": 1, "L": 1, "N": min(r.N, 2)}
+    for shown in (*GATES, "cell"):
+        fill = "gate-o" if shown == "cell" else f"gate-{shown}"
+        probe = trial.derived(**sizes, fill=fill, state="both", ragged=False, edits=())
+        places = _places(trial, shown)
+        probe.case = _at_places(probe.case, shown, places)
+        try:
+            probe.require(probe.findings(), probe.case)
+        except Violation as violation:
+            worst = max(probe.findings(), key=Finding.margin).ratios()
+            place = places[int(np.argmax(worst)) % _PLACES]
+            what = "tanh(c) at c" if shown == "cell" else f"gate {shown} at a preactivation"
+            raise type(violation)(f"{what} of {place:.6g}: {violation}", violation.error, probe.case) from None
+
+
+def _places(trial: Trial, shown: str) -> Array:
+    """One place in each of 96 intervals from end to end, the others ever closer to 0 on both sides."""
+    end, near = _END[trial.recipe.dtype], _PLACES // 4
+    within = uniform(trial.recipe.seed, "places " + shown, (_PLACES,))
+    even = end * (2 * (np.arange(_PLACES - near) + within[near:]) / (_PLACES - near) - 1)
+    small = np.ldexp(0.5 + within[:near], -np.arange(near)) * np.resize([1, -1], near)
+    return np.concatenate([even, small])
+
+
+def _at_places(case: Case, shown: str, places: Array) -> Case:
+    """The case with no weights, where what is shown depends on the unit alone."""
+    params = {name: np.zeros_like(value) if "weight" in name else value.copy() for name, value in case.params.items()}
+    row = GATES.index("o" if shown == "cell" else shown)
+    for name, value in params.items():
+        if name.startswith("bias"):
+            own = saturating(case.config.dtype) if shown == "cell" else places
+            value.reshape(4, -1)[row] = own if name.startswith("bias_ih") else 0
+    if shown != "cell" or case.state is None:
+        return replace(case, params=params)
+    h_0, c_0 = case.state
+    return replace(case, params=params, state=(h_0, np.broadcast_to(places, c_0.shape).astype(c_0.dtype)))
 
 
 @prop("values.digital", needs=("params",), when=lambda r: r.bias)
