@@ -20,11 +20,11 @@ from conformance.recipe import Recipe
 from conformance.spec import Result
 from conformance.trial import Discard, Trial
 
-#: The steps of a sequence that is compared with its pieces, and of the longest piece.
+#: The most steps of a sequence that is compared with its pieces, and those of a piece.
 _WHOLE, _PIECE = 70, 7
 
 #: How many rows are compared with themselves alone; the last is one of them.
-_ROWS = 5
+_ROWS = 3
 
 
 def tiny(recipe: Recipe) -> dict[str, Any]:
@@ -33,13 +33,13 @@ def tiny(recipe: Recipe) -> dict[str, Any]:
     return {"I": min(recipe.I, 4), "H": H, "proj": min(recipe.proj, 2) if H > 2 else 0, "fill": "normal"}
 
 
-def judge(trial: Trial, probe: Trial, contradiction: Callable[[Trial], None]) -> None:
-    """A probe must be right; where the drawn case is wrong too, ``contradiction`` compares it with parts of itself."""
-    if probe.right() or trial.right():
+def judge(trial: Trial, probe: Trial, agrees: Callable[[Trial], None]) -> None:
+    """A probe must be right; where the drawn case is wrong, ``agrees`` compares the probe with parts of itself."""
+    if trial.right():
         probe.require(probe.findings(), probe.case)
     else:
         # Large weights drive two runs of a wrong LSTM apart, and nothing could be said.
-        contradiction(probe.derived(gain=min(probe.recipe.gain, 1.0)))
+        agrees(probe.derived(gain=min(probe.recipe.gain, 1.0)))
 
 
 def rows(probe: Trial) -> None:
@@ -63,8 +63,8 @@ def pieces(probe: Trial) -> None:
     if r.bidirectional or r.ragged or not declared.initial_state or len(declared.returns) < len(Result._fields):
         rows(probe)
         return
-    whole = probe.derived(L=_WHOLE, N=min(r.N, 2))
-    whole.relate(lambda k: carried(whole, whole.case.prefix(k), list(range(_PIECE, _WHOLE, _PIECE))))
+    whole = probe.derived(L=min(r.L, _WHOLE), N=min(r.N, 2))
+    whole.relate(lambda k: carried(whole, whole.case.prefix(k), list(range(_PIECE, whole.recipe.L, _PIECE))))
 
 
 def carried(trial: Trial, case: Case, cuts: list[int]) -> Result:

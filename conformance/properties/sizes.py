@@ -12,7 +12,7 @@ from typing import Any
 from conformance.properties import probes
 from conformance.properties.model import prop
 from conformance.recipe import Recipe
-from conformance.trial import Trial, Violation
+from conformance.trial import Discard, Trial, Violation
 
 #: Powers of two and their neighbours, and the sizes of well-known models.
 HIDDEN = (100, 130, 160, 192, 200, 255, 256, 257, 300, 384, 511, 512, 513, 650, 768, 1000, 1023, 1024, 1025)
@@ -70,7 +70,14 @@ def _at(trial: Trial, sizes: dict[str, Any]) -> Trial:
     )
 
 
-def _right_at(trial: Trial, name: str, pool: Sequence[dict[str, Any]]) -> None:
+def _right_if_right(trial: Trial, name: str, pool: Sequence[dict[str, Any]]) -> None:
+    # No part of a large model says what the whole must be.
+    if not trial.right():
+        raise Discard
+    smallest(trial, name, pool, lambda probe: probe.require(probe.findings(), probe.case))
+
+
+def _rows_right(trial: Trial, name: str, pool: Sequence[dict[str, Any]]) -> None:
     smallest(trial, name, pool, lambda probe: probes.judge(trial, probe, probes.rows))
 
 
@@ -80,7 +87,7 @@ def hidden(trial: Trial) -> None:
 
     MNN#2500 was wrong at large sizes only; FlagGems#5014 dropped units past 128.
     """
-    _right_at(trial, "hidden", [{"H": size} for size in HIDDEN])
+    _right_if_right(trial, "hidden", [{"H": size} for size in HIDDEN])
 
 
 @prop("sizes.features", needs=_NEEDS, limit=6)
@@ -89,7 +96,7 @@ def features(trial: Trial) -> None:
 
     Word vectors have hundreds of features: sums that long are cut into blocks.
     """
-    _right_at(trial, "features", [{"I": size} for size in FEATURES])
+    _right_if_right(trial, "features", [{"I": size} for size in FEATURES])
 
 
 def _batched(recipe: Recipe) -> bool:
@@ -102,7 +109,7 @@ def rows(trial: Trial) -> None:
 
     Training batches have that many; launch configurations end, and 8-bit row numbers overflow.
     """
-    _right_at(trial, "rows", [{"N": size} for size in ROWS])
+    _rows_right(trial, "rows", [{"N": size} for size in ROWS])
 
 
 @prop("sizes.aligned", needs=(*_NEEDS, "batch"), when=_batched, limit=6)
@@ -112,7 +119,7 @@ def aligned(trial: Trial) -> None:
     Vectorised paths, tensor cores and persistent kernels are taken only then; other cases are odd somewhere.
     """
     pool = [dict(zip("IHNL", sizes, strict=True)) for sizes in ALIGNED]
-    _right_at(trial, "aligned", pool)
+    _rows_right(trial, "aligned", pool)
 
 
 @prop("sizes.sweep", needs=_NEEDS, limit=4)
@@ -124,7 +131,14 @@ def sweep(trial: Trial) -> None:
     r, declared = trial.recipe, trial.backend.capabilities
     alone = r.unbatched or not declared.batch
     swept = ("I", "H", "L" if alone else "N", "L")[r.seed % 4]
-    for size in SWEPT[: len(SWEPT) if swept in "IH" else _FEW]:
+    within = swept in "IH"
+    pool = SWEPT if within else SWEPT[:_FEW]
+    if not trial.right():
+        if within:
+            raise Discard
+        # The largest stands for all.
+        pool = pool[-1:]
+    for size in pool:
         sizes = {"I": 3, "H": 3, "N": 1 if alone else 2, "L": 2} | {swept: size}
         ragged = r.ragged and sizes["L"] > 1
         probe = trial.resized(**sizes, proj=0, layers=1, ragged=ragged, view="plain", fill="normal")
