@@ -9,6 +9,7 @@ from conformance.engine import Settings, conform
 from conformance.errors import UsageError
 from conformance.faults import FAULTS, Fault, backend_of
 from conformance.pairs import Pair, PairTest, contained, joined, ring, table, to_json
+from conformance.report.model import BAD
 
 
 def fault(id: str) -> Fault:
@@ -27,11 +28,26 @@ def test_faults_of_the_same_piece_are_no_pair() -> None:
     assert joined(fault("h-0-ignored"), fault("c-0-ignored")) is None
 
 
-def test_a_fault_of_the_size_is_reported_beside_one_at_every_size() -> None:
-    both = joined(fault("square-mask-transposed"), fault("c-n-squashed"))
+@pytest.mark.parametrize(
+    ("of_size", "shows", "everywhere", "always"),
+    [
+        ("square-mask-transposed", "lengths.square", "c-n-squashed", "values.c_n"),
+        ("h-dropped-every-16-steps", "sequence.long", "weights-in-half", "values.output"),
+        ("rows-past-32", "sizes.rows", "forget-bias-one", "values.output"),
+        ("layers-past-4", "stack.deep", "output-gate-tanh", "values.output"),
+    ],
+)
+def test_a_fault_of_the_size_is_reported_beside_one_at_every_size(
+    of_size: str, shows: str, everywhere: str, always: str
+) -> None:
+    both = joined(fault(of_size), fault(everywhere))
     assert both is not None
-    report = conform(backend_of(both), Settings(cases=0, only=("lengths.square", "values.c_n"), shrink=False))
-    assert [verdict.outcome for verdict in report.verdicts] == ["failed", "failed"]
+    settings = Settings(cases=0, only=(shows, always), shrink=False)
+    told = {
+        name: sorted(v.property for v in conform(backend_of(one), settings).verdicts if v.outcome in BAD)
+        for name, one in (("both", both), ("everywhere", fault(everywhere)))
+    }
+    assert told == {"both": sorted([always, shows]), "everywhere": [always]}
 
 
 def test_a_fault_that_contains_the_other_makes_no_distinct_pair() -> None:

@@ -1,8 +1,8 @@
 """Probes: cases of other sizes than the one that was drawn, which stand for those that real models have.
 
-An LSTM that is wrong at every size is wrong at a probe's too, which says nothing about the size. So where the drawn
-case is wrong itself, the probe must merely agree with parts of itself: rows alone, a sequence in pieces, a stack layer
-by layer. A second defect, one of the size, is seen beside the first that way, and the first is not told twice.
+An LSTM that is wrong at every size is wrong at a probe's too, which says nothing about the size. So where the same case
+is wrong at a usual size, the probe must merely agree with parts of itself: rows alone, a sequence in pieces, a stack
+layer by layer. A second defect, one of the size, is seen beside the first that way, and the first is not told twice.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def tiny(recipe: Recipe) -> dict[str, Any]:
     return {"I": min(recipe.I, 4), "H": H, "proj": min(recipe.proj, 2) if H > 2 else 0, "fill": "normal"}
 
 
-def judge(trial: Trial, probe: Trial, agrees: Callable[[Trial], None]) -> None:
-    """A probe must be right; where the drawn case is wrong, ``agrees`` compares the probe with parts of itself."""
-    if trial.right():
+def judge(probe: Trial, usual: Trial, agrees: Callable[[Trial], None]) -> None:
+    """A probe must be right; where it is wrong at a usual size too, ``agrees`` compares it with parts of itself."""
+    if usual.right():
         probe.require(probe.findings(), probe.case)
     else:
         # Large weights drive two runs of a wrong LSTM apart, and nothing could be said.

@@ -76,5 +76,5 @@ def long(trial: Trial) -> None:
     Accumulated state errors, buffers sized for short sequences and 8-bit counters show only here.
     """
     r = trial.recipe
-    sizes = {"L": (257, 1000)[trial.pick("long", 2)], "N": min(r.N, 2), "layers": min(r.layers, 2)}
-    judge(trial, trial.resized(**tiny(r) | sizes), pieces)
+    usual = trial.resized(**tiny(r) | {"L": 4, "N": min(r.N, 2), "layers": min(r.layers, 2)})
+    judge(usual.resized(L=(257, 1000)[trial.pick("long", 2)]), usual, pieces)

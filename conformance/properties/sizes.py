@@ -72,13 +72,14 @@ def _at(trial: Trial, sizes: dict[str, Any]) -> Trial:
 
 def _right_if_right(trial: Trial, name: str, pool: Sequence[dict[str, Any]]) -> None:
     # No part of a large model says what the whole must be.
-    if not trial.right():
+    if not _at(trial, {}).right():
         raise Discard
     smallest(trial, name, pool, lambda probe: probe.require(probe.findings(), probe.case))
 
 
 def _rows_right(trial: Trial, name: str, pool: Sequence[dict[str, Any]]) -> None:
-    smallest(trial, name, pool, lambda probe: probes.judge(trial, probe, probes.rows))
+    usual = _at(trial, {})
+    smallest(trial, name, pool, lambda probe: probes.judge(probe, usual, probes.rows))
 
 
 @prop("sizes.hidden", needs=_NEEDS, limit=4)
@@ -131,15 +132,13 @@ def sweep(trial: Trial) -> None:
     r, declared = trial.recipe, trial.backend.capabilities
     alone = r.unbatched or not declared.batch
     swept = ("I", "H", "L" if alone else "N", "L")[r.seed % 4]
-    within = swept in "IH"
-    pool = SWEPT if within else SWEPT[:_FEW]
-    if not trial.right():
-        if within:
+    usual = trial.resized(I=3, H=3, N=1 if alone else 2, L=2, proj=0, layers=1, view="plain", fill="normal")
+    pool = SWEPT if swept in "IH" else SWEPT[:_FEW]
+    if not usual.right():
+        if swept in "IH":
             raise Discard
         # The largest stands for all.
         pool = pool[-1:]
     for size in pool:
-        sizes = {"I": 3, "H": 3, "N": 1 if alone else 2, "L": 2} | {swept: size}
-        ragged = r.ragged and sizes["L"] > 1
-        probe = trial.resized(**sizes, proj=0, layers=1, ragged=ragged, view="plain", fill="normal")
-        probes.judge(trial, probe, probes.pieces if swept == "L" else probes.rows)
+        probe = usual.resized(**{swept: size}, ragged=r.ragged and (swept, size) != ("L", 1))
+        probes.judge(probe, usual, probes.pieces if swept == "L" else probes.rows)
