@@ -82,7 +82,7 @@ _PLACES = 128
 _END = {"float64": 40.0, "float32": 18.0, "float16": 10.0, "bfloat16": 8.0}
 
 
-@prop("values.activations", needs=("initial_state", "values", "params", "shapes"), when=lambda r: r.bias)
+@prop("values.activations", needs=("initial_state", "values", "params", "shapes"), when=lambda r: r.bias, limit=8)
 def activations(trial: Trial) -> None:
     """Each gate's activation, and the cell's tanh, are right at 128 places from one end to the other.
 
