@@ -54,6 +54,8 @@ def test_a_fault_that_contains_the_other_makes_no_distinct_pair() -> None:
     everywhere, somewhere = fault("recurrent-bias-ignored"), fault("recurrent-bias-lost-in-last-block")
     assert contained(everywhere, somewhere, 0)
     assert not contained(somewhere, fault("h-0-ignored"), 0)
+    # No case of the fixed set has so many units: it is hidden, not contained.
+    assert not contained(fault("forget-bias-one"), fault("units-past-512"), 0)
     # Only a later call shows the second.
     assert not contained(everywhere, fault("first-call-ignores-state"), 0)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from conformance.engine import Settings, conform
@@ -151,6 +153,18 @@ def test_the_property_alone_catches_its_fault(property: str, fault: str) -> None
 
 def test_every_property_is_proven() -> None:
     assert list(PROOF) == list(catalogue())
+
+
+@pytest.mark.parametrize(
+    ("id", "least", "most"),
+    [("sigmoid-one-past-13", 13, 18), ("tanh-dented", 2.4, 2.6), ("sigmoid-saturates-early", 10, 18)],
+)
+def test_it_is_told_where_an_activation_is_wrong(id: str, least: float, most: float) -> None:
+    fault = next(fault for fault in FAULTS if fault.id == id)
+    report = conform(backend_of(fault), Settings(cases=0, only=("values.activations",), shrink=False))
+    told = re.match(r"(?:gate [ifgo] at a preactivation|tanh\(c\) at c) of (\S+): ", report.verdicts[0].message)
+    assert told is not None
+    assert least <= abs(float(told[1])) <= most
 
 
 def test_no_property_accuses_the_correct_twin() -> None:

@@ -28,10 +28,6 @@ def composition(trial: Trial) -> None:
 
     pytorch#90421 (MPS) was wrong only when bidirectional and stacked; onnx-tensorflow#878 only with two layers.
     """
-    _chained(trial)
-
-
-def _chained(trial: Trial) -> None:
     case, chained = trial.case, list[Result]()
     last = case.config.num_layers
 
@@ -99,4 +95,4 @@ def deep(trial: Trial) -> None:
     """
     r = trial.recipe
     usual = trial.resized(**tiny(r) | {"layers": 2, "L": min(r.L, 3), "N": min(r.N, 2)})
-    judge(usual.resized(layers=(4, 8, 5)[r.seed % 3]), usual, _chained)
+    judge(usual.resized(layers=(4, 8, 5)[r.seed % 3]), usual, composition)
