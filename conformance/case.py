@@ -147,7 +147,7 @@ def handed(case: Case) -> tuple[Array, State | None, Array | None]:
 def arrange(values: Array, view: str) -> Array:
     """A fresh array of equal values that lies in memory as ``view`` says; what it skips over holds large numbers."""
     if view == "transposed":
-        return np.ascontiguousarray(values.swapaxes(0, 1)).swapaxes(0, 1)
+        return np.array(values.swapaxes(0, 1), order="C").swapaxes(0, 1)
     if view == "fortran":
         return np.array(values, order="F")
     if view == "strided":
@@ -164,7 +164,7 @@ def arrange(values: Array, view: str) -> Array:
         longer[1:-1] = values
         return longer[1:-1]
     if view == "negative":
-        return np.ascontiguousarray(values[::-1])[::-1]
+        return np.array(values[::-1], order="C")[::-1]
     fresh = np.array(values, order="C")
     fresh.flags.writeable = view != "readonly"
     return fresh

@@ -26,6 +26,8 @@ gate-i … -o    the other gates saturated, so that c_n or h_n shows one activat
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -42,6 +44,10 @@ _LEVELS = {
     "float16": (64.0, 2.0**10, 2.0**-11),
     "bfloat16": (256.0, 2.0**10, 2.0**-8),
 }
+
+
+#: A layer of more weights than this is not kept for the next case of the same values.
+_LARGE = 2**14
 
 
 def saturating(dtype: str) -> float:
@@ -85,7 +91,16 @@ def permutation(seed: int, name: str, count: int) -> Array:
 
 
 def fill(recipe: Recipe, config: LSTMConfig) -> tuple[dict[str, Array], Array, Array, Array]:
-    """``params, x (L, N, I), h_0, c_0`` of a recipe, in ``config.dtype``, C-contiguous."""
+    """``params, x (L, N, I), h_0, c_0`` of a recipe, in ``config.dtype``, C-contiguous and read-only."""
+    alike = replace(recipe, view="plain", state="none", ragged=False, unbatched=False, edits=())
+    large = config.hidden_size * (config.hidden_size + config.input_size + recipe.N) > _LARGE
+    params, x, h_0, c_0 = _filled.__wrapped__(alike, config) if large else _filled(alike, config)
+    return dict(params), x, h_0, c_0
+
+
+@lru_cache(maxsize=1024)
+def _filled(recipe: Recipe, config: LSTMConfig) -> tuple[dict[str, Array], Array, Array, Array]:
+    # Half of all cases are asked for again: properties derive the same ones, and shrinking comes back to them.
     slots = config.num_layers * config.num_directions
     shapes = dict(param_shapes(config))
     shapes |= {
@@ -99,6 +114,8 @@ def fill(recipe: Recipe, config: LSTMConfig) -> tuple[dict[str, Array], Array, A
         values = make(recipe, config, values)
     dtype = numpy_dtype(config.dtype)
     arrays = {tensor: np.ascontiguousarray(value, dtype) for tensor, value in values.items()}
+    for array in arrays.values():
+        array.flags.writeable = False
     x, h_0, c_0 = (arrays.pop(tensor) for tensor in ("x", "h_0", "c_0"))
     return arrays, x, h_0, c_0
 

@@ -100,14 +100,22 @@ def test_a_case_has_the_contract_s_shapes(recipe: Recipe) -> None:
         assert lengths.max() <= recipe.L
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 4), (1, 3, 4), (2, 1, 4), (1, 1, 1)])
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_view_has_the_same_values_in_fresh_memory(view: str) -> None:
-    values = np.arange(24.0).reshape(2, 3, 4)
+def test_a_view_has_the_same_values_in_fresh_memory(view: str, shape: tuple[int, ...]) -> None:
+    values = np.arange(float(np.prod(shape))).reshape(shape)
     seen = arrange(values, view)
     np.testing.assert_array_equal(seen, values)
     assert not np.shares_memory(seen, values)
-    contiguous = view in ("plain", "offset", "readonly")
-    assert seen.flags.c_contiguous == contiguous
+    if min(shape) > 1:
+        assert seen.flags.c_contiguous == (view in ("plain", "offset", "readonly"))
+
+
+def test_a_case_cannot_be_changed_by_accident() -> None:
+    case = realise(Recipe(I=2, H=2, dtype="float64", state="both"))
+    assert not any(tensor.flags.writeable for tensor in tensors(case).values())
+    again = realise(Recipe(I=2, H=2, dtype="float64", state="none"))
+    assert all(np.array_equal(again.params[name], value) for name, value in case.params.items())
 
 
 @pytest.mark.parametrize("fill", FILLS)
@@ -147,7 +155,9 @@ def test_deleting_a_unit_that_does_nothing_changes_nothing() -> None:
     """The deletion removes the right rows and columns: a unit without outgoing weights can go."""
     case = realise(Recipe(I=3, H=4, layers=2, bidirectional=True, L=5, N=2))
     D, H, unit = 2, 4, 2
-    for name, value in case.params.items():
+    params = {name: value.copy() for name, value in case.params.items()}
+    case = replace(case, params=params)
+    for name, value in params.items():
         if name.startswith("weight_hh"):
             value[:, unit] = 0
         elif name.startswith("weight_ih_l1"):

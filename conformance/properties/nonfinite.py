@@ -120,7 +120,7 @@ def infinite_input(trial: Trial) -> None:
     least = float(min(np.abs(np.asarray(column, np.float64)).min() for column in weights))
     if not least:
         raise Discard
-    finite = np.asarray(case.x, np.float64)
+    finite = np.array(case.x, np.float64)
     # A million against the other terms' hundreds: the oracle's gates are exactly 0, 1 and ±1.
     finite[place] = np.copysign(1e6 / least, finite[place])
     _judged_as(probe, spoiled, finite)
