@@ -14,15 +14,16 @@ bound that includes its own accumulated error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from conformance.case import Case
-from conformance.oracle import sigmoid, time_order
-from conformance.spec import Array, Result, finfo, layer_params
+from conformance.oracle import sigmoid, time_order, weights
+from conformance.spec import Array, Result, finfo
 
 #: Unit roundoff of float64, the oracle's own.
 _U64 = 2.0**-53
@@ -157,7 +158,29 @@ def activate_tanh(a: Approx) -> Approx:
     return Approx(np.tanh(a.value), np.minimum(a.error * slope, 2.0) + allowance, a.arithmetic)
 
 
-def dot(terms: list[tuple[Approx, Array]], biases: list[Array], rule: str) -> Approx:
+class Weight:
+    """A matrix W (rows, n) that is known exactly; what the bound of a product needs of it is computed once."""
+
+    def __init__(self, W: Array) -> None:
+        self.W = np.asarray(W, np.float64)
+
+    @cached_property
+    def magnitude(self) -> Array:
+        """|W|ᵀ."""
+        return np.abs(self.W).T
+
+    @cached_property
+    def square(self) -> Array:
+        """W² by elements, transposed."""
+        return self.magnitude * self.magnitude
+
+    @cached_property
+    def least(self) -> float:
+        """The smallest magnitude that is not 0."""
+        return float(self.magnitude.min(initial=np.inf, where=self.magnitude > 0))
+
+
+def dot(terms: Sequence[tuple[Approx, Array | Weight]], biases: list[Array], rule: str) -> Approx:
     """Σ a·Wᵀ + Σ b in any order of summation, with any splitting; W (rows, n) and b (rows,) are exact.
 
     With n terms in all, their sum S, the sum A of their magnitudes and the sum Q of their squares:
@@ -173,20 +196,22 @@ def dot(terms: list[tuple[Approx, Array]], biases: list[Array], rule: str) -> Ap
     S = A = Q = inherited = 0.0
     n = len(biases)
     parts = list(biases)
-    for x, W in terms:
-        magnitude, weights = np.abs(x.value), np.abs(W).T
+    for x, factor in terms:
+        weight = factor if isinstance(factor, Weight) else Weight(factor)
+        magnitude = np.abs(x.value)
         if (lost := np.where(magnitude < a.tiny, magnitude, 0.0)).any():
-            inherited = inherited + lost @ weights
-        if (lost := np.where(weights < a.tiny, weights, 0.0)).any():
-            inherited = inherited + magnitude @ lost
+            inherited = inherited + lost @ weight.magnitude
+        if weight.least < a.tiny:
+            inherited = inherited + magnitude @ np.where(weight.magnitude < a.tiny, weight.magnitude, 0.0)
         if x.error.ndim:
-            inherited = inherited + x.error @ weights
+            inherited = inherited + x.error @ weight.magnitude
             magnitude = magnitude + x.error
-        parts.append(x.value @ W.T)
+        parts.append(x.value @ weight.W.T)
         S = S + parts[-1]
-        A = A + magnitude @ weights
-        Q = Q + (magnitude * magnitude) @ (weights * weights)
-        n += W.shape[1]
+        A = A + magnitude @ weight.magnitude
+        if rule == "iid":
+            Q = Q + (magnitude * magnitude) @ weight.square
+        n += weight.W.shape[1]
     for b in biases:
         S, A, Q = S + b, A + np.abs(b), Q + b * b
     if rule == "exact":
@@ -239,8 +264,18 @@ class Expected:
     spans: list[Steps]
 
 
+@dataclass(frozen=True)
+class LayerParams:
+    """One layer and direction's parameters as its products take them."""
+
+    weight_ih: Weight
+    weight_hh: Weight
+    biases: list[Array]
+    weight_hr: Weight | None
+
+
 def layer(
-    p: dict[str, Array],
+    p: LayerParams,
     x: Approx,
     h_0: Array,
     c_0: Array,
@@ -274,17 +309,16 @@ def layer(
     return Expected(output.where(valid, zero).time_order(lengths, reverse), h, c, spans)
 
 
-def _steps(
-    p: dict[str, Array], x: Approx, h: Approx, c: Approx, valid: Array, rule: str
-) -> tuple[Approx, Approx, Steps]:
+def _steps(p: LayerParams, x: Approx, h: Approx, c: Approx, valid: Array, rule: str) -> tuple[Approx, Approx, Steps]:
     """Consecutive steps whose previous outputs h (T, N, P) are known: all outputs (T, N, P), the last c (N, H)."""
-    biases = [p[name] for name in ("bias_ih", "bias_hh") if name in p]
-    a = dot([(x, p["weight_ih"]), (h, p["weight_hh"])], biases, rule)
+    a = dot([(x, p.weight_ih), (h, p.weight_hh)], p.biases, rule)
     H = c.value.shape[1]
-    i = activate_sigmoid(a[..., :H])
-    f = activate_sigmoid(a[..., H : 2 * H])
+    # Of all four blocks at once: one call costs less than it wastes on the third.
+    sigmoids = activate_sigmoid(a)
+    i = sigmoids[..., :H]
+    f = sigmoids[..., H : 2 * H]
     g = activate_tanh(a[..., 2 * H : 3 * H])
-    o = activate_sigmoid(a[..., 3 * H :])
+    o = sigmoids[..., 3 * H :]
     update = i * g
     cells = [c]
     for t in range(len(valid)):
@@ -294,8 +328,8 @@ def _steps(
     stacked = stack(cells)
     tanh_c = activate_tanh(stacked[1:])
     m = output = o * tanh_c
-    if "weight_hr" in p:
-        output = dot([(m, p["weight_hr"])], [], rule)
+    if p.weight_hr is not None:
+        output = dot([(m, p.weight_hr)], [], rule)
     return output, c, Steps(x, h, a, i, f, g, o, stacked[:-1], stacked[1:], tanh_c, m)
 
 
@@ -311,6 +345,10 @@ class Finding:
     actual: Array
     expected: Array
     bound: Array
+
+    def place(self) -> tuple[str, int, int, int]:
+        """What was compared: the tensor, the first layers' number, the layer and the direction."""
+        return self.tensor, self.layers, self.layer, self.direction
 
     def ratios(self) -> Array:
         """|actual − expected| as a share of its bound; infinite wherever anything is not a number."""
@@ -332,6 +370,7 @@ class Expectation:
         self.h_0, self.c_0 = (np.asarray(part, np.float64) for part in case.initial())
         self.x = Approx(np.asarray(case.x, np.float64), EXACT, declared)
         self._free: list[list[Expected]] = []
+        self._params: dict[tuple[int, int], LayerParams] = {}
 
     def layer(self, k: int, x: Approx, outputs: Array | None) -> list[Expected]:
         """Each direction of layer k that reads x and returned ``outputs`` (L, N, D·P), None if unseen."""
@@ -339,10 +378,19 @@ class Expectation:
         D, P = config.num_directions, config.output_size
         found = []
         for d in range(D):
-            p = {name: np.asarray(value, np.float64) for name, value in layer_params(self.case.params, k, d).items()}
-            own, slot = None if outputs is None else outputs[..., d * P : (d + 1) * P], k * D + d
-            found.append(layer(p, x, self.h_0[slot], self.c_0[slot], lengths, bool(d), self.case.rule, own))
+            p, own = self.params(k, d), None if outputs is None else outputs[..., d * P : (d + 1) * P]
+            start = self.h_0[k * D + d], self.c_0[k * D + d]
+            found.append(layer(p, x, *start, lengths, bool(d), self.case.rule, own))
         return found
+
+    def params(self, k: int, d: int) -> LayerParams:
+        """The parameters of layer k in direction d."""
+        if (k, d) not in self._params:
+            p = weights(self.case.params, k, d)
+            biases = [p[name] for name in ("bias_ih", "bias_hh") if name in p]
+            projection = Weight(p["weight_hr"]) if "weight_hr" in p else None
+            self._params[k, d] = LayerParams(Weight(p["weight_ih"]), Weight(p["weight_hh"]), biases, projection)
+        return self._params[k, d]
 
     def free_running(self, k: int) -> list[Expected]:
         """Layer k with nothing observed, neither of it nor of the layers below."""
@@ -355,16 +403,14 @@ class Expectation:
         return concatenate([half.output for half in self.free_running(k - 1)], 2) if k else self.x
 
 
-def judge(
-    case: Case, observe: Callable[[int], Result], declared: Arithmetic, assembled: bool = False
-) -> Iterator[Finding]:
-    """Compare what ``observe(k)`` returns, the canonical result of the case's first k layers, with what it must be.
+def judge(expectation: Expectation, observe: Callable[[int], Result], assembled: bool = False) -> Iterator[Finding]:
+    """Compare what ``observe(k)`` returns, the canonical result of a case's first k layers, with what is expected.
 
     Outputs ``assembled`` from several runs need not follow from each other bit by bit: where they do not, it is enough
     to be what a whole run may give.
     """
-    config, D, P = case.config, case.config.num_directions, case.config.output_size
-    expectation = Expectation(case, declared)
+    case, config, declared = expectation.case, expectation.case.config, expectation.x.arithmetic
+    D, P = config.num_directions, config.output_size
     below, previous = expectation.x, None
     for k in [config.num_layers - 1] if case.fixed else range(config.num_layers):
         result = observe(k + 1)

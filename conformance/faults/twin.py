@@ -159,7 +159,7 @@ def layer(
         h_t, c_t = twin.step(twin, now, w, x_t, h, c)
         on = twin.updates(now, lengths)
         h, c = np.where(on, h_t, h), np.where(on, c_t, c)
-        outputs.append(np.where(twin.shows(now, lengths), h_t, np.zeros_like(h_t)))
+        outputs.append(np.where(twin.shows(now, lengths), h_t, h_t.dtype.type(0)))
     return twin.unflip(at, np.stack(outputs), lengths), h, c
 
 

@@ -39,7 +39,7 @@ def judge(probe: Trial, usual: Trial, agrees: Callable[[Trial], None]) -> None:
         probe.require(probe.findings(), probe.case)
     else:
         # Large weights drive two runs of a wrong LSTM apart, and nothing could be said.
-        agrees(probe.derived(gain=min(probe.recipe.gain, 1.0)))
+        agrees(probe if probe.recipe.gain <= 1.0 else probe.derived(gain=1.0))
 
 
 def rows(probe: Trial) -> None:

@@ -199,7 +199,7 @@ def two_models(trial: Trial) -> None:
     _still_right(trial, trial.run(trial.case, first))
 
 
-@prop("purity.threads", needs=("threads", "values"), every=8)
+@prop("purity.threads", needs=("threads", "values"), every=16)
 def threads(trial: Trial) -> None:
     """Two models called from two threads at once do not disturb each other.
 

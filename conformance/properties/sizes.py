@@ -82,7 +82,7 @@ def _rows_right(trial: Trial, name: str, pool: Sequence[dict[str, Any]]) -> None
     smallest(trial, name, pool, lambda probe: probes.judge(probe, usual, probes.rows))
 
 
-@prop("sizes.hidden", needs=_NEEDS, limit=4)
+@prop("sizes.hidden", needs=_NEEDS, limit=3)
 def hidden(trial: Trial) -> None:
     """Models of 100 to 1,025 hidden units are right.
 
