@@ -54,6 +54,10 @@ SHOWING = (
     "I=2 H=2 L=140 N=3 ragged seed=27",
     "I=12 H=3 L=2 N=2 seed=28",
     "I=2 H=42 layers=5 L=48 N=2 seed=29",
+    "I=3 H=520 layers=2 bidirectional ragged L=3 N=3 seed=30",
+    "I=9 H=7 bidirectional L=131 N=67 seed=31",
+    "I=3 H=131 L=3 N=67 seed=32",
+    "I=3 H=257 L=263 N=1 seed=33",
 )
 
 #: Faults that show otherwise than in one call on ordinary arguments.
@@ -62,6 +66,7 @@ ELSEWHERE = re.compile(
     r"|running-mean|static-|stale-|latest|lengths-sorted-in|extra-|missing-|vector-|state-(broadcast|cut|reshaped)|dropout-ignored"
     r"|-undeclared|nan-|input-bytes|padding-times|lengths-(clipped|from-the-end)|unbatched-lengths|no-(steps|rows)|length-0"
     r"|plain-(scales|state)|kept-|-taken-like|state-of-one|lengths-stay|infinity-|norm-overflows|square-overflows"
+    r"|own-state-|refused-state|first-call-of"
 )
 
 

@@ -137,6 +137,42 @@ def _kept_by_x(memory: dict[str, Any], forward: Forward, x: Array, state: State 
     return output.copy(), (h_n.copy(), c_n.copy())
 
 
+def _known_by_identity(memory: dict[str, Any], forward: Forward, x: Array, state: State | None) -> Results:
+    """A state that is the last call's own result is not read: a copy of that result is taken."""
+    if state is not None and state[0] is memory.get("h_n") and state[1] is memory.get("c_n"):
+        state = memory["kept"]
+    output, (h_n, c_n) = forward(x, state)
+    memory |= {"h_n": h_n, "c_n": c_n, "kept": (h_n.copy(), c_n.copy())}
+    return output, (h_n, c_n)
+
+
+def _donated(memory: dict[str, Any], forward: Forward, x: Array, state: State | None) -> Results:
+    """A c_0 that is the last call's c_n is where the next c_n is written."""
+    output, (h_n, c_n) = forward(x, state)
+    if state is not None and state[1] is memory.get("c_n"):
+        state[1][...] = c_n
+        c_n = state[1]
+    memory["c_n"] = c_n
+    return output, (h_n, c_n)
+
+
+def _refused_state(memory: dict[str, Any], forward: Forward, x: Array, state: State | None) -> Results:
+    """The state is stored before the input is checked, and forgotten once a call succeeds."""
+    if state is not None:
+        memory["state"] = state
+    result = forward(x, memory.get("state"))
+    memory["state"] = None
+    return result
+
+
+def _first_rows(memory: dict[str, Any], forward: Forward, x: Array, state: State | None) -> Results:
+    """A model whose first call is of one row gives all rows of later calls the first one's state."""
+    rows = _rows_of(x, memory["config"])
+    if memory.setdefault("rows", rows) == (1,) and rows > (1,) and state is not None:
+        state = np.repeat(state[0][:, :1], rows[0], axis=1), np.repeat(state[1][:, :1], rows[0], axis=1)
+    return forward(x, state)
+
+
 # Threads and randomness
 
 
@@ -233,6 +269,17 @@ FAULTS = (
           "tflite interpreters", "second call, first result kept", CALLS, buffered(1)),
     Fault("output-in-two-buffers", "The output is one of two buffers in turn.", "double buffering",
           "third call, first result kept", CALLS, buffered(2)),
+    Fault("output-in-sixteen-buffers", "The output is one of sixteen buffers in turn.", "rings of buffers",
+          "seventeenth call, first result kept", CALLS, buffered(16)),
+    Fault("own-state-known-by-identity", "A state that is the last call's own result is not read again.",
+          "state kept on the device", "the last call's state, edited in place", CALLS, called(_known_by_identity)),
+    Fault("own-state-donated", "A c_0 that is the last call's own c_n is overwritten by the next.", "buffer donation",
+          "the last call's state, looked at after the next", CALLS, called(_donated)),
+    Fault("refused-state-kept", "The state of a refused call is where the next one without a state starts.",
+          "checks after the first effects", "a refused call, then one without state", CALLS, called(_refused_state)),
+    Fault("first-call-of-one-row", "After a first call of one row, all rows start from the first one's state.",
+          "kernels chosen at the first call", "a first call of N = 1, then N > 1 with state", CALLS,
+          called(_first_rows)),
     Fault("output-in-a-shared-buffer", "The output is a buffer shared by all models.", "global workspaces",
           "a call of any model, first result kept", CALLS, buffered(1, shared=True)),
     Fault("state-leaks", "A call without a state starts from the last call's.", "tensorflow#47813", "second call",

@@ -180,6 +180,14 @@ FAULTS = (
     fault("gradient-weights-step-twice", "The weights' gradients have every 32nd step twice.", "chunked kernels",
           "L > 32", d_weights=shared(
               lambda at, s, d_a, d: {name: 2 * v for name, v in d.items()} if at.t % 32 == 31 else d)),
+    fault("gradient-weights-past-4096-rows", "The gradient of W_ih lacks the rows of the whole sequence past 4,096.",
+          "hoisted products", "L·N > 4,096", d_weights=lambda t, at, w, s, d_a, d_h: {
+              **correct.d_weights(t, at, w, s, d_a, d_h), "weight_ih": correct.d_weights(t, at, w, s, np.where(
+                  (at.t * len(d_a) + np.arange(len(d_a)) < 4096)[:, None], d_a, 0 * d_a), d_h)["weight_ih"]}),
+    fault("gradient-upper-features-past-256", "Upper layers pass no gradient to the features from the 257th on.",
+          "tiled products", "layers > 1, D·P > 256", d_preactivations=lambda t, at, w, d_a: (
+              np.where(np.arange(w["weight_ih"].shape[1]) < (256 if at.layer else 1 << 30),
+                       correct.d_preactivations(t, at, w, d_a)[0], 0), correct.d_preactivations(t, at, w, d_a)[1])),
     fault("gradient-weights-rows-left-over", "The weights' gradients lack the rows left over by blocks of 64.",
           "tiled products", "N > 64, N % 64 ≠ 0", d_weights=lambda t, at, w, s, d_a, d_h: correct.d_weights(
               t, at, w, s, np.where(np.arange(len(d_a))[:, None] < tail(64, 64)(len(d_a)), d_a, 0 * d_a), d_h)),

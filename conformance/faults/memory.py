@@ -91,12 +91,16 @@ def packed_steps(values: Array) -> Array:
     return from_pointer(values) if falling and values.strides[-1] == values.itemsize else values.copy()
 
 
-def first_row_alone(values: Array) -> Array:
-    """Zeros but in the first row, where all rows are one in memory."""
-    found = values.copy()
-    if values.ndim == 3 and values.shape[1] > 1 and values.strides[1] == 0:
-        found[:, 1:] = 0
-    return found
+def first_alone(axis: int) -> Callable[[Array], Array]:
+    """Zeros but in the first of an axis, where all of it are one in memory."""
+
+    def change(values: Array) -> Array:
+        found = np.moveaxis(values.copy(), axis, 0)
+        if values.ndim == 3 and len(found) > 1 and values.strides[axis] == 0:
+            found[1:] = 0
+        return np.moveaxis(found, 0, axis)
+
+    return change
 
 
 def _c_0_by_h_0(memory: dict[str, Any], forward: Forward, x: Array, state: State | None) -> Results:
@@ -220,8 +224,10 @@ FAULTS = (
           "BLAS leading dimensions", "slices over rows or steps", MEMORY, fetched(packed_steps)),
     Fault("c-0-taken-like-h-0", "c_0 is read as if contiguous where h_0 is.", "pytorch#619",
           "c_0 not contiguous, h_0 contiguous", MEMORY, called(_c_0_by_h_0)),
+    Fault("x-of-one-step", "Of an x that is broadcast over time only the first step is read.", "expanded tensors",
+          "stride 0 over the steps", MEMORY, fetched(first_alone(0), "x")),
     Fault("state-of-one-row", "Of a state that is broadcast over the batch only the first row is read.",
-          "expanded tensors", "stride 0 over the rows", MEMORY, fetched(first_row_alone, "h_0", "c_0")),
+          "expanded tensors", "stride 0 over the rows", MEMORY, fetched(first_alone(1), "h_0", "c_0")),
     Fault("state-reads-contiguous", "h_0 and c_0 are read as if contiguous.", "pytorch#345", "non-contiguous state",
           MEMORY, fetched(from_pointer, "h_0", "c_0")),
     Fault("c-0-reads-memory-order", "c_0 is read in the order in which it lies in memory.", "pytorch#619",

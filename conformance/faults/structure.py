@@ -129,6 +129,33 @@ def _aligned(width: int, change: Callable[[Weights], Weights]) -> Twin:
     return Twin(preactivations=preactivations)
 
 
+def _ragged_cells_run_on(
+    twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array, lengths: Array
+) -> tuple[Array, Array, Array]:
+    output, h_n, c_n = correct.layer(twin, at, w, x, h, c, lengths)
+    *_, full = correct.layer(twin, at, w, x, h, c, np.full_like(lengths, len(x)))
+    return output, h_n, np.concatenate([c_n[:, :256], full[:, 256:]], axis=1)
+
+
+def _remainder_forgets(at: Place, h: Array, c: Array) -> State:
+    """Work in blocks of 8,192 elements: the rows left over miss h."""
+    block = max(1, 8192 // at.config.hidden_size)
+    over = len(h) % block if len(h) > block else 0
+    return np.where(np.arange(len(h))[:, None] < len(h) - over, h, 0 * h), c
+
+
+def _bias_ends(twin: Twin, at: Place, w: Weights, x: Array, h: Array) -> Array:
+    """The biases are added to the first 4,096 rows of the whole sequence's product."""
+    without = {name: value for name, value in w.items() if not name.startswith("bias")}
+    on = (at.t * len(x) + np.arange(len(x)) < 4096)[:, None]
+    return np.where(on, correct.preactivations(twin, at, w, x, h), correct.preactivations(twin, at, without, x, h))
+
+
+def _offset(steps: int, stride: int, bits: int) -> Array:
+    """The steps (L,) that are found where offsets of ``stride`` elements a step have so many bits."""
+    return np.arange(steps) * stride % (1 << bits) // stride
+
+
 def _vector_path(at: Place, w: Weights) -> bool:
     return at.config.hidden_size == 1
 
@@ -223,6 +250,28 @@ FAULTS = (
           units(lambda n: 256, lambda new, old: half(new))),
     Fault("features-past-1024", "Features from the 1,025th on are dropped.", "MNN#2500", "I > 1,024", SIZES,
           Twin(feed=lambda at, below: np.where(np.arange(below.shape[2]) < 1024, below, 0 * below))),
+    Fault("upper-features-past-512", "Upper layers drop the features from the 513th on.", "MNN#2500",
+          "layers > 1, D·P > 512", SIZES, weighted(lambda at, w: {**w, "weight_ih": np.where(
+              np.arange(w["weight_ih"].shape[1]) < (512 if at.layer else 1 << 30), w["weight_ih"], 0)})),
+    Fault("upper-units-past-256", "In upper layers units from the 257th on are not read by the recurrence.", "MNN#2500",
+          "layers > 1, H > 256", SIZES, weighted(lambda at, w: {**w, "weight_hh": np.where(
+              np.arange(w["weight_hh"].shape[1]) < (256 if at.layer else 1 << 30), w["weight_hh"], 0)})),
+    Fault("reverse-units-past-256", "In reverse, units from the 257th on are not read by the recurrence.", "MNN#2500",
+          "bidirectional, H > 256", SIZES, weighted(lambda at, w: {**w, "weight_hh": np.where(
+              np.arange(w["weight_hh"].shape[1]) < (256 if at.direction else 1 << 30), w["weight_hh"], 0)})),
+    Fault("ragged-cells-past-256", "Cells from the 257th on run on in the padding.", "masks of a fixed size",
+          "lengths, H > 256", SIZES, Twin(layer=_ragged_cells_run_on)),
+    Fault("rows-past-a-block-of-8192", "Rows left over by blocks of 8,192 elements miss h.", "launch configurations",
+          "N·H > 8,192", SIZES, before(_remainder_forgets)),
+    Fault("bias-past-4096-rows", "In the whole sequence's product, rows from the 4,097th on get no bias.",
+          "hoisted input products", "L·N > 4,096, with bias", SIZES, Twin(preactivations=_bias_ends)),
+    Fault("output-offset-of-16-bits", "The output is stored at offsets of 16 bits.", "16-bit counters",
+          "L·P > 65,536", SIZES,
+          shown(lambda at, values: values[_offset(len(values), values.shape[2], 16)])),
+    Fault("flip-offset-of-15-bits", "In reverse, x is gathered by offsets of 15 bits.", "16-bit counters",
+          "bidirectional, L·N·I > 32,768", SIZES,
+          Twin(flip=lambda at, values, lengths: correct.flip(
+              at, values[_offset(len(values), values[0].size, 15)] if at.direction else values, lengths))),
     Fault("rows-past-128", "Rows beyond 128 are zeros.", "launch configurations", "N > 128", SIZES,
           rows(lambda n: 128, lambda mine, all: 0 * mine)),
     Fault("row-number-of-8-bits", "Row 256 reads the input of row 0, and so on.", "8-bit counters", "N > 256", SIZES,

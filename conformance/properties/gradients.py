@@ -35,7 +35,7 @@ _FORCED = (*_NEEDS, "params", "output")
 _CUT = {1: 8, 2: 4, 3: 3}
 
 #: Steps and rows of sums with many terms.
-_TERMS = ((3, 257), (12, 129), (20, 65), (64, 16), (130, 9), (300, 2), (1000, 1))
+_TERMS = ((3, 257), (12, 129), (20, 65), (64, 16), (130, 9), (300, 2), (1000, 1), (131, 65))
 
 
 def judged(
@@ -263,10 +263,15 @@ def large(trial: Trial) -> None:
         result, grads = probe.vjp(probe.case, cotangents)
         probe.require(_freely(probe, probe.case, cotangents, result, grads), probe.case)
 
-    alone = trial.recipe.unbatched or not trial.backend.capabilities.batch
-    by_rows = not alone and trial.recipe.seed // 2 % 2 == 0
-    pool = [{"N": size} for size in ROWS] if by_rows else [{"H": size} for size in HIDDEN if size < 600]
-    smallest(trial, "large", pool, judge)
+    declared = trial.backend.capabilities
+    kinds = [[{"H": size} for size in HIDDEN if size < 600]]
+    if declared.batch and not trial.recipe.unbatched:
+        kinds.append([{"N": size} for size in ROWS])
+    if declared.layers:
+        # The upper layer passes back to more than 256 features.
+        H, both = (160, True) if declared.bidirectional else (300, False)
+        kinds.append([{"H": H, "layers": 2, "bidirectional": both, "proj": 0}])
+    smallest(trial, "large", kinds[trial.recipe.seed // 2 % len(kinds)], judge)
 
 
 @judged("gradients.dyadic", needs=_FORCED, limit=20)

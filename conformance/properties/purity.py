@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from conformance.case import arrange, handed
+from conformance.case import Case, arrange, handed
 from conformance.properties.model import prop
 from conformance.recipe import VIEWS, Recipe
 from conformance.spec import Result
@@ -106,7 +106,8 @@ def result_survives(trial: Trial) -> None:
     kept = trial.call(trial.case, model)
     before = [None if part is None else part.copy() for part in kept]
     other = _other(trial).case
-    for _ in range(3):
+    # A ring of buffers comes round: every fourth case waits longer than rings are, if that does not take long.
+    for _ in range(17 if trial.case.steps <= 12 and trial.pick("later calls", 4) == 0 else 3):
         trial.call(replace(trial.case, x=other.x, state=other.state), model)
     for name, a, b in zip(Result._fields, kept, before, strict=True):
         if a is not None and b is not None and not np.array_equal(a, b, equal_nan=True):
@@ -133,6 +134,37 @@ def no_alias(trial: Trial) -> None:
         if not np.array_equal(value, before[name], equal_nan=True):
             raise Violation(f"writing to the result changes {name}")
     _still_right(trial, trial.run(case, model))
+
+
+@prop("purity.own-states", needs=("memory", "values", "loop", "initial_state", "h_n", "c_n"))
+def own_states(trial: Trial) -> None:
+    """The states that a call returned may be edited and handed to the next call, which leaves them as they are.
+
+    An episode's end zeroes a row of the state, and a beam search keeps it; a state that is known by its address, or
+    updated where it lies, is another one then.
+    """
+    case, model = trial.case, trial.model(trial.case)
+    first = call(model, case, *handed(case))
+    trial.checked(case, first)
+    _, h_n, c_n = first
+    assert h_n is not None
+    assert c_n is not None
+    if trial.pick("edited", 2) and h_n.flags.writeable and c_n.flags.writeable:
+        row = ... if case.unbatched else trial.pick("row", case.batch)
+        h_n[:, row] = c_n[:, row] = 0
+    kept = h_n.copy(), c_n.copy()
+    x, _, lengths = handed(case)
+    result = call(model, case, x, (h_n, c_n), lengths)
+    for name, before, after in zip(("h_n", "c_n"), kept, (h_n, c_n), strict=True):
+        if not np.array_equal(before, after, equal_nan=True):
+            at = tuple(int(k) for k in np.argwhere(before != after)[0])
+            raise Violation(
+                f"{name}{list(at)}, returned by one call and handed to the next, was {before[at]:.9g} and is "
+                f"{after[at]:.9g} after it"
+            )
+    parts = (part[:, None] if case.unbatched else part for part in kept)
+    again = replace(case, state=tuple(np.ascontiguousarray(part) for part in parts))
+    _as_copied(trial, again, trial.checked(again, result))
 
 
 @prop("purity.no-leak", needs=("values",))
@@ -173,16 +205,18 @@ def reused_input(trial: Trial) -> None:
 
 @prop("purity.other-shape", needs=("values", "shapes"), when=lambda r: not r.ragged)
 def other_shape(trial: Trial) -> None:
-    """A longer sequence and a larger batch before a call do not change it.
+    """A longer sequence and a larger batch before a call do not change it, nor do a single row and a single step.
 
-    Buffers sized by an earlier call (MNN#2500, tflite-micro PR3564) leave their tail behind.
+    Buffers sized by an earlier call (MNN#2500, tflite-micro PR3564) leave their tail behind; a kernel that is chosen at
+    the first call is that of its shape.
     """
     case = trial.case
     model = trial.model(case)
-    larger = _other(trial)
-    rows = case.batch if case.unbatched or not trial.backend.capabilities.batch else case.batch + 1
-    x = np.resize(larger.case.x, (case.steps + 2, rows, case.x.shape[2]))
-    trial.run(replace(case, x=x, state=None), model)
+    other = _other(trial).case.x
+    steps, rows = ((case.steps + 2, case.batch + 1), (case.steps, 1), (1, case.batch))[trial.pick("shape", 3)]
+    if case.unbatched or not trial.backend.capabilities.batch:
+        rows = case.batch
+    trial.run(replace(case, x=np.resize(other, (steps, rows, case.x.shape[2])), state=None), model)
     _still_right(trial, trial.run(case, model))
 
 
@@ -293,13 +327,33 @@ def broadcast_state(trial: Trial) -> None:
     case = replace(trial.case, state=(h_0.copy(), c_0.copy()))
     x, _, lengths = handed(case)
     result = trial.checked(case, call(trial.model(case), case, x, (h_0, c_0), lengths))
-    last = case.config.num_layers
-    copied = trial.model(case)
+    _as_copied(trial, case, result)
+
+
+def _as_copied(trial: Trial, case: Case, result: Result) -> None:
+    """The result of a changed case, from arrays that share their memory, must be that from arrays of their own."""
+    last, copied = case.config.num_layers, trial.model(case)
 
     def base(k: int) -> Result:
         return trial.run(case, copied) if k == last else trial.run(case.prefix(k))
 
     trial.relate(lambda k: result if k == last else base(k), case=case, base=base)
+
+
+@prop("purity.broadcast-input", needs=("views", "values"), when=lambda r: r.L > 1 or r.N > 1)
+def broadcast_input(trial: Trial) -> None:
+    """An x that is one step for all, or one row for all, gives what copies of it give.
+
+    A context vector is handed over at every step as a broadcast array: its stride over time is 0, and it is read-only.
+    """
+    case = trial.case
+    over_time = case.steps > 1 and (case.batch == 1 or trial.pick("over time", 2) == 1)
+    case = replace(case, x=np.repeat(case.x[:1], case.steps, 0) if over_time else case.x[:, :1].repeat(case.batch, 1))
+    x, state, lengths = handed(replace(case, view="plain"))
+    axis = 0 if over_time == (not case.config.batch_first or case.unbatched) else 1
+    one = np.broadcast_to(np.take(x, [0], axis), x.shape)
+    result = trial.checked(case, call(trial.model(case), case, one, state, lengths))
+    _as_copied(trial, case, result)
 
 
 @prop("purity.offset", needs=("views", "values"))

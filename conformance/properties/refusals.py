@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -186,6 +187,28 @@ def lengths(trial: Trial) -> None:
             asked.append(("a length for an unbatched sequence", *handed(alone)))
     for wrong in asked:
         _refused(trial, *wrong)
+
+
+@prop("refusals.then-right", needs=("shapes", "loop", "values"), limit=12)
+def then_right(trial: Trial) -> None:
+    """After a call that was refused, the same model is as right as before, and nothing of that call is left.
+
+    A state that is stored before the input is checked is where the next call starts.
+    """
+    case, model = trial.case, trial.model(trial.case)
+    x, state, lengths = handed(case)
+    if trial.backend.capabilities.initial_state:
+        other = trial.derived(seed=trial.recipe.seed + 1, fill="normal", state="both").case
+        state = handed(replace(other, view="plain"))[1]
+    wide = np.ascontiguousarray(np.concatenate([x, x[..., :1]], axis=-1))
+    # What it does with that is another property's affair.
+    with suppress(BackendError, Narrowed):
+        call(model, case, wide, state, lengths)
+    plain = replace(case, state=None) if trial.pick("without a state", 2) else case
+    result, last = trial.run(plain, model), case.config.num_layers
+    trial.relate(
+        lambda k: result if k == last else trial.run(plain.prefix(k)), plain, lambda k: trial.run(plain.prefix(k))
+    )
 
 
 @prop("refusals.undeclared", needs=("undeclared",), every=8, limit=8)

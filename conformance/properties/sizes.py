@@ -31,6 +31,13 @@ ALIGNED = (
     (512, 512, 8, 4),
 )
 
+#: Hidden size, layers and whether bidirectional: the upper layer reads more than 512 features, or a direction has them.
+WIDE = ((520, 2, False), (520, 1, True), (264, 2, True))
+
+#: Products of two sizes beyond 4,096, 8,192, 32,767 and 65,536: steps and rows (and features), rows and units, steps
+#: and units; all of them odd.
+PRODUCTS = ({"L": 131, "N": 67, "I": 9, "H": 7}, {"L": 3, "N": 67, "H": 131}, {"L": 263, "N": 1, "H": 257})
+
 #: Every size of a sweep; of rows and steps, the first.
 SWEPT = (*range(1, 21), *range(22, 67, 3), *range(70, 131, 5))
 _FEW = 35
@@ -57,17 +64,21 @@ def smallest(trial: Trial, name: str, pool: Sequence[dict[str, Any]], judge: Cal
 def _at(trial: Trial, sizes: dict[str, Any]) -> Trial:
     """The trial with the given sizes, the others small enough to be cheap."""
     r = trial.recipe
-    sizes = {"I": min(r.I, 5), "H": min(r.H, 9), "N": min(r.N, 3), "L": 3} | sizes
-    H, narrow = sizes["H"], sizes["H"] <= _ONE_LAYER
-    return trial.resized(
-        **sizes,
-        proj=min(r.proj and max(r.proj, H // 4), H - 1),
-        layers=min(r.layers, 2 if narrow else 1),
-        bidirectional=r.bidirectional and narrow,
+    H = sizes.get("H", min(r.H, 9))
+    narrow = H <= _ONE_LAYER
+    cheap = {
+        "I": min(r.I, 5),
+        "H": H,
+        "N": min(r.N, 3),
+        "L": 3,
+        "proj": min(r.proj and max(r.proj, H // 4), H - 1),
+        "layers": min(r.layers, 2 if narrow else 1),
+        "bidirectional": r.bidirectional and narrow,
         # Cells of some size, more often than not.
-        state="both" if trial.backend.capabilities.initial_state and r.seed % 3 else r.state,
-        fill="normal",
-    )
+        "state": "both" if trial.backend.capabilities.initial_state and r.seed % 3 else r.state,
+        "fill": "normal",
+    }
+    return trial.resized(**cheap | sizes)
 
 
 def _right_if_right(trial: Trial, name: str, pool: Sequence[dict[str, Any]]) -> None:
@@ -89,6 +100,27 @@ def hidden(trial: Trial) -> None:
     MNN#2500 was wrong at large sizes only; FlagGems#5014 dropped units past 128.
     """
     _right_if_right(trial, "hidden", [{"H": size} for size in HIDDEN])
+
+
+@prop("sizes.stacked", needs=(*_NEEDS, "slots"), limit=3)
+def stacked(trial: Trial) -> None:
+    """With hundreds of hidden units a second layer, a reverse direction and rows of different length are right too.
+
+    Offsets into a wider layer's input, a tile's mask and the reverse direction's buffers are sized on their own.
+    """
+    declared = trial.backend.capabilities
+    shapes = [
+        {"H": H, "layers": layers, "bidirectional": bidirectional}
+        for H, layers, bidirectional in WIDE
+        if (declared.layers or layers == 1) and (declared.bidirectional or not bidirectional)
+    ]
+    sizes = shapes[trial.recipe.seed % len(shapes)] | {"proj": 0}
+    if declared.lengths and not trial.recipe.unbatched:
+        sizes |= {"ragged": True, "N": 3}
+    if not _at(trial, {}).right():
+        raise Discard
+    probe = _at(trial, sizes)
+    probe.require(probe.findings(), probe.case)
 
 
 @prop("sizes.features", needs=_NEEDS, limit=6)
@@ -121,6 +153,21 @@ def aligned(trial: Trial) -> None:
     """
     pool = [dict(zip("IHNL", sizes, strict=True)) for sizes in ALIGNED]
     _rows_right(trial, "aligned", pool)
+
+
+@prop("sizes.products", needs=(*_NEEDS, "batch"), when=_batched, limit=2)
+def products(trial: Trial) -> None:
+    """Two sizes at once may be large: hundreds of steps and dozens of rows, rows and units, steps and units.
+
+    Work is cut into blocks by the product of two sizes, and a whole sequence's offsets overflow 16 bits.
+    """
+    one = {"layers": 1, "proj": 0, "bidirectional": trial.backend.capabilities.bidirectional}
+    usual = _at(trial, one)
+    for sizes in PRODUCTS:
+        alone = {"ragged": False} if sizes["N"] == 1 else {}
+        # A single row has no other to agree with.
+        if sizes["N"] > 1 or usual.right():
+            probes.judge(_at(trial, one | sizes | alone), usual, probes.rows)
 
 
 @prop("sizes.sweep", needs=_NEEDS, limit=4)
