@@ -124,9 +124,9 @@ def outward(config: LSTMConfig, sequence: Array, h: Array, c: Array, unbatched: 
     return sequence.swapaxes(0, 1) if config.batch_first else sequence, h, c
 
 
-def drop(y: Array, p: float, chance: np.random.Generator) -> Array:
-    """Each element with probability p 0, else y/(1 − p)."""
-    return np.divide(y, 1 - p, out=np.zeros_like(y), where=chance.random(y.shape) >= p)
+def dropout_mask(y: Array, p: float, chance: np.random.Generator) -> Array:
+    """What each element of y is multiplied by: with probability p 0, else 1/(1 − p)."""
+    return np.divide(np.ones_like(y), 1 - p, out=np.zeros_like(y), where=chance.random(y.shape) >= p)
 
 
 @backend(
@@ -179,12 +179,12 @@ def numpy_lstm(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
         # In reverse, each row's valid steps change places and its padding stays: the same order leads back.
         return (t < lengths)[..., None], (t, np.where(t < lengths, lengths - 1 - t, t)), row
 
-    def scan(x: Array, h_0: Array, c_0: Array, lengths: Array) -> tuple[Parts, list[list[Step]]]:
-        """x (L, N, I), the states (layers·D, N, ·) -> output (L, N, D·P), h_n, c_n, and every slot's steps."""
+    def scan(x: Array, h_0: Array, c_0: Array, lengths: Array) -> tuple[Parts, list[list[Step]], list[Array]]:
+        """x (L, N, I), the states (layers·D, N, ·) -> output (L, N, D·P), h_n, c_n; every slot's steps, the masks."""
         valid, orders, row = times(len(x), lengths)
         # Zeros in place of the padding: the gradient of what is masked is 0 times it, which may be NaN.
         sequence = np.where(valid, x, 0)
-        h_n, c_n, tapes = np.empty_like(h_0), np.empty_like(c_0), []
+        h_n, c_n, tapes, masks = np.empty_like(h_0), np.empty_like(c_0), [], []
         for layer, cells in enumerate(layers):
             halves = []
             for cell, order in zip(cells, orders, strict=False):
@@ -194,11 +194,12 @@ def numpy_lstm(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
                 tapes.append(steps)
             sequence = np.concatenate(halves, axis=2)
             if config.training and layer < len(layers) - 1:
-                sequence = drop(sequence, config.dropout, chance)
-        return (sequence, h_n, c_n), tapes
+                masks.append(dropout_mask(sequence, config.dropout, chance))
+                sequence = sequence * masks[-1]
+        return (sequence, h_n, c_n), tapes, masks
 
     def scan_back(
-        tapes: list[list[Step]], lengths: Array, d_output: Array, d_h_n: Array, d_c_n: Array
+        tapes: list[list[Step]], masks: list[Array], lengths: Array, d_output: Array, d_h_n: Array, d_c_n: Array
     ) -> tuple[Parts, dict[str, Array]]:
         """The gradients of what ``scan`` gave -> those of x, h_0 and c_0, and of the parameters."""
         valid, orders, row = times(len(d_output), lengths)
@@ -213,12 +214,14 @@ def numpy_lstm(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
                 d_below.append(d_x[order, row])
                 d_params |= {f"{name}_l{layer}{ends[direction]}": d for name, d in d_weights.items()}
             d_sequence = sum(d_below[1:], d_below[0])
+            if layer and masks:
+                d_sequence = d_sequence * masks[layer - 1]
         return (d_sequence, d_h_0, d_c_0), {name: d_params[name] for name in params}
 
     def forward(x: Array, state: State | None = None, lengths: Array | None = None) -> tuple[Array, State]:
         """x (L, N, I), or (N, L, I) if batch_first, or (L, I) -> output in x's layout, (h_n, c_n)."""
         *given, rows = accept(x, state, lengths)
-        result, _ = scan(*inward(config, *given), rows)
+        result, *_ = scan(*inward(config, *given), rows)
         output, h_n, c_n = outward(config, *result, unbatched=x.ndim == 2)
         return output, (h_n, c_n)
 
@@ -226,15 +229,13 @@ def numpy_lstm(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
         x: Array, state: State | None, lengths: Array | None, grad_output: Array, grad_h_n: Array, grad_c_n: Array
     ) -> tuple[tuple[Array, State], dict[str, Array]]:
         """What ``forward`` returns, and the gradients by name, each shaped like what it is the gradient of."""
-        if config.training and config.dropout and config.num_layers > 1:
-            raise Unsupported("gradients under dropout")
         *given, rows = accept(x, state, lengths)
-        result, tapes = scan(*inward(config, *given), rows)
+        result, tapes, masks = scan(*inward(config, *given), rows)
         output, h_n, c_n = outward(config, *result, unbatched=x.ndim == 2)
         upstream = grad_output, grad_h_n, grad_c_n
         if [d.shape for d in upstream] != [output.shape, h_n.shape, c_n.shape]:
             raise ValueError(f"the gradients' shapes must be those of the results, got {[d.shape for d in upstream]}")
-        inputs, grads = scan_back(tapes, rows, *inward(config, *upstream))
+        inputs, grads = scan_back(tapes, masks, rows, *inward(config, *upstream))
         d_x, d_h_0, d_c_0 = outward(config, *inputs, unbatched=x.ndim == 2)
         return (output, (h_n, c_n)), {"x": d_x, "h_0": d_h_0, "c_0": d_c_0, **grads}
 

@@ -109,6 +109,7 @@ PROOF = {
     "dropout.elements": "dropout-unscaled",
     "dropout.rate": "dropout-halved",
     "dropout.independence": "dropout-mask-for-all-steps",
+    "dropout.gradients": "gradient-dropout-forgotten",
     "purity.repeat": "random-dropout-in-evaluation",
     "purity.input-untouched": "x-scaled-in-place",
     "purity.lengths-untouched": "lengths-sorted-in-place",

@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from conformance.backend import Unsupported
 from conformance.faults.twin import Forward, Gates, Place, Twin, Weights, Whole, by_gate
 from conformance.spec import Array, LSTMConfig, Params, State, suffix
 
@@ -94,9 +93,9 @@ def record_layer(
 
 def record_stack(
     twin: Differentiable, config: LSTMConfig, params: Params, x: Array, state: State, lengths: Array
-) -> tuple[Whole, list[list[Step]]]:
-    """``stack`` with the steps of every layer and direction."""
-    sequence, h_n, c_n, tapes = x, [], [], []
+) -> tuple[Whole, list[list[Step]], list[Array]]:
+    """``stack`` with the steps of every layer and direction, and what dropout multiplied each layer's output by."""
+    sequence, h_n, c_n, tapes, masks = x, [], [], [], []
     for k in range(config.num_layers):
         halves = []
         for direction in range(config.num_directions):
@@ -109,8 +108,12 @@ def record_stack(
             h_n.append(h)
             c_n.append(c)
             tapes.append(steps)
-        sequence = twin.join(Place(config, k, 0, len(x)), halves, sequence)
-    return Whole(sequence, np.stack(h_n), np.stack(c_n)), tapes
+        at = Place(config, k, 0, len(x))
+        sequence = twin.join(at, halves, sequence)
+        if not at.last:
+            masks.append(twin.drop(twin, at, np.ones_like(sequence)))
+            sequence = sequence * masks[k]
+    return Whole(sequence, np.stack(h_n), np.stack(c_n)), tapes, masks
 
 
 # One step back
@@ -232,8 +235,19 @@ def d_feed(at: Place, d_halves: list[Array]) -> Array:
     return sum(d_halves[1:], d_halves[0])
 
 
+def d_drop(at: Place, mask: Array, d_sequence: Array) -> Array:
+    """The gradient of a lower layer's output, from that of what is left of it."""
+    return d_sequence * mask
+
+
 def d_stack(
-    twin: Differentiable, config: LSTMConfig, params: Params, tapes: list[list[Step]], lengths: Array, d_result: Whole
+    twin: Differentiable,
+    config: LSTMConfig,
+    params: Params,
+    tapes: list[list[Step]],
+    masks: list[Array],
+    lengths: Array,
+    d_result: Whole,
 ) -> Gradients:
     """The gradients of x (L, N, I), h_0 (layers·D, N, P), c_0 (layers·D, N, H) and of every parameter by its name."""
     d_sequence, d_h_0, d_c_0 = d_result.output, np.empty_like(d_result.h_n), np.empty_like(d_result.c_n)
@@ -249,7 +263,9 @@ def d_stack(
             d_halves.append(sweep.x)
             d_h_0[at.slot], d_c_0[at.slot] = sweep.h_0, sweep.c_0
             d_params |= {name + suffix(k, direction): value for name, value in sweep.weights.items()}
-        d_sequence = twin.d_feed(Place(config, k, 0, len(d_sequence)), d_halves)
+        at = Place(config, k, 0, len(d_sequence))
+        d_sequence = twin.d_feed(at, d_halves)
+        d_sequence = twin.d_drop(at, masks[k - 1], d_sequence) if k else d_sequence
     return {"x": d_sequence, "h_0": d_h_0, "c_0": d_c_0, **d_params}
 
 
@@ -286,7 +302,7 @@ class Differentiable(Twin):
 
     record_step: Callable[[Differentiable, Place, Weights, Array, Array, Array], Step] = record_step
     record_layer: Callable[..., tuple[Array, Array, Array, list[Step]]] = record_layer
-    record_stack: Callable[..., tuple[Whole, list[list[Step]]]] = record_stack
+    record_stack: Callable[..., tuple[Whole, list[list[Step]], list[Array]]] = record_stack
 
     d_sigmoid: Callable[[Array, Array], Array] = d_sigmoid
     d_tanh: Callable[[Array, Array], Array] = d_tanh
@@ -306,6 +322,7 @@ class Differentiable(Twin):
 
     d_join: Callable[[Place, Array], list[Array]] = d_join
     d_feed: Callable[[Place, list[Array]], Array] = d_feed
+    d_drop: Callable[[Place, Array, Array], Array] = d_drop
     d_stack: Callable[..., Gradients] = d_stack
 
     d_leave: Callable[[LSTMConfig, Whole, bool], Whole] = d_leave
@@ -320,13 +337,11 @@ class Differentiable(Twin):
         def vjp(
             x: Array, state: State | None, lengths: Array | None, grad_output: Array, grad_h_n: Array, grad_c_n: Array
         ) -> tuple[tuple[Array, State], Gradients]:
-            if config.training and config.dropout and config.num_layers > 1:
-                raise Unsupported("gradients under dropout")
             with np.errstate(all="ignore"):
                 x, state, lengths = self.accept(config, x, state, lengths)
                 unbatched, cotangents = x.ndim == 2, (grad_output, grad_h_n, grad_c_n)
                 packed, sequence, state, rows = self.entered(config, kept, x, state, lengths)
-                result, tapes = self.record_stack(self, config, packed, sequence, state, rows)
+                result, tapes, masks = self.record_stack(self, config, packed, sequence, state, rows)
                 output, (h_n, c_n) = returned = self.left(config, result, unbatched)
                 for name, given, part in zip(Whole._fields, cotangents, (output, h_n, c_n), strict=True):
                     if given.shape != part.shape or given.dtype != part.dtype:
@@ -334,7 +349,7 @@ class Differentiable(Twin):
                         raise ValueError(f"grad_{name} must be {wanted}, got {given.dtype} {given.shape}")
                 d_result = self.d_leave(config, Whole(*cotangents), unbatched)
                 d_result = Whole(*(part.astype(sequence.dtype) for part in d_result))
-                grads = self.d_stack(self, config, packed, tapes, rows, d_result)
+                grads = self.d_stack(self, config, packed, tapes, masks, rows, d_result)
                 grads = self.d_enter(config, grads, unbatched)
                 return returned, {name: value.astype(config.dtype) for name, value in grads.items()}
 

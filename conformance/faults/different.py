@@ -246,7 +246,13 @@ def recomputed(twin: Differentiable, at: Place, w: Weights, s: Step, d_h: Array,
 
 
 def back_in_float64(
-    twin: Differentiable, config: LSTMConfig, params: Params, tapes: list[list[Step]], lengths: Array, d_result: Whole
+    twin: Differentiable,
+    config: LSTMConfig,
+    params: Params,
+    tapes: list[list[Step]],
+    masks: list[Array],
+    lengths: Array,
+    d_result: Whole,
 ) -> Gradients:
     """The backward pass in float64, of a forward pass in the model's own precision."""
     return backward.d_stack(
@@ -254,6 +260,7 @@ def back_in_float64(
         config,
         {name: value.astype("float64") for name, value in params.items()},
         [[Step(*(part.astype("float64") for part in step)) for step in steps] for steps in tapes],
+        masks,
         lengths,
         Whole(*(part.astype("float64") for part in d_result)),
     )

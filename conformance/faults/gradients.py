@@ -17,6 +17,7 @@ from conformance.faults.twin import Gates, Place, Weights, by_gate
 from conformance.spec import Array
 
 CAPABILITIES = replace(FULL, gradients=True)
+_WITH_DROPOUT = replace(CAPABILITIES, dropout=True)
 
 Map = Callable[[Array], Array]
 
@@ -197,6 +198,13 @@ FAULTS = (
     fault("gradient-steps-past-100", "No gradient passes back from the 101st step and later ones.",
           "truncated back-propagation", "L > 100",
           d_step=recurrent(lambda at, before: before._replace(h=0 * before.h) if at.t == 100 else before)),
+    replace(
+        fault("gradient-dropout-forgotten", "What was dropped gets the gradient of what was kept.", "fused kernels",
+              "training, layers > 1", d_drop=lambda at, mask, d: d), capabilities=_WITH_DROPOUT),
+    replace(
+        fault("gradient-dropout-unscaled", "The gradient of what was kept is not scaled by 1/(1 − p).", "fused kernels",
+              "training, layers > 1", d_drop=lambda at, mask, d: np.where(mask == 0, 0 * d, d)),
+        capabilities=_WITH_DROPOUT),
     fault("gradient-averaged-over-rows", "The weights' gradients are divided by N.", "loss averaged twice", "N > 1",
           d_weights=shared(lambda at, s, d_a, d: {name: v / np.float32(len(d_a)) for name, v in d.items()})),
     fault("gradient-averaged-over-steps", "The weights' gradients are divided by L.", "loss averaged twice", "L > 1",

@@ -20,9 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from conformance import adjoint
 from conformance.bounds import EXACT, Approx, Expectation, Expected, Finding
 from conformance.case import Case
 from conformance.chance import surprise, threshold
+from conformance.cotangents import draw
 from conformance.fills import stream
 from conformance.oracle import sigmoid, time_order
 from conformance.properties.model import prop
@@ -370,3 +372,64 @@ def independence(trial: Trial) -> None:
         worst = max(worst, (surprise(met, int(a.sum()), share), found))
     if worst[0] > LIMIT:
         raise Violation(worst[1], case=reading.case)
+
+
+# The gradient
+
+
+def _live(trial: Trial) -> Case:
+    """A wired model of two layers and its call of one step and row, whose first layer is not saturated.
+
+    It puts out between 0.2 and 0.5, or as much below 0: what its elements add to a unit's g cannot cancel.
+    """
+    recipe = trial.recipe
+    sizes = {"layers": 2, "I": 1 + min(recipe.I, 4), "H": 8, "proj": 4 if recipe.proj else 0, "L": 1, "N": 1}
+    drawn = trial.derived(**sizes, ragged=False, fill="normal", gain=0.5, edits=()).case
+    case = wired(drawn, 0.5, both=True)
+    params = {name: np.array(value) for name, value in case.params.items()}
+    for name, value in params.items():
+        if name.startswith("weight_ih_l0"):
+            value[...] = drawn.params[name] * value.dtype.type(0.01)
+            i, _, g, o = value.reshape(4, drawn.config.hidden_size, -1)
+            i[:, 0], o[:, 0] = 2.0, 2.0
+            g[:, 0] = np.where(np.arange(len(g)) % 2, 0.6, -0.6)
+        elif "_l0" in name and not name.startswith("weight_hr"):
+            value *= value.dtype.type(0.02)
+    state = None if case.state is None else (case.state[0], case.state[1] / 4)
+    return replace(_with_dropout(case, 0.5), params=params, state=state, rule="any")
+
+
+@prop("dropout.gradients", needs=(*_NEEDS, "gradients", "output", "shapes"), when=_precise, limit=8)
+def gradients(trial: Trial) -> None:
+    """In training an element that was dropped has no gradient, and that of a kept one is scaled by 1/(1 − p) too.
+
+    The backward pass needs the very mask of the forward pass; kernels that fuse dropout draw it again, or forget it.
+    """
+    case, declared = _live(trial), trial.arithmetic
+    if declared is None or declared.inputs or declared.accumulate > declared.unit:
+        raise Discard
+    cotangents = draw(case, trial.recipe.seed, "all", trial.backend.capabilities.returns)
+    result, grads = trial.vjp(case, cotangents)
+    below = Expectation(case, declared).below(1).value
+    dropped = _dropped(case, 1, below, np.asarray(result.output, np.float64)).reshape(-1)
+    # With a single step and row, a mask on what a layer reads is one on the columns of its weights: exact, for p = ½.
+    scale = np.where(dropped, 0.0, 2.0)
+    params = {
+        name: value * scale.astype(value.dtype) if name.startswith("weight_ih_l1") else value
+        for name, value in case.params.items()
+    }
+    masked = replace(_with_dropout(case, 0.0, training=False), params=params)
+    findings = list(adjoint.judge(masked, cotangents, [None, result], grads, declared))
+    if any(not finding.margin() <= 1.0 for finding in findings if not finding.tensor.startswith("grad")):
+        # What the forward pass did is no mask: ``dropout.elements`` says so.
+        raise Discard
+    of_weights = "grad weight_ih_l1"
+    trial.require(
+        [
+            replace(finding, expected=finding.expected * scale, bound=finding.bound * scale)
+            if finding.tensor.startswith(of_weights)
+            else finding
+            for finding in findings
+        ],
+        case,
+    )
