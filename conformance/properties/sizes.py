@@ -36,7 +36,7 @@ WIDE = ((520, 2, False), (520, 1, True), (264, 2, True))
 
 #: Products of two sizes beyond 4,096, 8,192, 32,767 and 65,536: steps and rows (and features), rows and units, steps
 #: and units; all of them odd.
-PRODUCTS = ({"L": 131, "N": 67, "I": 9, "H": 7}, {"L": 3, "N": 67, "H": 131}, {"L": 263, "N": 1, "H": 257})
+PRODUCTS = ({"L": 131, "N": 67, "I": 9, "H": 7}, {"L": 3, "N": 67, "H": 131}, {"L": 1021, "N": 1, "H": 65})
 
 #: Every size of a sweep; of rows and steps, the first.
 SWEPT = (*range(1, 21), *range(22, 67, 3), *range(70, 131, 5))
