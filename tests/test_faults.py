@@ -57,7 +57,7 @@ SHOWING = (
     "I=3 H=520 layers=2 bidirectional ragged L=3 N=3 seed=30",
     "I=9 H=7 bidirectional L=131 N=67 seed=31",
     "I=3 H=131 L=3 N=67 seed=32",
-    "I=3 H=65 L=1021 N=1 seed=33",
+    "I=3 H=131 L=509 N=1 seed=33",
 )
 
 #: Faults that show otherwise than in one call on ordinary arguments.

@@ -31,12 +31,9 @@ ALIGNED = (
     (512, 512, 8, 4),
 )
 
-#: Hidden size, layers and whether bidirectional: the upper layer reads more than 512 features, or a direction has them.
-WIDE = ((520, 2, False), (520, 1, True), (264, 2, True))
-
 #: Products of two sizes beyond 4,096, 8,192, 32,767 and 65,536: steps and rows (and features), rows and units, steps
 #: and units; all of them odd.
-PRODUCTS = ({"L": 131, "N": 67, "I": 9, "H": 7}, {"L": 3, "N": 67, "H": 131}, {"L": 1021, "N": 1, "H": 65})
+PRODUCTS = ({"L": 131, "N": 67, "I": 9, "H": 7}, {"L": 3, "N": 67, "H": 131}, {"L": 509, "N": 1, "H": 131})
 
 #: Every size of a sweep; of rows and steps, the first.
 SWEPT = (*range(1, 21), *range(22, 67, 3), *range(70, 131, 5))
@@ -93,6 +90,10 @@ def _rows_right(trial: Trial, name: str, pool: Sequence[dict[str, Any]]) -> None
     smallest(trial, name, pool, lambda probe: probes.judge(probe, usual, probes.rows))
 
 
+def _batched(recipe: Recipe) -> bool:
+    return not recipe.unbatched
+
+
 @prop("sizes.hidden", needs=_NEEDS, limit=3)
 def hidden(trial: Trial) -> None:
     """Models of 100 to 1,025 hidden units are right.
@@ -102,25 +103,25 @@ def hidden(trial: Trial) -> None:
     _right_if_right(trial, "hidden", [{"H": size} for size in HIDDEN])
 
 
-@prop("sizes.stacked", needs=(*_NEEDS, "slots"), limit=3)
+@prop("sizes.stacked", needs=(*_NEEDS, "slots"), when=_batched, limit=1)
 def stacked(trial: Trial) -> None:
     """With hundreds of hidden units a second layer, a reverse direction and rows of different length are right too.
 
     Offsets into a wider layer's input, a tile's mask and the reverse direction's buffers are sized on their own.
     """
     declared = trial.backend.capabilities
-    shapes = [
-        {"H": H, "layers": layers, "bidirectional": bidirectional}
-        for H, layers, bidirectional in WIDE
-        if (declared.layers or layers == 1) and (declared.bidirectional or not bidirectional)
-    ]
-    sizes = shapes[trial.recipe.seed % len(shapes)] | {"proj": 0}
-    if declared.lengths and not trial.recipe.unbatched:
-        sizes |= {"ragged": True, "N": 3}
     if not _at(trial, {}).right():
         raise Discard
-    probe = _at(trial, sizes)
-    probe.require(probe.findings(), probe.case)
+    ragged = {"ragged": True, "N": 3} if declared.lengths and not trial.recipe.unbatched else {}
+    larger = [{"H": 520, "layers": 2, "bidirectional": False}] * declared.layers
+    larger += [{"H": 520, "layers": 1, "bidirectional": True}] * declared.bidirectional
+    # All options at once, the upper layer reading more than 512 features; then a larger model with one of them.
+    for sizes in (
+        {"H": 264, "layers": 1 + declared.layers, "bidirectional": declared.bidirectional, **ragged},
+        {"ragged": False} | larger[trial.recipe.seed % len(larger)],
+    ):
+        probe = _at(trial, sizes | {"proj": 0})
+        probe.require(probe.findings(), probe.case)
 
 
 @prop("sizes.features", needs=_NEEDS, limit=6)
@@ -132,10 +133,6 @@ def features(trial: Trial) -> None:
     _right_if_right(trial, "features", [{"I": size} for size in FEATURES])
 
 
-def _batched(recipe: Recipe) -> bool:
-    return not recipe.unbatched
-
-
 @prop("sizes.rows", needs=(*_NEEDS, "batch"), when=_batched, limit=6)
 def rows(trial: Trial) -> None:
     """Batches of 34 to 257 rows are right.
@@ -145,7 +142,7 @@ def rows(trial: Trial) -> None:
     _rows_right(trial, "rows", [{"N": size} for size in ROWS])
 
 
-@prop("sizes.aligned", needs=(*_NEEDS, "batch"), when=_batched, limit=6)
+@prop("sizes.aligned", needs=(*_NEEDS, "batch"), when=_batched, limit=4)
 def aligned(trial: Trial) -> None:
     """Sizes that are all multiples of 4, 8, 16 … at once are right.
 
@@ -161,13 +158,16 @@ def products(trial: Trial) -> None:
 
     Work is cut into blocks by the product of two sizes, and a whole sequence's offsets overflow 16 bits.
     """
-    one = {"layers": 1, "proj": 0, "bidirectional": trial.backend.capabilities.bidirectional}
-    usual = _at(trial, one)
+    both = {"layers": 1, "proj": 0, "bidirectional": trial.backend.capabilities.bidirectional}
+    alone = {"layers": 1, "proj": 0, "bidirectional": False, "ragged": False}
+    usual = _at(trial, both)
     for sizes in PRODUCTS:
-        alone = {"ragged": False} if sizes["N"] == 1 else {}
-        # A single row has no other to agree with.
-        if sizes["N"] > 1 or usual.right():
-            probes.judge(_at(trial, one | sizes | alone), usual, probes.rows)
+        if sizes["N"] > 1:
+            probes.judge(_at(trial, both | sizes), usual, probes.rows)
+        elif usual.right():
+            # A single row has no other to agree with.
+            probe = _at(trial, alone | sizes)
+            probe.require(probe.findings(), probe.case)
 
 
 @prop("sizes.sweep", needs=_NEEDS, limit=4)
