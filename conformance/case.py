@@ -164,7 +164,8 @@ def arrange(values: Array, view: str) -> Array:
         longer[1:-1] = values
         return longer[1:-1]
     if view == "negative":
-        return np.array(values[::-1], order="C")[::-1]
+        turned = np.array(values[::-1], order="C")
+        return turned[::-1] if len(turned) > 1 else turned
     fresh = np.array(values, order="C")
     fresh.flags.writeable = view != "readonly"
     return fresh
