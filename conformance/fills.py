@@ -46,7 +46,7 @@ _LEVELS = {
 }
 
 
-#: A layer of more weights than this is not kept for the next case of the same values.
+#: A case with more elements than this in a gate's weights and in x is not kept for the next one of the same values.
 _LARGE = 2**14
 
 
@@ -93,7 +93,8 @@ def permutation(seed: int, name: str, count: int) -> Array:
 def fill(recipe: Recipe, config: LSTMConfig) -> tuple[dict[str, Array], Array, Array, Array]:
     """``params, x (L, N, I), h_0, c_0`` of a recipe, in ``config.dtype``, C-contiguous and read-only."""
     alike = replace(recipe, view="plain", state="none", ragged=False, unbatched=False, edits=())
-    large = config.hidden_size * (config.hidden_size + config.input_size + recipe.N) > _LARGE
+    weights = config.hidden_size * (config.hidden_size + config.input_size + recipe.N)
+    large = weights + recipe.L * recipe.N * config.input_size > _LARGE
     params, x, h_0, c_0 = _filled.__wrapped__(alike, config) if large else _filled(alike, config)
     return dict(params), x, h_0, c_0
 
