@@ -248,6 +248,8 @@ FAULTS = (
           units(lambda n: 512, lambda new, old: 0 * new)),
     Fault("units-past-256", "Units from the 257th on are in half precision.", "MNN#2500", "H > 256", SIZES,
           units(lambda n: 256, lambda new, old: half(new))),
+    Fault("double-units-past-256", "Units from the 257th on are in single precision.", "buffers of a fixed type",
+          "float64, H > 256", SIZES, units(lambda n: 256, lambda new, old: new.astype("float32"))),
     Fault("features-past-1024", "Features from the 1,025th on are dropped.", "MNN#2500", "I > 1,024", SIZES,
           Twin(feed=lambda at, below: np.where(np.arange(below.shape[2]) < 1024, below, 0 * below))),
     Fault("upper-features-past-512", "Upper layers drop the features from the 513th on.", "MNN#2500",
@@ -272,6 +274,11 @@ FAULTS = (
           "bidirectional, L·N·I > 32,768", SIZES,
           Twin(flip=lambda at, values, lengths: correct.flip(
               at, values[_offset(len(values), values[0].size, 15)] if at.direction else values, lengths))),
+    Fault("ragged-flip-offset-of-15-bits", "With lengths, x is gathered by offsets of 15 bits in reverse.",
+          "16-bit counters", "lengths, bidirectional, L·N·I > 32,768", SIZES,
+          Twin(flip=lambda at, values, lengths: correct.flip(
+              at, values[_offset(len(values), values[0].size, 15)]
+              if at.direction and lengths.min() < at.steps else values, lengths))),
     Fault("rows-past-128", "Rows beyond 128 are zeros.", "launch configurations", "N > 128", SIZES,
           rows(lambda n: 128, lambda mine, all: 0 * mine)),
     Fault("row-number-of-8-bits", "Row 256 reads the input of row 0, and so on.", "8-bit counters", "N > 256", SIZES,

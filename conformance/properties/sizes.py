@@ -33,7 +33,12 @@ ALIGNED = (
 
 #: Products of two sizes beyond 4,096, 8,192, 32,767 and 65,536: steps and rows (and features), rows and units, steps
 #: and units; all of them odd.
-PRODUCTS = ({"L": 131, "N": 67, "I": 9, "H": 7}, {"L": 3, "N": 67, "H": 131}, {"L": 509, "N": 1, "H": 131})
+PRODUCTS = (
+    {"L": 131, "N": 67, "I": 9, "H": 7, "ragged": False},
+    {"L": 131, "N": 67, "I": 9, "H": 7, "ragged": True},
+    {"L": 3, "N": 67, "H": 131},
+    {"L": 509, "N": 1, "H": 131, "bidirectional": False, "ragged": False},
+)
 
 #: Every size of a sweep; of rows and steps, the first.
 SWEPT = (*range(1, 21), *range(22, 67, 3), *range(70, 131, 5))
@@ -112,13 +117,17 @@ def stacked(trial: Trial) -> None:
     declared = trial.backend.capabilities
     if not _at(trial, {}).right():
         raise Discard
-    ragged = {"ragged": True, "N": 3} if declared.lengths and not trial.recipe.unbatched else {}
+    judged = [dtype for dtype in ("float32", "float64") if declared.arithmetic.get(dtype) != "int8"]
+    dtypes = [dtype for dtype in judged if dtype in declared.dtypes] or [trial.recipe.dtype]
+    ragged = {"ragged": True, "N": 3} if declared.lengths else {}
     larger = [{"H": 520, "layers": 2, "bidirectional": False}] * declared.layers
     larger += [{"H": 520, "layers": 1, "bidirectional": True}] * declared.bidirectional
-    # All options at once, the upper layer reading more than 512 features; then a larger model with one of them.
+    # All options at once, in the wider dtype, the upper layer reading more than 512 features; then a larger model with
+    # one of them.
+    options = {"layers": 1 + declared.layers, "bidirectional": declared.bidirectional}
     for sizes in (
-        {"H": 264, "layers": 1 + declared.layers, "bidirectional": declared.bidirectional, **ragged},
-        {"ragged": False} | larger[trial.recipe.seed % len(larger)],
+        {"dtype": dtypes[-1], "H": 264} | options | ragged,
+        {"dtype": dtypes[0], "ragged": False} | larger[trial.recipe.seed % len(larger)],
     ):
         probe = _at(trial, sizes | {"proj": 0})
         probe.require(probe.findings(), probe.case)
@@ -158,15 +167,17 @@ def products(trial: Trial) -> None:
 
     Work is cut into blocks by the product of two sizes, and a whole sequence's offsets overflow 16 bits.
     """
-    both = {"layers": 1, "proj": 0, "bidirectional": trial.backend.capabilities.bidirectional}
-    alone = {"layers": 1, "proj": 0, "bidirectional": False, "ragged": False}
-    usual = _at(trial, both)
+    declared = trial.backend.capabilities
+    one_layer = {"layers": 1, "proj": 0, "bidirectional": declared.bidirectional}
+    usual = _at(trial, one_layer)
     for sizes in PRODUCTS:
+        if sizes.get("ragged") and not declared.lengths:
+            continue
+        probe = _at(trial, one_layer | sizes)
         if sizes["N"] > 1:
-            probes.judge(_at(trial, both | sizes), usual, probes.rows)
+            probes.judge(probe, usual, probes.rows)
         elif usual.right():
             # A single row has no other to agree with.
-            probe = _at(trial, alone | sizes)
             probe.require(probe.findings(), probe.case)
 
 
