@@ -231,7 +231,7 @@ def _recipe(row: dict[str, object], backend: Backend, sizes: Mapping[str, int], 
     else:
         H = max(sizes["H"], 2) if row["projection"] else sizes["H"]
         proj = H // 2 if row["projection"] else 0
-    bidirectional = bool(row["bidirectional"])
+    bidirectional, batch_first = bool(row["bidirectional"]), backend.capabilities.batch_first
     width = (proj or H) * (2 if bidirectional else 1)
     return Recipe(
         I=sizes.get("I", width) if fixed is None else fixed[0].input_size,
@@ -242,7 +242,8 @@ def _recipe(row: dict[str, object], backend: Backend, sizes: Mapping[str, int], 
         layers=int(str(row["layers"])),
         bidirectional=bidirectional,
         bias=bool(row["bias"]),
-        batch_first=row["layout"] == "batch-first",
+        # Of an unbatched sequence it says nothing.
+        batch_first=row["layout"] == "batch-first" or (row["layout"] == "unbatched" and batch_first and number % 2 > 0),
         unbatched=row["layout"] == "unbatched",
         state=str(row["state"]),
         ragged=bool(row["ragged"]),

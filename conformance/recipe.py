@@ -159,8 +159,8 @@ def parse(text: str) -> Recipe:
     recipe = Recipe(**values)
     if reason := lacking(recipe.dtype):
         raise UsageError(f"recipe {text!r}: {reason}")
-    if recipe.unbatched and (recipe.N != 1 or recipe.batch_first or recipe.ragged):
-        raise UsageError("an unbatched recipe has N=1, and neither batch-first nor ragged")
+    if recipe.unbatched and (recipe.N != 1 or recipe.ragged):
+        raise UsageError("an unbatched recipe has N=1 and is not ragged")
     try:
         _ = recipe.config
     except ValueError as error:

@@ -65,7 +65,7 @@ def recipes(draw: st.DrawFn, backend: Backend) -> Recipe:
             "layers": draw(st.sampled_from((1, 2, 3))) if c.layers else 1,
             "bidirectional": option(c.bidirectional),
             "bias": not option(c.no_bias),
-            "batch_first": not unbatched and option(c.batch_first),
+            "batch_first": option(c.batch_first),
             "dtype": draw(st.sampled_from(judged_dtypes(backend))),
         }
     # Without outputs, a case takes as many runs as it has steps.
@@ -74,7 +74,7 @@ def recipes(draw: st.DrawFn, backend: Backend) -> Recipe:
     return Recipe(
         **features,
         **structure,
-        unbatched=unbatched and not structure["batch_first"],
+        unbatched=unbatched,
         L=steps,
         N=rows,
         state=draw(st.sampled_from(STATES)) if c.initial_state else "none",

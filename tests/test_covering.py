@@ -96,6 +96,7 @@ def test_the_hard_cases_are_drawn_often_enough() -> None:
     draw()
     assert sum(recipe.gain >= 3 for recipe in drawn) >= 0.10 * len(drawn)
     assert sum(recipe.L >= 100 for recipe in drawn) >= 0.05 * len(drawn)
-    assert {1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129} <= {recipe.H for recipe in drawn}
+    assert {1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129} <= {size for recipe in drawn for size in (recipe.I, recipe.H)}
+    assert any(recipe.unbatched and recipe.batch_first for recipe in drawn)
     distinct = [r for r in drawn if all(a != b or a == 1 for a, b in combinations((r.I, r.H, r.L, r.N), 2))]
     assert len(distinct) > 0.8 * len(drawn)

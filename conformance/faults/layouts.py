@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from conformance.faults import twin as correct
 from conformance.faults.fault import FINAL, LAYOUT, RANGE, REVERSE, STATE, Fault
 from conformance.faults.twin import Transform, Twin, Whole
 from conformance.spec import Array, LSTMConfig, State
@@ -70,7 +71,20 @@ def slots_kept(keep: Callable[[LSTMConfig], Array]) -> Callable[[LSTMConfig, Arr
     return lambda config, value: np.where(keep(config)[:, None, None], value, np.zeros_like(value))
 
 
+def _steps_as_rows(config: LSTMConfig, x: Array, state: State | None) -> tuple[Array, State]:
+    if x.ndim == 3 or not config.batch_first:
+        return correct.enter(config, x, state)
+    sequence, (h_0, c_0) = correct.enter(config, x, state)
+    return sequence.swapaxes(0, 1), (np.repeat(h_0, len(x), axis=1), np.repeat(c_0, len(x), axis=1))
+
+
 # Results
+
+
+def _rows_as_steps(config: LSTMConfig, result: Whole, unbatched: bool) -> tuple[Array, State]:
+    if not unbatched or not config.batch_first:
+        return correct.leave(config, result, unbatched)
+    return result.output[0], (result.h_n[:, -1], result.c_n[:, -1])
 
 
 def reinterpreted(config: LSTMConfig, value: Array) -> Array:
@@ -120,6 +134,9 @@ FAULTS = (
           "batch_first, N > 1", LAYOUT,
           Twin(transform=Transform(
               x=lambda config, x: x.swapaxes(0, 1).reshape(x.shape) if config.batch_first else x))),
+    Fault("batch-first-unbatched-as-rows", "In a batch-first model the steps of an unbatched sequence are rows.",
+          "a batch axis added in front", "unbatched, batch_first, L > 1", LAYOUT,
+          Twin(enter=_steps_as_rows, leave=_rows_as_steps)),
     Fault("batch-first-output-reshaped", "A batch-first output is reshaped instead of transposed.", "pytorch PR11368",
           "batch_first, N > 1", LAYOUT,
           outputs(lambda config, y: y.reshape(y.shape[1], y.shape[0], -1).swapaxes(0, 1) if config.batch_first else y)),

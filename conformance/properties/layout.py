@@ -104,7 +104,7 @@ def batch_first(trial: Trial) -> None:
 
 @prop("layout.unbatched", needs=("unbatched",), when=lambda r: r.unbatched)
 def unbatched(trial: Trial) -> None:
-    """An unbatched sequence (L, I) gives what a batch of one gives, without the batch axis.
+    """An unbatched sequence (L, I) gives what a batch of one gives, without its axis; in batch-first models too.
 
     keras PR7387 shows how easily an axis of one is lost.
     """

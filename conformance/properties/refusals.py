@@ -183,8 +183,7 @@ def lengths(trial: Trial) -> None:
         asked.append((f"{len(given) - 1} lengths for {len(given)} rows", x, state, given[:-1]))
     if trial.backend.capabilities.unbatched:
         alone = replace(take_rows(case, [row]), unbatched=True, view="plain")
-        if not alone.config.batch_first:
-            asked.append(("a length for an unbatched sequence", *handed(alone)))
+        asked.append(("a length for an unbatched sequence", *handed(alone)))
     for wrong in asked:
         _refused(trial, *wrong)
 
