@@ -205,6 +205,12 @@ FAULTS = (
         fault("gradient-dropout-unscaled", "The gradient of what was kept is not scaled by 1/(1 − p).", "fused kernels",
               "training, layers > 1", d_drop=lambda at, mask, d: np.where(mask == 0, 0 * d, d)),
         capabilities=_WITH_DROPOUT),
+    replace(
+        fault("gradient-dropout-masks-reversed", "The masks are taken in the order in which they were drawn.",
+              "a queue for a stack", "training, layers > 2",
+              d_stack=lambda twin, config, params, tapes, masks, *more: correct.d_stack(
+                  twin, config, params, tapes, masks[::-1], *more)),
+        capabilities=_WITH_DROPOUT),
     fault("gradient-averaged-over-rows", "The weights' gradients are divided by N.", "loss averaged twice", "N > 1",
           d_weights=shared(lambda at, s, d_a, d: {name: v / np.float32(len(d_a)) for name, v in d.items()})),
     fault("gradient-averaged-over-steps", "The weights' gradients are divided by L.", "loss averaged twice", "L > 1",

@@ -29,7 +29,7 @@ from conformance.fills import stream
 from conformance.oracle import sigmoid, time_order
 from conformance.properties.model import prop
 from conformance.recipe import Recipe
-from conformance.spec import Array, Result, layer_params
+from conformance.spec import Array, Result, layer_params, suffix
 from conformance.trial import Discard, Trial, Violation, describe
 
 #: How probable it may be that any of a run's tests accuses a correct implementation.
@@ -161,7 +161,7 @@ def probe(trial: Trial) -> Case:
     """
     recipe, declared = trial.recipe, trial.backend.capabilities
     several = declared.batch and not recipe.unbatched
-    three = recipe.layers > 2 and recipe.bias and several and "h_n" in declared.returns
+    three = several and _three(trial)
     sizes = {"layers": 3 if three else 2}
     if not declared.compiled:
         sizes |= {"I": 1 + min(recipe.I, 4), "H": 8, "proj": 4 if recipe.proj else 0}
@@ -172,6 +172,11 @@ def probe(trial: Trial) -> Case:
     case = trial.derived(**sizes, ragged=ragged, fill="normal", gain=0.5, edits=()).case
     p = _RATES[trial.pick("rate", len(_RATES))]
     return replace(_with_dropout(wired(case, p, both=not three), p), rule="any")
+
+
+def _three(trial: Trial) -> bool:
+    """Whether three layers can be read off: the middle layer's biases keep what it puts out above 0."""
+    return trial.recipe.layers > 2 and trial.recipe.bias and "h_n" in trial.backend.capabilities.returns
 
 
 def wired(case: Case, p: float, both: bool) -> Case:
@@ -378,14 +383,14 @@ def independence(trial: Trial) -> None:
 
 
 def _live(trial: Trial) -> Case:
-    """A wired model of two layers and its call of one step and row, whose first layer is not saturated.
+    """A wired model of two or three layers and its call of one step and row, whose first layer is not saturated.
 
     It puts out between 0.2 and 0.5, or as much below 0: what its elements add to a unit's g cannot cancel.
     """
-    recipe = trial.recipe
-    sizes = {"layers": 2, "I": 1 + min(recipe.I, 4), "H": 8, "proj": 4 if recipe.proj else 0, "L": 1, "N": 1}
-    drawn = trial.derived(**sizes, ragged=False, fill="normal", gain=0.5, edits=()).case
-    case = wired(drawn, 0.5, both=True)
+    recipe, three = trial.recipe, _three(trial)
+    sizes = {"layers": 3 if three else 2, "I": 1 + min(recipe.I, 4), "H": 8, "proj": 4 if recipe.proj else 0}
+    drawn = trial.derived(**sizes, L=1, N=1, ragged=False, fill="normal", gain=0.5, edits=()).case
+    case = wired(drawn, 0.5, both=not three)
     params = {name: np.array(value) for name, value in case.params.items()}
     for name, value in params.items():
         if name.startswith("weight_ih_l0"):
@@ -410,26 +415,27 @@ def gradients(trial: Trial) -> None:
         raise Discard
     cotangents = draw(case, trial.recipe.seed, "all", trial.backend.capabilities.returns)
     result, grads = trial.vjp(case, cotangents)
-    below = Expectation(case, declared).below(1).value
-    dropped = _dropped(case, 1, below, np.asarray(result.output, np.float64)).reshape(-1)
-    # With a single step and row, a mask on what a layer reads is one on the columns of its weights: exact, for p = ½.
-    scale = np.where(dropped, 0.0, 2.0)
-    params = {
-        name: value * scale.astype(value.dtype) if name.startswith("weight_ih_l1") else value
-        for name, value in case.params.items()
-    }
+    layers, D = case.config.num_layers, case.config.num_directions
+    below, scales = Expectation(case, declared).below(1).value, {}
+    for k in range(1, layers):
+        # With a single step, h_n is all of a layer's output.
+        halves = [] if result.h_n is None else [*result.h_n[k * D : (k + 1) * D]]
+        outputs = np.asarray(result.output if k == layers - 1 else np.concatenate(halves, axis=1)[None], np.float64)
+        # With a single row too, a mask on what a layer reads is one on its weights' columns: exact, for p = ½.
+        scale = np.where(_dropped(case, k, below, outputs).reshape(-1), 0.0, 2.0)
+        scales |= {"weight_ih" + suffix(k, d): scale for d in range(D)}
+        below = outputs
+    params = {name: (value * scales.get(name, 1.0)).astype(value.dtype) for name, value in case.params.items()}
     masked = replace(_with_dropout(case, 0.0, training=False), params=params)
-    findings = list(adjoint.judge(masked, cotangents, [None, result], grads, declared))
+    findings = list(adjoint.judge(masked, cotangents, [*[None] * (layers - 1), result], grads, declared))
     if any(not finding.margin() <= 1.0 for finding in findings if not finding.tensor.startswith("grad")):
         # What the forward pass did is no mask: ``dropout.elements`` says so.
         raise Discard
-    of_weights = "grad weight_ih_l1"
+    of = [scales.get(finding.tensor.removeprefix("grad "), 1.0) for finding in findings]
     trial.require(
         [
             replace(finding, expected=finding.expected * scale, bound=finding.bound * scale)
-            if finding.tensor.startswith(of_weights)
-            else finding
-            for finding in findings
+            for finding, scale in zip(findings, of, strict=True)
         ],
         case,
     )
