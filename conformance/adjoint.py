@@ -167,10 +167,18 @@ def outer(a: Approx, b: Approx, valid: Array) -> Approx:
     return Approx(found.value, found.error + growth * inherited, a.arithmetic)
 
 
-def forward(case: Case, results: Sequence[Result | None], declared: Arithmetic) -> list[list[Expected]]:
+def scaled(values: Approx, scale: Array) -> Approx:
+    """The product with zeros and powers of two, which is exact."""
+    return Approx(values.value * scale, values.error * np.abs(scale), values.arithmetic)
+
+
+def forward(
+    case: Case, results: Sequence[Result | None], declared: Arithmetic, scales: Sequence[Array]
+) -> list[list[Expected]]:
     """What each layer and direction went through, from what the first 1 … k layers returned, None where unseen.
 
-    A lower layer's output is taken from a run of the first layers if the whole run's lower final states are its.
+    A lower layer's output is taken from a run of the first layers if the whole run's lower final states are its; the
+    next one reads it multiplied by its scale.
     """
     config, expectation, whole = case.config, Expectation(case, declared), results[-1]
     assert whole is not None
@@ -185,6 +193,7 @@ def forward(case: Case, results: Sequence[Result | None], declared: Arithmetic) 
         below = (
             concatenate([half.output for half in found[k]], 2) if output is None else Approx(output, EXACT, declared)
         )
+        below = scaled(below, scales[k]) if k < len(scales) else below
     return found
 
 
@@ -195,9 +204,11 @@ def judge(
     grads: Gradients,
     declared: Arithmetic,
     observed: Adjoints | None = None,
+    scales: Sequence[Array] = (),
 ) -> Iterator[Finding]:
     """Compare a vjp's results and gradients, all canonical, with what they must be.
 
+    ``scales`` (L, N, D·P) are what dropout multiplied the layers' outputs by below the next one, 0 or powers of two.
     ``results`` are those of the first 1 … k layers as far as they were seen, the last being the vjp's own. Tensors are
     named "output", "h_n" and "c_n", "grad preactivations_l0" where they are observed, "grad x", "grad weight_ih_l0" …
     """
@@ -208,7 +219,7 @@ def judge(
     assert whole is not None
     output, h_n, c_n = (None if part is None else np.asarray(part, np.float64) for part in whole)
     grad_output, grad_h_n, grad_c_n = (np.asarray(part, np.float64) for part in cotangents)
-    passes = forward(case, results, declared)
+    passes = forward(case, results, declared, scales)
     terms: list[tuple[Approx, Array]] = []
     unforced: list[tuple[Approx, Array]] = []
     for k in reversed(range(layers)):
@@ -225,6 +236,9 @@ def judge(
             seen = None if observed is None else observed[k][d].time_order(lengths, reverse)
             from_loss = time_order(grad_output[..., own], lengths, reverse)
             from_above = [(adjoint.time_order(lengths, reverse), weight[own]) for adjoint, weight in above]
+            if above and scales:
+                kept = scaled(dot(from_above, [], "any"), time_order(scales[k][..., own], lengths, reverse))
+                from_above = [(kept, np.eye(P))]
             loss = Cotangents(from_loss, grad_h_n[slot], grad_c_n[slot])
             want = layer(p, steps, valid, from_above, loss, seen)
             if seen is not None:
