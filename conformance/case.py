@@ -160,9 +160,10 @@ def arrange(values: Array, view: str) -> Array:
         wide[every_other] = values
         return wide[every_other]
     if view == "offset":
-        longer = np.full((values.shape[0] + 2, *values.shape[1:]), 1e4, values.dtype)
-        longer[1:-1] = values
-        return longer[1:-1]
+        # By a single element: aligned to the dtype, and to no vector register.
+        longer = np.full(values.size + 2, 1e4, values.dtype)
+        longer[1:-1] = values.ravel()
+        return longer[1:-1].reshape(values.shape)
     if view == "negative":
         turned = np.array(values[::-1], order="C")
         return turned[::-1] if len(turned) > 1 else turned

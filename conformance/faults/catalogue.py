@@ -11,6 +11,7 @@ from conformance.faults import (
     gradient_calls,
     gradients,
     half,
+    large,
     layouts,
     lengths,
     memory,
@@ -39,6 +40,7 @@ FAULTS: tuple[Fault, ...] = (
     *lengths.FAULTS,
     *gradients.FAULTS,
     *gradient_calls.FAULTS,
+    *large.FAULTS,
 )
 
 

@@ -61,6 +61,24 @@ def no_bias(trial: Trial) -> None:
     trial.relate(trial.observe, base=lambda k: trial.complete(biased.prefix(k)))
 
 
+@prop("parameters.zero-slot", needs=(*_NEEDS, "slots"), when=lambda r: r.layers > 1 or r.bidirectional, limit=16)
+def zero_slot(trial: Trial) -> None:
+    """Where the biases or a weight of one layer and direction are zeros, the others' are in force.
+
+    What a model has, and which products can be left out, is often read off its first layer.
+    """
+    case = trial.case
+    if not trial.right():
+        raise Discard
+    slots = list(case.config.slots())
+    # Every other time the first.
+    place = suffix(*slots[trial.pick("slot", len(slots)) * trial.pick("first slot", 2)])
+    kinds = [("bias_ih", "bias_hh")] * case.config.bias + [("weight_ih",), ("weight_hh",)]
+    names = [name + place for name in kinds[trial.pick("kind", len(kinds))]]
+    zeroed = replace(case, params={**case.params, **{name: 0 * case.params[name] for name in names}}, rule="any")
+    trial.require(trial.judge(zeroed, lambda k: trial.complete(zeroed.prefix(k))), zeroed)
+
+
 @prop("parameters.unit-permutation", needs=_NEEDS, when=lambda r: r.H >= 2)
 def unit_permutation(trial: Trial) -> None:
     """Renaming the hidden units renames the results: no unit is special.

@@ -95,4 +95,5 @@ def deep(trial: Trial) -> None:
     """
     r = trial.recipe
     usual = trial.resized(**tiny(r) | {"layers": 2, "L": min(r.L, 3), "N": min(r.N, 2)})
-    judge(usual.resized(layers=(4, 8, 5)[r.seed % 3]), usual, composition)
+    forms = ({"layers": 4, "proj": 0}, {"layers": 8}, {"layers": 5, "proj": 0, "L": 18, "state": "none"})
+    judge(usual.resized(**forms[r.seed % 3]), usual, composition)

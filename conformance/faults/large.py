@@ -1,0 +1,88 @@
+"""Faults that only models and calls of real size meet, most of them where nothing else is special."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from conformance.faults import twin as correct
+from conformance.faults.fault import GATES, LENGTHS, MEMORY, SIZES, STACK, STATE, Fault
+from conformance.faults.memory import fetched
+from conformance.faults.structure import before, shown, weighted
+from conformance.faults.twin import Place, Twin, Weights
+from conformance.spec import Array, LSTMConfig, Params, State
+
+
+def _zeroed_up_to_256(config: LSTMConfig, x: Array, state: State | None) -> tuple[Array, State]:
+    sequence, (h_0, c_0) = correct.enter(config, x, state)
+    rest = np.arange(c_0.shape[2]) >= 256
+    return sequence, (h_0, c_0 if state is not None else np.where(rest, c_0.dtype.type(0.5), c_0))
+
+
+def _h_in_place(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array) -> State:
+    """One row whose units are worked off in blocks of 64: each block reads what the ones before made of h."""
+    h_t, c_t = correct.step(twin, at, w, x, h, c)
+    if len(x) > 1 or h.shape[1] % 8 or at.config.proj_size:
+        return h_t, c_t
+    h_t, c_t = h_t.copy(), c_t.copy()
+    for block in range(64, h.shape[1], 64):
+        own = slice(block, block + 64)
+        seen = np.concatenate([h_t[:, :block], h[:, block:]], axis=1)
+        h_new, c_new = correct.step(twin, at, w, x, seen, c)
+        h_t[:, own], c_t[:, own] = h_new[:, own], c_new[:, own]
+    return h_t, c_t
+
+
+def _row_offset(rows: int, width: int) -> Array:
+    """The rows that are found where the offset of a row of gates has 16 bits."""
+    return np.arange(rows) * width % (1 << 16) // width
+
+
+def _few_biases(config: LSTMConfig, params: Params) -> Params:
+    """Biases are left out everywhere if those of the first layer are zeros."""
+    if not config.bias or any(params[name].any() for name in ("bias_ih_l0", "bias_hh_l0")):
+        return params
+    return {name: 0 * value if name.startswith("bias") else value for name, value in params.items()}
+
+
+def _rounded_down(values: Array) -> Array:
+    """Four features at a time are read from the multiple of 16 bytes at or below where they lie."""
+    over = values.ctypes.data % 16 // values.itemsize
+    aligned = values.dtype == np.float32 and values.flags.c_contiguous and values.shape[-1] % 4 == 0
+    return np.roll(values, over).copy() if aligned else values.copy()
+
+
+FAULTS = (
+    Fault("no-state-past-256", "Without a state, cells from the 257th on do not start from zero.", "MNN#2500",
+          "no state given, H > 256", STATE, Twin(enter=_zeroed_up_to_256)),
+    Fault("one-row-in-place", "For one row, blocks of 64 units overwrite the h that later blocks read.",
+          "GEMV paths", "N = 1, H % 8 = 0, H > 64, no projection", SIZES, Twin(step=_h_in_place)),
+    Fault("gate-row-offset-of-16-bits", "Rows of gates are stored at offsets of 16 bits.", "16-bit counters",
+          "N·4H > 65,536", SIZES,
+          Twin(preactivations=lambda twin, at, w, x, h: correct.preactivations(twin, at, w, x, h)[
+              _row_offset(len(x), 4 * at.config.hidden_size)])),
+    Fault("features-past-8192", "Features from the 8,193rd on are dropped.", "16-bit strides", "I > 8,192", SIZES,
+          Twin(feed=lambda at, below: np.where(np.arange(below.shape[2]) < 8192, below, 0 * below))),
+    Fault("steps-past-1024", "Steps from the 1,025th on put out zeros.", "fixed buffers", "L > 1,024", SIZES,
+          shown(lambda at, values: np.where(np.arange(len(values))[:, None, None] < 1024, values, 0 * values))),
+    Fault("projected-past-256", "Projected units from the 257th on are not read by the recurrence.", "tiles",
+          "projection, P > 256", SIZES, weighted(lambda at, w: {**w, "weight_hh": np.where(
+              np.arange(w["weight_hh"].shape[1]) < 256, w["weight_hh"], 0)} if "weight_hr" in w else w)),
+    Fault("fourth-layer-is-third", "Layers from the fourth on have the recurrent weights of the third.",
+          "lists of a fixed length", "layers > 3, no projection", STACK,
+          Twin(weights=lambda params, at: {
+              **correct.weights(params, at),
+              **({} if at.layer < 3 or at.config.proj_size else {
+                  "weight_hh": correct.weights(params, at._replace(layer=2))["weight_hh"]})})),
+    Fault("deep-cells-forget-every-16-steps", "From the fourth layer on, c starts anew every 16 steps.",
+          "time blocks", "layers > 3, L > 16", STACK,
+          before(lambda at, h, c: (h, 0 * c) if at.layer > 2 and at.t and at.t % 16 == 0 else (h, c))),
+    Fault("ragged-rows-of-7-bits", "With lengths, rows from the 129th on are zeros.", "8-bit counters",
+          "unequal lengths, N > 128", LENGTHS,
+          Twin(unflip=lambda at, values, lengths: correct.flip(at, values, lengths) if lengths.min() == at.steps
+              else np.where(np.arange(len(lengths))[:, None] < 128, correct.flip(at, values, lengths), 0 * values))),
+    Fault("first-biases-for-all", "Whether there are biases is read off the values of the first layer's.",
+          "flags of the first layer", "zeros as the first layer's biases", GATES,
+          Twin(pack=lambda twin, config, params: _few_biases(config, params))),
+    Fault("aligned-loads", "Vectors of four are read from multiples of 16 bytes.", "movaps",
+          "float32 x that starts elsewhere, I % 4 = 0", MEMORY, fetched(_rounded_down, "x")),
+)  # fmt: skip
