@@ -206,6 +206,10 @@ FAULTS = (
               "training, layers > 1", d_drop=lambda at, mask, d: np.where(mask == 0, 0 * d, d)),
         capabilities=_WITH_DROPOUT),
     replace(
+        fault("gradient-dropout-turned", "The mask is applied to the steps from the last to the first.",
+              "a backward loop that counts up", "training, layers > 1, L > 1",
+              d_drop=lambda at, mask, d: d * mask[::-1]), capabilities=_WITH_DROPOUT),
+    replace(
         fault("gradient-dropout-masks-reversed", "The masks are taken in the order in which they were drawn.",
               "a queue for a stack", "training, layers > 2",
               d_stack=lambda twin, config, params, tapes, masks, *more: correct.d_stack(
