@@ -58,6 +58,15 @@ SHOWING = (
     "I=9 H=7 bidirectional L=131 N=67 seed=31",
     "I=3 H=131 L=3 N=67 seed=32",
     "I=3 H=131 L=509 N=1 seed=33",
+    "I=3 H=4 batch-first unbatched L=4 N=1 seed=34",
+    "I=3 H=270 float64 L=2 N=2 seed=35",
+    "I=9 H=7 bidirectional ragged L=131 N=67 seed=36",
+    "I=3 H=136 L=3 N=1 seed=37",
+    "I=3 H=257 L=2 N=130 seed=38",
+    "I=8200 H=2 L=1 N=1 seed=39",
+    "I=2 H=2 L=1030 N=1 seed=40",
+    "I=3 H=262 proj=258 L=3 N=1 seed=41",
+    "I=2 H=2 ragged L=3 N=140 seed=42",
 )
 
 #: Faults that show otherwise than in one call on ordinary arguments.
@@ -66,7 +75,7 @@ ELSEWHERE = re.compile(
     r"|running-mean|static-|stale-|latest|lengths-sorted-in|extra-|missing-|vector-|state-(broadcast|cut|reshaped)|dropout-ignored"
     r"|-undeclared|nan-|input-bytes|padding-times|lengths-(clipped|from-the-end)|unbatched-lengths|no-(steps|rows)|length-0"
     r"|plain-(scales|state)|kept-|-taken-like|state-of-one|lengths-stay|infinity-|norm-overflows|square-overflows"
-    r"|own-state-|refused-state|first-call-of"
+    r"|own-state-|refused-state|first-call-of|first-biases|aligned-loads"
 )
 
 
