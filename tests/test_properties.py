@@ -58,6 +58,7 @@ PROOF = {
     "state.carry": "leaky-forget",
     "parameters.bias-sum": "recurrent-bias-ignored",
     "parameters.no-bias": "no-bias-defaults",
+    "parameters.zero-slot": "first-biases-for-all",
     "parameters.unit-permutation": "units-past-a-multiple-of-4",
     "parameters.zero-weights": "forget-bias-one",
     "parameters.fresh": "stale-by-all-but-top",
