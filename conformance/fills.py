@@ -47,7 +47,7 @@ _LEVELS = {
 
 
 #: A case with more elements than this in a gate's weights and in x is not kept for the next one of the same values.
-_LARGE = 2**14
+_kept_elements = 2**14
 
 
 def saturating(dtype: str) -> float:
@@ -94,9 +94,15 @@ def fill(recipe: Recipe, config: LSTMConfig) -> tuple[dict[str, Array], Array, A
     """``params, x (L, N, I), h_0, c_0`` of a recipe, in ``config.dtype``, C-contiguous and read-only."""
     alike = replace(recipe, view="plain", state="none", ragged=False, unbatched=False, edits=())
     weights = config.hidden_size * (config.hidden_size + config.input_size + recipe.N)
-    large = weights + recipe.L * recipe.N * config.input_size > _LARGE
+    large = weights + recipe.L * recipe.N * config.input_size > _kept_elements
     params, x, h_0, c_0 = _filled.__wrapped__(alike, config) if large else _filled(alike, config)
     return dict(params), x, h_0, c_0
+
+
+def keep_large() -> None:
+    """Keep large cases as well, some 200 MB of them: for a process that asks the same of hundreds of backends."""
+    global _kept_elements
+    _kept_elements = 2**21
 
 
 @lru_cache(maxsize=1024)

@@ -28,7 +28,7 @@ from conformance.faults.fault import FULL
 from conformance.faults.twin import Twin
 from conformance.peers import equal, result_of
 from conformance.report.model import BAD
-from conformance.selftest import quiet
+from conformance.selftest import prepare
 
 #: How many faults a ring may have: two make a pair, and from far more no ring can be closed.
 _FEWEST, _MOST = 2, 100
@@ -127,7 +127,7 @@ def pair_test(
     neighbours = list(zip(faults, [*faults[1:], faults[0]], strict=True))
     names = [(fault.id,) for fault in faults] + [(a.id, b.id) for a, b in neighbours]
     failed: dict[tuple[str, ...], frozenset[str]] = {}
-    with multiprocessing.get_context("spawn").Pool(jobs or os.cpu_count(), quiet) as pool:
+    with multiprocessing.get_context("spawn").Pool(jobs or os.cpu_count(), prepare) as pool:
         try:
             for name, bad in pool.imap(partial(_failed, settings=settings), names):
                 failed[name] = bad

@@ -24,6 +24,7 @@ from conformance.engine import Settings, conform
 from conformance.errors import UsageError
 from conformance.faults import FAULTS, backend_of, twin_backend
 from conformance.faults.fault import FULL
+from conformance.fills import keep_large
 from conformance.peers import CAUGHT, INEXPRESSIBLE, ORDERS, Peer, accepts, reading, verdict
 from conformance.report.model import BAD, BackendReport
 
@@ -112,7 +113,7 @@ def self_test(
     total = len(wanted) + len(orders)
     context = multiprocessing.get_context("spawn")
     # Leaving the pool ends its processes, so that an interruption stops at once.
-    with context.Pool(jobs or os.cpu_count(), quiet) as pool:
+    with context.Pool(jobs or os.cpu_count(), prepare) as pool:
         try:
             for row in pool.imap_unordered(partial(_judge, settings=settings, peers=peers), wanted):
                 rows[row.fault] = row
@@ -134,9 +135,13 @@ def self_test(
     )
 
 
-def quiet() -> None:
-    """Faulty LSTMs divide by zero and average nothing: what NumPy has to say of that is no news."""
+def prepare() -> None:
+    """Ready a process that tries many faults.
+
+    Faulty LSTMs divide by zero and average nothing: what NumPy has to say of that is no news.
+    """
     warnings.simplefilter("ignore", RuntimeWarning)
+    keep_large()
 
 
 def _judge(name: str, settings: Settings, peers: Sequence[Peer]) -> Row:

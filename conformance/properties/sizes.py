@@ -111,7 +111,7 @@ def hidden(trial: Trial) -> None:
     _right_if_right(trial, "hidden", [{"H": size} for size in HIDDEN])
 
 
-@prop("sizes.stacked", needs=(*_NEEDS, "slots"), when=_batched, limit=4)
+@prop("sizes.stacked", needs=(*_NEEDS, "slots"), when=_batched, limit=3)
 def stacked(trial: Trial) -> None:
     """With hundreds of hidden units a second layer, a reverse direction and rows of different length are right too.
 
@@ -153,7 +153,7 @@ def rows(trial: Trial) -> None:
     _rows_right(trial, "rows", [{"N": size, "ragged": ragged} for size in ROWS])
 
 
-@prop("sizes.aligned", needs=(*_NEEDS, "batch"), when=_batched, limit=4)
+@prop("sizes.aligned", needs=(*_NEEDS, "batch"), when=_batched, limit=3)
 def aligned(trial: Trial) -> None:
     """Sizes that are all multiples of 4, 8, 16 … at once are right.
 
@@ -163,7 +163,7 @@ def aligned(trial: Trial) -> None:
     _rows_right(trial, "aligned", pool)
 
 
-@prop("sizes.products", needs=(*_NEEDS, "batch"), when=_batched, limit=6)
+@prop("sizes.products", needs=(*_NEEDS, "batch"), when=_batched, limit=4)
 def products(trial: Trial) -> None:
     """Two sizes at once may be large: hundreds of steps and dozens of rows, rows and units, steps and units.
 
