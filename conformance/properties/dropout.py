@@ -161,7 +161,8 @@ def probe(trial: Trial) -> Case:
     """
     recipe, declared = trial.recipe, trial.backend.capabilities
     several = declared.batch and not recipe.unbatched
-    three = several and _three(trial)
+    # The biases keep what the middle layer puts out above 0.
+    three = recipe.layers > 2 and recipe.bias and several and "h_n" in declared.returns
     sizes = {"layers": 3 if three else 2}
     if not declared.compiled:
         sizes |= {"I": 1 + min(recipe.I, 4), "H": 8, "proj": 4 if recipe.proj else 0}
@@ -172,11 +173,6 @@ def probe(trial: Trial) -> Case:
     case = trial.derived(**sizes, ragged=ragged, fill="normal", gain=0.5, edits=()).case
     p = _RATES[trial.pick("rate", len(_RATES))]
     return replace(_with_dropout(wired(case, p, both=not three), p), rule="any")
-
-
-def _three(trial: Trial) -> bool:
-    """Whether three layers can be read off: the middle layer's biases keep what it puts out above 0."""
-    return trial.recipe.layers > 2 and trial.recipe.bias and "h_n" in trial.backend.capabilities.returns
 
 
 def wired(case: Case, p: float, both: bool) -> Case:
@@ -387,9 +383,10 @@ def _live(trial: Trial) -> Case:
 
     It puts out between 0.2 and 0.7, or as much below 0: what its elements add to a unit's g cannot cancel.
     """
-    recipe, three = trial.recipe, _three(trial)
+    recipe, three = trial.recipe, trial.pick("three layers", 2) > 0 and "h_n" in trial.backend.capabilities.returns
     sizes = {"layers": 3 if three else 2, "I": 1 + min(recipe.I, 4), "H": 8, "proj": 4 if recipe.proj else 0}
-    sizes |= {"L": 1 if three else 5, "N": min(recipe.N, 3)}
+    # The biases keep what the middle layer puts out above 0.
+    sizes |= {"bias": recipe.bias or three, "L": 1 if three else 5, "N": min(recipe.N, 3)}
     ragged = recipe.ragged and not three
     drawn = trial.derived(**sizes, ragged=ragged, fill="normal", gain=0.5, edits=()).case
     case = wired(drawn, 0.5, both=not three)

@@ -214,14 +214,12 @@ def other_shape(trial: Trial) -> None:
     Buffers sized by an earlier call (MNN#2500, tflite-micro PR3564) leave their tail behind; a kernel that is chosen at
     the first call is that of its shape.
     """
-    case = trial.case
-    model = trial.model(case)
-    other = _other(trial).case.x
-    steps, rows = ((case.steps + 2, case.batch + 1), (case.steps, 1), (1, case.batch))[trial.pick("shape", 3)]
-    if case.unbatched or not trial.backend.capabilities.batch:
-        rows = case.batch
-    trial.run(replace(case, x=np.resize(other, (steps, rows, case.x.shape[2])), state=None), model)
-    _still_right(trial, trial.run(case, model))
+    case, other = trial.case, _other(trial).case.x
+    one_row = case.unbatched or not trial.backend.capabilities.batch
+    for steps, rows in ((case.steps + 2, case.batch + (not one_row)), (case.steps, 1), (1, case.batch)):
+        model = trial.model(case)
+        trial.run(replace(case, x=np.resize(other, (steps, rows, case.x.shape[2])), state=None), model)
+        _still_right(trial, trial.run(case, model))
 
 
 @prop("purity.two-models", needs=("values", "params"))
