@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 
@@ -61,7 +62,7 @@ def no_bias(trial: Trial) -> None:
     trial.relate(trial.observe, base=lambda k: trial.complete(biased.prefix(k)))
 
 
-@prop("parameters.zero-slot", needs=(*_NEEDS, "slots"), when=lambda r: r.layers > 1 or r.bidirectional, limit=16)
+@prop("parameters.zero-slot", needs=(*_NEEDS, "slots"), when=lambda r: r.layers > 1 or r.bidirectional, limit=5)
 def zero_slot(trial: Trial) -> None:
     """Where the biases or a weight of one layer and direction are zeros, the others' are in force.
 
@@ -70,13 +71,12 @@ def zero_slot(trial: Trial) -> None:
     case = trial.case
     if not trial.right():
         raise Discard
-    slots = list(case.config.slots())
-    # Every other time the first.
-    place = suffix(*slots[trial.pick("slot", len(slots)) * trial.pick("first slot", 2)])
+    first, *others = case.config.slots()
     kinds = [("bias_ih", "bias_hh")] * case.config.bias + [("weight_ih",), ("weight_hh",)]
-    names = [name + place for name in kinds[trial.pick("kind", len(kinds))]]
-    zeroed = replace(case, params={**case.params, **{name: 0 * case.params[name] for name in names}}, rule="any")
-    trial.require(trial.judge(zeroed, lambda k: trial.complete(zeroed.prefix(k))), zeroed)
+    for slot, names in product((first, others[trial.pick("slot", len(others))]), kinds):
+        zeros = {name + suffix(*slot): 0 * case.params[name + suffix(*slot)] for name in names}
+        zeroed = replace(case, params={**case.params, **zeros}, rule="any")
+        trial.require(trial.judge(zeroed, lambda k, zeroed=zeroed: trial.complete(zeroed.prefix(k))), zeroed)
 
 
 @prop("parameters.unit-permutation", needs=_NEEDS, when=lambda r: r.H >= 2)
