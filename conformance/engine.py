@@ -323,7 +323,7 @@ class _Sieve:
                 f"only after {len(history)} earlier case{'s' if len(history) > 1 else ''}: the same case alone passes"
             )
         else:
-            note = "seen once, and not again when repeated: the backend is not deterministic, or keeps something"
+            note = "seen once, and not again when repeated: the backend is not deterministic, or caches by address"
         self._conclude(p, recipe, replace(answer, message=f"{answer.message} ({note})"), history)
         return True
 

@@ -136,7 +136,7 @@ def stacked(trial: Trial) -> None:
 
 @prop("sizes.features", needs=_NEEDS, limit=6)
 def features(trial: Trial) -> None:
-    """Inputs of 100 to 2,049 features are right.
+    """Inputs of 100 to 8,193 features are right.
 
     Word vectors have hundreds of features: sums that long are cut into blocks.
     """
