@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from conformance.faults import twin as correct
-from conformance.faults.fault import GATES, LENGTHS, MEMORY, SIZES, STACK, STATE, Fault
-from conformance.faults.memory import fetched
+from conformance.faults.fault import LENGTHS, SIZES, STACK, STATE, Fault
 from conformance.faults.structure import before, shown, weighted
 from conformance.faults.twin import Place, Twin, Weights
-from conformance.spec import Array, LSTMConfig, Params, State
+from conformance.spec import Array, LSTMConfig, State
 
 
 def _zeroed_up_to_256(config: LSTMConfig, x: Array, state: State | None) -> tuple[Array, State]:
@@ -35,20 +34,6 @@ def _h_in_place(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array)
 def _row_offset(rows: int, width: int) -> Array:
     """The rows that are found where the offset of a row of gates has 16 bits."""
     return np.arange(rows) * width % (1 << 16) // width
-
-
-def _few_biases(config: LSTMConfig, params: Params) -> Params:
-    """Biases are left out everywhere if those of the first layer are zeros."""
-    if not config.bias or any(params[name].any() for name in ("bias_ih_l0", "bias_hh_l0")):
-        return params
-    return {name: 0 * value if name.startswith("bias") else value for name, value in params.items()}
-
-
-def _rounded_down(values: Array) -> Array:
-    """Four features at a time are read from the multiple of 16 bytes at or below where they lie."""
-    over = values.ctypes.data % 16 // values.itemsize
-    aligned = values.dtype == np.float32 and values.flags.c_contiguous and values.shape[-1] % 4 == 0
-    return np.roll(values, over).copy() if aligned else values.copy()
 
 
 FAULTS = (
@@ -80,9 +65,4 @@ FAULTS = (
           "unequal lengths, N > 128", LENGTHS,
           Twin(unflip=lambda at, values, lengths: correct.flip(at, values, lengths) if lengths.min() == at.steps
               else np.where(np.arange(len(lengths))[:, None] < 128, correct.flip(at, values, lengths), 0 * values))),
-    Fault("first-biases-for-all", "Whether there are biases is read off the values of the first layer's.",
-          "flags of the first layer", "zeros as the first layer's biases", GATES,
-          Twin(pack=lambda twin, config, params: _few_biases(config, params))),
-    Fault("aligned-loads", "Vectors of four are read from multiples of 16 bytes.", "movaps",
-          "float32 x that starts elsewhere, I % 4 = 0", MEMORY, fetched(_rounded_down, "x")),
 )  # fmt: skip

@@ -209,6 +209,13 @@ def _garbage(name: str, place: Callable[[Array], Array]) -> Twin:
     return Twin(around=around)
 
 
+def _rounded_down(values: Array) -> Array:
+    """Four features at a time are read from the multiple of 16 bytes at or below where they lie."""
+    over = values.ctypes.data % 16 // values.itemsize
+    aligned = values.dtype == np.float32 and values.flags.c_contiguous and values.shape[-1] % 4 == 0
+    return np.roll(values, over).copy() if aligned else values.copy()
+
+
 FAULTS = (
     Fault("reads-from-base", "Arrays are read from the start of the memory that they lie in.", "pytorch#345",
           "views of larger arrays", MEMORY, fetched(from_base)),
@@ -256,4 +263,6 @@ FAULTS = (
           "tflite-micro#2449", "N > 4", MEMORY, _garbage("output", lambda y: y[:, 4:])),
     Fault("c-n-uninitialised", "The reverse direction's c_n is never written.", "tflite-micro#2449", "bidirectional",
           MEMORY, _garbage("c_n", lambda c: c[1::2])),
+    Fault("aligned-loads", "Vectors of four are read from multiples of 16 bytes.", "movaps",
+          "float32 x that starts elsewhere, I % 4 = 0", MEMORY, fetched(_rounded_down, "x")),
 )  # fmt: skip

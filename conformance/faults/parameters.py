@@ -142,6 +142,13 @@ def own_columns(config: LSTMConfig, name: str, value: Array) -> Array:
     return np.concatenate([0 * forward, back] if name.endswith("_reverse") else [forward, 0 * back], axis=1)
 
 
+def _few_biases(config: LSTMConfig, params: Params) -> Params:
+    """Biases are left out everywhere if those of the first layer are zeros."""
+    if not config.bias or any(params[name].any() for name in ("bias_ih_l0", "bias_hh_l0")):
+        return params
+    return {name: 0 * value if name.startswith("bias") else value for name, value in params.items()}
+
+
 FAULTS = (
     Fault("gate-order-iofg", "The gates are read in the order i, o, f, g.", "ONNX, MNN, WebNN", "always", GATES,
           each(gate_order("iofg"), "weight_ih", "weight_hh", "bias")),
@@ -215,4 +222,7 @@ FAULTS = (
     Fault("directions-stacked-apart", "Each direction's layers read only their own direction below.",
           "TensorFlow stack_bidirectional_rnn", "bidirectional, layers > 1", STACK,
           each(upper(own_columns), "weight_ih")),
+    Fault("first-biases-for-all", "Whether there are biases is read off the values of the first layer's.",
+          "flags of the first layer", "zeros as the first layer's biases", GATES,
+          Twin(pack=lambda twin, config, params: _few_biases(config, params))),
 )  # fmt: skip
