@@ -3,9 +3,14 @@
 import os
 
 import pytest
+from hypothesis import settings
 
 # Before torch loads: on the small LSTMs of the suite, one thread is three times faster than many.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How fast a machine is decides no test, and every run draws the same.
+settings.register_profile("tests", deadline=None, derandomize=True, database=None)
+settings.load_profile("tests")
 
 pytest_plugins = ["pytester"]
 

@@ -38,12 +38,13 @@ from conformance.faults.fault import FULL
 from conformance.gradients import Gradients, vjp
 from conformance.hunt import search
 from conformance.properties import catalogue, select
-from conformance.properties.gradients import DTYPES
+from conformance.properties.gradients.shared import DTYPES
 from conformance.properties.model import missing
 from conformance.recipe import Recipe
+from conformance.signals import Discard, Violation
 from conformance.strategies import recipes
 from conformance.taps import judge_tapped, lower_results, tap
-from conformance.trial import Discard, Trial, Violation
+from conformance.trial import Trial
 
 RESULTS = Path("results/gradients.jsonl")
 

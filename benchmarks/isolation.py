@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 from tabulate import tabulate
 
+from conformance.calls import call, fresh_params
 from conformance.case import handed, realise
 from conformance.engine import Settings
 from conformance.isolation import Isolated
@@ -24,7 +25,6 @@ from conformance.judging import Here, Judge
 from conformance.recipe import parse
 from conformance.registry import find
 from conformance.run import Isolation, run
-from conformance.trial import call, fresh_params
 from conformance.wire.client import program
 
 #: Cases whose forward call makes the round trip.

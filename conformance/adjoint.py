@@ -17,24 +17,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from conformance.bounds import (
-    EXACT,
-    Approx,
-    Arithmetic,
-    Expectation,
-    Expected,
-    Finding,
-    Steps,
-    compare,
-    concatenate,
-    dot,
-    same_lower_states,
-    stack,
-)
+from conformance.bounds import Expectation, Expected, Finding, Steps, compare, same_lower_states
 from conformance.case import Case
 from conformance.cotangents import Cotangents
 from conformance.gradients import Gradients
 from conformance.oracle import time_order, weights
+from conformance.rounding import EXACT, Approx, Arithmetic, concatenate, dot, stack
 from conformance.spec import Array, Result, suffix
 
 #: An activation's derivative may be off by this many unit roundoffs of its own, beside what its argument brings along.

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from conformance.adjoint import Adjoints
-from conformance.bounds import Approx, Arithmetic
 from conformance.case import Case
 from conformance.cotangents import Cotangents, shapes, within
 from conformance.fills import saturating, stream
 from conformance.gradients import Gradients, LayerGradients, Slopes, layer_vjp, slopes
 from conformance.oracle import Tape, time_order, weights
+from conformance.rounding import Approx, Arithmetic
 from conformance.spec import Array, Result, param_shapes, suffix
 
 #: The magnitude of the cells that are not 0: halved once, and ±1 a step, they stay beyond 20, where tanh is 1.

@@ -86,6 +86,7 @@ def search(
     run = hypothesis.settings(
         max_examples=examples,
         deadline=None,
+        derandomize=False,
         database=database,
         phases=phases,
         suppress_health_check=_UNCHECKED,

@@ -19,7 +19,8 @@ from conformance.errors import Ended, UsageError
 from conformance.probe import Ability, abilities
 from conformance.properties.model import Property
 from conformance.recipe import Recipe
-from conformance.trial import BackendError, Discard, Narrowed, Trial, Violation
+from conformance.signals import BackendError, Discard, Narrowed, Violation
+from conformance.trial import Trial
 from conformance.wire.client import Program
 
 #: So many characters of a message are kept: some exceptions print whole arrays.

@@ -21,6 +21,7 @@ import numpy as np
 
 from conformance import strategies
 from conformance.backend import Backend, Build, Capabilities, Unsupported
+from conformance.calls import fresh_params, shape_error, unpack
 from conformance.case import Case, canonical, handed, realise
 from conformance.covering import fixed_set
 from conformance.errors import UsageError
@@ -30,7 +31,6 @@ from conformance.faults.twin import Twin
 from conformance.hunt import search
 from conformance.recipe import FILLS, Recipe
 from conformance.spec import GATES, Array, LSTMConfig, Result, State, suffix
-from conformance.trial import fresh_params, shape_error, unpack
 
 #: What a peer says of a fault.
 CAUGHT, MISSED, INEXPRESSIBLE = "caught", "missed", "cannot express"

@@ -11,8 +11,9 @@ from conformance.backend import Backend, Build, Capabilities
 from conformance.cotangents import draw
 from conformance.errors import Ended
 from conformance.recipe import JUDGED_DTYPES, OPTIONS, Recipe
+from conformance.signals import Narrowed, Violation
 from conformance.spec import Result, numpy_dtype
-from conformance.trial import Narrowed, Trial, Violation
+from conformance.trial import Trial
 
 #: Plain calls of which the first that runs is what every option is tried on.
 _PLAIN = tuple(

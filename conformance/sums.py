@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from conformance.adjoint import outer
-from conformance.bounds import EXACT, Approx, Arithmetic, Finding
+from conformance.bounds import Finding
 from conformance.case import Case
 from conformance.fills import permutation, pick
 from conformance.gradients import Gradients
 from conformance.oracle import time_order
+from conformance.rounding import EXACT, Approx, Arithmetic
 from conformance.spec import Array, Result, suffix
 
 #: How many rows of W_ih are tapped in each direction, of 4H, and how many terms are marked.

@@ -21,14 +21,11 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO
 
+from conformance.descendants import MARK, end_all, family, proportional
 from conformance.errors import Ended, UsageError
 from conformance.wire.message import Cut, Garbled, Message, Stream, decode, encode
-
-#: With a mark after it, the environment variable by which a child's descendants are known, wherever they have gone.
-_MARK = "LSTM_CONFORMANCE_CHILD_"
 
 #: Seconds between looks at a child that is waited for, at its memory, and those that it is given to end by itself.
 _LOOK = 0.05
@@ -92,7 +89,7 @@ class Child:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
-                env={**os.environ, f"{_MARK}{self._mark}": "1"},
+                env={**os.environ, f"{MARK}{self._mark}": "1"},
                 start_new_session=True,
             )
         except OSError as error:
@@ -203,12 +200,12 @@ class Child:
     def _look(self) -> None:
         """Remember the child's descendants, and end it if they take more memory than they may."""
         self._looked = time.monotonic()
-        family = _family(self._process.pid)
-        self._family = {process.pid: process.started for process in family}
+        there = family(self._process.pid)
+        self._family = {process.pid: process.started for process in there}
         limit = self._limits.memory * _GIB
-        if sum(process.resident for process in family) > limit:
+        if sum(process.resident for process in there) > limit:
             # Those that were forked share most of their pages.
-            taken = sum(_proportional(process) for process in family)
+            taken = sum(proportional(process) for process in there)
             if taken > limit:
                 told = f"it took {taken / _GIB:.1f} GiB of memory; its limit is {self._limits.memory:g} GiB"
                 self._end(Ended("crashed", told))
@@ -250,8 +247,8 @@ class Child:
             if self._why is not None:
                 return
             self._why = why
-            known = {process.pid: process.started for process in _family(self._process.pid)}
-            _end_all(self._process.pid, self._mark, self._family | known)
+            known = {process.pid: process.started for process in family(self._process.pid)}
+            end_all(self._process.pid, self._mark, self._family | known)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 # Whoever runs as another user cannot be ended: the run goes on without it.
                 self._process.wait(_GRACE)
@@ -292,75 +289,6 @@ class _Tail:
         fatal = next((at for at, line in enumerate(lines) if line.startswith("Fatal Python error")), None)
         shown = lines[-self._LINES :] if fatal is None else lines[fatal : fatal + self._LINES]
         return "\n".join(f"  | {line[:200]}" for line in shown if line)
-
-
-# Descendants, as Linux tells them. A child leads a process group of its own; one that left the group is known by its
-# parent, or by the mark in its environment.
-
-
-@dataclass(frozen=True)
-class _Process:
-    pid: int
-    parent: int
-    group: int
-    #: When it started, in ticks since the machine did: the same pid at another time is another process.
-    started: str
-    #: Bytes.
-    resident: int
-
-
-def _processes() -> list[_Process]:
-    """All processes that live; none where there is no /proc."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            # What stands before the last parenthesis is the process' name, which may be anything.
-            state, parent, group, *others = (place / "stat").read_bytes().rpartition(b")")[2].split()
-            if state not in (b"Z", b"X"):
-                resident = int(others[18]) * os.sysconf("SC_PAGE_SIZE")
-                found.append(_Process(int(place.name), int(parent), int(group), others[16].decode(), resident))
-    return found
-
-
-def _family(pid: int) -> list[_Process]:
-    """A process, those of its group, and the descendants of all of them."""
-    processes = _processes()
-    family = {process.pid: process for process in processes if pid in (process.pid, process.group)}
-    while more := [p for p in processes if p.parent in family and p.pid not in family]:
-        family |= {process.pid: process for process in more}
-    return list(family.values())
-
-
-def _proportional(process: _Process) -> int:
-    """A process' share of memory in bytes, where pages that it shares with others count in part."""
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return 1024 * int(line.split()[1])
-    return process.resident
-
-
-def _end_all(pid: int, mark: str, known: dict[int, str]) -> None:
-    """Kill a child, its process group, the descendants that were known of it, and whoever bears its mark."""
-    if sys.platform == "win32":
-        subprocess.run(["taskkill", "/F", "/T", "/PID", str(pid)], capture_output=True, check=False)
-        return
-    for _ in range(3):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
-        living = [process for process in _processes() if process.pid != os.getpid()]
-        strays = [p for p in living if known.get(p.pid) == p.started or _marked(p.pid, mark)]
-        for stray in strays:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(stray.pid, signal.SIGKILL)
-        if not strays:
-            return
-
-
-def _marked(pid: int, mark: str) -> bool:
-    with contextlib.suppress(OSError):
-        return f"{_MARK}{mark}=".encode() in Path(f"/proc/{pid}/environ").read_bytes()
-    return False
 
 
 # The keeper: a process that reads which children there are, and ends them when its input ends without its having been
@@ -405,7 +333,7 @@ def _keep(child: Child, pid: int, mark: str) -> None:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        _tell(f"+ {pid} {_MARK}{mark}=")
+        _tell(f"+ {pid} {MARK}{mark}=")
 
 
 def _forget(child: Child, pid: int) -> None:

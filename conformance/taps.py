@@ -23,11 +23,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from conformance.adjoint import SLOPE_ULPS, Adjoints, judge, later, masked
-from conformance.bounds import ACTIVATION_ULPS, Approx, Arithmetic, Finding
+from conformance.bounds import Finding
 from conformance.case import Case
 from conformance.cotangents import Cotangents, zeros
 from conformance.fills import saturating
 from conformance.gradients import Gradients
+from conformance.rounding import ACTIVATION_ULPS, Approx, Arithmetic
 from conformance.spec import Array, LSTMConfig, Result, param_shapes, suffix
 
 

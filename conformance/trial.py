@@ -2,54 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 
-from conformance.backend import Backend, Unsupported
-from conformance.bounds import Arithmetic, Expectation, Finding, arithmetic, judge
+from conformance.backend import Backend
+from conformance.bounds import Expectation, Finding, judge
+from conformance.calls import argument_shapes, blaming, call, call_vjp, fresh_params, gradient_error, shape_error
 from conformance.case import Case, canonical, handed, realise
 from conformance.cotangents import Cotangents
 from conformance.cotangents import handed as handed_cotangents
-from conformance.errors import Ended
 from conformance.fills import pick
 from conformance.gradients import Gradients
 from conformance.recipe import Recipe
-from conformance.spec import Array, Params, Result, State, numpy_dtype, state_shapes
+from conformance.rounding import Arithmetic, arithmetic
+from conformance.signals import BackendError, Discard, Violation
+from conformance.spec import Array, Result, numpy_dtype
 
 Observe = Callable[[int], Result]
 T = TypeVar("T")
-
-
-class Violation(Exception):
-    """A property does not hold; the exception is the channel of the counterexample."""
-
-    #: The verdict's outcome.
-    outcome = "failed"
-
-    def __init__(self, message: str, error: float = float("inf"), case: Case | None = None) -> None:
-        super().__init__(message)
-        #: The case that shows it, where it is not the trial's own.
-        self.case = case
-        #: The error as a share of its bound, infinite where there is no such share.
-        self.error = error
-
-
-class BackendError(Violation):
-    """The backend raised, or returned what is not a result at all."""
-
-    outcome = "error"
-
-
-class Narrowed(Exception):
-    """The backend raised ``Unsupported`` inside what it declared."""
-
-
-class Discard(Exception):
-    """The property has nothing to say about this case."""
 
 
 class Trial:
@@ -84,7 +57,7 @@ class Trial:
 
     def model(self, case: Case, params: dict[str, Array] | None = None) -> Callable[..., Any]:
         """A freshly built model of ``case``, from copies of its parameters or from the very ``params`` given."""
-        with _blaming("build", case):
+        with blaming("build", case):
             return self.backend.build(case.config, fresh_params(case.params) if params is None else params)
 
     def call(self, case: Case, model: Callable[..., Any] | None = None) -> Result:
@@ -117,7 +90,7 @@ class Trial:
         result, grads = call_vjp(model, case, *handed(case), *handed_cotangents(case, cotangents))
         config, capabilities = case.config, self.backend.capabilities
         batch_first = config.batch_first and not case.unbatched
-        wanted = dict(zip(("x", "h_0", "c_0"), _argument_shapes(case), strict=True))
+        wanted = dict(zip(("x", "h_0", "c_0"), argument_shapes(case), strict=True))
         wanted |= {name: value.shape for name, value in case.params.items()}
         # Nothing is asked about a state that is never given, nor about parameters that are baked in.
         spared = set() if capabilities.initial_state else {"h_0", "c_0"}
@@ -252,132 +225,6 @@ class Trial:
         if wrong:
             raise Violation(describe(wrong[-1], onto), wrong[-1].margin(), onto)
         self.record(max(finding.margin() for finding in worst))
-
-
-def fresh_params(params: Params) -> dict[str, Array]:
-    """Copies of the parameters, C-contiguous and writable, as the contract promises them."""
-    return {name: np.array(value, order="C") for name, value in params.items()}
-
-
-def call(model: Callable[..., Any], case: Case, x: Array, state: State | None, lengths: Array | None) -> Result:
-    """One call as the contract spells it; anything but ``output, (h_n, c_n)`` of arrays is a ``BackendError``."""
-    with _blaming("forward", case):
-        if lengths is not None:
-            returned = model(x, state, lengths=lengths)
-        elif state is not None:
-            returned = model(x, state)
-        else:
-            returned = model(x)
-    return unpack(returned)
-
-
-def call_vjp(
-    model: Callable[..., Any],
-    case: Case,
-    x: Array,
-    state: State | None,
-    lengths: Array | None,
-    grad_output: Array,
-    grad_h_n: Array,
-    grad_c_n: Array,
-) -> tuple[Result, Mapping[str, Array]]:
-    """One ``forward.vjp`` as the contract spells it; anything but a result and a dict of arrays is an error."""
-    vjp = getattr(model, "vjp", None)
-    if vjp is None:
-        raise BackendError(
-            "gradients are declared, but forward has no attribute vjp: set forward.vjp = vjp, called as "
-            "vjp(x, state, lengths, grad_output, grad_h_n, grad_c_n)"
-        )
-    with _blaming("forward.vjp", case):
-        returned = vjp(x, state, lengths, grad_output, grad_h_n, grad_c_n)
-    if not isinstance(returned, tuple | list) or len(returned) != 2:
-        raise BackendError(f"forward.vjp returned {_shape_of(returned)}; expected (output, (h_n, c_n)), grads")
-    result, grads = returned
-    if not isinstance(grads, Mapping):
-        raise BackendError(f"forward.vjp returned grads as {_shape_of(grads)}; expected a dict by argument")
-    for name, value in grads.items():
-        if not isinstance(value, np.ndarray):
-            raise BackendError(f"forward.vjp returned grads[{name!r}] as {_shape_of(value)}; expected a NumPy array")
-    return unpack(result, "forward.vjp"), grads
-
-
-def gradient_error(
-    grads: Mapping[str, Array], wanted: Mapping[str, tuple[int, ...]], spared: set[str], dtype: np.dtype[Any]
-) -> str | None:
-    """What is wrong with the names, shapes and dtypes of gradients, or None; ``spared`` ones may be missing."""
-    for name, shape in wanted.items():
-        if name not in grads:
-            if name not in spared:
-                return f"grads has no {name!r}"
-        elif grads[name].shape != shape:
-            return f"grads[{name!r}] has shape {grads[name].shape}, expected {shape}, that of its argument"
-        elif grads[name].dtype != dtype:
-            return f"grads[{name!r}] has dtype {grads[name].dtype}, expected {dtype}"
-    unknown = [name for name in grads if name not in wanted]
-    return f"grads has {unknown[0]!r}, which is neither an argument nor a parameter" if unknown else None
-
-
-def unpack(returned: Any, what: str = "forward") -> Result:
-    """The parts of what a call returned, or a ``BackendError`` that says what came instead."""
-    expected = "expected output, (h_n, c_n)"
-    if not isinstance(returned, tuple | list) or len(returned) != 2:
-        raise BackendError(f"{what} returned {_shape_of(returned)}; {expected}")
-    output, state = returned
-    if not isinstance(state, tuple | list) or len(state) != 2:
-        raise BackendError(f"{what} returned {_shape_of(state)} as its second part; {expected}")
-    for name, part in zip(Result._fields, (output, *state), strict=True):
-        if part is not None and not isinstance(part, np.ndarray):
-            raise BackendError(f"{what} returned {name} as {_shape_of(part)}; expected a NumPy array")
-    return Result(output, *state)
-
-
-def _shape_of(value: Any) -> str:
-    kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
-    if isinstance(value, tuple | list):
-        return f"a {kind} of {len(value)}"
-    return f"a {kind}"
-
-
-@contextmanager
-def _blaming(what: str, case: Case) -> Iterator[None]:
-    """Turns the backend's exceptions into a verdict: ``Unsupported`` narrows, anything else is an error of its own."""
-    try:
-        with np.errstate(all="ignore"):
-            yield
-    except Ended:
-        raise
-    except Unsupported as reason:
-        raise Narrowed(f"{case.describe()}: {reason}") from reason
-    except (Exception, SystemExit) as error:
-        raise BackendError(f"{what} raised {type(error).__name__}: {str(error) or 'no message'}") from error
-
-
-def expected_shapes(case: Case) -> Result:
-    """The shapes (as tuples) that a call of ``case`` must return."""
-    config, L, N = case.config, case.steps, case.batch
-    width = config.num_directions * config.output_size
-    h_n, c_n = state_shapes(config, N)
-    if case.unbatched:
-        return Result((L, width), (h_n[0], h_n[2]), (c_n[0], c_n[2]))  # type: ignore[arg-type]
-    return Result((N, L, width) if config.batch_first else (L, N, width), h_n, c_n)  # type: ignore[arg-type]
-
-
-def _argument_shapes(case: Case) -> tuple[tuple[int, ...], ...]:
-    """The shapes of x, h_0 and c_0 as a call of ``case`` is handed them."""
-    config, L, N = case.config, case.steps, case.batch
-    h_0, c_0 = state_shapes(config, N)
-    if case.unbatched:
-        return (L, config.input_size), (h_0[0], h_0[2]), (c_0[0], c_0[2])
-    return (N, L, config.input_size) if config.batch_first else (L, N, config.input_size), h_0, c_0
-
-
-def shape_error(case: Case, result: Result) -> str | None:
-    """What is wrong with the shapes of a raw result, or None."""
-    names = {"output": "output", "h_n": "h_n", "c_n": "c_n"}
-    for name, part, shape in zip(names, result, expected_shapes(case), strict=True):
-        if part is not None and part.shape != shape:
-            return f"{name} has shape {part.shape}, expected {shape}"
-    return None
 
 
 def describe(finding: Finding, case: Case) -> str:

@@ -26,7 +26,7 @@ EVERYTHING = Backend(
 
 
 @given(strategies.recipes(EVERYTHING))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_recipe_parses_back_from_its_text(recipe: Recipe) -> None:
     assert parse(str(recipe)) == recipe
 
@@ -80,7 +80,7 @@ def test_one_size_does_not_reshuffle_the_others() -> None:
 
 
 @given(strategies.recipes(EVERYTHING))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_case_has_the_contract_s_shapes(recipe: Recipe) -> None:
     case = realise(recipe)
     config = case.config

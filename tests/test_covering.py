@@ -71,7 +71,7 @@ def allowed(judged: Backend, recipe: Recipe) -> bool:
 
 @pytest.mark.parametrize("name", BACKENDS)
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_only_what_is_declared_is_drawn(name: str, data: st.DataObject) -> None:
     judged = BACKENDS[name]
     recipe = data.draw(strategies.recipes(judged))
@@ -89,7 +89,7 @@ def test_the_hard_cases_are_drawn_often_enough() -> None:
     drawn: list[Recipe] = []
 
     @given(strategies.recipes(EVERYTHING))
-    @settings(max_examples=1000, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=1000)
     def draw(recipe: Recipe) -> None:
         drawn.append(recipe)
 

@@ -16,8 +16,9 @@ from conformance.engine import Settings, conform
 from conformance.faults import FAULTS, backend_of, twin_backend
 from conformance.faults.fault import EVERYTHING, Fault
 from conformance.faults.twin import Place, Twin
+from conformance.masks import ELEMENTS, RATES, read
 from conformance.properties import dropout
-from conformance.properties.dropout import ALARM, LIMIT, read
+from conformance.properties.dropout import ALARM, LIMIT
 from conformance.recipe import Recipe, parse
 from conformance.registry import find
 from conformance.spec import Array
@@ -88,10 +89,10 @@ def _missed(rate: float, p: float, tosses: int) -> float:
     )
 
 
-@pytest.mark.parametrize("p", dropout._RATES)
+@pytest.mark.parametrize("p", RATES)
 def test_gross_deviations_are_seen_in_nearly_every_case(p: float) -> None:
-    assert _missed(p / 2, p, dropout._ELEMENTS) < 1e-6
-    assert _missed(1 - p, p, dropout._ELEMENTS) < 1e-6
+    assert _missed(p / 2, p, ELEMENTS) < 1e-6
+    assert _missed(1 - p, p, ELEMENTS) < 1e-6
 
 
 @pytest.mark.parametrize("fault", [f for f in FAULTS if f.capabilities.dropout], ids=lambda fault: fault.id)

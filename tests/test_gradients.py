@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from conformance import Capabilities, LSTMConfig, Unsupported, adjoint
 from conformance.backend import Backend
-from conformance.bounds import EXACT, Approx, Finding, activate_sigmoid, activate_tanh, arithmetic
+from conformance.bounds import Finding
 from conformance.case import realise
 from conformance.cotangents import LOSSES, draw
 from conformance.dyadic import dyadic
@@ -26,6 +26,7 @@ from conformance.gradients import Gradients, vjp
 from conformance.oracle import lstm
 from conformance.recipe import Recipe, parse
 from conformance.report.model import Verdict
+from conformance.rounding import EXACT, Approx, activate_sigmoid, activate_tanh, arithmetic
 from conformance.spec import Array, Params, Result, State, param_shapes, state_shapes, suffix
 from conformance.taps import judge_tapped, lower_results, tap
 from conformance.trial import Trial

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from conformance.backend import Backend
-from conformance.bounds import EXACT, Approx, activate_sigmoid, activate_tanh, arithmetic, dot
 from conformance.engine import Settings, conform
 from conformance.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, different, twin_backend
 from conformance.faults.fault import HALF
@@ -20,6 +19,7 @@ from conformance.fills import cancels
 from conformance.recipe import Recipe
 from conformance.registry import find
 from conformance.report.model import BAD
+from conformance.rounding import EXACT, Approx, activate_sigmoid, activate_tanh, arithmetic, dot
 from conformance.spec import numpy_dtype
 from conformance.trial import Trial
 

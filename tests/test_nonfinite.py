@@ -20,8 +20,9 @@ from conformance.properties.nonfinite import _apart
 from conformance.recipe import Recipe
 from conformance.registry import find
 from conformance.report.model import BAD
+from conformance.signals import Violation
 from conformance.spec import Array, LSTMConfig, Params, State
-from conformance.trial import Trial, Violation
+from conformance.trial import Trial
 
 GROUP = Settings(6, only=("nonfinite",), fixed=False, shrink=False)
 

@@ -12,6 +12,7 @@ import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from conformance.backend import Backend, Unsupported
+from conformance.calls import expected_shapes, fresh_params
 from conformance.case import Case, handed, realise
 from conformance.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, twin_backend
 from conformance.faults.fault import GRADIENTS
@@ -20,7 +21,6 @@ from conformance.recipe import VIEWS, parse
 from conformance.registry import find
 from conformance.spec import Array, State
 from conformance.torch_module import build_of
-from conformance.trial import expected_shapes, fresh_params
 
 WIDE = "I=3 H=4 layers=3 bidirectional proj=2 L=5 N=3 state=both seed=1"
 

@@ -10,8 +10,9 @@ from conformance.case import Case
 from conformance.fills import normal, permutation
 from conformance.properties.model import prop
 from conformance.recipe import Recipe
+from conformance.signals import Discard
 from conformance.spec import Array, Result
-from conformance.trial import Discard, Trial
+from conformance.trial import Trial
 
 
 def _several_rows(recipe: Recipe) -> bool:

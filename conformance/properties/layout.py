@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from conformance.calls import shape_error
 from conformance.case import Case
 from conformance.oracle import lstm
 from conformance.properties.model import prop
+from conformance.signals import Violation
 from conformance.spec import Array, Result, numpy_dtype
-from conformance.trial import Trial, Violation, shape_error
+from conformance.trial import Trial
 
 
 class Oracle(NamedTuple):

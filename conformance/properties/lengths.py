@@ -18,8 +18,9 @@ from conformance.properties.batch import result_rows, take_rows
 from conformance.properties.model import prop
 from conformance.properties.probes import judge, rows, tiny
 from conformance.recipe import Recipe
+from conformance.signals import BackendError, Discard, Violation
 from conformance.spec import Array, Result
-from conformance.trial import BackendError, Discard, Trial, Violation
+from conformance.trial import Trial
 
 #: A step costs the same in the longest cases; what those add is asked by values.* and sequence.long.
 _LONGEST = 65

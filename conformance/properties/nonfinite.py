@@ -16,8 +16,9 @@ from conformance.properties.batch import take_rows
 from conformance.properties.layout import oracle_result
 from conformance.properties.model import prop
 from conformance.recipe import Recipe
+from conformance.signals import BackendError, Discard, Violation
 from conformance.spec import Array, Result, finfo
-from conformance.trial import BackendError, Discard, Trial, Violation
+from conformance.trial import Trial
 
 
 def _apart(recipe: Recipe) -> bool:

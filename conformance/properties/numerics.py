@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from conformance.properties.model import prop
-from conformance.trial import Discard, Trial, Violation
+from conformance.signals import Discard, Violation
+from conformance.trial import Trial
 
 
 @prop("numerics.hidden-range", needs=("output", "values"), when=lambda r: not r.proj, every=1)

@@ -11,8 +11,9 @@ from conformance.case import Case
 from conformance.fills import permutation
 from conformance.properties.layout import oracle_result
 from conformance.properties.model import prop
+from conformance.signals import Discard, Violation
 from conformance.spec import Array, Result, suffix
-from conformance.trial import Discard, Trial, Violation
+from conformance.trial import Trial
 
 _NEEDS = ("params", "values")
 

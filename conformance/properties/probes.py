@@ -17,8 +17,9 @@ from conformance.case import Case
 from conformance.fills import permutation
 from conformance.properties.batch import result_rows, take_rows
 from conformance.recipe import Recipe
+from conformance.signals import Discard
 from conformance.spec import Result
-from conformance.trial import Discard, Trial
+from conformance.trial import Trial
 
 #: The most steps of a sequence that is compared with its pieces, and those of a piece.
 _WHOLE, _PIECE = 70, 7

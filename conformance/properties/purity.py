@@ -9,12 +9,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from conformance.calls import call, fresh_params
 from conformance.case import Case, arrange, handed
 from conformance.properties.model import prop
 from conformance.properties.probes import tiny
 from conformance.recipe import VIEWS, Recipe
+from conformance.signals import Violation
 from conformance.spec import Result
-from conformance.trial import Trial, Violation, call, fresh_params
+from conformance.trial import Trial
 
 
 @prop("purity.repeat", needs=("deterministic",))

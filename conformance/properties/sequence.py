@@ -10,8 +10,9 @@ from conformance.fills import normal, stream
 from conformance.properties.model import prop
 from conformance.properties.probes import carried, judge, pieces, tiny
 from conformance.recipe import Recipe
+from conformance.signals import Discard
 from conformance.spec import Result
-from conformance.trial import Discard, Trial
+from conformance.trial import Trial
 
 
 def _forward_in_time(recipe: Recipe) -> bool:

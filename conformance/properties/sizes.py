@@ -12,7 +12,8 @@ from typing import Any
 from conformance.properties import probes
 from conformance.properties.model import prop
 from conformance.recipe import Recipe
-from conformance.trial import Discard, Trial, Violation
+from conformance.signals import Discard, Violation
+from conformance.trial import Trial
 
 #: Powers of two and their neighbours, and the sizes of well-known models; last the one that is asked most often.
 HIDDEN = (100, 130, 160, 192, 200, 255, 256, 257, 300, 384, 511, 512, 513, 650, 768, 1000, 1023, 1025, 1024)

@@ -11,8 +11,9 @@ from conformance.fills import normal
 from conformance.properties.model import prop
 from conformance.properties.probes import judge, tiny
 from conformance.recipe import Recipe
+from conformance.signals import Discard
 from conformance.spec import Result, layer_params, suffix
-from conformance.trial import Discard, Trial
+from conformance.trial import Trial
 
 
 def _stacked(recipe: Recipe) -> bool:

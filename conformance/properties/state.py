@@ -8,7 +8,8 @@ import numpy as np
 
 from conformance.properties.layout import oracle_result
 from conformance.properties.model import prop
-from conformance.trial import Discard, Trial, Violation
+from conformance.signals import Discard, Violation
+from conformance.trial import Trial
 
 _NEEDS = ("initial_state", "values")
 

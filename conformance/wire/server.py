@@ -9,9 +9,9 @@ from typing import Any
 
 import conformance
 from conformance.backend import Backend, Unsupported
+from conformance.calls import unpack
 from conformance.ledger import unavailable
 from conformance.spec import Array, Result, numpy_dtype, param_shapes
-from conformance.trial import unpack
 from conformance.wire.client import PROTOCOL
 from conformance.wire.fields import capabilities_to_fields, config_from_fields
 from conformance.wire.message import Garbled, Message, Stream, decode, encode, write

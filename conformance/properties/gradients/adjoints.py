@@ -1,0 +1,113 @@
+"""Each gradient by itself: taps make the adjoints visible, and every one is judged on those that came before it."""
+
+from __future__ import annotations
+
+from conformance.properties.gradients.shared import FORCED, cut, drawn, judge_small, judged, right
+from conformance.signals import Discard
+from conformance.trial import Trial
+
+
+def _require(trial: Trial, loss: str, *tensors: str) -> None:
+    small, findings = judge_small(trial, loss)
+    small.require([finding for finding in findings if finding.tensor.startswith(tensors)], small.case)
+
+
+def _alone(trial: Trial, loss: str, *others: str) -> None:
+    """A loss on one part must be right; where one on another part is wrong as well, it is not the part that matters."""
+    small, findings = judge_small(trial, loss)
+    comparable = [other for other in others if other in trial.backend.capabilities.returns][:1]
+    if not right(findings) and any(not right(judge_small(trial, other)[1]) for other in comparable):
+        raise Discard
+    small.require(findings, small.case)
+
+
+@judged("gradients.layout", needs=("gradients",))
+def layout(trial: Trial) -> None:
+    """vjp returns the results, and a gradient for x, h_0, c_0 and each parameter, shaped and typed like its argument.
+
+    keras PR7387 lost an axis at L=1; a gradient in another layout than its argument is added to it all the same where
+    sizes happen to agree.
+    """
+    small = cut(trial)
+    small.vjp(small.case, drawn(small))
+
+
+@judged("gradients.primal", needs=FORCED)
+def primal(trial: Trial) -> None:
+    """The results that vjp returns are the forward's: the oracle's, within the bound.
+
+    oneDNN computes forward passes with and without gradients by different kernels; both have to be right.
+    """
+    _require(trial, "any", "output", "h_n", "c_n")
+
+
+@judged("gradients.preactivations", needs=FORCED)
+def preactivations(trial: Trial) -> None:
+    """The adjoint of every gate's preactivation, at every step, layer and direction, follows from the one after it.
+
+    mxnet#17898: with more than two layers one gradient overwrote another; mlpack PR1742 did not add the reverse one.
+    """
+    _require(trial, "any", "grad preactivations")
+
+
+@judged("gradients.input", needs=FORCED)
+def input(trial: Trial) -> None:
+    """The gradient of x is W_ihᵀ times the adjoints of the preactivations, both directions' added up.
+
+    mlpack PR1742: the reverse direction's part was not added.
+    """
+    _require(trial, "any", "grad x")
+
+
+@judged("gradients.state", needs=(*FORCED, "initial_state"))
+def state(trial: Trial) -> None:
+    """The gradients of h_0 and c_0 are those of each layer, direction and row's own start.
+
+    Truncated back-propagation and learnt initial states need them; opencv#21118 took one layer's state for all.
+    """
+    _require(trial, "any", "grad h_0", "grad c_0")
+
+
+@judged("gradients.weights", needs=FORCED)
+def weights(trial: Trial) -> None:
+    """The gradient of each weight, ih, hh and hr, is the sum over steps and rows of adjoint times what it multiplies.
+
+    mxnet#17898 is right with two layers and wrong with three.
+    """
+    _require(trial, "any", "grad weight")
+
+
+@judged("gradients.biases", needs=FORCED, when=lambda r: r.bias)
+def biases(trial: Trial) -> None:
+    """Both biases receive the same gradient, the sum of the adjoints over steps and rows.
+
+    mxnet PR17872: zero bias gradients with more than one layer.
+    """
+    _require(trial, "any", "grad bias")
+
+
+@judged("gradients.h_n-loss", needs=(*FORCED, "h_n"))
+def h_n_loss(trial: Trial) -> None:
+    """A loss on h_n alone reaches every argument.
+
+    pytorch#96416: the gradients were wrong if the loss used h_n only.
+    """
+    _alone(trial, "h_n", "output")
+
+
+@judged("gradients.c_n-loss", needs=(*FORCED, "c_n"))
+def c_n_loss(trial: Trial) -> None:
+    """A loss on c_n alone reaches every argument.
+
+    DL4J#8838 dropped dL/dc_n.
+    """
+    _alone(trial, "c_n", "output")
+
+
+@judged("gradients.output-loss", needs=FORCED)
+def output_loss(trial: Trial) -> None:
+    """A loss on the output alone reaches every argument.
+
+    mxnet#17898: the gradient of the output was overwritten before it was used.
+    """
+    _alone(trial, "output", "h_n", "c_n")

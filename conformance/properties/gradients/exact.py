@@ -1,0 +1,244 @@
+"""Gradients that are known without a bound: sums of dyadic numbers, zeros, and what another vjp has given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from conformance import adjoint
+from conformance.calls import call_vjp, fresh_params
+from conformance.case import handed
+from conformance.cotangents import Cotangents, draw, zeros
+from conformance.cotangents import handed as handed_cotangents
+from conformance.dyadic import dyadic as dyadic_case
+from conformance.fills import normal
+from conformance.gradients import Gradients
+from conformance.properties.gradients.shared import (
+    FORCED,
+    NEEDS,
+    cut,
+    drawn,
+    judge_freely,
+    judge_taps,
+    judged,
+    right,
+)
+from conformance.signals import Discard, Violation
+from conformance.spec import Array, Result
+from conformance.trial import Trial
+
+
+@judged("gradients.dyadic", needs=FORCED)
+def dyadic(trial: Trial) -> None:
+    """With every activation at 0, ½ or ±1 the gradients are exact sums of small dyadic numbers, whatever their order.
+
+    DL4J#8838 dropped dL/dc_n; what is dropped, or off by 1e-6, shows here however small it is beside the rest.
+    """
+    small = cut(trial)
+    if small.arithmetic is None:
+        raise Discard
+    given = "both" if trial.backend.capabilities.initial_state else "none"
+    one = small.derived(layers=1, state=given, fill="normal")
+    exact = dyadic_case(one.case, one.recipe.seed, small.arithmetic)
+    result, grads = one.vjp(exact.case, exact.cotangents)
+    pairs = [(a, b) for a, b in zip(result, exact.result, strict=True) if a is not None and b is not None]
+    ordinary = all(np.array_equal(a, b) for a, b in pairs)
+    if not (ordinary and trial.backend.capabilities.deterministic):
+        # Its activations are off by some ulps at 0 and at saturation, as they may be.
+        observed = exact.adjoints(grads["x"], small.arithmetic)
+        findings = adjoint.judge(exact.case, exact.cotangents, [result], grads, small.arithmetic, observed)
+        one.require(list(findings), exact.case)
+        return
+    for name, value in grads.items():
+        # Far below what any of the sums is made of: a derivative of 1e-50 that is not flushed.
+        wrong = exact.exact[name] & ~(np.abs(np.asarray(value, np.float64) - exact.grads[name]) <= 2.0**-60)
+        if wrong.any():
+            at = tuple(int(k) for k in np.argwhere(wrong)[0])
+            want = exact.grads[name][at]
+            raise Violation(f"grad {name}{list(at)} expected {want:.9g} exactly, got {value[at]:.9g}", case=exact.case)
+
+
+@judged("gradients.linear", needs=("gradients",))
+def linear(trial: Trial) -> None:
+    """The gradient is linear in the cotangents: nothing for nothing, and exactly twice as much for twice as much.
+
+    Gradients that are clipped, and buffers that were not cleared (tflite-micro#2449), show here.
+    """
+    small = cut(trial)
+    case, cotangents = small.case, drawn(small)
+    for name, value in small.vjp(case, zeros(case))[1].items():
+        if not (value == 0).all():
+            at = tuple(int(k) for k in np.argwhere(value != 0)[0])
+            raise Violation(f"grad {name}{list(at)} is {value[at]:.9g} though no cotangent is other than 0", case=case)
+    if not trial.backend.capabilities.deterministic:
+        return
+    factor = (2.0, -2.0, 64.0)[small.pick("factor", 3)]
+    model = small.model(case)
+    once, scaled = (small.vjp(case, given, model)[1] for given in (cotangents, cotangents.scaled(factor)))
+    # What underflows is rounded otherwise.
+    tiny = 2.0**20 * float(np.finfo(case.x.dtype).smallest_normal)
+    for name, value in once.items():
+        want, got = (np.asarray(v, np.float64) for v in (value * value.dtype.type(factor), scaled[name]))
+        wrong = ~(np.abs(want - got) <= tiny)
+        if wrong.any():
+            at = tuple(int(k) for k in np.argwhere(wrong)[0])
+            message = f"grad {name}{list(at)} is {got[at]:.9g} for {factor:g} times the cotangents, not {want[at]:.9g}"
+            raise Violation(message, case=case)
+
+
+@judged("gradients.causality", needs=("gradients", "output"), when=lambda r: r.L >= 2)
+def causality(trial: Trial) -> None:
+    """A loss on one step's output has no gradient at the inputs read after that step, in either direction: exactly 0.
+
+    tensorflow#40345 and onnx2tf PR287 left the reverse direction in reverse time, with its gradient at the wrong end.
+    """
+    small = cut(trial)
+    if small.case.config.bidirectional and small.case.config.num_layers > 1:
+        if small.case.fixed:
+            raise Discard
+        small = small.derived(layers=1)
+    case, config = small.case, small.case.config
+    if case.steps < 2:
+        raise Discard
+    t = small.pick("causality", case.steps)
+    direction = small.pick("direction", config.num_directions)
+    P = config.output_size
+    loss = zeros(case)
+    own = slice(direction * P, (direction + 1) * P)
+    loss.output[t, :, own] = normal(small.recipe.seed, "one step", (case.batch, P)).astype(case.x.dtype)
+    loss.output[t, case.row_lengths() <= t] = 0
+    grad_x = small.vjp(case, loss)[1]["x"]
+    first, unread = (0, grad_x[:t]) if direction else (t + 1, grad_x[t + 1 :])
+    if not (unread == 0).all():
+        at = [int(k) for k in np.argwhere(unread != 0)[0]]
+        value = unread[tuple(at)]
+        at[0] += first
+        half = "the reverse" if direction else "the forward"
+        raise Violation(f"grad x{at} is {value:.9g} though the loss is on {half} output of step {t} alone", case=case)
+
+
+@judged("gradients.padding", needs=(*FORCED, "lengths"), when=lambda r: r.L >= 2 and not r.unbatched)
+def padding(trial: Trial) -> None:
+    """Past a row's length nothing flows: the gradient of x is exactly 0 there, and cotangents there have no influence.
+
+    keras#4192: what the padding held reached the backward state; jax PR15169 left numbers in it.
+    """
+    ragged = trial.once("padded", lambda: cut(trial).derived(ragged=True))
+    case = ragged.case
+    if case.lengths is None or not (case.lengths < case.steps).any():
+        raise Discard
+    cotangents = draw(case, ragged.recipe.seed, "any", trial.backend.capabilities.returns)
+    past = np.arange(case.steps)[:, None] >= case.lengths
+    noise = 100 * normal(ragged.recipe.seed, "past the end", cotangents.output.shape)
+    spoiled = cotangents._replace(output=np.where(past[..., None], noise, cotangents.output).astype(case.x.dtype))
+    grad_x = ragged.vjp(case, spoiled)[1]["x"]
+    if not (grad_x[past] == 0).all():
+        n, t = (int(k) for k in np.argwhere((past & (grad_x != 0).any(2)).T)[0])
+        raise Violation(f"grad x[{t}, {n}] is not 0, though row {n} ends after {case.lengths[n]} steps", case=case)
+    # The oracle reads no cotangents there, so that the same comparisons hold.
+    findings = judge_taps(ragged, spoiled)
+    if not right(findings) and not right(judge_taps(ragged, cotangents)):
+        raise Discard
+    ragged.require(findings, case)
+
+
+@judged("gradients.none-is-zeros", needs=(*NEEDS, "initial_state"))
+def none_is_zeros(trial: Trial) -> None:
+    """Without an initial state the gradients are those at a state of zeros, h_0's and c_0's included.
+
+    mlx#3249: None and zeros gave different results.
+    """
+    small = cut(trial).derived(state="none")
+    cotangents = drawn(small)
+    given = replace(small.case, state=small.case.initial())
+    plain, zero = (small.vjp(case, cotangents) for case in (small.case, given))
+    _same_or_right(small, cotangents, plain, zero)
+
+
+@judged("gradients.repeat", needs=("gradients",))
+def repeat(trial: Trial) -> None:
+    """A second vjp of the same model gives what the first gave: nothing accumulates, nothing is left over.
+
+    torch adds into ``.grad`` until somebody clears it; tensorflow#47813 needed a reset between calls.
+    """
+    small = cut(trial)
+    case, cotangents = small.case, drawn(small)
+    model = small.model(case)
+    first = small.vjp(case, cotangents, model)
+    small.vjp(case, cotangents.scaled(2.0), model)
+    second = small.vjp(case, cotangents, model)
+    _same_or_right(small, cotangents, first, second, bitwise=trial.backend.capabilities.deterministic)
+
+
+def _same_or_right(
+    trial: Trial,
+    cotangents: Cotangents,
+    first: tuple[Result, Gradients],
+    second: tuple[Result, Gradients],
+    bitwise: bool = False,
+) -> None:
+    """Two vjps of one case must be equal bit by bit, or, unless that is asked for, both be within the free bound."""
+    (_, once), (_, again) = first, second
+    unequal = [name for name in once if not np.array_equal(once[name], again[name], equal_nan=True)]
+    if not unequal:
+        return
+    if bitwise:
+        name = unequal[0]
+        at = tuple(int(k) for k in np.argwhere(once[name] != again[name])[0])
+        message = f"grad {name}{list(at)} is {once[name][at]:.9g} first, {again[name][at]:.9g} when repeated"
+        raise Violation(message, case=trial.case)
+    for result, grads in (first, second):
+        trial.require(judge_freely(trial, cotangents, result, grads), trial.case)
+
+
+@judged("gradients.after-others", needs=("gradients", "values", "shapes"))
+def after_others(trial: Trial) -> None:
+    """Calls of a model before do not change its vjp, nor does a vjp the calls after it.
+
+    Activations kept from the last forward call, buffers that a longer vjp left, and modules left in training mode do.
+    """
+    small = cut(trial)
+    case, cotangents = small.case, drawn(small)
+    other = small.derived(seed=small.recipe.seed + 1, fill="normal").case
+    longer = small.derived(L=small.recipe.L + 2, seed=small.recipe.seed + 1, fill="normal", edits=()).case
+    longer = replace(longer, config=case.config, params=case.params)
+    fresh = small.vjp(case, cotangents)
+    for before in ("another state", "other values", "a longer vjp"):
+        if before == "another state" and case.state is None:
+            continue
+        model = small.model(case)
+        if before == "a longer vjp":
+            small.vjp(longer, draw(longer, small.recipe.seed, "any", trial.backend.capabilities.returns), model)
+        else:
+            x = other.x if before == "other values" else case.x
+            small.call(replace(case, x=x, state=other.state), model)
+        _same_or_right(small, cotangents, fresh, small.vjp(case, cotangents, model))
+        result = small.run(case, model)
+        small.relate(lambda k, result=result: result if k == case.config.num_layers else small.observe(k))
+
+
+@judged("gradients.untouched", needs=("gradients", "memory"))
+def untouched(trial: Trial) -> None:
+    """vjp changes nothing that it is handed, not even the cotangents, nor what it returned before.
+
+    mxnet#17898: dx was written over dy. Gradients in a workspace are right until the next call.
+    """
+    small = cut(trial)
+    case = small.case
+    params, (x, state, lengths) = fresh_params(case.params), handed(case)
+    loss = handed_cotangents(case, draw(case, small.recipe.seed, "all", trial.backend.capabilities.returns))
+    given: dict[str, Array] = {**params, "x": x}
+    given |= {} if state is None else {"h_0": state[0], "c_0": state[1]}
+    given |= {} if lengths is None else {"lengths": lengths}
+    given |= {f"grad_{name}": part for name, part in zip(Cotangents._fields, loss, strict=True)}
+    before = {name: value.copy() for name, value in given.items()}
+    model = small.model(case, params)
+    _, kept = call_vjp(model, case, x, state, lengths, *loss)
+    returned = {f"grads {name}": value for name, value in kept.items()}
+    before |= {name: value.copy() for name, value in returned.items()}
+    small.vjp(case, drawn(small).scaled(2.0), model)
+    for name, value in (given | returned).items():
+        if not np.array_equal(value, before[name], equal_nan=True):
+            at = tuple(int(k) for k in np.argwhere(value != before[name])[0])
+            raise Violation(f"{name}{list(at)} was {before[name][at]:.9g} and is {value[at]:.9g} after vjp", case=case)

@@ -1,0 +1,84 @@
+"""What the properties of gradients share: the cases they cut down, and what a vjp is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from conformance import adjoint
+from conformance.bounds import Finding
+from conformance.cotangents import Cotangents, draw
+from conformance.gradients import Gradients
+from conformance.properties.model import Check, always, prop
+from conformance.recipe import Recipe
+from conformance.signals import Discard
+from conformance.spec import Result
+from conformance.taps import judge_tapped, lower_results, tap
+from conformance.trial import Trial
+
+#: The dtypes whose gradients are judged. In 16 bits libraries add up the weights' gradients in precisions that nothing
+#: declares, and float16 overflows in the middle of a pass whose results fit.
+DTYPES = ("float32", "float64")
+
+NEEDS = ("gradients", "values")
+#: What teacher forcing needs besides.
+FORCED = (*NEEDS, "params", "output")
+
+#: The sizes up to which cases are cut down, by the number of layers: taps and relays make a model some ten times wider.
+_CUT = {1: 8, 2: 4, 3: 3}
+
+
+def judged(
+    id: str, needs: tuple[str, ...], when: Callable[[Recipe], bool] = always, limit: int = 20
+) -> Callable[[Check], Check]:
+    """Register a property of gradients, for the dtypes whose gradients are judged."""
+    return prop(id, needs, lambda recipe: recipe.dtype in DTYPES and when(recipe), limit=limit)
+
+
+def cut(trial: Trial) -> Trial:
+    """The trial cut down to sizes whose tapped models are cheap, its arrays lying plainly in memory."""
+    recipe, backend = trial.recipe, trial.backend
+    if backend.capabilities.fixed is not None:
+        return trial
+    if backend.capabilities.compiled:
+        # A single pool of sizes: each new shape costs a compilation.
+        sizes = {"I": 3, "H": 3, "proj": min(recipe.proj, 2), "L": min(recipe.L, 4), "N": min(recipe.N, 2)}
+        return trial.once("small", lambda: trial.derived(**sizes, view="plain"))
+    hidden = min(recipe.H, _CUT.get(recipe.layers, 2))
+    sizes = {"I": min(recipe.I, 6), "H": hidden, "proj": min(recipe.proj, hidden - 1), "N": min(recipe.N, 4)}
+    # One layer is quick enough to be long now and then.
+    longest = 20 if recipe.L < 50 or recipe.layers > 1 else 60
+    return trial.once("small", lambda: trial.derived(**sizes, L=min(recipe.L, longest), view="plain"))
+
+
+def judge_small(trial: Trial, loss: str = "any") -> tuple[Trial, list[Finding]]:
+    """The small trial, and every comparison of its tapped vjp under one kind of loss."""
+    small = cut(trial)
+    cotangents = draw(small.case, small.recipe.seed, loss, trial.backend.capabilities.returns)
+    return small, small.once(f"findings {loss}", lambda: judge_taps(small, cotangents))
+
+
+def judge_taps(small: Trial, cotangents: Cotangents) -> list[Finding]:
+    """Every comparison of the tapped vjp of a small trial."""
+    if small.arithmetic is None:
+        raise Discard
+    tapped = small.once("tapped", lambda: tap(small.case))
+    lower = small.once("lower results", lambda: lower_results(tapped, small.vjp))
+    return judge_tapped(tapped, lower, cotangents, small.vjp, small.arithmetic)
+
+
+def judge_freely(trial: Trial, cotangents: Cotangents, result: Result, grads: Gradients) -> list[Finding]:
+    """Every comparison of a vjp of which no adjoint was observed, with the bound that accumulates."""
+    if trial.arithmetic is None:
+        raise Discard
+    unseen: list[Result | None] = [None] * (trial.case.config.num_layers - 1)
+    return list(adjoint.judge(trial.case, cotangents, [*unseen, result], grads, trial.arithmetic))
+
+
+def right(findings: list[Finding]) -> bool:
+    """Whether every comparison is within its bound."""
+    return all(finding.margin() <= 1.0 for finding in findings)
+
+
+def drawn(trial: Trial) -> Cotangents:
+    """Cotangents of all that is returned, by the seed of the trial's recipe."""
+    return draw(trial.case, trial.recipe.seed, "any", trial.backend.capabilities.returns)
