@@ -114,13 +114,15 @@ def realise(recipe: Recipe, fixed: tuple[LSTMConfig, Params] | None = None) -> C
 
 
 def _lengths(recipe: Recipe) -> Array:
-    """Each row's length, int64 (N,): in three of eight cases uniform, else of a kind that lengths are got wrong on."""
+    """Each row's length, int64 (N,): in two of nine cases uniform, else of a kind that lengths are got wrong on."""
     L, last = recipe.L, np.arange(recipe.N) == recipe.N - 1
     uniform = (stream(recipe.seed, "lengths", recipe.N) % np.uint64(L)).astype(np.int64) + 1
     short = np.minimum(uniform, max(L - 1, 1))
     kinds = (
-        *(uniform, uniform, uniform),
+        *(uniform, uniform),
         np.sort(uniform),
+        np.sort(uniform)[::-1].copy(),
+        np.full(recipe.N, short[0]),
         short,
         np.where(last, L, short),
         np.where(last, short, L),

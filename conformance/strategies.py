@@ -1,7 +1,7 @@
 """How Hypothesis draws recipes within what a backend declares, simplest first so that they shrink well.
 
 Structure and one seed are drawn; values come from the seed. Sizes are pairwise distinct in most cases, since equal ones
-hide swapped axes; 1, 2^k and 2^k ± 1 up to 129 are among them.
+hide swapped axes, and two of them are equal in the others; 1, 2^k and 2^k ± 1 up to 129 are among them.
 """
 
 from __future__ import annotations
@@ -35,19 +35,23 @@ def recipes(draw: st.DrawFn, backend: Backend) -> Recipe:
     """Recipes of cases that the backend has declared."""
     c = backend.capabilities
     compiled = c.compiled
-    distinct = draw(st.integers(0, 7)) < 7
-    used: set[int] = set()
+    # Simplest first: no two sizes are equal.
+    equal = draw(st.sampled_from((*[""] * 20, "NH", "NL", "IH", "LH", "NI")))
+    used: dict[str, int] = {}
 
-    def size(pool: Sequence[int]) -> int:
-        value = draw(st.sampled_from([n for n in pool if n == 1 or n not in used or not distinct]))
-        used.add(value)
-        return value
+    def size(name: str, pool: Sequence[int]) -> int:
+        other = equal.replace(name, "")
+        if name in equal and used.get(other, 1) > 1:
+            used[name] = used[other]
+        else:
+            used[name] = draw(st.sampled_from([n for n in pool if n == 1 or n not in used.values()]))
+        return used[name]
 
     def option(declared: bool) -> bool:
         return declared and draw(st.booleans())
 
     unbatched = c.unbatched and draw(st.integers(0, 5)) == 5
-    rows = size(_COMPILED["rows"] if compiled else _ROWS) if c.batch and not unbatched else 1
+    rows = size("N", _COMPILED["rows"] if compiled else _ROWS) if c.batch and not unbatched else 1
     if c.fixed is not None:
         config = c.fixed[0]
         features = {"I": config.input_size, "H": config.hidden_size, "proj": config.proj_size}
@@ -59,7 +63,7 @@ def recipes(draw: st.DrawFn, backend: Backend) -> Recipe:
             "dtype": config.dtype,
         }
     else:
-        features = {name: size(_COMPILED["features"] if compiled else _FEATURES) for name in "IH"}
+        features = {name: size(name, _COMPILED["features"] if compiled else _FEATURES) for name in "HI"}
         features["proj"] = draw(st.integers(1, features["H"] - 1)) if features["H"] > 1 and option(c.projection) else 0
         structure = {
             "layers": draw(st.sampled_from((1, 2, 3))) if c.layers else 1,
@@ -70,7 +74,7 @@ def recipes(draw: st.DrawFn, backend: Backend) -> Recipe:
         }
     # Without outputs, a case takes as many runs as it has steps.
     pool = _COMPILED["steps"] if compiled else _STEPS if "output" in c.returns else _STEPS[:14]
-    steps = size(pool)
+    steps = size("L", pool)
     return Recipe(
         **features,
         **structure,

@@ -44,11 +44,12 @@ def test_the_fixed_set_is_small_and_always_the_same() -> None:
     assert fixed_set(EVERYTHING, 1) != fixed_set(EVERYTHING, 2)
 
 
-def test_sizes_of_the_fixed_set_are_pairwise_distinct() -> None:
-    """Equal sizes hide swapped axes: only ones may repeat, and I where x is as wide as the output."""
-    for recipe in fixed_set(EVERYTHING, 0):
-        sizes = [size for size in (recipe.I, recipe.H, recipe.L, recipe.N) if size > 1]
-        assert len(set(sizes)) == len(sizes) or recipe.I == recipe.H == 6, recipe
+def test_most_sizes_of_the_fixed_set_are_pairwise_distinct() -> None:
+    """Equal sizes hide swapped axes: a few rows have two, so that code which mistakes them is met as well."""
+    sizes = [[size for size in (r.I, r.H, r.L, r.N) if size > 1] for r in fixed_set(EVERYTHING, 0)]
+    equal = [len(row) - len(set(row)) for row in sizes]
+    assert 0.1 * len(sizes) < sum(equal) < 0.3 * len(sizes)
+    assert max(equal) == 1
 
 
 def allowed(judged: Backend, recipe: Recipe) -> bool:
