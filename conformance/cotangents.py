@@ -42,15 +42,20 @@ def zeros(case: Case) -> Cotangents:
 def draw(case: Case, seed: int, loss: str = "any", parts: tuple[str, ...] = Cotangents._fields) -> Cotangents:
     """Nearly normal values, each part at a scale of its own from 1e-6 to 1e2; nothing past a row's length.
 
-    Of ``parts``, which the backend returns, "any" loss drops each with a probability of one in four, but never all.
+    Of ``parts``, which the backend returns, "any" loss drops each with a probability of one in four, but never all; and
+    every fifth seed's is on each row's last output alone, as a classifier's is.
     """
+    alone = loss == "any" and "output" in parts and seed % 5 == 3
     kept = [name for name in parts if loss in ("all", name) or (loss == "any" and pick(seed, f"loss {name}", 4))]
-    kept = kept or [parts[pick(seed, "loss", len(parts))]]
+    kept = ["output"] if alone else kept or [parts[pick(seed, "loss", len(parts))]]
     drawn = []
     for name, shape in zip(Cotangents._fields, shapes(case), strict=True):
         scale = 10.0 ** (8 * float(uniform(seed, f"scale {name}", (1,))[0]) - 6) * (name in kept)
         drawn.append((scale * normal(seed, f"cotangent {name}", shape)).astype(case.x.dtype))  # type: ignore[arg-type]
-    return within(case, Cotangents(*drawn))
+    cotangents = within(case, Cotangents(*drawn))
+    if alone:
+        cotangents.output[np.arange(case.steps)[:, None] != case.row_lengths() - 1] = 0
+    return cotangents
 
 
 def within(case: Case, cotangents: Cotangents) -> Cotangents:

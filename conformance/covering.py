@@ -38,12 +38,12 @@ _PLAIN_SIZES = (
 _SIZES = {
     "I": (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 17, 20, 31, 64),
     "H": (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 16, 17, 20, 33, 65, 129),
-    "L": (*(2, 3, 4, 5, 6, 7, 8, 9) * 2, 10, 12, 16, 17),
+    "L": (*(2, 3, 4, 5, 6, 7, 8, 9) * 3, 10, 12, 16, 17),
     "N": (2, 3, 4, 5, 6, 7, 8, 9, 17, 33),
 }
 
 #: How much work a case may be, as a product of its sizes; how many candidates there are, and how many a row looks at.
-_WORK, _CANDIDATES, _LOOKS = 110_000, 600, 48
+_WORK, _CANDIDATES, _LOOKS = 50_000, 600, 48
 
 
 @lru_cache(maxsize=2)

@@ -21,6 +21,7 @@ from conformance.case import Case
 from conformance.chance import surprise, threshold
 from conformance.cotangents import draw
 from conformance.masks import Reading, dropped_by, live, read, with_dropout
+from conformance.properties.gradients.shared import cut, drawn, same_or_right
 from conformance.properties.model import prop
 from conformance.recipe import Recipe
 from conformance.signals import Discard, Violation
@@ -77,6 +78,20 @@ def nothing(trial: Trial) -> None:
     Code that drops every layer's output is right in a stack, but for its last layer.
     """
     _unchanged(trial, with_dropout(trial.case, 0.0 if trial.case.config.num_layers > 1 else 0.5))
+
+
+@prop("dropout.idle-gradients", needs=("dropout", "layers", "gradients", "values"), when=_precise, limit=12)
+def idle_gradients(trial: Trial) -> None:
+    """In evaluation, and in training with a probability of 0, the gradients are those without dropout.
+
+    Paddle#37080 took them from the wrong array in training without dropout; a backward pass that scales by 1/(1 − p)
+    whatever the mode is wrong in evaluation.
+    """
+    small = cut(trial)
+    cotangents = drawn(small)
+    plain = small.vjp(small.case, cotangents)
+    for case in (with_dropout(small.case, 0.5, training=False), with_dropout(small.case, 0.0)):
+        same_or_right(small, cotangents, plain, small.vjp(case, cotangents))
 
 
 @prop("dropout.everything", needs=_NEEDS, when=_stacked)

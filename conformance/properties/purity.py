@@ -211,7 +211,7 @@ def reused_input(trial: Trial) -> None:
 
 @prop("purity.other-shape", needs=("values", "shapes"), when=lambda r: not r.ragged)
 def other_shape(trial: Trial) -> None:
-    """A longer sequence and a larger batch before a call do not change it, nor do a single row and a single step.
+    """Longer sequences and larger batches before a call do not change it, nor do single rows and single steps.
 
     Buffers sized by an earlier call (MNN#2500, tflite-micro PR3564) leave their tail behind; a kernel that is chosen at
     the first call is that of its shape.
@@ -219,22 +219,27 @@ def other_shape(trial: Trial) -> None:
     case, other = trial.case, _other(trial).case.x
     one_row = case.unbatched or not trial.backend.capabilities.batch
     for steps, rows in ((case.steps + 2, case.batch + (not one_row)), (case.steps, 1), (1, case.batch)):
-        model = trial.model(case)
-        trial.run(replace(case, x=np.resize(other, (steps, rows, case.x.shape[2])), state=None), model)
+        model, before = trial.model(case), replace(case, x=np.resize(other, (steps, rows, case.x.shape[2])), state=None)
+        # Twice each: what is specialised after two calls, or cleared only when it grows.
+        for call_of in (before, before, case):
+            result = trial.run(call_of, model)
+        _still_right(trial, result)
         _still_right(trial, trial.run(case, model))
 
 
 @prop("purity.two-models", needs=("values", "params"))
 def two_models(trial: Trial) -> None:
-    """Two models built and called in turns do not disturb each other.
+    """Two models built and called in turns do not disturb each other, nor do eight more that are only built.
 
-    Global workspaces, static buffers in C, and caches keyed by shape do.
+    Global workspaces, static buffers in C, tables of a fixed length and caches keyed by shape do.
     """
     other = _other(trial)
     first, second = trial.model(trial.case), other.model(other.case)
     trial.run(trial.case, first)
     other.run(other.case, second)
+    more = [] if "shapes" in trial.backend.lacks else [other.model(other.case) for _ in range(8)]
     _still_right(trial, trial.run(trial.case, first))
+    del more
 
 
 @prop("purity.threads", needs=("threads", "values"), every=16)
@@ -320,12 +325,13 @@ def mixed_views(trial: Trial) -> None:
 
 @prop("purity.broadcast-state", needs=("views", "values", "batch", "initial_state"), when=_rows_with_state)
 def broadcast_state(trial: Trial) -> None:
-    """An initial state that is broadcast over the batch, or one array for both, gives what copies of it give.
+    """An initial state that is broadcast over rows, or layers too, or one array for both, gives what copies of it give.
 
     ``h_0.expand(…)`` is how a learnt initial state is handed over: its stride over the rows is 0, and it is read-only.
     ``(zeros, zeros)`` is how many tutorials write the state.
     """
-    h_0, c_0 = (np.broadcast_to(part[:, :1], part.shape) for part in trial.case.initial())
+    slots = (slice(None), slice(1))[trial.pick("over layers too", 2)]
+    h_0, c_0 = (np.broadcast_to(part[slots, :1], part.shape) for part in trial.case.initial())
     if h_0.shape == c_0.shape and trial.pick("one array", 2):
         c_0 = h_0 = trial.case.initial()[trial.pick("which", 2)].copy()
     case = replace(trial.case, state=(h_0.copy(), c_0.copy()))

@@ -70,6 +70,24 @@ def causality(trial: Trial) -> None:
     )
 
 
+@prop("sequence.zero-steps", needs=("values",), when=lambda r: r.L >= 2)
+def zero_steps(trial: Trial) -> None:
+    """Steps of zeros at the start, at the end or all along are steps like any other.
+
+    Keras's ``Masking(0)`` and MaskZero take them for padding; without lengths nothing is padding.
+    """
+    if not trial.right():
+        raise Discard
+    case, t = trial.case, 1 + trial.pick("zeros", trial.case.steps - 1)
+    x = case.x.copy()
+    for row in range(case.batch):
+        # Of three rows one starts with zeros, one ends with them, and one has no other steps; so has a batch's last.
+        kind = 2 if row == case.batch - 1 and trial.pick("all zeros", 2) else row % 3
+        x[(slice(t), slice(t, None), slice(None))[kind], row] = 0
+    silent = replace(case, x=x)
+    trial.require(trial.judge(silent, lambda k: trial.complete(silent.prefix(k))), silent)
+
+
 @prop("sequence.long", needs=("loop", "output", "values", "shapes"), limit=2, every=8)
 def long(trial: Trial) -> None:
     """Sequences of hundreds of steps stay within the bound, which does not grow with the weights.

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from conformance import adjoint
 from conformance.bounds import Finding
 from conformance.cotangents import Cotangents, draw
 from conformance.gradients import Gradients
 from conformance.properties.model import Check, always, prop
 from conformance.recipe import Recipe
-from conformance.signals import Discard
+from conformance.signals import Discard, Violation
 from conformance.spec import Result
 from conformance.taps import judge_tapped, lower_results, tap
 from conformance.trial import Trial
@@ -82,3 +84,24 @@ def right(findings: list[Finding]) -> bool:
 def drawn(trial: Trial) -> Cotangents:
     """Cotangents of all that is returned, by the seed of the trial's recipe."""
     return draw(trial.case, trial.recipe.seed, "any", trial.backend.capabilities.returns)
+
+
+def same_or_right(
+    trial: Trial,
+    cotangents: Cotangents,
+    first: tuple[Result, Gradients],
+    second: tuple[Result, Gradients],
+    bitwise: bool = False,
+) -> None:
+    """Two vjps of one case must be equal bit by bit, or, unless that is asked for, both be within the free bound."""
+    (_, once), (_, again) = first, second
+    unequal = [name for name in once if not np.array_equal(once[name], again[name], equal_nan=True)]
+    if not unequal:
+        return
+    if bitwise:
+        name = unequal[0]
+        at = tuple(int(k) for k in np.argwhere(once[name] != again[name])[0])
+        message = f"grad {name}{list(at)} is {once[name][at]:.9g} first, {again[name][at]:.9g} when repeated"
+        raise Violation(message, case=trial.case)
+    for result, grads in (first, second):
+        trial.require(judge_freely(trial, cotangents, result, grads), trial.case)

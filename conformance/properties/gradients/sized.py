@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from conformance.properties.gradients.shared import FORCED, NEEDS, cut, drawn, judge_freely, judge_taps, judged
-from conformance.properties.sizes import HIDDEN, ROWS, smallest
+from conformance.properties.sizes import FEATURES, HIDDEN, ROWS, smallest
 from conformance.signals import Discard
 from conformance.sums import sample
 from conformance.trial import Trial
@@ -66,7 +68,7 @@ def sums(trial: Trial) -> None:
 
 @judged("gradients.large", needs=(*NEEDS, "params", "shapes"), limit=10)
 def large(trial: Trial) -> None:
-    """With dozens to hundreds of rows or units the gradients are within the bound that accumulates.
+    """With many rows, units or features, and in five layers, the gradients are within the bound that accumulates.
 
     Backward kernels have thresholds of their own: cuDNN's persistent one ends at two thirds of the forward's size.
     """
@@ -77,11 +79,18 @@ def large(trial: Trial) -> None:
         probe.require(judge_freely(probe, cotangents, result, grads), probe.case)
 
     declared = trial.backend.capabilities
-    kinds = [[{"H": size} for size in HIDDEN if size < 600]]
-    if declared.batch and not trial.recipe.unbatched:
-        kinds.append([{"N": size} for size in ROWS])
+    batched = declared.batch and not trial.recipe.unbatched
+    kinds: list[list[dict[str, Any]]] = [
+        [{"H": size} for size in HIDDEN if size < 600],
+        [{"I": size} for size in FEATURES if 500 < size < 1100],
+    ]
+    if batched:
+        kinds += [[{"N": size} for size in ROWS], [{"N": 34, "H": 130}]]
     if declared.layers:
         # The upper layer passes back to more than 256 features.
         H, both = (160, True) if declared.bidirectional else (300, False)
-        kinds.append([{"H": H, "layers": 2, "bidirectional": both, "proj": 0}])
-    smallest(trial, "large", kinds[trial.recipe.seed // 2 % len(kinds)], judge)
+        kinds.append([{"H": H, "layers": 2, "bidirectional": both, "proj": 0, "ragged": batched and declared.lengths}])
+        kinds.append([{"layers": 5, "H": 5, "proj": 0}])
+        # Taps give an upper layer units beyond its own; without them its last one is the last.
+        kinds.append([{"layers": 2, "L": 70, "H": 9, "gain": 0.5}])
+    smallest(trial, "large", kinds[trial.recipe.seed % len(kinds)], judge)
