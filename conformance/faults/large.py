@@ -52,6 +52,22 @@ FAULTS = (
     Fault("projected-past-256", "Projected units from the 257th on are not read by the recurrence.", "tiles",
           "projection, P > 256", SIZES, weighted(lambda at, w: {**w, "weight_hh": np.where(
               np.arange(w["weight_hh"].shape[1]) < 256, w["weight_hh"], 0)} if "weight_hr" in w else w)),
+    Fault("hidden-past-1024", "Units from the 1,025th on are not read by the recurrence.", "CUDA's block size",
+          "H > 1,024, no projection", SIZES, weighted(lambda at, w: {**w, "weight_hh": np.where(
+              np.arange(w["weight_hh"].shape[1]) < 1024, w["weight_hh"], 0)})),
+    Fault("rows-past-1024", "Rows from the 1,025th on put out zeros.", "CUDA's block size", "N > 1,024", SIZES,
+          shown(lambda at, values: np.where(np.arange(values.shape[1])[:, None] < 1024, values, 0 * values))),
+    Fault("steps-times-rows-of-16-bits", "From the 65,536th pair of step and row on, outputs are zeros.",
+          "pytorch#177834", "L·N > 65,535", SIZES, shown(lambda at, values: np.where(
+              np.arange(values.shape[0] * values.shape[1]).reshape(*values.shape[:2], 1) < 65535, values, 0 * values))),
+    Fault("rows-beside-128s", "With units by the 128 and rows that are no multiple of 8, the last row is zeros.",
+          "pytorch#48070", "H % 128 = 0, N > 8, N % 8", SIZES, shown(lambda at, values: values if
+              at.config.hidden_size % 128 or values.shape[1] <= 8 or values.shape[1] % 8 == 0 else
+              np.where(np.arange(values.shape[1])[:, None] < values.shape[1] - 1, values, 0 * values))),
+    Fault("persistent-past-40-steps", "A persistent kernel puts out zeros from the 41st step on.", "cuDNN",
+          "I % 128 = 0, H % 128 = 0, L > 40", SIZES, shown(lambda at, values: values if
+              at.config.hidden_size % 128 or at.config.input_size % 128 else
+              np.where(np.arange(len(values))[:, None, None] < 40, values, 0 * values))),
     Fault("fourth-layer-is-third", "Layers from the fourth on have the recurrent weights of the third.",
           "lists of a fixed length", "layers > 3, no projection", STACK,
           Twin(weights=lambda params, at: {

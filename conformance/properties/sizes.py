@@ -169,7 +169,7 @@ def aligned(trial: Trial) -> None:
     _rows_right(trial, "aligned", pool)
 
 
-@prop("sizes.products", needs=(*_NEEDS, "batch"), when=_batched, limit=5)
+@prop("sizes.products", needs=(*_NEEDS, "batch"), when=_batched, limit=8)
 def products(trial: Trial) -> None:
     """Two sizes at once may be large: hundreds of steps and dozens of rows, rows and units, steps and units.
 
