@@ -34,16 +34,17 @@ _PLAIN_SIZES = (
     {"I": 5, "H": 16, "L": 7, "N": 3},
 )
 
-#: Sizes of which the fixed set's are made: 1, 2^k and 2^k ± 1 among them. Small ones come often, since they are quick.
+#: Sizes of which the fixed set's are made, 2^k and 2^k ± 1 among them; and larger ones, at most one in a case.
 _SIZES = {
-    "I": (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 17, 20, 31, 64),
-    "H": (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 16, 17, 20, 33, 65, 129),
+    "I": (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 17, 20),
+    "H": (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 16, 17, 20),
     "L": (*(2, 3, 4, 5, 6, 7, 8, 9) * 3, 10, 12, 16, 17),
-    "N": (2, 3, 4, 5, 6, 7, 8, 9, 17, 33),
+    "N": (2, 3, 4, 5, 6, 7, 8, 9),
 }
+_LARGE = {"I": (31, 64), "H": (33, 65, 129), "L": (16, 17), "N": (17, 33)}
 
 #: How much work a case may be, as a product of its sizes; how many candidates there are, and how many a row looks at.
-_WORK, _CANDIDATES, _LOOKS = 50_000, 600, 48
+_WORK, _CANDIDATES, _LOOKS = 110_000, 600, 48
 
 
 @lru_cache(maxsize=2)
@@ -55,6 +56,9 @@ def _candidates(equal: bool) -> list[dict[str, int]]:
         if equal:
             one, other = rng.choice(("NH", "NL", "IH", "LH", "NI"))
             sizes[one] = sizes[other]
+        elif len(found) % 3 == 1:
+            name = rng.choice("IHLN")
+            sizes = {other: rng.randint(2, 5) for other in sizes} | {name: rng.choice(_LARGE[name])}
         elif len(found) % 12 == 6:
             sizes["I"] = 4 * sizes["H"]
         ordinary = [size for size in sizes.values() if size > 1]

@@ -17,7 +17,7 @@ _SIZES = ("I", "H", "L", "N")
 _STEPS = (0, 1, 2, 4, 8, 16)
 
 #: How many combinations of traits a size is worth that did not occur in as many rows.
-_WORTH = 100
+_WORTH = 200
 
 
 def traits(recipe: Recipe) -> list[str]:

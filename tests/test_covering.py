@@ -49,7 +49,7 @@ def test_most_sizes_of_the_fixed_set_are_pairwise_distinct() -> None:
     sizes = [[size for size in (r.I, r.H, r.L, r.N) if size > 1] for r in fixed_set(EVERYTHING, 0)]
     equal = [len(row) - len(set(row)) for row in sizes]
     assert 0.1 * len(sizes) < sum(equal) < 0.3 * len(sizes)
-    assert max(equal) == 1
+    assert max(equal) <= 2
 
 
 def allowed(judged: Backend, recipe: Recipe) -> bool:

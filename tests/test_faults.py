@@ -76,6 +76,7 @@ ELSEWHERE = re.compile(
     r"|-undeclared|nan-|input-bytes|padding-times|lengths-(clipped|from-the-end)|unbatched-lengths|no-(steps|rows)|length-0"
     r"|plain-(scales|state)|kept-|-taken-like|state-of-one|lengths-stay|infinity-|norm-overflows|square-overflows"
     r"|own-state-|refused-state|first-call-of|first-biases|aligned-loads"
+    r"|four-places|packed-by|zero-steps|specialised|(hidden|rows)-past-1024|steps-times-rows|beside-128s|persistent-past"
 )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from conformance.faults.calls import cached
 from conformance.faults.fault import CALLS, LENGTHS, MEMORY, STALE, Fault
 from conformance.faults.memory import Results, called
 from conformance.faults.twin import Forward, Twin
@@ -61,9 +62,15 @@ def _expanded(memory: dict[str, Any], forward: Forward, x: Array, state: State |
     return forward(x, state)
 
 
+def _beginning(config: LSTMConfig, params: Params) -> bytes:
+    return b"".join(value.reshape(-1)[: max(value.size - 2, 1)].tobytes() for value in params.values())
+
+
 FAULTS = (
     Fault("one-of-four-places", "The fifth model of a config takes the first one's place.", "tables of handles",
           "five models of one config", STALE, table(4)),
+    Fault("packed-by-first-weights", "Parameters are packed once for models that begin alike.", "ideep#158",
+          "two models that differ in the last elements of their weights", STALE, cached(_beginning)),
     Fault("zero-steps-are-padding", "Steps of zeros at a row's end are taken for padding.", "keras#3086",
           "no lengths, x ends in zeros", LENGTHS, Twin(around=_masking)),
     Fault("specialised-after-two-calls", "After two calls of one row, all rows have the first one's state.",

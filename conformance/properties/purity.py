@@ -15,7 +15,7 @@ from conformance.properties.model import prop
 from conformance.properties.probes import tiny
 from conformance.recipe import VIEWS, Recipe
 from conformance.signals import Violation
-from conformance.spec import Result
+from conformance.spec import Array, Result
 from conformance.trial import Trial
 
 
@@ -231,7 +231,8 @@ def other_shape(trial: Trial) -> None:
 def two_models(trial: Trial) -> None:
     """Two models built and called in turns do not disturb each other, nor do eight more that are only built.
 
-    Global workspaces, static buffers in C, tables of a fixed length and caches keyed by shape do.
+    Global workspaces, static buffers in C, tables of a fixed length and caches keyed by shape do; and those keyed by a
+    part of the weights (ideep#158), for a model that differs in the last element of each weight alone.
     """
     other = _other(trial)
     first, second = trial.model(trial.case), other.model(other.case)
@@ -240,6 +241,18 @@ def two_models(trial: Trial) -> None:
     more = [] if "shapes" in trial.backend.lacks else [other.model(other.case) for _ in range(8)]
     _still_right(trial, trial.run(trial.case, first))
     del more
+    params = trial.case.params
+    weights = {name: _last_changed(value) for name, value in params.items() if name.startswith("weight")}
+    near = replace(trial.case, params={**params, **weights})
+    if trial.right():
+        trial.require(trial.judge(near, lambda k: trial.complete(near.prefix(k))), near)
+
+
+def _last_changed(value: Array) -> Array:
+    """A copy with another last element."""
+    changed = value.copy()
+    changed.reshape(-1)[-1] = 1 if changed.reshape(-1)[-1] < 0.5 else 0
+    return changed
 
 
 @prop("purity.threads", needs=("threads", "values"), every=16)

@@ -92,5 +92,5 @@ def large(trial: Trial) -> None:
         kinds.append([{"H": H, "layers": 2, "bidirectional": both, "proj": 0, "ragged": batched and declared.lengths}])
         kinds.append([{"layers": 5, "H": 5, "proj": 0}])
         # Taps give an upper layer units beyond its own; without them its last one is the last.
-        kinds.append([{"layers": 2, "L": 70, "H": 9, "gain": 0.5}])
+        kinds.append([{"layers": 2, "L": 70, "H": 40, "gain": 0.5} | ({"N": 34} if batched else {})])
     smallest(trial, "large", kinds[trial.recipe.seed % len(kinds)], judge)
