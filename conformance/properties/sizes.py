@@ -6,7 +6,7 @@ its own where everything is a multiple of the vector's width. Cases have few ste
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from conformance.properties import probes
@@ -53,11 +53,21 @@ _ONE_LAYER = 300
 _NEEDS = ("values", "params", "shapes")
 
 
-def smallest(trial: Trial, name: str, pool: Sequence[dict[str, Any]], judge: Callable[[Trial], None]) -> None:
+#: Which of a pool is asked, by the remainder of the seed by 4: the last ones are beyond nearly every threshold, and the
+#: others, where no place is told, multiples of this and that.
+_ENDS = {0: -1, 3: -2}
+
+
+def smallest(
+    trial: Trial,
+    name: str,
+    pool: Sequence[dict[str, Any]],
+    judge: Callable[[Trial], None],
+    ends: Mapping[int, int] = _ENDS,
+) -> None:
     """Judge the case at one of the pool's sizes; if it is wrong there, the first of the pool at which it is is told."""
-    # Every other time one of the last two, beyond nearly every threshold; the others are multiples of this and that.
-    last = {0: len(pool) - 1, 3: max(len(pool) - 2, 0)}
-    chosen = last.get(trial.recipe.seed % 4, trial.pick(name, len(pool)))
+    end = ends.get(trial.recipe.seed % 4)
+    chosen = trial.pick(name, len(pool)) if end is None else max(len(pool) + end, 0)
     try:
         judge(_at(trial, pool[chosen]))
     except Violation:
@@ -90,11 +100,11 @@ def _at(trial: Trial, sizes: dict[str, Any]) -> Trial:
     return trial.resized(**cheap | sizes)
 
 
-def _right_if_right(trial: Trial, name: str, pool: Sequence[dict[str, Any]]) -> None:
+def _right_if_right(trial: Trial, name: str, pool: Sequence[dict[str, Any]], ends: Mapping[int, int] = _ENDS) -> None:
     # No part of a large model says what the whole must be.
     if not _at(trial, {}).right():
         raise Discard
-    smallest(trial, name, pool, lambda probe: probe.require(probe.findings(), probe.case))
+    smallest(trial, name, pool, lambda probe: probe.require(probe.findings(), probe.case), ends)
 
 
 def _rows_right(trial: Trial, name: str, pool: Sequence[dict[str, Any]]) -> None:
@@ -106,15 +116,16 @@ def _batched(recipe: Recipe) -> bool:
     return not recipe.unbatched
 
 
-@prop("sizes.hidden", needs=_NEEDS, limit=3)
+@prop("sizes.hidden", needs=_NEEDS, limit=4)
 def hidden(trial: Trial) -> None:
     """Models of 100 to 1,025 hidden units are right.
 
     MNN#2500 was wrong at large sizes only; FlagGems#5014 dropped units past 128.
     """
     r = trial.recipe
-    some = {"N": 13} if trial.backend.capabilities.batch and not r.unbatched and _started(r) else {}
-    _right_if_right(trial, "hidden", [{"H": size, **some} for size in HIDDEN])
+    some = {"N": 9} if trial.backend.capabilities.batch and not r.unbatched and _started(r) else {}
+    # 1,024 for one row and for several.
+    _right_if_right(trial, "hidden", [{"H": size, "L": 2, **some} for size in HIDDEN], {0: -2, 2: -1, 3: -2})
 
 
 @prop("sizes.stacked", needs=(*_NEEDS, "slots"), when=_batched, limit=3)

@@ -66,7 +66,7 @@ def sums(trial: Trial) -> None:
     many.require(list(sampled.findings(result, grads, many.arithmetic)), many.case)
 
 
-@judged("gradients.large", needs=(*NEEDS, "params", "shapes"), limit=16)
+@judged("gradients.large", needs=(*NEEDS, "params", "shapes"), limit=14)
 def large(trial: Trial) -> None:
     """With many rows, units or features, and in five layers, the gradients are within the bound that accumulates.
 
