@@ -124,8 +124,8 @@ def _lengths(recipe: Recipe) -> Array:
         np.sort(uniform)[::-1].copy(),
         np.full(recipe.N, short[0]),
         short,
-        np.where(last, L, short),
         np.where(last, short, L),
+        np.where(last, L, short),
         np.where(uniform > L / 2, L, 1),
     )
     return kinds[pick(recipe.seed, "kind of lengths", len(kinds))]

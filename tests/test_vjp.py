@@ -305,6 +305,9 @@ SHOWING = (
     ("I=2 H=260 L=2 N=66 seed=5", 1.0),
     ("I=2 H=3 L=131 N=65 seed=6", 1.0),
     ("I=2 H=260 layers=2 L=2 N=2 seed=7", 1.0),
+    ("I=520 H=3 L=2 N=2 seed=8", 1.0),
+    ("I=2 H=3 layers=6 L=2 N=2 seed=9", 1.0),
+    ("I=2 H=3 layers=2 L=70 N=2 seed=10", 1.0),
 )
 
 
@@ -317,12 +320,18 @@ def observed(backend: Backend, text: str, scale: float) -> list[Any]:
     return [*first.values(), *second.values(), *upstream]
 
 
-#: Faults that show only after calls of another kind.
-AFTER_OTHERS = ("gradient-at-last-forward", "gradient-in-a-longer-workspace")
+#: Faults that show only after calls of another kind, or under a loss or a padding of their own.
+ELSEWHERE = (
+    "gradient-at-last-forward",
+    "gradient-in-a-longer-workspace",
+    "gradient-of-unused-output",
+    "gradient-of-last-output-not-unrolled",
+    "gradient-of-padding-by-product",
+)
 ALONE = [
     fault
     for fault in FAULTS
-    if fault.kind == GRADIENTS and not fault.capabilities.dropout and fault.id not in AFTER_OTHERS
+    if fault.kind == GRADIENTS and not fault.capabilities.dropout and fault.id not in ELSEWHERE
 ]
 
 
