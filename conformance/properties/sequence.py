@@ -76,14 +76,14 @@ def zero_steps(trial: Trial) -> None:
 
     Keras's ``Masking(0)`` and MaskZero take them for padding; without lengths nothing is padding.
     """
-    if not trial.right():
+    case = trial.case
+    if case.steps < 2 or not trial.right():
         raise Discard
-    case, t = trial.case, 1 + trial.pick("zeros", trial.case.steps - 1)
+    t, first = 1 + trial.pick("zeros", case.steps - 1), trial.pick("first row", 3)
     x = case.x.copy()
     for row in range(case.batch):
-        # Of three rows one starts with zeros, one ends with them, and one has no other steps; so has a batch's last.
-        kind = 2 if row == case.batch - 1 and trial.pick("all zeros", 2) else row % 3
-        x[(slice(t), slice(t, None), slice(None))[kind], row] = 0
+        # Of three rows one ends with zeros, one starts with them, and one has no other steps.
+        x[(slice(t, None), slice(t), slice(None))[(first + row) % 3], row] = 0
     silent = replace(case, x=x)
     trial.require(trial.judge(silent, lambda k: trial.complete(silent.prefix(k))), silent)
 
