@@ -205,7 +205,9 @@ def _sized(factors: Factors, batch_first: bool, compiled: bool, fixed: LSTMConfi
         pool = _PLAIN_SIZES[:2] if compiled else rng.sample(_candidates(number % 6 == 5), _LOOKS)
         # One step, one row or a projection replaces a size.
         recipes = [_recipe(dict(row), sizes, number, batch_first, fixed) for sizes in pool]
-        found.append(max(recipes, key=lambda recipe: met.gain(recipe, [*choices(recipe), *traits(recipe)])))
+        gains = [met.gain(recipe, [*choices(recipe), *traits(recipe)]) for recipe in recipes]
+        # A longer sequence takes longer in every property.
+        found.append(max(zip(gains, recipes, strict=True), key=lambda one: one[0] / (12 + one[1].L))[1])
         met.add(found[-1], [*choices(found[-1]), *traits(found[-1])])
     return tuple(found)
 
