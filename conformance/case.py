@@ -17,6 +17,9 @@ from conformance.fills import fill, pick, stream
 from conformance.recipe import Recipe
 from conformance.spec import Array, LSTMConfig, Params, Result, State, param_shapes, state_shapes
 
+#: Cases with a size beyond this are large.
+_LARGE = 33
+
 
 @dataclass(frozen=True, eq=False)
 class Case:
@@ -114,7 +117,11 @@ def realise(recipe: Recipe, fixed: tuple[LSTMConfig, Params] | None = None) -> C
 
 
 def _lengths(recipe: Recipe) -> Array:
-    """Each row's length, int64 (N,): in two of nine cases uniform, else of a kind that lengths are got wrong on."""
+    """Each row's length, int64 (N,): in two of nine cases uniform, else of a kind that lengths are got wrong on.
+
+    Some row is short, wherever there are two steps: full lengths alone show nothing of them. In large cases, of which
+    there are few, some row is full as well: where all are short, what is wrong far out stays in the padding.
+    """
     L, last = recipe.L, np.arange(recipe.N) == recipe.N - 1
     uniform = (stream(recipe.seed, "lengths", recipe.N) % np.uint64(L)).astype(np.int64) + 1
     short = np.minimum(uniform, max(L - 1, 1))
@@ -128,7 +135,13 @@ def _lengths(recipe: Recipe) -> Array:
         np.where(last, L, short),
         np.where(uniform > L / 2, L, 1),
     )
-    return kinds[pick(recipe.seed, "kind of lengths", len(kinds))]
+    lengths = kinds[pick(recipe.seed, "kind of lengths", len(kinds))]
+    if lengths.min() == L:
+        lengths = short
+    large = max(recipe.I, recipe.H, L, recipe.N) > _LARGE
+    if large and recipe.N > 1 and lengths.max() < L:
+        lengths[pick(recipe.seed, "full row", recipe.N)] = L
+    return lengths
 
 
 def handed(case: Case) -> tuple[Array, State | None, Array | None]:

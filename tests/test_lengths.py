@@ -46,16 +46,22 @@ def test_lengths_are_drawn_of_every_kind() -> None:
     L, N = 6, 4
     drawn = [realise(Recipe(L=L, N=N, ragged=True, seed=seed)).row_lengths() for seed in range(400)]
     assert all(lengths.dtype == np.int64 and lengths.min() >= 1 and lengths.max() <= L for lengths in drawn)
+    assert all(lengths.min() < L for lengths in drawn)
     kinds = {
         "none full": lambda n: n.max() < L,
         "only the last full": lambda n: n[-1] == L and n[:-1].max() < L,
         "only the last short": lambda n: n[-1] < L and n[:-1].min() == L,
         "rising": lambda n: (np.diff(n) > 0).all(),
         "all one": lambda n: n.max() == 1,
-        "all full": lambda n: n.min() == L,
         "unsorted": lambda n: (np.diff(n) > 0).any() and (np.diff(n) < 0).any(),
     }
     assert {kind for kind, holds in kinds.items() if any(holds(lengths) for lengths in drawn)} == {*kinds}
+
+
+def test_large_cases_have_a_short_row_and_a_full_one() -> None:
+    for seed in range(100):
+        lengths = realise(Recipe(I=2, H=64, L=3, N=3, ragged=True, seed=seed)).row_lengths()
+        assert lengths.min() < lengths.max() == 3
 
 
 def test_the_seed_to_which_failures_shrink_has_a_short_row() -> None:
