@@ -43,10 +43,14 @@ def draw(case: Case, seed: int, loss: str = "any", parts: tuple[str, ...] = Cota
     """Nearly normal values, each part at a scale of its own from 1e-6 to 1e2; nothing past a row's length.
 
     Of ``parts``, which the backend returns, "any" loss drops each with a probability of one in four, but never all; and
-    every fifth seed's is on each row's last output alone, as a classifier's is.
+    every fifth seed's is on each row's last output alone, as a classifier's is. Every fifth one's masks the
+    output: a row's, and that of the later half of the steps, are left out beside their final states.
     """
     alone = loss == "any" and "output" in parts and seed % 5 == 3
-    kept = [name for name in parts if loss in ("all", name) or (loss == "any" and pick(seed, f"loss {name}", 4))]
+    partial = loss == "any" and len(parts) > 1 and seed % 5 == 2
+    kept = [
+        name for name in parts if loss in ("all", name) or partial or (loss == "any" and pick(seed, f"loss {name}", 4))
+    ]
     kept = ["output"] if alone else kept or [parts[pick(seed, "loss", len(parts))]]
     drawn = []
     for name, shape in zip(Cotangents._fields, shapes(case), strict=True):
@@ -55,6 +59,9 @@ def draw(case: Case, seed: int, loss: str = "any", parts: tuple[str, ...] = Cota
     cotangents = within(case, Cotangents(*drawn))
     if alone:
         cotangents.output[np.arange(case.steps)[:, None] != case.row_lengths() - 1] = 0
+    if partial:
+        cotangents.output[:, pick(seed, "row left out", case.batch)] = 0
+        cotangents.output[(case.steps + 1) // 2 :] = 0
     return cotangents
 
 

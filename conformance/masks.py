@@ -25,7 +25,7 @@ from conformance.spec import Array, layer_params
 from conformance.trial import Trial
 
 #: The probabilities that are asked for. At ½, dropping and keeping could be confused.
-RATES = (0.3, 0.6, 0.75, 0.2)
+RATES = (0.3, 0.6, 0.75, 0.2, 0.97)
 
 #: How many elements of a direction are read off at each boundary: 1 − p for p, half the rate, and at the rate 0.75 nine
 #: tenths of it, are then missed in less than one case of a thousand.

@@ -145,6 +145,8 @@ FAULTS = (
            between(scale=_inverse)),
     _fault("dropout-scaled-twice", "What is kept is scaled by 1/(1 − p)².", "scaled in training and in the layer",
            "training", between(scale=lambda p: _inverse(1 - p) ** 2)),
+    _fault("dropout-scaled-by-ten-at-most", "What is kept is scaled by no more than 10.", "a guard against 1/0",
+           "training, p > 0.9", between(scale=lambda p: min(_inverse(1 - p), 10.0))),
     _fault("dropout-keeps-p", "p is the probability of keeping.", "TensorFlow 1's keep_prob", "training, p ≠ 1/2",
            between(lambda p: 1 - p, _inverse)),
     _fault("dropout-rate-swapped", "1 − p are dropped, the rest is scaled by 1/(1 − p).", "keep_prob",

@@ -57,6 +57,9 @@ FAULTS = (
               np.arange(w["weight_hh"].shape[1]) < 1024, w["weight_hh"], 0)})),
     Fault("rows-past-1024", "Rows from the 1,025th on put out zeros.", "CUDA's block size", "N > 1,024", SIZES,
           shown(lambda at, values: np.where(np.arange(values.shape[1])[:, None] < 1024, values, 0 * values))),
+    Fault("rows-past-512-start-like-the-first", "Rows from the 513th on start from the first rows' h_0.", "tiles",
+          "state, N > 512", STATE,
+          before(lambda at, h, c: (h if at.t else h[np.arange(len(h)) % 512], c))),
     Fault("steps-times-rows-of-16-bits", "From the 65,536th pair of step and row on, outputs are zeros.",
           "pytorch#177834", "L·N > 65,535", SIZES, shown(lambda at, values: np.where(
               np.arange(values.shape[0] * values.shape[1]).reshape(*values.shape[:2], 1) < 65535, values, 0 * values))),

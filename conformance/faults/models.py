@@ -62,6 +62,13 @@ def _expanded(memory: dict[str, Any], forward: Forward, x: Array, state: State |
     return forward(x, state)
 
 
+def _of_eight_plans(memory: dict[str, Any], forward: Forward, x: Array, state: State | None) -> Results:
+    """The plans of eight shapes, and x's scale in them, are kept: a ninth one takes the first one's place."""
+    plans = memory.setdefault("plans", {})
+    mine = plans.setdefault(x.shape, len(plans))
+    return forward(x if len(plans) <= mine + 8 else x / 2, state)
+
+
 def _beginning(config: LSTMConfig, params: Params) -> bytes:
     return b"".join(value.reshape(-1)[: max(value.size - 2, 1)].tobytes() for value in params.values())
 
@@ -69,6 +76,10 @@ def _beginning(config: LSTMConfig, params: Params) -> bytes:
 FAULTS = (
     Fault("one-of-four-places", "The fifth model of a config takes the first one's place.", "tables of handles",
           "five models of one config", STALE, table(4)),
+    Fault("one-of-sixteen-places", "The seventeenth model of a config takes the first one's place.",
+          "tables of handles", "seventeen models of one config", STALE, table(16)),
+    Fault("one-of-eight-plans", "The ninth shape takes the first one's place.", "plans that are kept by shape",
+          "nine shapes, and the first again", CALLS, called(_of_eight_plans)),
     Fault("packed-by-first-weights", "Parameters are packed once for models that begin alike.", "ideep#158",
           "two models that differ in the last elements of their weights", STALE, cached(_beginning)),
     Fault("zero-steps-are-padding", "Steps of zeros at a row's end are taken for padding.", "keras#3086",

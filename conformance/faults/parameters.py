@@ -149,6 +149,50 @@ def _few_biases(config: LSTMConfig, params: Params) -> Params:
     return {name: 0 * value if name.startswith("bias") else value for name, value in params.items()}
 
 
+def _sorted_as_text(config: LSTMConfig, params: Params) -> Params:
+    """Parameters are listed by their names, sorted, and dealt out in the order of the layers."""
+    listed = sorted(params)
+    taken = {name: params[other] for name, other in zip(sorted(params, key=_by_layer), listed, strict=True)}
+    return params if any(taken[name].shape != params[name].shape for name in params) else taken
+
+
+def _by_layer(name: str) -> tuple[str, int, str]:
+    kind, _, place = name.rpartition("_l")
+    layer, _, direction = place.partition("_")
+    return kind, int(layer), direction
+
+
+def _equal_biases_once(config: LSTMConfig, params: Params) -> Params:
+    """Of two equal biases of a layer and direction one is kept."""
+    kept = dict(params)
+    for name in params:
+        if name.startswith("bias_hh") and np.array_equal(params[name], params[name.replace("hh", "ih")]):
+            kept[name] = 0 * params[name]
+    return kept
+
+
+def _tied_directions(config: LSTMConfig, params: Params) -> Params:
+    """A reverse direction whose recurrent weights are those of the forward direction has its biases too."""
+    kept = dict(params)
+    for name in params:
+        forward = name.removesuffix("_reverse")
+        recurrent = name.replace("bias_ih", "weight_hh").replace("bias_hh", "weight_hh")
+        if name != forward and np.array_equal(params[recurrent], params[recurrent.removesuffix("_reverse")]):
+            kept[name] = params[forward] if name.startswith("bias") else params[name]
+    return kept
+
+
+def _pruned_rows_folded(config: LSTMConfig, params: Params) -> Params:
+    """A gate whose unit has no weights is a constant: of b_ih alone."""
+    kept = dict(params)
+    for name in params:
+        if name.startswith("bias_hh"):
+            weights = (params[name.replace("bias_hh", kind)] for kind in ("weight_ih", "weight_hh"))
+            idle = ~np.any([weight.any(axis=1) for weight in weights], axis=0)
+            kept[name] = np.where(idle, 0 * params[name], params[name])
+    return kept
+
+
 FAULTS = (
     Fault("gate-order-iofg", "The gates are read in the order i, o, f, g.", "ONNX, MNN, WebNN", "always", GATES,
           each(gate_order("iofg"), "weight_ih", "weight_hh", "bias")),
@@ -225,4 +269,15 @@ FAULTS = (
     Fault("first-biases-for-all", "Whether there are biases is read off the values of the first layer's.",
           "flags of the first layer", "zeros as the first layer's biases", GATES,
           Twin(pack=lambda twin, config, params: _few_biases(config, params))),
+    Fault("layers-sorted-as-text", "Parameters are taken in the order of their names, _l10 before _l2.",
+          "names sorted as text", "layers > 10, sizes that fit", STACK,
+          Twin(pack=lambda twin, config, params: _sorted_as_text(config, params))),
+    Fault("equal-biases-once", "Of two equal biases one is dropped.", "ONNX eliminate_duplicate_initializer",
+          "b_ih = b_hh", GATES, Twin(pack=lambda twin, config, params: _equal_biases_once(config, params))),
+    Fault("pruned-rows-folded", "Gates of units without weights are folded into constants without b_hh.",
+          "constant folding", "a row of zeros in both weights", GATES,
+          Twin(pack=lambda twin, config, params: _pruned_rows_folded(config, params))),
+    Fault("tied-directions", "Directions with the same recurrent weights share their biases.",
+          "ONNX eliminate_duplicate_initializer", "W_hh of both directions equal, biases not", REVERSE,
+          Twin(pack=lambda twin, config, params: _tied_directions(config, params))),
 )  # fmt: skip

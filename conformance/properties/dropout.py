@@ -15,13 +15,12 @@ from itertools import product
 
 import numpy as np
 
-from conformance import adjoint
-from conformance.bounds import Expectation
+from conformance.bounds import Expectation, Finding
 from conformance.case import Case
 from conformance.chance import surprise, threshold
 from conformance.cotangents import draw
 from conformance.masks import Reading, dropped_by, live, read, with_dropout
-from conformance.properties.gradients.shared import cut, drawn, same_or_right
+from conformance.properties.gradients.shared import cut, drawn, judge_freely, right, same_or_right
 from conformance.properties.model import prop
 from conformance.recipe import Recipe
 from conformance.signals import Discard, Violation
@@ -107,6 +106,20 @@ def everything(trial: Trial) -> None:
     }
     silent = replace(case, params=deaf)
     trial.require(trial.judge(silent, lambda k: trial.complete(with_dropout(case.prefix(k), 1.0))), silent)
+
+
+@prop("dropout.everything-gradients", needs=(*_NEEDS, "gradients"), when=_precise, limit=12)
+def everything_gradients(trial: Trial) -> None:
+    """With a probability of 1 in training nothing passes back from layer to layer, and every gradient is a number.
+
+    The scale 1/(1 − p) is infinite in the backward pass too.
+    """
+    small = cut(trial)
+    case, cotangents = with_dropout(small.case, 1.0), drawn(small)
+    nothing = np.zeros((case.steps, case.batch, case.config.num_directions * case.config.output_size))
+    scales = [nothing] * (case.config.num_layers - 1)
+    findings = judge_freely(small, cotangents, *small.vjp(case, cotangents), case=case, scales=scales)
+    _require_gradients(small, findings, case)
 
 
 @prop("dropout.first-layer", needs=(*_NEEDS, "h_n", "c_n"), when=_stacked)
@@ -207,14 +220,20 @@ def independence(trial: Trial) -> None:
 def gradients(trial: Trial) -> None:
     """In training an element that was dropped has no gradient, and that of a kept one is scaled by 1/(1 − p) too.
 
-    The backward pass needs the very mask of the forward pass; kernels that fuse dropout draw it again, or forget it.
+    The backward pass needs the very mask of the forward pass; kernels that fuse dropout draw it again, or forget it;
+    what is kept for the backward pass may be kept for ever.
     """
     case, declared = live(trial), trial.arithmetic
     if declared is None or declared.inputs or declared.accumulate > declared.unit:
         raise Discard
-    cotangents = draw(case, trial.recipe.seed, "all", trial.backend.capabilities.returns)
-    result, grads = trial.vjp(case, cotangents)
+    cotangents, model = draw(case, trial.recipe.seed, "all", trial.backend.capabilities.returns), trial.model(case)
+    result, grads = trial.vjp(case, cotangents, model)
+    again, _ = trial.vjp(case, cotangents, model)
     layers, D = case.config.num_layers, case.config.num_directions
+    tosses = (layers - 1) * D * case.config.output_size * int(case.row_lengths().sum())
+    same = all(a is None or np.array_equal(a, b) for a, b in zip(result, again, strict=True) if b is not None)
+    if same and 0.5**tosses < ALARM:
+        raise Violation(f"two calls of vjp dropped the very same of {tosses} elements", case=case)
     below, scales = Expectation(case, declared).below(1).value, []
     for k in range(1, layers):
         # Of three layers there is a single step, and the middle one's h_n is all of its output.
@@ -222,9 +241,11 @@ def gradients(trial: Trial) -> None:
         outputs = np.asarray(result.output if k == layers - 1 else np.concatenate(halves, axis=1)[None], np.float64)
         scales.append(np.where(dropped_by(case, k, below, outputs).reshape(below.shape), 0.0, 2.0))
         below = outputs
-    unseen = [None] * (layers - 1)
-    findings = list(adjoint.judge(case, cotangents, [*unseen, result], grads, declared, scales=scales))
-    if any(not finding.margin() <= 1.0 for finding in findings if not finding.tensor.startswith("grad")):
-        # What the forward pass did is no mask: ``dropout.elements`` says so.
+    _require_gradients(trial, judge_freely(trial, cotangents, result, grads, case=case, scales=scales), case)
+
+
+def _require_gradients(trial: Trial, findings: list[Finding], case: Case) -> None:
+    """The gradients must be within their bounds, if the results are: other properties judge those."""
+    if not right([finding for finding in findings if not finding.tensor.startswith("grad")]):
         raise Discard
     trial.require(findings, case)

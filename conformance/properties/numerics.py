@@ -82,18 +82,38 @@ _FAR = {"float64": 40, "float32": 40, "bfloat16": 40, "float16": 8}
 
 @prop("numerics.scaling", needs=("values", "params"))
 def scaling(trial: Trial) -> None:
-    """An x divided by a power of two and input weights multiplied by it give what they gave.
+    """An x divided by a power of two and input weights multiplied by it, or the other way round, give what they gave.
 
     Only exponents change. Small numbers that are flushed too early, and ranges fixed for x or for weights, show.
     """
     probe = trial.derived(fill="normal")
     case = probe.case
-    power = 2.0 ** _FAR[case.config.dtype]
+    far = _FAR[case.config.dtype]
+    power = 2.0 ** (far if trial.recipe.seed % 2 else -far)
     params = {
         name: (value * power).astype(value.dtype) if name.startswith("weight_ih_l0") else value
         for name, value in case.params.items()
     }
     scaled = replace(case, x=(case.x / power).astype(case.x.dtype), params=params)
+    probe.require(probe.judge(scaled, lambda k: probe.complete(scaled.prefix(k))), scaled)
+
+
+@prop("numerics.projected-range", needs=("values", "params", "projection"), when=lambda r: r.proj > 0)
+def projected_range(trial: Trial) -> None:
+    """Projected states of tens and thousands are not clipped.
+
+    TensorFlow's cells, cuDNN and TFLite have a ``proj_clip``; and without a projection no state exceeds 1.
+    """
+    probe = trial.derived(fill="normal")
+    case = probe.case
+    power = 2.0 ** min(_FAR[case.config.dtype], 12)
+
+    def factor(name: str) -> float:
+        reads_states = name.startswith("weight_hh") or (name.startswith("weight_ih") and "_l0" not in name)
+        return power if name.startswith("weight_hr") else 1 / power if reads_states else 1.0
+
+    params = {name: (value * factor(name)).astype(value.dtype) for name, value in case.params.items()}
+    scaled = replace(case, params=params)
     probe.require(probe.judge(scaled, lambda k: probe.complete(scaled.prefix(k))), scaled)
 
 

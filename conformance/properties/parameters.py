@@ -12,7 +12,7 @@ from conformance.fills import permutation
 from conformance.properties.layout import oracle_result
 from conformance.properties.model import prop
 from conformance.signals import Discard, Violation
-from conformance.spec import Array, Result, suffix
+from conformance.spec import Array, Params, Result, suffix
 from conformance.trial import Trial
 
 _NEEDS = ("params", "values")
@@ -78,6 +78,48 @@ def zero_slot(trial: Trial) -> None:
         zeros = {name + suffix(*slot): 0 * case.params[name + suffix(*slot)] for name in names}
         zeroed = replace(case, params={**case.params, **zeros}, rule="any")
         trial.require(trial.judge(zeroed, lambda k, zeroed=zeroed: trial.complete(zeroed.prefix(k))), zeroed)
+
+
+def tied(params: Params, kind: str) -> Params:
+    """The params, those whose names begin with ``kind`` all equal to the first of their shape."""
+    first: dict[tuple[int, ...], Array] = {}
+    return {
+        name: first.setdefault(value.shape, value) if name.startswith(kind) else value for name, value in params.items()
+    }
+
+
+@prop("parameters.equal", needs=_NEEDS, limit=12)
+def equal(trial: Trial) -> None:
+    """Parameters that hold the same numbers are still parameters of their own.
+
+    Graph optimisers keep equal constants once (ONNX's eliminate_duplicate_initializer), and weights that are tied, or
+    two biases that began and grew alike, are then taken for one.
+    """
+    case = trial.case
+    if not trial.right():
+        raise Discard
+    alike = replace(case, params=tied(case.params, ("weight", "bias", "")[trial.recipe.seed % 3]), rule="any")
+    trial.require(trial.judge(alike, lambda k: trial.complete(alike.prefix(k))), alike)
+
+
+@prop("parameters.pruned", needs=_NEEDS, limit=12)
+def pruned(trial: Trial) -> None:
+    """Where a gate's row, a feature's column or a unit's column of the weights is zeros, the rest is in force.
+
+    Structured pruning leaves such models, and compilers fold what they find: the gate's biases with it.
+    """
+    case = trial.case
+    if not trial.right():
+        raise Discard
+    params = {name: value.copy() for name, value in case.params.items()}
+    row, column = (trial.pick(f"pruned {axis}", 1 << 16) for axis in ("row", "column"))
+    for name, value in params.items():
+        if name.startswith("weight"):
+            value[:, column % value.shape[1]] = 0
+        if name.startswith(("weight_ih", "weight_hh")):
+            value[row % len(value)] = 0
+    sparse = replace(case, params=params, rule="any")
+    trial.require(trial.judge(sparse, lambda k: trial.complete(sparse.prefix(k))), sparse)
 
 
 @prop("parameters.unit-permutation", needs=_NEEDS, when=lambda r: r.H >= 2)

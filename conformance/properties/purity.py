@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from conformance.recipe import VIEWS, Recipe
 from conformance.signals import Violation
 from conformance.spec import Array, Result
 from conformance.trial import Trial
+
+T = TypeVar("T")
 
 
 @prop("purity.repeat", needs=("deterministic",))
@@ -211,10 +214,10 @@ def reused_input(trial: Trial) -> None:
 
 @prop("purity.other-shape", needs=("values", "shapes"), when=lambda r: not r.ragged)
 def other_shape(trial: Trial) -> None:
-    """Longer sequences and larger batches before a call do not change it, nor do single rows and single steps.
+    """Longer sequences and larger batches before a call do not change it, nor do single rows, single steps, or many.
 
     Buffers sized by an earlier call (MNN#2500, tflite-micro PR3564) leave their tail behind; a kernel that is chosen at
-    the first call is that of its shape.
+    the first call is that of its shape; and of the shapes that are known, only the last few are kept.
     """
     case, other = trial.case, _other(trial).case.x
     one_row = case.unbatched or not trial.backend.capabilities.batch
@@ -225,11 +228,16 @@ def other_shape(trial: Trial) -> None:
             result = trial.run(call_of, model)
         _still_right(trial, result)
         _still_right(trial, trial.run(case, model))
+    model = trial.model(case)
+    trial.run(case, model)
+    for steps in range(1, 11):
+        trial.run(replace(case, x=np.resize(other, (steps, *case.x.shape[1:]))), model)
+    _still_right(trial, trial.run(case, model))
 
 
 @prop("purity.two-models", needs=("values", "params"))
 def two_models(trial: Trial) -> None:
-    """Two models built and called in turns do not disturb each other, nor do eight more that are only built.
+    """Two models built and called in turns do not disturb each other, nor do sixteen more that are only built.
 
     Global workspaces, static buffers in C, tables of a fixed length and caches keyed by shape do; and those keyed by a
     part of the weights (ideep#158), for a model that differs in the last element of each weight alone.
@@ -238,7 +246,7 @@ def two_models(trial: Trial) -> None:
     first, second = trial.model(trial.case), other.model(other.case)
     trial.run(trial.case, first)
     other.run(other.case, second)
-    more = [] if "shapes" in trial.backend.lacks else [other.model(other.case) for _ in range(8)]
+    more = [] if "shapes" in trial.backend.lacks else [other.model(other.case) for _ in range(16)]
     _still_right(trial, trial.run(trial.case, first))
     del more
     params = trial.case.params
@@ -262,23 +270,27 @@ def threads(trial: Trial) -> None:
     onnxruntime#21288 and #1162.
     """
     other = trial if trial.case.fixed else _other(trial)
-    models = trial.model(trial.case), other.model(other.case)
-    results: list[Result] = []
+    model, second = trial.model(trial.case), other.model(other.case)
+    for result in at_once(lambda: trial.run(trial.case, model), lambda: other.run(other.case, second)):
+        _still_right(trial, result)
+
+
+def at_once(mine: Callable[[], T], other: Callable[[], object]) -> list[T]:
+    """What ``mine`` returns at three calls from one thread, while another one makes as many of ``other``."""
+    results: list[T] = []
     errors: list[BaseException] = []
     together = threading.Barrier(2)
 
-    def work(mine: Trial, model: Callable[..., object], keep: bool) -> None:
+    def work(task: Callable[[], object]) -> None:
         try:
             together.wait(timeout=60)
             for _ in range(3):
-                result = mine.run(mine.case, model)
-                if keep:
-                    results.append(result)
+                task()
         except BaseException as error:
             errors.append(error)
 
-    workers = [threading.Thread(target=work, args=(trial, models[0], True), daemon=True)]
-    workers.append(threading.Thread(target=work, args=(other, models[1], False), daemon=True))
+    tasks = (lambda: results.append(mine()), other)
+    workers = [threading.Thread(target=work, args=(task,), daemon=True) for task in tasks]
     # Python's threads take turns far more often than usual, so that short calls overlap too.
     usual = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
@@ -291,8 +303,7 @@ def threads(trial: Trial) -> None:
         sys.setswitchinterval(usual)
     if errors:
         raise errors[0]
-    for result in results:
-        _still_right(trial, result)
+    return results
 
 
 #: Views that are C-contiguous, and those that are not.

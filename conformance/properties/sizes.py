@@ -16,8 +16,8 @@ from conformance.signals import Discard, Violation
 from conformance.trial import Trial
 
 #: Powers of two and their neighbours, and the sizes of well-known models; the last two are asked most often.
-HIDDEN = (100, 130, 160, 192, 200, 255, 256, 257, 300, 384, 511, 512, 513, 650, 768, 1000, 1023, 1024, 1025)
-FEATURES = (*HIDDEN, 1500, 2047, 2048, 2049, 4097, 8193)
+HIDDEN = (100, 130, 160, 192, 200, 255, 256, 257, 300, 384, 511, 512, 513, 650, 768, 1000, 1023, 1024, 1027)
+FEATURES = (*HIDDEN, 1500, 2047, 2048, 2049, 4101, 8195)
 ROWS = (34, 48, 63, 64, 65, 96, 100, 127, 128, 129, 192, 200, 255, 256, 257)
 
 #: Everything a multiple of the same power of two: features, hidden size, rows, steps. The small ones are all equal too.
@@ -34,18 +34,19 @@ ALIGNED = (
 )
 
 #: Products of two sizes beyond 4,096, 8,192, 32,767 and 65,536: steps and rows, rows and units (and features) in both
-#: directions, steps, rows and features, steps and units; and rows beyond 1,024. By the remainder of the seed.
+#: directions, steps, rows and features, steps and units; and rows beyond 1,024, with states. By the remainder of the
+#: seed.
 PRODUCTS = (
     {"L": 515, "N": 131, "I": 2, "H": 2, "ragged": True},
     {"L": 2, "N": 130, "I": 130, "H": 257, "ragged": False},
     {"L": 131, "N": 67, "I": 9, "H": 7, "ragged": False},
     {"L": 1031, "N": 1, "H": 130, "bidirectional": False, "ragged": False},
-    {"L": 3, "N": 1025, "H": 3, "ragged": True},
+    {"L": 3, "N": 1027, "H": 3, "state": "both", "ragged": True},
 )
 
 #: Every size of a sweep; of rows and steps, the first.
 SWEPT = (*range(1, 21), *range(22, 67, 3), *range(70, 131, 5))
-_FEW = 35
+FEW = 35
 
 #: The hidden size up to which a case keeps its second layer and its second direction.
 _ONE_LAYER = 300
@@ -118,7 +119,7 @@ def _batched(recipe: Recipe) -> bool:
 
 @prop("sizes.hidden", needs=_NEEDS, limit=4)
 def hidden(trial: Trial) -> None:
-    """Models of 100 to 1,025 hidden units are right.
+    """Models of 100 to 1,027 hidden units are right.
 
     MNN#2500 was wrong at large sizes only; FlagGems#5014 dropped units past 128.
     """
@@ -153,7 +154,7 @@ def stacked(trial: Trial) -> None:
 
 @prop("sizes.features", needs=_NEEDS, limit=6)
 def features(trial: Trial) -> None:
-    """Inputs of 100 to 8,193 features are right.
+    """Inputs of 100 to 8,195 features are right.
 
     Word vectors have hundreds of features: sums that long are cut into blocks.
     """
@@ -188,8 +189,11 @@ def products(trial: Trial) -> None:
     """
     declared = trial.backend.capabilities
     one_layer = {"layers": 1, "proj": 0, "bidirectional": declared.bidirectional}
-    usual, sizes = _at(trial, one_layer), PRODUCTS[trial.recipe.seed % len(PRODUCTS)]
-    probe = _at(trial, one_layer | sizes | {"ragged": sizes["ragged"] and declared.lengths})
+    usual, sizes = _at(trial, one_layer), dict(PRODUCTS[trial.recipe.seed % len(PRODUCTS)])
+    sizes["ragged"] = sizes["ragged"] and declared.lengths
+    if not declared.initial_state:
+        sizes.pop("state", None)
+    probe = _at(trial, one_layer | sizes)
     if sizes["N"] > 1:
         probes.judge(probe, usual, probes.rows)
     elif not usual.right():
@@ -209,7 +213,7 @@ def sweep(trial: Trial) -> None:
     alone = r.unbatched or not declared.batch
     swept = ("I", "H", "L" if alone else "N", "L")[r.seed % 4]
     usual = trial.resized(I=3, H=3, N=1 if alone else 2, L=2, proj=0, layers=1, view="plain", fill="normal")
-    pool = SWEPT if swept in "IH" else SWEPT[:_FEW]
+    pool = SWEPT if swept in "IH" else SWEPT[:FEW]
     if not usual.right():
         if swept in "IH":
             raise Discard

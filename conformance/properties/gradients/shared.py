@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from conformance import adjoint
 from conformance.bounds import Finding
+from conformance.case import Case
 from conformance.cotangents import Cotangents, draw
 from conformance.gradients import Gradients
 from conformance.properties.model import Check, always, prop
 from conformance.recipe import Recipe
 from conformance.signals import Discard, Violation
-from conformance.spec import Result
+from conformance.spec import Array, Result
 from conformance.taps import judge_tapped, lower_results, tap
 from conformance.trial import Trial
 
@@ -68,12 +69,23 @@ def judge_taps(small: Trial, cotangents: Cotangents) -> list[Finding]:
     return judge_tapped(tapped, lower, cotangents, small.vjp, small.arithmetic)
 
 
-def judge_freely(trial: Trial, cotangents: Cotangents, result: Result, grads: Gradients) -> list[Finding]:
-    """Every comparison of a vjp of which no adjoint was observed, with the bound that accumulates."""
+def judge_freely(
+    trial: Trial,
+    cotangents: Cotangents,
+    result: Result,
+    grads: Gradients,
+    case: Case | None = None,
+    scales: Sequence[Array] = (),
+) -> list[Finding]:
+    """Every comparison of a vjp of which no adjoint was observed, with the bound that accumulates.
+
+    Of the trial's case, or of ``case``; ``scales`` (L, N, D·P) is what dropout multiplied each lower layer's output by.
+    """
     if trial.arithmetic is None:
         raise Discard
-    unseen: list[Result | None] = [None] * (trial.case.config.num_layers - 1)
-    return list(adjoint.judge(trial.case, cotangents, [*unseen, result], grads, trial.arithmetic))
+    case = trial.case if case is None else case
+    unseen: list[Result | None] = [None] * (case.config.num_layers - 1)
+    return list(adjoint.judge(case, cotangents, [*unseen, result], grads, trial.arithmetic, scales=scales))
 
 
 def right(findings: list[Finding]) -> bool:
