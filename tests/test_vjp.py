@@ -308,6 +308,8 @@ SHOWING = (
     ("I=520 H=3 L=2 N=2 seed=8", 1.0),
     ("I=2 H=3 layers=6 L=2 N=2 seed=9", 1.0),
     ("I=2 H=3 layers=2 L=70 N=2 seed=10", 1.0),
+    ("I=2 H=23 L=4 N=3 state=both seed=11", 1e6),
+    ("I=2 H=3 L=520 N=1 seed=12", 1.0),
 )
 
 
@@ -320,13 +322,25 @@ def observed(backend: Backend, text: str, scale: float) -> list[Any]:
     return [*first.values(), *second.values(), *upstream]
 
 
-#: Faults that show only after calls of another kind, or under a loss or a padding of their own.
+#: Faults that show only after calls of another kind, or under a loss, parameters or an x of their own.
 ELSEWHERE = (
     "gradient-at-last-forward",
     "gradient-in-a-longer-workspace",
     "gradient-of-unused-output",
     "gradient-of-last-output-not-unrolled",
     "gradient-of-padding-by-product",
+    "gradient-of-rows-left-out",
+    "gradient-from-the-last-loss",
+    "gradient-of-state-until-the-ninth-call",
+    "gradients-in-two-buffers",
+    "gradient-kept-by-arguments",
+    "gradient-in-one-workspace",
+    "gradient-of-zero-biases",
+    "gradient-of-zero-weights",
+    "gradient-of-zero-rows",
+    "gradient-of-equal-weights-added",
+    "gradient-of-no-rows",
+    "gradient-nan-to-num",
 )
 ALONE = [
     fault

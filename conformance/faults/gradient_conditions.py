@@ -236,7 +236,7 @@ FAULTS = (
           "a loss that is scaled", d_gates=preactivation(lambda at, d: np.clip(d, -65504, 65504))),
     fault("gradients-in-two-buffers", "The vjp after the next overwrites the gradients.", "static buffers",
           "the third vjp", d_around=called(_in_two_buffers)),
-    fault("gradient-of-h_0-from-the-ninth-call", "From a model's ninth vjp on h_0 has no gradient.",
+    fault("gradient-of-state-until-the-ninth-call", "From a model's ninth vjp on h_0 has no gradient.",
           "compiled after some calls", "the ninth vjp", d_around=called(_often_called)),
     fault("gradient-kept-by-arguments", "Gradients are kept by the arguments, whatever the model.", "a global tape",
           "two models, the same arguments", d_around=_kept_by_arguments),
