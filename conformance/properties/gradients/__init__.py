@@ -1,11 +1,12 @@
 """Gradients: what ``forward.vjp`` returns, by cotangents of the output, of h_n and of c_n.
 
-``adjoints.py`` judges each gradient by itself, ``exact.py`` those that are known without a bound, ``sized.py`` those of
-many steps, rows and units; ``shared.py`` has the cases and comparisons that they have in common.
+``adjoints.py`` judges each gradient by itself, ``exact.py`` those that are known without a bound, ``calls.py`` those
+beside other calls, ``special.py`` those at equal and zero parameters, at NaN and of no rows, ``sized.py`` those of many
+steps, rows and units; ``shared.py`` has the cases and comparisons that they have in common.
 """
 
 from __future__ import annotations
 
-from conformance.properties.gradients import adjoints, exact, sized
+from conformance.properties.gradients import adjoints, calls, exact, sized, special
 
-__all__ = ["adjoints", "exact", "sized"]
+__all__ = ["adjoints", "calls", "exact", "sized", "special"]

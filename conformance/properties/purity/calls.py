@@ -1,4 +1,4 @@
-"""Purity: a model is a function. Calls change nothing but their results, whatever came before and happens beside."""
+"""What calls leave to each other and to the caller: nothing but results, whatever came before and happens beside."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from typing import TypeVar
 import numpy as np
 
 from conformance.calls import call, fresh_params
-from conformance.case import Case, arrange, handed
+from conformance.case import Case, handed
 from conformance.properties.model import prop
 from conformance.properties.probes import tiny
-from conformance.recipe import VIEWS, Recipe
 from conformance.signals import Violation
 from conformance.spec import Array, Result
 from conformance.trial import Trial
@@ -90,14 +89,20 @@ def params_untouched(trial: Trial) -> None:
     _untouched(trial, ("weight", "bias"))
 
 
-def _rows_with_state(recipe: Recipe) -> bool:
-    return recipe.state != "none" and recipe.N > 1
-
-
-def _still_right(trial: Trial, result: Result) -> None:
+def still_right(trial: Trial, result: Result) -> None:
     """A result of the very same case, obtained under other circumstances, must be the plain one."""
     last = trial.case.config.num_layers
     trial.relate(lambda k: result if k == last else trial.observe(k))
+
+
+def as_copied(trial: Trial, case: Case, result: Result) -> None:
+    """The result of a changed case, from arrays that share their memory, must be that from arrays of their own."""
+    last, copied = case.config.num_layers, trial.model(case)
+
+    def base(k: int) -> Result:
+        return trial.run(case, copied) if k == last else trial.run(case.prefix(k))
+
+    trial.relate(lambda k: result if k == last else base(k), case=case, base=base)
 
 
 def _other(trial: Trial) -> Trial:
@@ -142,7 +147,7 @@ def no_alias(trial: Trial) -> None:
     for name, value in given.items():
         if not np.array_equal(value, before[name], equal_nan=True):
             raise Violation(f"writing to the result changes {name}")
-    _still_right(trial, trial.run(case, model))
+    still_right(trial, trial.run(case, model))
 
 
 @prop("purity.own-states", needs=("memory", "values", "loop", "initial_state", "h_n", "c_n"))
@@ -173,7 +178,7 @@ def own_states(trial: Trial) -> None:
             )
     parts = (part[:, None] if case.unbatched else part for part in kept)
     again = replace(case, state=tuple(np.ascontiguousarray(part) for part in parts))
-    _as_copied(trial, again, trial.checked(again, result))
+    as_copied(trial, again, trial.checked(again, result))
 
 
 @prop("purity.no-leak", needs=("values",))
@@ -185,7 +190,7 @@ def no_leak(trial: Trial) -> None:
     model = trial.model(trial.case)
     other = _other(trial).case
     trial.run(replace(trial.case, x=other.x, state=other.state), model)
-    _still_right(trial, trial.run(trial.case, model))
+    still_right(trial, trial.run(trial.case, model))
 
 
 @prop("purity.reused-input", needs=("values",), when=lambda r: r.view != "readonly")
@@ -209,7 +214,7 @@ def reused_input(trial: Trial) -> None:
     changed[at] = 1 if value < 0.5 else 0
     call(model, case, x, state, lengths)
     changed[at] = value
-    _still_right(trial, trial.checked(case, call(model, case, x, state, lengths)))
+    still_right(trial, trial.checked(case, call(model, case, x, state, lengths)))
 
 
 @prop("purity.other-shape", needs=("values", "shapes"), when=lambda r: not r.ragged)
@@ -226,13 +231,13 @@ def other_shape(trial: Trial) -> None:
         # Twice each: what is specialised after two calls, or cleared only when it grows.
         for call_of in (before, before, case):
             result = trial.run(call_of, model)
-        _still_right(trial, result)
-        _still_right(trial, trial.run(case, model))
+        still_right(trial, result)
+        still_right(trial, trial.run(case, model))
     model = trial.model(case)
     trial.run(case, model)
     for steps in range(1, 11):
         trial.run(replace(case, x=np.resize(other, (steps, *case.x.shape[1:]))), model)
-    _still_right(trial, trial.run(case, model))
+    still_right(trial, trial.run(case, model))
 
 
 @prop("purity.two-models", needs=("values", "params"))
@@ -247,7 +252,7 @@ def two_models(trial: Trial) -> None:
     trial.run(trial.case, first)
     other.run(other.case, second)
     more = [] if "shapes" in trial.backend.lacks else [other.model(other.case) for _ in range(16)]
-    _still_right(trial, trial.run(trial.case, first))
+    still_right(trial, trial.run(trial.case, first))
     del more
     params = trial.case.params
     weights = {name: _last_changed(value) for name, value in params.items() if name.startswith("weight")}
@@ -272,7 +277,7 @@ def threads(trial: Trial) -> None:
     other = trial if trial.case.fixed else _other(trial)
     model, second = trial.model(trial.case), other.model(other.case)
     for result in at_once(lambda: trial.run(trial.case, model), lambda: other.run(other.case, second)):
-        _still_right(trial, result)
+        still_right(trial, result)
 
 
 def at_once(mine: Callable[[], T], other: Callable[[], object]) -> list[T]:
@@ -304,123 +309,3 @@ def at_once(mine: Callable[[], T], other: Callable[[], object]) -> list[T]:
     if errors:
         raise errors[0]
     return results
-
-
-#: Views that are C-contiguous, and those that are not.
-_SOLID = ("plain", "offset", "readonly")
-_LOOSE = tuple(view for view in VIEWS if view not in _SOLID)
-
-
-def _seen_through(trial: Trial, *views: str) -> None:
-    """A call whose arrays lie in memory as one of ``views`` says gives what plain arrays give."""
-    view = views[trial.pick("view", len(views))]
-    plain = trial.derived(view="plain")
-    _still_right(plain, plain.run(replace(plain.case, view=view)))
-
-
-@prop("purity.non-contiguous", needs=("views", "values"))
-def non_contiguous(trial: Trial) -> None:
-    """Transposed inputs, and those with gaps between features, rows or steps, give what contiguous ones give.
-
-    pytorch#345 and #619: non-contiguous input, wrong result.
-    """
-    _seen_through(trial, "transposed", "strided", "gapped")
-
-
-@prop("purity.mixed-views", needs=("views", "values"))
-def mixed_views(trial: Trial) -> None:
-    """x, h_0, c_0 and the lengths may each lie in memory in a way of its own.
-
-    Code that looks at one array's strides and takes the others for alike is right where all are alike.
-    """
-    plain = trial.derived(view="plain")
-    case = plain.case
-    x, state, lengths = handed(case)
-    x = arrange(x, VIEWS[trial.pick("view of x", len(VIEWS))])
-    if state is not None:
-        # One contiguous, the other not.
-        views = _SOLID[trial.pick("solid", len(_SOLID))], _LOOSE[trial.pick("loose", len(_LOOSE))]
-        swapped = trial.pick("which is solid", 2)
-        state = arrange(state[0], views[swapped]), arrange(state[1], views[1 - swapped])
-    if lengths is not None:
-        lengths = arrange(lengths, "strided")
-    _still_right(plain, plain.checked(case, call(plain.model(case), case, x, state, lengths)))
-
-
-@prop("purity.broadcast-state", needs=("views", "values", "batch", "initial_state"), when=_rows_with_state)
-def broadcast_state(trial: Trial) -> None:
-    """An initial state that is broadcast over rows, or layers too, or one array for both, gives what copies of it give.
-
-    ``h_0.expand(…)`` is how a learnt initial state is handed over: its stride over the rows is 0, and it is read-only.
-    ``(zeros, zeros)`` is how many tutorials write the state.
-    """
-    slots = (slice(None), slice(1))[trial.recipe.seed % 2]
-    h_0, c_0 = (np.broadcast_to(part[slots, :1], part.shape) for part in trial.case.initial())
-    if h_0.shape == c_0.shape and trial.pick("one array", 2):
-        c_0 = h_0 = trial.case.initial()[trial.pick("which", 2)].copy()
-    case = replace(trial.case, state=(h_0.copy(), c_0.copy()))
-    x, _, lengths = handed(case)
-    result = trial.checked(case, call(trial.model(case), case, x, (h_0, c_0), lengths))
-    _as_copied(trial, case, result)
-
-
-def _as_copied(trial: Trial, case: Case, result: Result) -> None:
-    """The result of a changed case, from arrays that share their memory, must be that from arrays of their own."""
-    last, copied = case.config.num_layers, trial.model(case)
-
-    def base(k: int) -> Result:
-        return trial.run(case, copied) if k == last else trial.run(case.prefix(k))
-
-    trial.relate(lambda k: result if k == last else base(k), case=case, base=base)
-
-
-@prop("purity.broadcast-input", needs=("views", "values"), when=lambda r: r.L > 1 or r.N > 1)
-def broadcast_input(trial: Trial) -> None:
-    """An x that is one step for all, or one row for all, gives what copies of it give.
-
-    A context vector is handed over at every step as a broadcast array: its stride over time is 0, and it is read-only.
-    """
-    case = trial.case
-    over_time = case.steps > 1 and (case.batch == 1 or trial.pick("over time", 2) == 1)
-    case = replace(case, x=np.repeat(case.x[:1], case.steps, 0) if over_time else case.x[:, :1].repeat(case.batch, 1))
-    x, state, lengths = handed(replace(case, view="plain"))
-    axis = 0 if over_time == (not case.config.batch_first or case.unbatched) else 1
-    one = np.broadcast_to(np.take(x, [0], axis), x.shape)
-    result = trial.checked(case, call(trial.model(case), case, one, state, lengths))
-    _as_copied(trial, case, result)
-
-
-@prop("purity.offset", needs=("views", "values"), every=2)
-def offset(trial: Trial) -> None:
-    """Inputs that start inside a larger buffer give what arrays of their own give.
-
-    Kernels that take the buffer's start, or overread its end, are right on fresh arrays.
-    """
-    _seen_through(trial, "offset")
-
-
-@prop("purity.negative-stride", needs=("views", "values"))
-def negative_stride(trial: Trial) -> None:
-    """Inputs that lie backwards in memory give what forward ones give.
-
-    ``x[::-1]`` is how NumPy code reverses time; a pointer and a size do not describe it.
-    """
-    _seen_through(trial, "negative")
-
-
-@prop("purity.fortran", needs=("views", "values"))
-def fortran(trial: Trial) -> None:
-    """Fortran-ordered inputs give what C-ordered ones give.
-
-    Arrays from BLAS, MATLAB files and transposes are Fortran-ordered; ``ravel`` and ``tobytes`` differ.
-    """
-    _seen_through(trial, "fortran")
-
-
-@prop("purity.read-only", needs=("views", "values"))
-def read_only(trial: Trial) -> None:
-    """Read-only inputs are accepted: memory-mapped files and broadcast arrays are read-only.
-
-    In-place preprocessing fails on them, or writes through.
-    """
-    _seen_through(trial, "readonly")

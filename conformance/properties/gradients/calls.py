@@ -1,0 +1,116 @@
+"""Gradients beside other calls: before, after and at once, of the same model and of others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from conformance.calls import call_vjp, fresh_params
+from conformance.case import handed
+from conformance.cotangents import Cotangents, draw
+from conformance.cotangents import handed as handed_cotangents
+from conformance.properties.gradients.shared import (
+    cut,
+    drawn,
+    judged,
+    same_or_right,
+)
+from conformance.properties.purity.calls import at_once
+from conformance.signals import Violation
+from conformance.spec import Array
+from conformance.trial import Trial
+
+
+@judged("gradients.repeat", needs=("gradients",))
+def repeat(trial: Trial) -> None:
+    """A second vjp of the same model gives what the first gave, and so does a twentieth: nothing accumulates.
+
+    torch adds into ``.grad`` until somebody clears it; tensorflow#47813 needed a reset between calls.
+    """
+    small = cut(trial)
+    returned = trial.backend.capabilities.returns
+    case, cotangents = small.case, draw(small.case, small.recipe.seed, ("any", "h_n")[small.recipe.seed % 2], returned)
+    model = small.model(case)
+    first = small.vjp(case, cotangents, model)
+    # A loss on all parts between: what it leaves is not cleared by one that lacks some. Now and then more of them: a
+    # function that is called often is compiled again.
+    for _ in range(18 if small.recipe.seed % 4 == 3 and case.steps <= 12 else 1):
+        small.vjp(case, draw(case, small.recipe.seed + 1, "all", returned), model)
+    second = small.vjp(case, cotangents, model)
+    same_or_right(small, cotangents, first, second, bitwise=trial.backend.capabilities.deterministic)
+
+
+@judged("gradients.after-others", needs=("gradients", "values", "shapes"))
+def after_others(trial: Trial) -> None:
+    """Calls of a model before, and another model's vjp, do not change its vjp, nor does a vjp the calls after it.
+
+    Activations kept from the last forward call or by the arguments alone, buffers that a longer vjp left, and modules
+    left in training mode do.
+    """
+    small = cut(trial)
+    case, cotangents = small.case, drawn(small)
+    other = small.derived(seed=small.recipe.seed + 1, fill="normal").case
+    longer = small.derived(L=small.recipe.L + 2, seed=small.recipe.seed + 1, fill="normal", edits=()).case
+    longer = replace(longer, config=case.config, params=case.params)
+    fresh = small.vjp(case, cotangents)
+    for before in ("another state", "other values", "a longer vjp", "another model"):
+        if before == "another state" and case.state is None:
+            continue
+        model = small.model(case)
+        if before == "another model":
+            if not case.fixed:
+                small.vjp(replace(case, params=other.params), cotangents)
+        elif before == "a longer vjp":
+            small.vjp(longer, draw(longer, small.recipe.seed, "any", trial.backend.capabilities.returns), model)
+        else:
+            x = other.x if before == "other values" else case.x
+            small.call(replace(case, x=x, state=other.state), model)
+        same_or_right(small, cotangents, fresh, small.vjp(case, cotangents, model))
+        result = small.run(case, model)
+        small.relate(lambda k, result=result: result if k == case.config.num_layers else small.observe(k))
+
+
+@judged("gradients.untouched", needs=("gradients", "memory"))
+def untouched(trial: Trial) -> None:
+    """vjp changes nothing that it is handed, not even the cotangents, nor what it returned before.
+
+    mxnet#17898: dx was written over dy. Gradients in a workspace are right until the next call.
+    """
+    small = cut(trial)
+    case = small.case
+    params, (x, state, lengths) = fresh_params(case.params), handed(case)
+    loss = handed_cotangents(case, draw(case, small.recipe.seed, "all", trial.backend.capabilities.returns))
+    given: dict[str, Array] = {**params, "x": x}
+    given |= {} if state is None else {"h_0": state[0], "c_0": state[1]}
+    given |= {} if lengths is None else {"lengths": lengths}
+    given |= {f"grad_{name}": part for name, part in zip(Cotangents._fields, loss, strict=True)}
+    before = {name: value.copy() for name, value in given.items()}
+    model = small.model(case, params)
+    _, kept = call_vjp(model, case, x, state, lengths, *loss)
+    returned = {f"grads {name}": value for name, value in kept.items()}
+    before |= {name: value.copy() for name, value in returned.items()}
+    # A ring of buffers comes round.
+    for factor in (2.0, 4.0, 8.0, 16.0):
+        small.vjp(case, drawn(small).scaled(factor), model)
+    for name, value in (given | returned).items():
+        if not np.array_equal(value, before[name], equal_nan=True):
+            at = tuple(int(k) for k in np.argwhere(value != before[name])[0])
+            raise Violation(f"{name}{list(at)} was {before[name][at]:.9g} and is {value[at]:.9g} after vjp", case=case)
+
+
+@judged("gradients.threads", needs=("gradients", "threads", "values"), limit=8)
+def threads(trial: Trial) -> None:
+    """The vjps of two models called from two threads at once do not disturb each other.
+
+    A workspace of the backward pass may be one for the process where the forward pass has one for each model.
+    """
+    small = cut(trial)
+    case, cotangents = small.case, drawn(small)
+    other = case if case.fixed else replace(case, params=small.derived(seed=small.recipe.seed + 1).case.params)
+    model, second = small.model(case), small.model(other)
+    alone = small.vjp(case, cotangents, model)
+    for found in at_once(
+        lambda: small.vjp(case, cotangents, model), lambda: small.vjp(other, cotangents.scaled(2.0), second)
+    ):
+        same_or_right(small, cotangents, alone, found)

@@ -1,0 +1,101 @@
+"""Gradients where parameters are equal or zeros, where x is not a number, and where there are no rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from conformance.case import Case
+from conformance.cotangents import draw, zeros
+from conformance.properties.batch import take_rows
+from conformance.properties.gradients.shared import (
+    NEEDS,
+    cut,
+    drawn,
+    judge_freely,
+    judged,
+    right,
+)
+from conformance.properties.parameters import tied
+from conformance.signals import BackendError, Discard, Narrowed, Violation
+from conformance.trial import Trial
+
+
+@judged("gradients.equal-parameters", needs=(*NEEDS, "params"))
+def equal_parameters(trial: Trial) -> None:
+    """Parameters that hold the same numbers have gradients of their own.
+
+    Where equal constants are kept once, their gradients are added up, or all but one are lost.
+    """
+    small = cut(trial)
+    kind = ("weight", "bias", "")[small.recipe.seed % 3]
+    _right_with(small, replace(small.case, params=tied(small.case.params, kind), rule="any"))
+
+
+@judged("gradients.zeros", needs=(*NEEDS, "params"))
+def zeros_have_gradients(trial: Trial) -> None:
+    """Biases, a weight and a row of x that are zeros have gradients like any others.
+
+    Biases begin at zero, and so do adapters and pruned weights: what is left out because of it never changes.
+    """
+    small = cut(trial)
+    kinds = sorted({name.partition("_l")[0].replace("bias_hh", "bias") for name in small.case.params})
+    kind = kinds[small.recipe.seed % len(kinds)]
+    params = {name: 0 * value if name.startswith(kind) else value for name, value in small.case.params.items()}
+    x = small.case.x.copy()
+    x[:, small.pick("row of zeros", small.case.batch)] = 0
+    _right_with(small, replace(small.case, params=params, rule="any"))
+    _right_with(small, replace(small.case, x=x))
+
+
+def _right_with(small: Trial, changed: Case) -> None:
+    """The gradients of a changed case are right, if those of the small one are."""
+    cotangents = drawn(small)
+    findings = judge_freely(small, cotangents, *small.vjp(changed, cotangents), case=changed)
+    if not right(findings) and not right(judge_freely(small, cotangents, *small.vjp(small.case, cotangents))):
+        raise Discard
+    small.require(findings, changed)
+
+
+@judged("gradients.nan-kept", needs=("gradients", "values"))
+def nan_kept(trial: Trial) -> None:
+    """A NaN in x makes NaN of the first layer's gradients: it took part in them.
+
+    A backward pass that cleans what it passes on hides that training went wrong, and skips no step for it.
+    """
+    small = cut(trial)
+    case = small.case
+    row = small.pick("spoiled row", case.batch)
+    x = case.x.copy()
+    x[small.pick("spoiled step", int(case.row_lengths()[row])), row, small.pick("feature", x.shape[2])] = np.nan
+    spoiled = replace(case, x=x)
+    try:
+        _, grads = small.vjp(spoiled, draw(case, small.recipe.seed, "all", trial.backend.capabilities.returns))
+    except BackendError:
+        # To refuse it is an answer.
+        raise Discard from None
+    for name in ("weight_ih_l0", "weight_ih_l0_reverse"):
+        if name in grads and not np.isnan(grads[name]).all():
+            at = tuple(int(k) for k in np.argwhere(~np.isnan(grads[name]))[0])
+            raise Violation(
+                f"grad {name}{list(at)} is {grads[name][at]:.9g} where the equations give nan", case=spoiled
+            )
+
+
+@judged("gradients.no-rows", needs=("gradients", "batch", "shapes"), when=lambda r: not r.unbatched, limit=8)
+def no_rows(trial: Trial) -> None:
+    """A batch without rows gives weights gradients of zeros, as nn.LSTM does, or is refused.
+
+    The last part of a batch that is divided may be empty, and adds what its buffers held.
+    """
+    small = cut(trial)
+    empty = take_rows(small.case, np.zeros(0, np.int64))
+    try:
+        _, grads = small.vjp(empty, zeros(empty))
+    except (BackendError, Narrowed):
+        return
+    for name, value in grads.items():
+        if not (value == 0).all():
+            at = tuple(int(k) for k in np.argwhere(~(value == 0))[0])
+            raise Violation(f"grad {name}{list(at)} is {value[at]:.9g} for a batch without rows", case=empty)
