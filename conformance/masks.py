@@ -80,7 +80,7 @@ def probe(trial: Trial) -> Case:
         sizes["L"] = 1
     ragged = recipe.ragged and sizes.get("L", recipe.L) > 1
     case = trial.derived(**sizes, ragged=ragged, fill="normal", gain=0.5, edits=()).case
-    p = RATES[trial.pick("rate", len(RATES))]
+    p = RATES[recipe.seed % len(RATES)]
     return replace(with_dropout(wired(case, p, both=not three), p), rule="any")
 
 

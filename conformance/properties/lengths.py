@@ -133,13 +133,18 @@ def more_padding(trial: Trial) -> None:
 
 @prop("lengths.all-full", needs=_NEEDS, when=_ragged)
 def all_full(trial: Trial) -> None:
-    """Lengths that are all L give what no lengths give.
+    """Lengths that are all L give what no lengths give, and where all but one are, that one is in force.
 
     OpenVINO and ONNX have sequence_lens as an optional input, and two ways through the code for it.
     """
     plain = replace(trial.case, lengths=None)
     full = replace(plain, lengths=plain.row_lengths().astype(np.int64))
     trial.relate(lambda k: trial.complete(full.prefix(k)), case=plain, base=lambda k: trial.complete(plain.prefix(k)))
+    if plain.steps > 1 and trial.right():
+        short = plain.row_lengths().astype(np.int64)
+        short[trial.pick("short", plain.batch)] -= 1 + trial.pick("missing", plain.steps - 1)
+        nearly = replace(plain, lengths=short)
+        trial.require(trial.judge(nearly, lambda k: trial.complete(nearly.prefix(k))), nearly)
 
 
 @prop("lengths.sorted", needs=(*_NEEDS, "batch"), when=_rows_ragged)
