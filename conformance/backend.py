@@ -62,7 +62,7 @@ class Capabilities:
     arithmetic: Mapping[str, str] = field(default_factory=dict)
     #: The same call gives the same bits.
     deterministic: bool = True
-    #: Two models may be called from two threads at once.
+    #: Two models may be called, and differentiated, from two threads at once.
     threads: bool = True
     #: Each new shape costs a compilation: sizes then come from a small pool.
     compiled: bool = False

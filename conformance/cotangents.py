@@ -43,8 +43,8 @@ def draw(case: Case, seed: int, loss: str = "any", parts: tuple[str, ...] = Cota
     """Nearly normal values, each part at a scale of its own from 1e-6 to 1e2; nothing past a row's length.
 
     Of ``parts``, which the backend returns, "any" loss drops each with a probability of one in four, but never all; and
-    every fifth seed's is on each row's last output alone, as a classifier's is. Every fifth one's masks the
-    output: a row's, and that of the later half of the steps, are left out beside their final states.
+    every fifth seed's is on each row's last output alone, as a classifier's is. Every fifth one's leaves
+    out the output of a row and of the later half of the steps, and is on the final states besides.
     """
     alone = loss == "any" and "output" in parts and seed % 5 == 3
     partial = loss == "any" and len(parts) > 1 and seed % 5 == 2

@@ -46,6 +46,9 @@ _LARGE = {"I": (31, 64), "H": (33, 65, 129), "L": (16, 17), "N": (17, 33)}
 #: How much work a case may be, as a product of its sizes; how many candidates there are, and how many a row looks at.
 _WORK, _CANDIDATES, _LOOKS = 110_000, 600, 48
 
+#: What a call takes whatever its length, in the time of steps.
+_STEPS_OF_A_CALL = 12
+
 
 @lru_cache(maxsize=2)
 def _candidates(equal: bool) -> list[dict[str, int]]:
@@ -207,7 +210,7 @@ def _sized(factors: Factors, batch_first: bool, compiled: bool, fixed: LSTMConfi
         recipes = [_recipe(dict(row), sizes, number, batch_first, fixed) for sizes in pool]
         gains = [met.gain(recipe, [*choices(recipe), *traits(recipe)]) for recipe in recipes]
         # A longer sequence takes longer in every property.
-        found.append(max(zip(gains, recipes, strict=True), key=lambda one: one[0] / (12 + one[1].L))[1])
+        found.append(max(zip(gains, recipes, strict=True), key=lambda one: one[0] / (_STEPS_OF_A_CALL + one[1].L))[1])
         met.add(found[-1], [*choices(found[-1]), *traits(found[-1])])
     return tuple(found)
 

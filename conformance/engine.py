@@ -305,8 +305,7 @@ class _Sieve:
             return False
         before = self.offered[:-1] if self.offered[-1:] == [recipe] else self.offered
         length, history = 1, tuple[Recipe, ...]()
-        # What dropout drops differs from call to call, whatever came before.
-        while p.group != "dropout":
+        while not p.chance:
             for earlier in before[-length:]:
                 self.judge.run(earlier)
             again = self._again(p, recipe, brief=True)
@@ -319,8 +318,8 @@ class _Sieve:
         if answer.outcome == "timeout" and not history:
             # Whatever held the machine up: it is no hang.
             return True
-        if p.group == "dropout":
-            note = "in one draw of several"
+        if p.chance:
+            note = "in some draws only"
         elif history:
             note = (
                 f"only after {len(history)} earlier case{'s' if len(history) > 1 else ''}: the same case alone passes"

@@ -31,8 +31,8 @@ from conformance.trial import Trial, describe
 ALARM = 1e-9
 
 #: How many cases of a run a property tests for chance, and how many tests there are of a case at most: the rate between
-#: three layers and in two directions, and six axes of independence.
-_CHECKS, _TESTS = 24, 4 + 6
+#: three layers and in two directions, six axes of independence, and whether two masks are one.
+_CHECKS, _TESTS = 24, 4 + 6 + 1
 
 #: The surprise that is taken for a deviation.
 LIMIT = threshold(ALARM, _CHECKS * _TESTS)
@@ -148,7 +148,7 @@ def legible(trial: Trial) -> Reading:
 # What is read off
 
 
-@prop("dropout.elements", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS)
+@prop("dropout.elements", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS, chance=True)
 def elements(trial: Trial) -> None:
     """In training a layer gets each element of the output below it as 0 or as y/(1 − p), and nothing else is touched.
 
@@ -170,7 +170,7 @@ def elements(trial: Trial) -> None:
     trial.record(worst.margin())
 
 
-@prop("dropout.rate", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS)
+@prop("dropout.rate", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS, chance=True)
 def rate(trial: Trial) -> None:
     """In training the share of elements that are dropped is p, between every two layers and in both directions.
 
@@ -190,7 +190,7 @@ def rate(trial: Trial) -> None:
             )
 
 
-@prop("dropout.independence", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS)
+@prop("dropout.independence", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS, chance=True)
 def independence(trial: Trial) -> None:
     """In training every element is dropped by a chance of its own: for each layer, call, step, row and feature.
 
@@ -216,7 +216,7 @@ def independence(trial: Trial) -> None:
         raise Violation(worst[1], case=reading.case)
 
 
-@prop("dropout.gradients", needs=(*_NEEDS, "gradients", "output", "shapes"), when=_precise, limit=8)
+@prop("dropout.gradients", needs=(*_NEEDS, "gradients", "output", "shapes"), when=_precise, limit=8, chance=True)
 def gradients(trial: Trial) -> None:
     """In training an element that was dropped has no gradient, and that of a kept one is scaled by 1/(1 − p) too.
 
@@ -230,10 +230,6 @@ def gradients(trial: Trial) -> None:
     result, grads = trial.vjp(case, cotangents, model)
     again, _ = trial.vjp(case, cotangents, model)
     layers, D = case.config.num_layers, case.config.num_directions
-    tosses = (layers - 1) * D * case.config.output_size * int(case.row_lengths().sum())
-    same = all(a is None or np.array_equal(a, b) for a, b in zip(result, again, strict=True) if b is not None)
-    if same and 0.5**tosses < ALARM:
-        raise Violation(f"two calls of vjp dropped the very same of {tosses} elements", case=case)
     below, scales = Expectation(case, declared).below(1).value, []
     for k in range(1, layers):
         # Of three layers there is a single step, and the middle one's h_n is all of its output.
@@ -242,6 +238,10 @@ def gradients(trial: Trial) -> None:
         scales.append(np.where(dropped_by(case, k, below, outputs).reshape(below.shape), 0.0, 2.0))
         below = outputs
     _require_gradients(trial, judge_freely(trial, cotangents, result, grads, case=case, scales=scales), case)
+    tosses = (layers - 1) * D * case.config.output_size * int(case.row_lengths().sum())
+    same = all(a is None or np.array_equal(a, b) for a, b in zip(result, again, strict=True) if b is not None)
+    if same and surprise(tosses, tosses, 0.5) > LIMIT:
+        raise Violation(f"two calls of vjp dropped the very same of {tosses} elements", case=case)
 
 
 def _require_gradients(trial: Trial, findings: list[Finding], case: Case) -> None:

@@ -37,6 +37,8 @@ class Property:
     every: int
     #: At most so many cases are checked, for properties whose own cases are large; 0 for no limit.
     limit: int
+    #: Whether it judges what is random: then a failure may not come back.
+    chance: bool
     check: Check
 
     @property
@@ -56,13 +58,14 @@ def prop(
     when: Callable[[Recipe], bool] = always,
     every: int = 8,
     limit: int = 0,
+    chance: bool = False,
 ) -> Callable[[Check], Check]:
     """Register a check; its docstring's first paragraph is the statement, the rest says why it matters."""
 
     def register(check: Check) -> Check:
         first, _, rest = (inspect.getdoc(check) or "").partition("\n\n")
         statement, why = " ".join(first.split()), " ".join(rest.split())
-        _registered[id] = Property(id, statement, why, needs, when, every, limit, check)
+        _registered[id] = Property(id, statement, why, needs, when, every, limit, chance, check)
         return check
 
     return register

@@ -104,7 +104,8 @@ def projected_range(trial: Trial) -> None:
 
     TensorFlow's cells, cuDNN and TFLite have a ``proj_clip``; and without a projection no state exceeds 1.
     """
-    probe = trial.derived(fill="normal")
+    # A sum in 16 bits must not overflow.
+    probe = trial.derived(fill="normal", gain=min(trial.recipe.gain, 1.0))
     case = probe.case
     power = 2.0 ** min(_FAR[case.config.dtype], 12)
 

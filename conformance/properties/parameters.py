@@ -80,12 +80,16 @@ def zero_slot(trial: Trial) -> None:
         trial.require(trial.judge(zeroed, lambda k, zeroed=zeroed: trial.complete(zeroed.prefix(k))), zeroed)
 
 
-def tied(params: Params, kind: str) -> Params:
-    """The params, those whose names begin with ``kind`` all equal to the first of their shape."""
+def tied(params: Params, seed: int) -> Params:
+    """The params, the weights, the biases or, by the seed, both of them as the first of their shape."""
     first: dict[tuple[int, ...], Array] = {}
-    return {
+    kind = ("weight", "bias", "")[seed % 3]
+    alike = {
         name: first.setdefault(value.shape, value) if name.startswith(kind) else value for name, value in params.items()
     }
+    if all(alike[name] is value for name, value in params.items()):
+        raise Discard
+    return alike
 
 
 @prop("parameters.equal", needs=_NEEDS, limit=12)
@@ -98,7 +102,7 @@ def equal(trial: Trial) -> None:
     case = trial.case
     if not trial.right():
         raise Discard
-    alike = replace(case, params=tied(case.params, ("weight", "bias", "")[trial.recipe.seed % 3]), rule="any")
+    alike = replace(case, params=tied(case.params, trial.recipe.seed), rule="any")
     trial.require(trial.judge(alike, lambda k: trial.complete(alike.prefix(k))), alike)
 
 

@@ -44,9 +44,9 @@ PRODUCTS = (
     {"L": 3, "N": 1027, "H": 3, "state": "both", "ragged": True},
 )
 
-#: Every size of a sweep; of rows and steps, the first.
+#: Every size of a sweep; of rows and steps, and in the backward pass, those up to 64.
 SWEPT = (*range(1, 21), *range(22, 67, 3), *range(70, 131, 5))
-FEW = 35
+SWEPT_FEW = SWEPT[:35]
 
 #: The hidden size up to which a case keeps its second layer and its second direction.
 _ONE_LAYER = 300
@@ -183,7 +183,7 @@ def aligned(trial: Trial) -> None:
 
 @prop("sizes.products", needs=(*_NEEDS, "batch"), when=_batched, limit=8)
 def products(trial: Trial) -> None:
-    """Two sizes at once may be large: hundreds of steps and dozens of rows, rows and units, steps and units.
+    """Two sizes may be large: hundreds of steps and dozens of rows, rows and units, steps and units; or 1,027 rows.
 
     Work is cut into blocks by the product of two sizes, and a whole sequence's offsets overflow 16 bits.
     """
@@ -213,7 +213,7 @@ def sweep(trial: Trial) -> None:
     alone = r.unbatched or not declared.batch
     swept = ("I", "H", "L" if alone else "N", "L")[r.seed % 4]
     usual = trial.resized(I=3, H=3, N=1 if alone else 2, L=2, proj=0, layers=1, view="plain", fill="normal")
-    pool = SWEPT if swept in "IH" else SWEPT[:FEW]
+    pool = SWEPT if swept in "IH" else SWEPT_FEW
     if not usual.right():
         if swept in "IH":
             raise Discard

@@ -85,7 +85,7 @@ _END = {"float64": 40.0, "float32": 18.0, "float16": 10.0, "bfloat16": 8.0}
 
 @prop("values.activations", needs=("initial_state", "values", "params", "shapes"), when=lambda r: r.bias, limit=8)
 def activations(trial: Trial) -> None:
-    """Each gate's activation, and the cell's tanh, are right at 128 places from one end to the other.
+    """Each gate's activation, and the cell's tanh, are right at 128 places from end to end, and at all eighths up to 8.
 
     Tables, polynomials and early saturation are wrong in some window: hls4ml, ComputeLibrary#779.
     """
@@ -107,9 +107,9 @@ def activations(trial: Trial) -> None:
 
 
 def _places(trial: Trial, shown: str) -> Array:
-    """One place in each of 96 intervals from end to end, the others ever closer to 0 on both sides; or every eighth.
+    """One place in each of 96 intervals from end to end, the others ever closer to 0 on both sides.
 
-    Functions that are put together from pieces have their seams at such numbers.
+    For one seed in four, all eighths from −8 to 8: functions made of pieces have their seams at such numbers.
     """
     end, near = _END[trial.recipe.dtype], _PLACES // 4
     if trial.recipe.seed % 4 == 1:

@@ -10,12 +10,7 @@ from conformance.calls import call_vjp, fresh_params
 from conformance.case import handed
 from conformance.cotangents import Cotangents, draw
 from conformance.cotangents import handed as handed_cotangents
-from conformance.properties.gradients.shared import (
-    cut,
-    drawn,
-    judged,
-    same_or_right,
-)
+from conformance.properties.gradients.shared import cut, drawn, judged, same_or_right
 from conformance.properties.purity.calls import at_once
 from conformance.signals import Violation
 from conformance.spec import Array

@@ -9,16 +9,10 @@ import numpy as np
 from conformance.case import Case
 from conformance.cotangents import draw, zeros
 from conformance.properties.batch import take_rows
-from conformance.properties.gradients.shared import (
-    NEEDS,
-    cut,
-    drawn,
-    judge_freely,
-    judged,
-    right,
-)
+from conformance.properties.gradients.shared import NEEDS, cut, drawn, judge_freely, judged, right
 from conformance.properties.parameters import tied
 from conformance.signals import BackendError, Discard, Narrowed, Violation
+from conformance.spec import suffix
 from conformance.trial import Trial
 
 
@@ -29,8 +23,8 @@ def equal_parameters(trial: Trial) -> None:
     Where equal constants are kept once, their gradients are added up, or all but one are lost.
     """
     small = cut(trial)
-    kind = ("weight", "bias", "")[small.recipe.seed % 3]
-    _right_with(small, replace(small.case, params=tied(small.case.params, kind), rule="any"))
+    alike = tied(small.case.params, small.recipe.seed)
+    _right_with(small, replace(small.case, params=alike, rule="any"))
 
 
 @judged("gradients.zeros", needs=(*NEEDS, "params"))
@@ -40,7 +34,9 @@ def zeros_have_gradients(trial: Trial) -> None:
     Biases begin at zero, and so do adapters and pruned weights: what is left out because of it never changes.
     """
     small = cut(trial)
-    kinds = sorted({name.partition("_l")[0].replace("bias_hh", "bias") for name in small.case.params})
+    kinds = ["weight_ih", "weight_hh"]
+    kinds += ["bias", "bias_ih"] if small.case.config.bias else []
+    kinds += ["weight_hr"] if small.case.config.proj_size else []
     kind = kinds[small.recipe.seed % len(kinds)]
     params = {name: 0 * value if name.startswith(kind) else value for name, value in small.case.params.items()}
     x = small.case.x.copy()
@@ -60,11 +56,14 @@ def _right_with(small: Trial, changed: Case) -> None:
 
 @judged("gradients.nan-kept", needs=("gradients", "values"))
 def nan_kept(trial: Trial) -> None:
-    """A NaN in x makes NaN of the first layer's gradients: it took part in them.
+    """A NaN in x makes NaN of the gradients of the first layer's W_ih, in the rows of i and g: it took part in them.
 
-    A backward pass that cleans what it passes on hides that training went wrong, and skips no step for it.
+    A backward pass that cleans what it passes on hides that a step of training must be skipped. A forget gate may be
+    left out of a first step, and an output gate where only c_n is returned.
     """
     small = cut(trial)
+    if small.arithmetic is None or small.case.fixed:
+        raise Discard
     case = small.case
     row = small.pick("spoiled row", case.batch)
     x = case.x.copy()
@@ -75,12 +74,15 @@ def nan_kept(trial: Trial) -> None:
     except BackendError:
         # To refuse it is an answer.
         raise Discard from None
-    for name in ("weight_ih_l0", "weight_ih_l0_reverse"):
-        if name in grads and not np.isnan(grads[name]).all():
-            at = tuple(int(k) for k in np.argwhere(~np.isnan(grads[name]))[0])
-            raise Violation(
-                f"grad {name}{list(at)} is {grads[name][at]:.9g} where the equations give nan", case=spoiled
-            )
+    for direction in range(case.config.num_directions):
+        grad = grads["weight_ih" + suffix(0, direction)]
+        wrong = ~np.isnan(grad.reshape(4, case.config.hidden_size, -1))
+        # The rows of f and o.
+        wrong[[1, 3]] = False
+        if wrong.any():
+            at = tuple(int(k) for k in np.argwhere(wrong.reshape(grad.shape))[0])
+            name = "weight_ih" + suffix(0, direction)
+            raise Violation(f"grad {name}{list(at)} is {grad[at]:.9g} where the equations give nan", case=spoiled)
 
 
 @judged("gradients.no-rows", needs=("gradients", "batch", "shapes"), when=lambda r: not r.unbatched, limit=8)
