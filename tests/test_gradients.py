@@ -22,6 +22,8 @@ from conformance.cotangents import LOSSES, draw
 from conformance.dyadic import dyadic
 from conformance.engine import Settings, conform
 from conformance.faults import DIFFERENT, twin_backend
+from conformance.faults.backward import Differentiable
+from conformance.faults.numerics import half_accumulated
 from conformance.gradients import Gradients, vjp
 from conformance.oracle import lstm
 from conformance.recipe import Recipe, parse
@@ -230,6 +232,25 @@ def test_other_arithmetic_is_within_the_bound(id: str) -> None:
     for seed in range(20):
         recipe = Recipe(I=3, H=4, L=6, N=2, state="both", gain=(1.0, 5.0)[seed % 2], bidirectional=True, seed=seed)
         assert max(finding.margin() for finding in judged(backend, recipe)) <= 1.0
+
+
+def accused(backend: Backend, *only: str) -> list[str]:
+    report = conform(backend, Settings(cases=20, only=only, shrink=False))
+    assert {v.outcome for v in report.verdicts} <= {"passed", "failed"}
+    return [v.message for v in report.verdicts if v.outcome == "failed"]
+
+
+def test_a_first_step_without_its_forget_gate_is_right() -> None:
+    """A NaN in x reaches the forget gate's weights only where there is a cell to forget."""
+    backend = next(different.backend for different in DIFFERENT if different.id == "gradient-first-step-apart")
+    assert accused(backend, "gradients.nan-kept", "gradients.zeros", "gradients.none-is-zeros") == []
+
+
+def test_sums_in_16_bits_are_not_asked_for_linearity() -> None:
+    """Cotangents times 2^20 overflow in them, and small ones underflow."""
+    capabilities = replace(twin_backend().capabilities, dtypes=("float32",), arithmetic={"float32": "half-accumulate"})
+    backend = Backend("half sums", capabilities, Differentiable(dot=half_accumulated).build)
+    assert accused(backend, "gradients.linear") == []
 
 
 def test_the_bound_is_that_of_the_arithmetic() -> None:

@@ -12,7 +12,7 @@ from conformance.faults import backward
 from conformance.faults import twin as correct
 from conformance.faults.backward import Adjoint, Differentiable, Gradients, Step
 from conformance.faults.fault import EVERYTHING
-from conformance.faults.twin import Gates, Place, Twin, Weights, Whole, summed_wide
+from conformance.faults.twin import Gates, Place, Twin, Weights, Whole, by_gate, summed_wide
 from conformance.spec import Array, LSTMConfig, Params, State, finfo
 
 Map = Callable[[Array], Array]
@@ -239,6 +239,12 @@ def gate_by_gate(twin: Differentiable, at: Place, w: Weights, d_a: Array) -> tup
     return np.asarray(d_x), np.asarray(d_h)
 
 
+def first_step_apart(twin: Differentiable, at: Place, s: Step, d_values: Gates) -> Array:
+    """The gradient of the preactivations: where c_{t−1} is 0, c_t = i ⊙ g has none of f."""
+    i, f, g, o = by_gate(backward.d_gates(twin, at, s, d_values))
+    return np.concatenate([i, np.where(s.c == 0, np.zeros_like(f), f), g, o], axis=1)
+
+
 def recomputed(twin: Differentiable, at: Place, w: Weights, s: Step, d_h: Array, d_c: Array) -> Adjoint:
     """From the step's inputs alone, all else computed again, its sums in another order."""
     again = backward.record_step(replace(twin, preactivations=bias_last), at, w, s.x, s.h, s.c)
@@ -320,6 +326,11 @@ DIFFERENT = (
         "gradient-gate-by-gate",
         "What goes back to x and h is summed gate by gate.",
         Differentiable(d_preactivations=gate_by_gate),
+    ),
+    Different(
+        "gradient-first-step-apart",
+        "A first step from nothing is written without its forget gate.",
+        Differentiable(d_gates=first_step_apart),
     ),
     Different("gradient-recomputed", "The backward pass computes each step anew.", Differentiable(d_step=recomputed)),
     Different("gradient-in-float64", "The backward pass is in float64.", Differentiable(d_stack=back_in_float64)),
