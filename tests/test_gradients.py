@@ -247,7 +247,7 @@ def test_a_first_step_without_its_forget_gate_is_right() -> None:
 
 
 def test_sums_in_16_bits_are_not_asked_for_linearity() -> None:
-    """Cotangents times 2^20 overflow in them, and small ones underflow."""
+    """Cotangents times 2^24 overflow in them, and small ones underflow."""
     capabilities = replace(twin_backend().capabilities, dtypes=("float32",), arithmetic={"float32": "half-accumulate"})
     backend = Backend("half sums", capabilities, Differentiable(dot=half_accumulated).build)
     assert accused(backend, "gradients.linear") == []

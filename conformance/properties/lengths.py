@@ -199,7 +199,7 @@ def after_others(trial: Trial) -> None:
         "after other lengths": case.steps + 1 - lengths,
         "after a call without lengths": None,
     }
-    what, other = list(others.items())[trial.pick("after", len(others))]
+    what, other = list(others.items())[trial.recipe.seed % len(others)]
     last = case.config.num_layers
     model = trial.model(case)
     trial.run(replace(case, lengths=other), model)

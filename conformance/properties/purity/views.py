@@ -34,7 +34,7 @@ def non_contiguous(trial: Trial) -> None:
     _seen_through(trial, "transposed", "strided", "gapped")
 
 
-@prop("purity.mixed-views", needs=("views", "values"))
+@prop("purity.mixed-views", needs=("views", "values", "initial_state"), when=lambda r: r.state != "none")
 def mixed_views(trial: Trial) -> None:
     """x, h_0, c_0 and the lengths may each lie in memory in a way of its own.
 
@@ -43,15 +43,14 @@ def mixed_views(trial: Trial) -> None:
     plain = trial.derived(view="plain")
     case = plain.case
     x, state, lengths = handed(case)
+    assert state is not None
     x = arrange(x, VIEWS[trial.pick("view of x", len(VIEWS))])
-    if state is not None:
-        # One contiguous, the other not.
-        views = _SOLID[trial.pick("solid", len(_SOLID))], _LOOSE[trial.pick("loose", len(_LOOSE))]
-        swapped = trial.pick("which is solid", 2)
-        state = arrange(state[0], views[swapped]), arrange(state[1], views[1 - swapped])
-    if lengths is not None:
-        lengths = arrange(lengths, "strided")
-    still_right(plain, plain.checked(case, call(plain.model(case), case, x, state, lengths)))
+    lengths = None if lengths is None else arrange(lengths, "strided")
+    # One contiguous, the other not.
+    solid, loose = _SOLID[trial.pick("solid", len(_SOLID))], _LOOSE[trial.pick("loose", len(_LOOSE))]
+    for views in ((solid, loose), (loose, solid)):
+        h_0, c_0 = (arrange(part, view) for part, view in zip(state, views, strict=True))
+        still_right(plain, plain.checked(case, call(plain.model(case), case, x, (h_0, c_0), lengths)))
 
 
 def _rows_with_state(recipe: Recipe) -> bool:
