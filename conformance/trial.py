@@ -203,6 +203,11 @@ class Trial:
         except Violation:
             return False
 
+    def usually_right(self) -> bool:
+        """Whether the case is right, and with ordinary values too: where all are equal, much is right by chance."""
+        ordinary = self.once("ordinary", lambda: self.derived(fill="normal", edits=()))
+        return ordinary.right() and self.right()
+
     def relate(self, observe: Observe, case: Case | None = None, base: Observe | None = None) -> None:
         """The results of a changed run, mapped back, must be those of ``case`` as ``base`` gives them.
 

@@ -86,15 +86,20 @@ def _kept_by_arguments(twin: Differentiable, config: LSTMConfig, params: Params,
     return call
 
 
-def _without_zero_biases(twin: Differentiable, config: LSTMConfig, params: Params, vjp: Vjp) -> Vjp:
-    """Biases that are all zeros when the model is built are no parameters."""
-    idle = config.bias and not any(value.any() for name, value in params.items() if name.startswith("bias"))
+def _folded(kind: str) -> Callable[..., Vjp]:
+    """Parameters of a kind that are all zeros when the model is built are constants."""
 
-    def call(*arguments: Any) -> Any:
-        result, grads = vjp(*arguments)
-        return result, {n: 0 * v if idle and n.startswith("bias") else v for n, v in grads.items()}
+    def d_around(twin: Differentiable, config: LSTMConfig, params: Params, vjp: Vjp) -> Vjp:
+        names = [name for name in params if name.startswith(kind)]
+        idle = [] if any(params[name].any() for name in names) else names
 
-    return call
+        def call(*arguments: Any) -> Any:
+            result, grads = vjp(*arguments)
+            return result, grads | {name: 0 * grads[name] for name in idle}
+
+        return call
+
+    return d_around
 
 
 def _added_where_equal(twin: Differentiable, config: LSTMConfig, params: Params, vjp: Vjp) -> Vjp:
@@ -146,17 +151,6 @@ def _from_last_loss(
     if at.last and d_output.any() and not d_output[-1].any():
         d_state = tuple(0 * part for part in d_state)
     return correct.d_layer(twin, at, w, steps, lengths, d_output, *d_state)
-
-
-def _idle_weights(twin: Differentiable, config: LSTMConfig, params: Params, vjp: Vjp) -> Vjp:
-    """Recurrent weights that are all zeros are folded away."""
-
-    def call(*arguments: Any) -> Any:
-        result, grads = vjp(*arguments)
-        idle = [name for name in params if name.startswith("weight_hh") and not params[name].any()]
-        return result, grads | {name: 0 * grads[name] for name in idle}
-
-    return call
 
 
 def _idle_rows(memory: dict[str, Any], vjp: Vjp, x: Array, *more: Any) -> Any:
@@ -241,9 +235,9 @@ FAULTS = (
     fault("gradient-kept-by-arguments", "Gradients are kept by the arguments, whatever the model.", "a global tape",
           "two models, the same arguments", d_around=_kept_by_arguments),
     fault("gradient-of-zero-biases", "Biases that are zeros have no gradient.", "flags read off the values",
-          "all biases zero", d_around=_without_zero_biases),
+          "all biases zero", d_around=_folded("bias")),
     fault("gradient-of-zero-weights", "Recurrent weights of zeros have no gradient.", "constant folding",
-          "W_hh all zeros", d_around=_idle_weights),
+          "W_hh all zeros", d_around=_folded("weight_hh")),
     fault("gradient-of-zero-rows", "Rows of zeros have no gradient of x.", "masks read off the values",
           "a row of x all zeros", d_around=called(_idle_rows)),
     fault("gradient-of-rows-left-out", "Rows without a loss on their output have none on their states.",

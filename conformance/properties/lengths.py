@@ -140,7 +140,7 @@ def all_full(trial: Trial) -> None:
     plain = replace(trial.case, lengths=None)
     full = replace(plain, lengths=plain.row_lengths().astype(np.int64))
     trial.relate(lambda k: trial.complete(full.prefix(k)), case=plain, base=lambda k: trial.complete(plain.prefix(k)))
-    if plain.steps > 1 and trial.right():
+    if plain.steps > 1 and trial.usually_right():
         short = plain.row_lengths().astype(np.int64)
         short[trial.pick("short", plain.batch)] -= 1 + trial.pick("missing", plain.steps - 1)
         nearly = replace(plain, lengths=short)

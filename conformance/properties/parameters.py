@@ -70,7 +70,7 @@ def zero_slot(trial: Trial) -> None:
     What a model has, and which products can be left out, is often read off its first layer.
     """
     case = trial.case
-    if not trial.right():
+    if not trial.usually_right():
         raise Discard
     first, *others = case.config.slots()
     kinds = [("bias_ih", "bias_hh")] * case.config.bias + [("weight_ih",), ("weight_hh",)]
@@ -100,7 +100,7 @@ def equal(trial: Trial) -> None:
     two biases that began and grew alike, are then taken for one.
     """
     case = trial.case
-    if not trial.right():
+    if not trial.usually_right():
         raise Discard
     alike = replace(case, params=tied(case.params, trial.recipe.seed), rule="any")
     trial.require(trial.judge(alike, lambda k: trial.complete(alike.prefix(k))), alike)
@@ -113,7 +113,7 @@ def pruned(trial: Trial) -> None:
     Structured pruning leaves such models, and compilers fold what they find: the gate's biases with it.
     """
     case = trial.case
-    if not trial.right():
+    if not trial.usually_right():
         raise Discard
     params = {name: value.copy() for name, value in case.params.items()}
     row, column = (trial.pick(f"pruned {axis}", 1 << 16) for axis in ("row", "column"))
@@ -205,7 +205,7 @@ def fresh(trial: Trial) -> None:
     alone = trial.pick("fresh all", 3) > 0
     if alone:
         # Whoever never reads this tensor has another defect.
-        if not trial.right():
+        if not trial.usually_right():
             raise Discard
         other = {name: other[name] if name == chosen else value for name, value in trial.case.params.items()}
     swapped = replace(trial.case, params=other)

@@ -77,7 +77,7 @@ def zero_steps(trial: Trial) -> None:
     Keras's ``Masking(0)`` and MaskZero take them for padding; without lengths nothing is padding.
     """
     case = trial.case
-    if case.steps < 2 or not trial.right():
+    if case.steps < 2 or not trial.usually_right():
         raise Discard
     t, first = 1 + trial.pick("zeros", case.steps - 1), trial.pick("first row", 3)
     x = case.x.copy()
