@@ -30,14 +30,14 @@ from benchmarks import cuda_sizes
 from benchmarks.cuda_page import page, summary
 from benchmarks.false_alarms import commit, recorded
 from conformance.backend import Capabilities
-from conformance.engine import Settings, conform
+from conformance.cases.recipe import Recipe, parse
+from conformance.drivers.run import environment
+from conformance.engine.judging import Judge
+from conformance.engine.sieve import Settings, conform
 from conformance.errors import Ended, SuiteError, UsageError
-from conformance.isolation import Isolated
-from conformance.judging import Judge
-from conformance.recipe import Recipe, parse
+from conformance.isolation.parent import Isolated
+from conformance.processes.supervisor import Limits, end_children
 from conformance.report.model import BAD
-from conformance.run import environment
-from conformance.supervisor import Limits, end_children
 from implementations.cuda import ONE_SIZE, WORKSPACE, device
 
 RESULTS = Path("results/cuda.jsonl")

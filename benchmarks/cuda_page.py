@@ -7,7 +7,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from conformance.recipe import parse
+from conformance.cases.recipe import parse
 
 #: What a line says of where and with what it was measured, in the order of the page.
 _WHERE = ("device", "capability", "driver", "cuda", "cudnn", "torch", "numpy", "hypothesis", "python", "platform")

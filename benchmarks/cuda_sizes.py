@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from conformance.backend import Backend, Capabilities
+from conformance.cases.recipe import JUDGED_DTYPES, Recipe
 from conformance.properties import select
 from conformance.properties.model import Property, missing
-from conformance.recipe import JUDGED_DTYPES, Recipe
 
 #: What is asked of a large case. Of the gradients, those properties that keep the sizes; the others cut them down.
 ASKED = ("values", "gradients.untapped", "gradients.sums", "purity.repeat")

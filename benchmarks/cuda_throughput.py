@@ -21,11 +21,11 @@ from tabulate import tabulate
 from benchmarks.cuda import TARGETS
 from benchmarks.overhead import Clock, clocked
 from conformance.backend import Backend
-from conformance.engine import Settings, conform
-from conformance.recipe import Recipe
-from conformance.registry import find
-from conformance.run import environment
-from conformance.trial import Trial
+from conformance.cases.recipe import Recipe
+from conformance.drivers.run import environment
+from conformance.engine.sieve import Settings, conform
+from conformance.targets.registry import find
+from conformance.trials.trial import Trial
 from implementations.cuda import ONE_SIZE, WORKSPACE, device
 
 LENGTHS = (1, 16, 64, 256, 1024, 4096)

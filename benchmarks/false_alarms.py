@@ -22,11 +22,11 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from conformance.backend import Backend
-from conformance.engine import Settings, conform
-from conformance.environment import environment
-from conformance.faults import DIFFERENT, twin_backend
-from conformance.registry import find, names
+from conformance.engine.sieve import Settings, conform
+from conformance.report.environment import environment
 from conformance.report.model import BAD
+from conformance.selftest.faults import DIFFERENT, twin_backend
+from conformance.targets.registry import find, names
 
 RESULTS = Path("results/false_alarms.jsonl")
 

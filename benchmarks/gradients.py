@@ -30,21 +30,21 @@ from tqdm import tqdm
 
 from benchmarks.false_alarms import FIRST_SEED, correct, recorded
 from conformance.backend import Backend
-from conformance.cotangents import Cotangents, draw
-from conformance.environment import environment
-from conformance.faults import backward
-from conformance.faults.backward import Differentiable
-from conformance.faults.fault import FULL
-from conformance.gradients import Gradients, vjp
-from conformance.hunt import search
+from conformance.cases.cotangents import Cotangents, draw
+from conformance.cases.recipe import Recipe
+from conformance.cases.strategies import recipes
+from conformance.engine.search import search
+from conformance.instruments.taps import judge_tapped, lower_results, tap
 from conformance.properties import catalogue, select
 from conformance.properties.gradients.shared import DTYPES
 from conformance.properties.model import missing
-from conformance.recipe import Recipe
-from conformance.signals import Discard, Violation
-from conformance.strategies import recipes
-from conformance.taps import judge_tapped, lower_results, tap
-from conformance.trial import Trial
+from conformance.reference.backward import Gradients, vjp
+from conformance.report.environment import environment
+from conformance.selftest.faults import backward
+from conformance.selftest.faults.backward import Differentiable
+from conformance.selftest.faults.fault import FULL
+from conformance.trials.outcomes import Discard, Violation
+from conformance.trials.trial import Trial
 
 RESULTS = Path("results/gradients.jsonl")
 

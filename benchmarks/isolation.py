@@ -17,15 +17,15 @@ from collections.abc import Callable
 
 from tabulate import tabulate
 
-from conformance.calls import call, fresh_params
-from conformance.case import handed, realise
-from conformance.engine import Settings
-from conformance.isolation import Isolated
-from conformance.judging import Here, Judge
-from conformance.recipe import parse
-from conformance.registry import find
-from conformance.run import Isolation, run
-from conformance.wire.client import program
+from conformance.cases.case import handed, realise
+from conformance.cases.recipe import parse
+from conformance.drivers.run import Isolation, run
+from conformance.engine.judging import Here, Judge
+from conformance.engine.sieve import Settings
+from conformance.isolation.parent import Isolated
+from conformance.processes.wire.client import program
+from conformance.targets.registry import find
+from conformance.trials.calls import call, fresh_params
 
 #: Cases whose forward call makes the round trip.
 _CASES = ("I=3 H=5 L=4 N=2", "I=64 H=128 L=50 N=16", "I=256 H=512 L=100 N=32")

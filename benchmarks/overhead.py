@@ -17,9 +17,9 @@ from typing import Any
 from tabulate import tabulate
 
 from conformance.backend import Backend
-from conformance.engine import Settings, conform
-from conformance.registry import find, names
+from conformance.engine.sieve import Settings, conform
 from conformance.spec import LSTMConfig, Params
+from conformance.targets.registry import find, names
 
 
 class Clock:

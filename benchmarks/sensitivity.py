@@ -29,21 +29,21 @@ from tqdm import tqdm
 from benchmarks.false_alarms import recorded
 from benchmarks.sensitivity_defects import CORRECT, DEFECTS, DTYPES, OURS, TOLERANCES
 from benchmarks.sensitivity_page import Known, limits_of, page, plot, table
-from conformance import strategies
 from conformance.backend import Backend
-from conformance.case import realise
-from conformance.covering import fixed_set
-from conformance.engine import Settings, conform
-from conformance.faults import DIFFERENT
-from conformance.faults.fault import FULL
-from conformance.faults.twin import Twin
-from conformance.hunt import search
+from conformance.cases import strategies
+from conformance.cases.case import realise
+from conformance.cases.covering import fixed_set
+from conformance.cases.recipe import Recipe
+from conformance.engine.search import search
+from conformance.engine.sieve import Settings, conform
 from conformance.properties.layout import Oracle, oracle_result
-from conformance.recipe import Recipe
-from conformance.registry import find
 from conformance.report.model import BAD
+from conformance.selftest.faults import DIFFERENT
+from conformance.selftest.faults.fault import FULL
+from conformance.selftest.faults.twin import Twin
 from conformance.spec import Result
-from conformance.trial import Trial
+from conformance.targets.registry import find
+from conformance.trials.trial import Trial
 
 RESULTS = Path("results/sensitivity.jsonl")
 PAGE = Path("docs/sensitivity.md")

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from conformance.faults import twin as correct
-from conformance.faults.equations import celled, gate
-from conformance.faults.numerics import half, half_accumulated, rounded_dot, significand
-from conformance.faults.parameters import each, through
-from conformance.faults.twin import Transform, Twin, Whole
+from conformance.selftest.faults import twin as correct
+from conformance.selftest.faults.equations import celled, gate
+from conformance.selftest.faults.numerics import half, half_accumulated, rounded_dot, significand
+from conformance.selftest.faults.parameters import each, through
+from conformance.selftest.faults.twin import Transform, Twin, Whole
 from conformance.spec import Array, LSTMConfig, State
 
 DTYPES = ("float32", "float64")

@@ -9,7 +9,7 @@ import numpy as np
 from tabulate import tabulate
 
 from benchmarks.sensitivity_defects import CORRECT, DEFECTS, DTYPES, JUDGES, OURS, TOLERANCES, Defect
-from conformance.environment import environment
+from conformance.report.environment import environment
 
 #: What was found, by ("alarms", implementation, dtype) or ("smallest", defect, dtype).
 Known = dict[tuple[str, str, str], Any]

@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from conformance.backend import Backend, Capabilities, Unsupported, reorder
-from conformance.registry import backend, cell_backend
 from conformance.spec import LSTMConfig
+from conformance.targets.registry import backend, cell_backend
 
 if TYPE_CHECKING:
-    from conformance.pytest_plugin import conformance_tests
-    from conformance.run import check_backend
+    from conformance.drivers.pytest_plugin import conformance_tests
+    from conformance.drivers.run import check_backend
 
 __version__ = "0.1.0"
 
@@ -29,11 +29,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # The engine and Hypothesis load when they are first asked for: backends are defined without them.
     if name == "check_backend":
-        from conformance.run import check_backend
+        from conformance.drivers.run import check_backend
 
         return check_backend
     if name == "conformance_tests":
-        from conformance.pytest_plugin import conformance_tests
+        from conformance.drivers.pytest_plugin import conformance_tests
 
         return conformance_tests
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,8 +12,8 @@ sys.path.insert(0, os.path.dirname(__file__))
 from samples import lstm
 
 from conformance import Backend, Capabilities
-from conformance.wire.message import Message, Stream, decode, encode
-from conformance.wire.server import answer
+from conformance.processes.wire.message import Message, Stream, decode, encode
+from conformance.processes.wire.server import answer
 
 SAMPLE = Backend("sample", Capabilities(), lstm)
 

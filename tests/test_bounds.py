@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conformance.backend import Backend, Capabilities
-from conformance.bounds import Expectation, Finding
-from conformance.case import realise
-from conformance.oracle import lstm
-from conformance.recipe import Recipe
-from conformance.registry import find
-from conformance.rounding import EXACT, Approx, Arithmetic, activate_sigmoid, activate_tanh, arithmetic, dot
-from conformance.signals import Violation
+from conformance.bounds.forward import Expectation, Finding
+from conformance.bounds.rounding import EXACT, Approx, Arithmetic, activate_sigmoid, activate_tanh, arithmetic, dot
+from conformance.cases.case import realise
+from conformance.cases.recipe import Recipe
+from conformance.reference.forward import lstm
 from conformance.spec import Array, LSTMConfig, Params
-from conformance.trial import Trial
+from conformance.targets.registry import find
+from conformance.trials.outcomes import Violation
+from conformance.trials.trial import Trial
 
 SINGLE = Arithmetic(unit=2.0**-24 + 2.0**-53, accumulate=2.0**-24 + 2.0**-53, inputs=0.0, tiny=2.0**-126)
 ALL = Capabilities(layers=True, bidirectional=True, projection=True, dtypes=("float32", "float64"))

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from conformance import strategies
 from conformance.backend import Backend, Capabilities
-from conformance.case import apply, arrange, handed, realise, tensors
+from conformance.cases import strategies
+from conformance.cases.case import apply, arrange, handed, realise, tensors
+from conformance.cases.fills import normal, stream
+from conformance.cases.recipe import FILLS, OPTIONS, VIEWS, Recipe, parse
 from conformance.errors import UsageError
-from conformance.fills import normal, stream
-from conformance.oracle import lstm
-from conformance.recipe import FILLS, OPTIONS, VIEWS, Recipe, parse
+from conformance.reference.forward import lstm
 from conformance.spec import param_shapes, state_shapes
 
 EVERYTHING = Backend(

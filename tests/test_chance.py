@@ -6,7 +6,7 @@ from math import comb, exp, log
 
 import pytest
 
-from conformance.chance import surprise, threshold
+from conformance.bounds.chance import surprise, threshold
 
 
 def tail(count: int, tosses: int, p: float) -> float:

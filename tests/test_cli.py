@@ -12,7 +12,9 @@ from typing import NamedTuple, NoReturn
 
 import pytest
 
-from conformance import __version__, cli, registry
+from conformance import __version__
+from conformance.drivers import cli
+from conformance.targets import registry
 
 SAMPLES = (Path(__file__).parent / "samples.py").as_posix()
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conformance import strategies
 from conformance.backend import Backend, Capabilities
-from conformance.covering import choices, combinations_of, covered, factors, feasible, fixed_set, simplest
-from conformance.recipe import OPTIONS, Recipe
+from conformance.cases import strategies
+from conformance.cases.covering import choices, combinations_of, covered, factors, feasible, fixed_set, simplest
+from conformance.cases.recipe import OPTIONS, Recipe
 from conformance.spec import LSTMConfig
 
 

@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
-from conformance import Backend, registry
-from conformance.engine import Settings, conform
-from conformance.faults import FAULTS, backend_of
-from conformance.judging import Answer, Here
+from conformance import Backend
+from conformance.cases.recipe import Recipe
+from conformance.engine.judging import Answer, Here
+from conformance.engine.sieve import Settings, conform
 from conformance.properties import catalogue
-from conformance.recipe import Recipe
 from conformance.report.model import BAD
+from conformance.selftest.faults import FAULTS, backend_of
+from conformance.targets import registry
 
 torch = pytest.importorskip("torch")
 

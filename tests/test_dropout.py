@@ -11,18 +11,18 @@ import pytest
 import torch
 
 from conformance.backend import Backend
-from conformance.chance import surprise
-from conformance.engine import Settings, conform
-from conformance.faults import FAULTS, backend_of, twin_backend
-from conformance.faults.fault import EVERYTHING, Fault
-from conformance.faults.twin import Place, Twin
-from conformance.masks import ELEMENTS, RATES, read
+from conformance.bounds.chance import surprise
+from conformance.cases.recipe import Recipe, parse
+from conformance.engine.sieve import Settings, conform
+from conformance.instruments.masks import ELEMENTS, RATES, read
 from conformance.properties import dropout
 from conformance.properties.dropout import ALARM, LIMIT
-from conformance.recipe import Recipe, parse
-from conformance.registry import find
+from conformance.selftest.faults import FAULTS, backend_of, twin_backend
+from conformance.selftest.faults.fault import EVERYTHING, Fault
+from conformance.selftest.faults.twin import Place, Twin
 from conformance.spec import Array
-from conformance.trial import Trial
+from conformance.targets.registry import find
+from conformance.trials.trial import Trial
 
 #: Wired probes of every kind.
 PROBES = (

@@ -12,12 +12,12 @@ from hypothesis.database import InMemoryExampleDatabase
 
 from conformance import Capabilities, LSTMConfig, Unsupported
 from conformance.backend import Backend
-from conformance.engine import Settings, conform, replay
+from conformance.cases.recipe import parse
+from conformance.engine.sieve import Settings, conform, replay
 from conformance.errors import UsageError
-from conformance.recipe import parse
-from conformance.registry import find
 from conformance.report.model import BackendReport, Verdict
 from conformance.spec import Array, Params
+from conformance.targets.registry import find
 
 Forward = Callable[..., Any]
 WIDE = Capabilities(layers=True, bidirectional=True, dtypes=("float32", "float64"))
@@ -312,7 +312,7 @@ def test_counterexamples_are_kept_and_met_again_first() -> None:
         calls.append(done)
 
     chosen = Settings(cases=200, only=("smoke", "values.output"))
-    fixed = len(__import__("conformance.covering").covering.fixed_set(around(large), 0))
+    fixed = len(__import__("conformance.cases.covering").covering.fixed_set(around(large), 0))
     first = conform(around(large), chosen, database=database)
     second = conform(around(large), replace(chosen, seed=9), count, database)
     assert failing(first) == failing(second) == {"values.output"}

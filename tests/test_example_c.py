@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance import registry
-from conformance.engine import Settings
-from conformance.run import run
+from conformance.drivers.run import run
+from conformance.engine.sieve import Settings
+from conformance.targets import registry
 
 ROOT = Path(__file__).parents[1]
 TARGET = "implementations/c_lstm/c_lstm.py"

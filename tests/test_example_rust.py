@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from conformance.engine import Settings
-from conformance.run import run
+from conformance.drivers.run import run
+from conformance.engine.sieve import Settings
 
 ROOT = Path(__file__).parents[1]
 FOLDER = "implementations/rust_lstm"

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from conformance import registry
-from conformance.engine import Settings, conform
-from conformance.registry import find
+from conformance.engine.sieve import Settings, conform
 from conformance.report.model import BAD
+from conformance.targets import registry
+from conformance.targets.registry import find
 
 torch = pytest.importorskip("torch")
 
@@ -29,11 +29,11 @@ FIRST_STEP = "I=3 H=5 L=1 N=2"
 
 JUDGE = """
 import json, sys
-from conformance.judging import Here
+from conformance.engine.judging import Here
 from conformance.properties import select
 from conformance.properties.model import missing
-from conformance.recipe import parse
-from conformance.registry import find
+from conformance.cases.recipe import parse
+from conformance.targets.registry import find
 found = {}
 for name in ("triton", "triton_buggy"):
     backend = find(f"implementations/triton_lstm/triton_lstm.py:{name}")

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from conformance.backend import Backend, Unsupported
-from conformance.case import arrange, handed, realise
-from conformance.faults import CLASSES, DIFFERENT, FAULTS, Different, Fault, backend_of, twin_backend
-from conformance.faults.fault import GRADIENTS
-from conformance.oracle import lstm
-from conformance.recipe import VIEWS, Recipe, parse
+from conformance.cases.case import arrange, handed, realise
+from conformance.cases.recipe import VIEWS, Recipe, parse
+from conformance.reference.forward import lstm
+from conformance.selftest.faults import CLASSES, DIFFERENT, FAULTS, Different, Fault, backend_of, twin_backend
+from conformance.selftest.faults.fault import GRADIENTS
 from conformance.spec import DTYPES
 
 WIDE = "I=3 H=9 layers=3 bidirectional L=17 N=5 state=both gain=3 seed=1"

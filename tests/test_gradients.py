@@ -14,24 +14,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from conformance import Capabilities, LSTMConfig, Unsupported, adjoint
+from conformance import Capabilities, LSTMConfig, Unsupported
 from conformance.backend import Backend
-from conformance.bounds import Finding
-from conformance.case import realise
-from conformance.cotangents import LOSSES, draw
-from conformance.dyadic import dyadic
-from conformance.engine import Settings, conform
-from conformance.faults import DIFFERENT, twin_backend
-from conformance.faults.backward import Differentiable
-from conformance.faults.numerics import half_accumulated
-from conformance.gradients import Gradients, vjp
-from conformance.oracle import lstm
-from conformance.recipe import Recipe, parse
+from conformance.bounds import backward as adjoint
+from conformance.bounds.forward import Finding
+from conformance.bounds.rounding import EXACT, Approx, activate_sigmoid, activate_tanh, arithmetic
+from conformance.cases.case import realise
+from conformance.cases.cotangents import LOSSES, draw
+from conformance.cases.recipe import Recipe, parse
+from conformance.engine.sieve import Settings, conform
+from conformance.instruments.exact import dyadic
+from conformance.instruments.taps import judge_tapped, lower_results, tap
+from conformance.reference.backward import Gradients, vjp
+from conformance.reference.forward import lstm
 from conformance.report.model import Verdict
-from conformance.rounding import EXACT, Approx, activate_sigmoid, activate_tanh, arithmetic
+from conformance.selftest.faults import DIFFERENT, twin_backend
+from conformance.selftest.faults.backward import Differentiable
+from conformance.selftest.faults.numerics import half_accumulated
 from conformance.spec import Array, Params, Result, State, param_shapes, state_shapes, suffix
-from conformance.taps import judge_tapped, lower_results, tap
-from conformance.trial import Trial
+from conformance.trials.trial import Trial
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
 

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 from conformance.backend import Backend
-from conformance.engine import Settings, conform
-from conformance.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, different, twin_backend
-from conformance.faults.fault import HALF
-from conformance.faults.half import half_summed
-from conformance.faults.twin import Twin, sigmoid
-from conformance.fills import cancels
-from conformance.recipe import Recipe
-from conformance.registry import find
+from conformance.bounds.rounding import EXACT, Approx, activate_sigmoid, activate_tanh, arithmetic, dot
+from conformance.cases.fills import cancels
+from conformance.cases.recipe import Recipe
+from conformance.engine.sieve import Settings, conform
 from conformance.report.model import BAD
-from conformance.rounding import EXACT, Approx, activate_sigmoid, activate_tanh, arithmetic, dot
+from conformance.selftest.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, different, twin_backend
+from conformance.selftest.faults.fault import HALF
+from conformance.selftest.faults.half import half_summed
+from conformance.selftest.faults.twin import Twin, sigmoid
 from conformance.spec import numpy_dtype
-from conformance.trial import Trial
+from conformance.targets.registry import find
+from conformance.trials.trial import Trial
 
 HALVES = ("float16", "bfloat16")
 UNIT = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
@@ -155,7 +155,7 @@ def test_what_is_computed_in_float32_and_returned_in_16_bits_is_right() -> None:
 
 def test_bfloat16_travels_through_torch_bit_by_bit() -> None:
     pytest.importorskip("torch")
-    from conformance.torch_module import from_torch, to_torch
+    from conformance.targets.torch_module import from_torch, to_torch
 
     values = np.arange(2**16, dtype=np.uint16).view(numpy_dtype("bfloat16")).reshape(2, 2**15)
     for array in (values, values[:, ::2], values.T, values[::-1]):
@@ -168,10 +168,10 @@ WITHOUT = """
 import sys
 sys.modules["ml_dtypes"] = None
 from conformance.backend import Backend
-from conformance.engine import Settings, conform
+from conformance.engine.sieve import Settings, conform
 from conformance.errors import UsageError
-from conformance.faults import twin_backend
-from conformance.recipe import parse
+from conformance.selftest.faults import twin_backend
+from conformance.cases.recipe import parse
 
 twin = twin_backend()
 report = conform(twin, Settings(2, only=("smoke", "layout.dtypes")))

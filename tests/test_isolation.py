@@ -16,17 +16,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance import engine
-from conformance.engine import Settings, conform
+from conformance.cases.recipe import Recipe, parse
+from conformance.drivers.run import Isolation, run
+from conformance.engine import sieve as engine
+from conformance.engine.sieve import Settings, conform
 from conformance.errors import Ended, SuiteError, UsageError
-from conformance.isolation import Isolated
+from conformance.isolation.parent import Isolated
+from conformance.processes.supervisor import Child, Limits
+from conformance.processes.wire.message import Message
 from conformance.properties import select
-from conformance.recipe import Recipe, parse
-from conformance.registry import find
 from conformance.report.model import BackendReport, Verdict
-from conformance.run import Isolation, run
-from conformance.supervisor import Child, Limits
-from conformance.wire.message import Message
+from conformance.targets.registry import find
 
 FOLDER = Path(__file__).parent
 _TEXT: dict[str, Any] = {"capture_output": True, "text": True, "check": True}

@@ -12,17 +12,17 @@ import torch
 from torch import nn
 
 from conformance.backend import Backend, Capabilities, Unsupported
-from conformance.case import Case, handed, realise
-from conformance.engine import Settings, conform
-from conformance.faults.fault import FULL
-from conformance.faults.twin import Twin
-from conformance.oracle import lstm
+from conformance.cases.case import Case, handed, realise
+from conformance.cases.recipe import Recipe, parse
+from conformance.engine.sieve import Settings, conform
 from conformance.properties.batch import take_rows
-from conformance.recipe import Recipe, parse
-from conformance.registry import find
+from conformance.reference.forward import lstm
 from conformance.report.model import BAD
+from conformance.selftest.faults.fault import FULL
+from conformance.selftest.faults.twin import Twin
 from conformance.spec import Array, LSTMConfig, Params
-from conformance.torch_module import build_of, call
+from conformance.targets.registry import find
+from conformance.targets.torch_module import build_of, call
 
 BUILT_IN = ("numpy", "torch-loop", "torch-nn")
 

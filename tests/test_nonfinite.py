@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 
 from conformance.backend import Backend, Capabilities
-from conformance.bounds import Finding
-from conformance.engine import Settings, conform
-from conformance.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, twin_backend
-from conformance.faults.fault import NONFINITE
-from conformance.faults.twin import Forward, Twin
+from conformance.bounds.forward import Finding
+from conformance.cases.recipe import Recipe
+from conformance.engine.sieve import Settings, conform
 from conformance.properties.nonfinite import _apart
-from conformance.recipe import Recipe
-from conformance.registry import find
 from conformance.report.model import BAD
-from conformance.signals import Violation
+from conformance.selftest.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, twin_backend
+from conformance.selftest.faults.fault import NONFINITE
+from conformance.selftest.faults.twin import Forward, Twin
 from conformance.spec import Array, LSTMConfig, Params, State
-from conformance.trial import Trial
+from conformance.targets.registry import find
+from conformance.trials.outcomes import Violation
+from conformance.trials.trial import Trial
 
 GROUP = Settings(6, only=("nonfinite",), fixed=False, shrink=False)
 

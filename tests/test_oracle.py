@@ -12,7 +12,7 @@ import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from conformance import LSTMConfig
-from conformance.oracle import lstm, sigmoid, time_order
+from conformance.reference.forward import lstm, sigmoid, time_order
 from conformance.spec import Array, Params, State, layer_params, param_shapes, state_shapes
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")

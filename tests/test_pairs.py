@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from conformance.cli import main
-from conformance.engine import Settings, conform
+from conformance.drivers.cli import main
+from conformance.engine.sieve import Settings, conform
 from conformance.errors import UsageError
-from conformance.faults import FAULTS, Fault, backend_of
-from conformance.pairs import Pair, PairTest, contained, joined, ring, table, to_json
 from conformance.report.model import BAD
+from conformance.selftest.faults import FAULTS, Fault, backend_of
+from conformance.selftest.pairs import Pair, PairTest, contained, joined, ring, table, to_json
 
 
 def fault(id: str) -> Fault:

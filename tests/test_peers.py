@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conformance.case import canonical
-from conformance.cli import main
+from conformance.cases.case import canonical
+from conformance.drivers.cli import main
 from conformance.errors import UsageError
-from conformance.faults import DIFFERENT, FAULTS, Fault
-from conformance.faults.fault import FULL
-from conformance.faults.twin import Twin
-from conformance.oracle import lstm
-from conformance.peers import (
+from conformance.reference.forward import lstm
+from conformance.selftest.faults import DIFFERENT, FAULTS, Fault
+from conformance.selftest.faults.fault import FULL
+from conformance.selftest.faults.twin import Twin
+from conformance.selftest.peers import (
     CAUGHT,
     INEXPRESSIBLE,
     MISSED,

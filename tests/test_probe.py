@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from conformance import Backend, Capabilities, LSTMConfig, cell_backend, check_backend, registry
-from conformance.probe import abilities, probed
-from conformance.recipe import OPTIONS
-from conformance.registry import find
+from conformance import Backend, Capabilities, LSTMConfig, cell_backend, check_backend
+from conformance.cases.recipe import OPTIONS
 from conformance.spec import DTYPES, Params
+from conformance.targets import registry
+from conformance.targets.probe import abilities, probed
+from conformance.targets.registry import find
 
 SAMPLES = (Path(__file__).parent / "samples.py").as_posix()
 

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from conformance.engine import Settings, conform
-from conformance.faults import FAULTS, backend_of, twin_backend
+from conformance.engine.sieve import Settings, conform
 from conformance.properties import GROUPS, catalogue
+from conformance.selftest.faults import FAULTS, backend_of, twin_backend
 
 #: For each property a fault of its own kind.
 PROOF = {

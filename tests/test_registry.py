@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from conformance import Backend, Capabilities, backend, cell_backend, registry
+from conformance import Backend, Capabilities, backend, cell_backend
 from conformance.errors import UsageError
+from conformance.targets import registry
 
 CUDA = {"torch-cell-cuda", "torch-nn-cuda", "torch-nn-cuda-native", "torch-nn-cuda-tf32"}
 BUILT_IN = {"numpy", "torch-cell", "torch-loop", "torch-nn", "torch-nn-step", *CUDA}
@@ -221,7 +222,8 @@ def test_a_function_that_cannot_take_config_and_params(write: WriteFile) -> None
 
 
 @pytest.mark.parametrize(
-    "module", ["conformance", "conformance.registry", "conformance.oracle", "implementations.numpy_lstm"]
+    "module",
+    ["conformance", "conformance.targets.registry", "conformance.reference.forward", "implementations.numpy_lstm"],
 )
 def test_no_framework_is_imported_along(module: str) -> None:
     frameworks = {"torch", "jax", "tensorflow", "keras", "onnx", "onnxruntime", "ml_dtypes"}

@@ -10,10 +10,10 @@ from dataclasses import replace
 import pytest
 
 from conformance.backend import Backend, Capabilities
-from conformance.case import realise
+from conformance.cases.case import realise
+from conformance.cases.recipe import Recipe
 from conformance.properties import catalogue
 from conformance.properties.model import undeclared
-from conformance.recipe import Recipe
 from conformance.report import levels, text
 from conformance.report.levels import LEVELS, level_of, reached
 from conformance.report.model import BAD, OUTCOMES, BackendReport, Report, Verdict, to_json

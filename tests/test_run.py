@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from hypothesis.database import InMemoryExampleDatabase
 
-from conformance import check_backend, registry
-from conformance import run as runs
-from conformance.engine import Settings
+from conformance import check_backend
+from conformance.drivers import run as runs
+from conformance.drivers.run import run
+from conformance.engine.sieve import Settings
 from conformance.errors import SuiteError, UsageError
 from conformance.report.model import BackendReport, Report
-from conformance.run import run
+from conformance.targets import registry
 
 SAMPLES = (Path(__file__).parent / "samples.py").as_posix()
 SMOKE = Settings(cases=0, only=("smoke", "layout.shapes"))

@@ -15,10 +15,10 @@ from benchmarks import sensitivity
 from benchmarks.sensitivity import accusations, backend, smallest
 from benchmarks.sensitivity_defects import CORRECT, DEFECTS, DTYPES, JUDGES, LEVELS, OURS, TOLERANCES
 from benchmarks.sensitivity_page import Known, page, plot
-from conformance import engine
-from conformance.engine import Settings
-from conformance.faults.twin import Twin
-from conformance.recipe import Recipe
+from conformance.cases.recipe import Recipe
+from conformance.engine import sieve as engine
+from conformance.engine.sieve import Settings
+from conformance.selftest.faults.twin import Twin
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from conformance.engine import Settings, conform
-from conformance.faults import FAULTS, backend_of
-from conformance.recipe import parse
+from conformance.cases.recipe import parse
+from conformance.engine.sieve import Settings, conform
+from conformance.selftest.faults import FAULTS, backend_of
 
 #: A fault, the property that catches it, and the structure it needs: nothing else is left.
 MINIMAL = [

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from conformance.case import realise
-from conformance.judging import Answer
-from conformance.recipe import Recipe, parse
-from conformance.simplify import _joined, simplify
+from conformance.cases.case import realise
+from conformance.cases.recipe import Recipe, parse
+from conformance.engine.judging import Answer
+from conformance.engine.simplify import _joined, simplify
 
 LARGE = Recipe(I=5, H=4, layers=2, bidirectional=True, L=6, N=3, state="both", view="strided", gain=3.0, seed=9)
 

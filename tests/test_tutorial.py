@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from conformance import cli, registry
+from conformance.drivers import cli
+from conformance.targets import registry
 
 DOC = Path(__file__).parents[1] / "docs" / "implementers.md"
 

@@ -12,15 +12,15 @@ import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from conformance.backend import Backend, Unsupported
-from conformance.calls import expected_shapes, fresh_params
-from conformance.case import Case, handed, realise
-from conformance.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, twin_backend
-from conformance.faults.fault import GRADIENTS
-from conformance.oracle import lstm
-from conformance.recipe import VIEWS, parse
-from conformance.registry import find
+from conformance.cases.case import Case, handed, realise
+from conformance.cases.recipe import VIEWS, parse
+from conformance.reference.forward import lstm
+from conformance.selftest.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, twin_backend
+from conformance.selftest.faults.fault import GRADIENTS
 from conformance.spec import Array, State
-from conformance.torch_module import build_of
+from conformance.targets.registry import find
+from conformance.targets.torch_module import build_of
+from conformance.trials.calls import expected_shapes, fresh_params
 
 WIDE = "I=3 H=4 layers=3 bidirectional proj=2 L=5 N=3 state=both seed=1"
 

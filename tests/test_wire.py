@@ -19,17 +19,17 @@ import pytest
 
 from conformance import Capabilities, LSTMConfig, check_backend
 from conformance.backend import Backend
-from conformance.engine import Settings, conform
+from conformance.drivers.run import Isolation, run
+from conformance.engine.sieve import Settings, conform
 from conformance.errors import Ended, UsageError
-from conformance.registry import find
+from conformance.processes.supervisor import Limits
+from conformance.processes.wire.client import program
+from conformance.processes.wire.fields import capabilities_from_fields, capabilities_to_fields
+from conformance.processes.wire.message import HEADER_LIMIT, Garbled, Message, Stream, decode, encode
+from conformance.processes.wire.server import answer, writable
 from conformance.report.model import Report
-from conformance.run import Isolation, run
 from conformance.spec import numpy_dtype, param_shapes
-from conformance.supervisor import Limits
-from conformance.wire.client import program
-from conformance.wire.fields import capabilities_from_fields, capabilities_to_fields
-from conformance.wire.message import HEADER_LIMIT, Garbled, Message, Stream, decode, encode
-from conformance.wire.server import answer, writable
+from conformance.targets.registry import find
 
 FOLDER = Path(__file__).parent.as_posix()
 SERVE = f"exec:{shlex.join([sys.executable, '-m', 'conformance', 'serve'])}"

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from conformance.case import Case
-from conformance.fills import normal, permutation
+from conformance.cases.case import Case
+from conformance.cases.fills import normal, permutation
+from conformance.cases.recipe import Recipe
 from conformance.properties.model import prop
-from conformance.recipe import Recipe
-from conformance.signals import Discard
 from conformance.spec import Array, Result
-from conformance.trial import Trial
+from conformance.trials.outcomes import Discard
+from conformance.trials.trial import Trial
 
 
 def _several_rows(recipe: Recipe) -> bool:

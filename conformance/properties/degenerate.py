@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from conformance.calls import shape_error
-from conformance.case import Case
+from conformance.cases.case import Case
 from conformance.properties.batch import result_rows, take_rows
 from conformance.properties.model import prop
-from conformance.signals import BackendError, Narrowed, Violation
 from conformance.spec import Result, numpy_dtype
-from conformance.trial import Trial
+from conformance.trials.calls import shape_error
+from conformance.trials.outcomes import BackendError, Narrowed, Violation
+from conformance.trials.trial import Trial
 
 _NONE = np.zeros(0, np.int64)
 

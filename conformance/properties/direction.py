@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from conformance.case import Case
-from conformance.fills import normal
-from conformance.oracle import time_order
+from conformance.cases.case import Case
+from conformance.cases.fills import normal
+from conformance.cases.recipe import Recipe
 from conformance.properties.model import prop
-from conformance.recipe import Recipe
+from conformance.reference.forward import time_order
 from conformance.spec import Array, Result, layer_params
-from conformance.trial import Trial
+from conformance.trials.trial import Trial
 
 
 def _bidirectional(recipe: Recipe) -> bool:

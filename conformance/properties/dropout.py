@@ -15,17 +15,17 @@ from itertools import product
 
 import numpy as np
 
-from conformance.bounds import Expectation, Finding
-from conformance.case import Case
-from conformance.chance import surprise, threshold
-from conformance.cotangents import draw
-from conformance.masks import Reading, dropped_by, live, read, with_dropout
+from conformance.bounds.chance import surprise, threshold
+from conformance.bounds.forward import Expectation, Finding
+from conformance.cases.case import Case
+from conformance.cases.cotangents import draw
+from conformance.cases.recipe import Recipe
+from conformance.instruments.masks import Reading, dropped_by, live, read, with_dropout
 from conformance.properties.gradients.shared import cut, drawn, judge_freely, right, same_or_right
 from conformance.properties.model import prop
-from conformance.recipe import Recipe
-from conformance.signals import Discard, Violation
 from conformance.spec import Result
-from conformance.trial import Trial, describe
+from conformance.trials.outcomes import Discard, Violation
+from conformance.trials.trial import Trial, describe
 
 #: How probable it may be that any of a run's tests accuses a correct implementation.
 ALARM = 1e-9

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from conformance.calls import shape_error
-from conformance.case import Case
-from conformance.oracle import lstm
+from conformance.cases.case import Case
 from conformance.properties.model import prop
-from conformance.signals import Violation
+from conformance.reference.forward import lstm
 from conformance.spec import Array, Result, numpy_dtype
-from conformance.trial import Trial
+from conformance.trials.calls import shape_error
+from conformance.trials.outcomes import Violation
+from conformance.trials.trial import Trial
 
 
 class Oracle(NamedTuple):

@@ -12,15 +12,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from conformance.case import Case
-from conformance.fills import normal, permutation, stream
+from conformance.cases.case import Case
+from conformance.cases.fills import normal, permutation, stream
+from conformance.cases.recipe import Recipe
 from conformance.properties.batch import result_rows, take_rows
 from conformance.properties.model import prop
 from conformance.properties.probes import judge, rows, tiny
-from conformance.recipe import Recipe
-from conformance.signals import BackendError, Discard, Violation
 from conformance.spec import Array, Result
-from conformance.trial import Trial
+from conformance.trials.outcomes import BackendError, Discard, Violation
+from conformance.trials.trial import Trial
 
 #: A step costs the same in the longest cases; what those add is asked by values.* and sequence.long.
 _LONGEST = 65

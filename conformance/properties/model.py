@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 from conformance.backend import Backend
-from conformance.covering import simplest
-from conformance.recipe import OPTIONS, Recipe
+from conformance.cases.covering import simplest
+from conformance.cases.recipe import OPTIONS, Recipe
 from conformance.spec import DTYPES, Result
-from conformance.trial import Trial
+from conformance.trials.trial import Trial
 
 Check = Callable[[Trial], None]
 

@@ -11,14 +11,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from conformance.case import Case
+from conformance.cases.case import Case
+from conformance.cases.recipe import Recipe
 from conformance.properties.batch import take_rows
 from conformance.properties.layout import oracle_result
 from conformance.properties.model import prop
-from conformance.recipe import Recipe
-from conformance.signals import BackendError, Discard, Violation
 from conformance.spec import Array, Result, finfo
-from conformance.trial import Trial
+from conformance.trials.outcomes import BackendError, Discard, Violation
+from conformance.trials.trial import Trial
 
 
 def _apart(recipe: Recipe) -> bool:

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from conformance.properties.model import prop
-from conformance.signals import Discard, Violation
-from conformance.trial import Trial
+from conformance.trials.outcomes import Discard, Violation
+from conformance.trials.trial import Trial
 
 
 @prop("numerics.hidden-range", needs=("output", "values"), when=lambda r: not r.proj, every=1)

@@ -7,13 +7,13 @@ from itertools import product
 
 import numpy as np
 
-from conformance.case import Case
-from conformance.fills import permutation
+from conformance.cases.case import Case
+from conformance.cases.fills import permutation
 from conformance.properties.layout import oracle_result
 from conformance.properties.model import prop
-from conformance.signals import Discard, Violation
 from conformance.spec import Array, Params, Result, suffix
-from conformance.trial import Trial
+from conformance.trials.outcomes import Discard, Violation
+from conformance.trials.trial import Trial
 
 _NEEDS = ("params", "values")
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from conformance.case import Case
-from conformance.fills import permutation
+from conformance.cases.case import Case
+from conformance.cases.fills import permutation
+from conformance.cases.recipe import Recipe
 from conformance.properties.batch import result_rows, take_rows
-from conformance.recipe import Recipe
-from conformance.signals import Discard
 from conformance.spec import Result
-from conformance.trial import Trial
+from conformance.trials.outcomes import Discard
+from conformance.trials.trial import Trial
 
 #: The most steps of a sequence that is compared with its pieces, and those of a piece.
 _WHOLE, _PIECE = 70, 7

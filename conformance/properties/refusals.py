@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from conformance.calls import call
-from conformance.case import handed
+from conformance.cases.case import handed
+from conformance.cases.recipe import OPTIONS
 from conformance.properties.batch import take_rows
 from conformance.properties.model import ASKED_DTYPES, prop, undeclared_options
-from conformance.recipe import OPTIONS
-from conformance.signals import BackendError, Discard, Narrowed, Violation
 from conformance.spec import Array, Result, State
-from conformance.trial import Trial
+from conformance.trials.calls import call
+from conformance.trials.outcomes import BackendError, Discard, Narrowed, Violation
+from conformance.trials.trial import Trial
 
 
 def _refused(trial: Trial, what: str, x: Array, state: State | None, lengths: Array | None = None) -> None:

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from conformance.fills import normal, stream
+from conformance.cases.fills import normal, stream
+from conformance.cases.recipe import Recipe
 from conformance.properties.model import prop
 from conformance.properties.probes import carried, judge, pieces, tiny
-from conformance.recipe import Recipe
-from conformance.signals import Discard
 from conformance.spec import Result
-from conformance.trial import Trial
+from conformance.trials.outcomes import Discard
+from conformance.trials.trial import Trial
 
 
 def _forward_in_time(recipe: Recipe) -> bool:

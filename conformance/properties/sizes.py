@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from conformance.cases.recipe import Recipe
 from conformance.properties import probes
 from conformance.properties.model import prop
-from conformance.recipe import Recipe
-from conformance.signals import Discard, Violation
-from conformance.trial import Trial
+from conformance.trials.outcomes import Discard, Violation
+from conformance.trials.trial import Trial
 
 #: Powers of two and their neighbours, and the sizes of well-known models; the last two are asked most often.
 HIDDEN = (100, 130, 160, 192, 200, 255, 256, 257, 300, 384, 511, 512, 513, 650, 768, 1000, 1023, 1024, 1027)

@@ -1,7 +1,7 @@
 """Smoke: does the adapter work at all? If not, nothing else is run."""
 
 from conformance.properties.model import prop
-from conformance.trial import Trial
+from conformance.trials.trial import Trial
 
 
 @prop("smoke.runs", every=1)

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from conformance.case import Case
-from conformance.fills import normal
+from conformance.cases.case import Case
+from conformance.cases.fills import normal
+from conformance.cases.recipe import Recipe
 from conformance.properties.model import prop
 from conformance.properties.probes import judge, tiny
-from conformance.recipe import Recipe
-from conformance.signals import Discard
 from conformance.spec import Result, layer_params, suffix
-from conformance.trial import Trial
+from conformance.trials.outcomes import Discard
+from conformance.trials.trial import Trial
 
 
 def _stacked(recipe: Recipe) -> bool:

@@ -8,8 +8,8 @@ import numpy as np
 
 from conformance.properties.layout import oracle_result
 from conformance.properties.model import prop
-from conformance.signals import Discard, Violation
-from conformance.trial import Trial
+from conformance.trials.outcomes import Discard, Violation
+from conformance.trials.trial import Trial
 
 _NEEDS = ("initial_state", "values")
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from conformance.bounds import Finding
-from conformance.case import Case
-from conformance.fills import cancels, saturating, uniform
+from conformance.bounds.forward import Finding
+from conformance.cases.case import Case
+from conformance.cases.fills import cancels, saturating, uniform
 from conformance.properties.layout import oracle_result
 from conformance.properties.model import prop
-from conformance.signals import Discard, Violation
 from conformance.spec import GATES, Array
-from conformance.trial import Trial
+from conformance.trials.outcomes import Discard, Violation
+from conformance.trials.trial import Trial
 
 
 @prop("values.output", needs=("output", "values"), every=1)

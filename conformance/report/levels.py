@@ -21,9 +21,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from conformance.cases.recipe import OPTIONS
 from conformance.properties import catalogue
 from conformance.properties.model import Property
-from conformance.recipe import OPTIONS
 from conformance.spec import DTYPES
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from conformance.case import Case, tensors
+from conformance.cases.case import Case, tensors
 from conformance.properties import catalogue
 from conformance.report.model import BAD, BackendReport, Report, Verdict
 from conformance.spec import Array

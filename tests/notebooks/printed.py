@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from conformance import Backend, LSTMConfig, registry
+from conformance import Backend, LSTMConfig
+from conformance.targets import registry
 
 State = tuple[Tensor, Tensor]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from conformance.properties.gradients.shared import FORCED, cut, drawn, judge_small, judged, right
-from conformance.signals import Discard
-from conformance.trial import Trial
+from conformance.trials.outcomes import Discard
+from conformance.trials.trial import Trial
 
 
 def _require(trial: Trial, loss: str, *tensors: str) -> None:

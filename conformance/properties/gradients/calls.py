@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from conformance.calls import call_vjp, fresh_params
-from conformance.case import handed
-from conformance.cotangents import Cotangents, draw
-from conformance.cotangents import handed as handed_cotangents
+from conformance.cases.case import handed
+from conformance.cases.cotangents import Cotangents, draw
+from conformance.cases.cotangents import handed as handed_cotangents
 from conformance.properties.gradients.shared import cut, drawn, judged, same_or_right
 from conformance.properties.purity.calls import at_once
-from conformance.signals import Violation
 from conformance.spec import Array
-from conformance.trial import Trial
+from conformance.trials.calls import call_vjp, fresh_params
+from conformance.trials.outcomes import Violation
+from conformance.trials.trial import Trial
 
 
 @judged("gradients.repeat", needs=("gradients",))

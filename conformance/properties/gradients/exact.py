@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from conformance import adjoint
-from conformance.cotangents import draw, zeros
-from conformance.dyadic import dyadic as dyadic_case
-from conformance.fills import normal
+from conformance.bounds import backward as adjoint
+from conformance.cases.cotangents import draw, zeros
+from conformance.cases.fills import normal
+from conformance.instruments.exact import dyadic as dyadic_case
 from conformance.properties.gradients.shared import (
     FORCED,
     NEEDS,
@@ -20,8 +20,8 @@ from conformance.properties.gradients.shared import (
     right,
     same_or_right,
 )
-from conformance.signals import Discard, Violation
-from conformance.trial import Trial
+from conformance.trials.outcomes import Discard, Violation
+from conformance.trials.trial import Trial
 
 
 @judged("gradients.dyadic", needs=FORCED)

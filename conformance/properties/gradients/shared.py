@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from conformance import adjoint
-from conformance.bounds import Finding
-from conformance.case import Case
-from conformance.cotangents import Cotangents, draw
-from conformance.gradients import Gradients
+from conformance.bounds import backward as adjoint
+from conformance.bounds.forward import Finding
+from conformance.cases.case import Case
+from conformance.cases.cotangents import Cotangents, draw
+from conformance.cases.recipe import Recipe
+from conformance.instruments.taps import judge_tapped, lower_results, tap
 from conformance.properties.model import Check, always, prop
-from conformance.recipe import Recipe
-from conformance.signals import Discard, Violation
+from conformance.reference.backward import Gradients
 from conformance.spec import Array, Result
-from conformance.taps import judge_tapped, lower_results, tap
-from conformance.trial import Trial
+from conformance.trials.outcomes import Discard, Violation
+from conformance.trials.trial import Trial
 
 #: The dtypes whose gradients are judged. In 16 bits libraries add up the weights' gradients in precisions that nothing
 #: declares, and float16 overflows in the middle of a pass whose results fit.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from conformance.bounds import Finding
+from conformance.bounds.forward import Finding
+from conformance.instruments.sums import sample
 from conformance.properties.gradients.shared import FORCED, NEEDS, cut, drawn, judge_freely, judge_taps, judged, right
 from conformance.properties.sizes import FEATURES, HIDDEN, ROWS, SWEPT_FEW, smallest
-from conformance.signals import Discard
-from conformance.sums import sample
-from conformance.trial import Trial
+from conformance.trials.outcomes import Discard
+from conformance.trials.trial import Trial
 
 #: Steps and rows of sums with many terms.
 _TERMS = ((3, 257), (12, 129), (20, 65), (64, 16), (130, 9), (300, 2), (1000, 1), (131, 65))

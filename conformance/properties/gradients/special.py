@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from conformance.case import Case
-from conformance.cotangents import draw, zeros
+from conformance.cases.case import Case
+from conformance.cases.cotangents import draw, zeros
 from conformance.properties.batch import take_rows
 from conformance.properties.gradients.shared import NEEDS, cut, drawn, judge_freely, judged, right
 from conformance.properties.parameters import tied
-from conformance.signals import BackendError, Discard, Narrowed, Violation
 from conformance.spec import suffix
-from conformance.trial import Trial
+from conformance.trials.outcomes import BackendError, Discard, Narrowed, Violation
+from conformance.trials.trial import Trial
 
 
 @judged("gradients.equal-parameters", needs=(*NEEDS, "params"))

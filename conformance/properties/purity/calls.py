@@ -10,13 +10,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from conformance.calls import call, fresh_params
-from conformance.case import Case, handed
+from conformance.cases.case import Case, handed
 from conformance.properties.model import prop
 from conformance.properties.probes import tiny
-from conformance.signals import Violation
 from conformance.spec import Array, Result
-from conformance.trial import Trial
+from conformance.trials.calls import call, fresh_params
+from conformance.trials.outcomes import Violation
+from conformance.trials.trial import Trial
 
 T = TypeVar("T")
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from conformance.calls import call
-from conformance.case import arrange, handed
+from conformance.cases.case import arrange, handed
+from conformance.cases.recipe import VIEWS, Recipe
 from conformance.properties.model import prop
 from conformance.properties.purity.calls import as_copied, still_right
-from conformance.recipe import VIEWS, Recipe
-from conformance.trial import Trial
+from conformance.trials.calls import call
+from conformance.trials.trial import Trial
 
 #: Views that are C-contiguous, and those that are not.
 _SOLID = ("plain", "offset", "readonly")

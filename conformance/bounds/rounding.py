@@ -1,0 +1,222 @@
+"""Numbers that carry a bound on what rounding in a declared arithmetic may have done to them.
+
+A running error analysis (Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed., §3.3): each operation gives
+its result in float64, and the error that it inherits and adds. docs/bounds.md derives the constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from conformance.reference.forward import sigmoid, time_order
+from conformance.spec import Array, finfo
+
+#: Unit roundoff of float64, the oracle's own.
+_U64 = 2.0**-53
+
+#: Every activation may be off by this many unit roundoffs, absolutely: a legitimate 0.5 + 0.5·tanh(a/2) is off by
+#: thousands of ulps near zero, so an allowance in ulps would be wrong.
+ACTIVATION_ULPS = 6.0
+
+#: In 16 bits the activations of a vector library are those of float32, rounded: 3 are enough for either form.
+_ACTIVATION_ULPS_HALF = 3.0
+
+#: The rule "iid" allows eight standard deviations of the accumulated rounding error.
+_DEVIATIONS = 8.0
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """The arithmetic a backend declares for a dtype, as the roundoffs that the bound needs."""
+
+    #: Unit roundoff of stored values and elementwise operations.
+    unit: float
+    #: Unit roundoff of sums inside a dot product.
+    accumulate: float
+    #: Relative rounding of a dot product's inputs beforehand (TF32 and the like).
+    inputs: float
+    #: What an underflow, or its flush to zero, may change.
+    tiny: float
+    #: What an activation may be off by, in unit roundoffs.
+    activation: float = ACTIVATION_ULPS
+
+    @property
+    def wide(self) -> bool:
+        """Whether sums are wider than what is stored: then an h may also stay wide until it is returned."""
+        return self.accumulate < self.unit
+
+    def carried(self, values: Array) -> Approx:
+        """A layer's own outputs as the next step or layer reads them, which may be before they were rounded."""
+        return Approx(values, self.unit * np.abs(values) + self.tiny if self.wide else EXACT, self)
+
+
+def arithmetic(dtype: str, declared: Mapping[str, str]) -> Arithmetic | None:
+    """The declared arithmetic of a dtype; None where values are not declared (int8), only structure.
+
+    The sums of 16-bit dtypes are float32, unless "half-accumulate" says that they have 16 bits themselves.
+    """
+    kind = declared.get(dtype, "ieee")
+    if kind == "int8":
+        return None
+    info = finfo(dtype)
+    half = info.bits == 16
+    unit = float(info.eps) / 2 + _U64
+    accumulate = 2.0**-24 + _U64 if half else unit
+    if kind == "half-accumulate":
+        accumulate = max(unit, 2.0**-11 + _U64)
+    # TF32 keeps 10 bits of the significand and may truncate them; bfloat16 keeps 7.
+    inputs = {"tf32": 2.0**-10, "bf16-inputs": 2.0**-7}.get(kind, 0.0)
+    tiny = 2.0**-14 if kind == "half-accumulate" and not half else float(info.smallest_normal)
+    return Arithmetic(unit, accumulate, inputs, tiny, _ACTIVATION_ULPS_HALF if half else ACTIVATION_ULPS)
+
+
+#: The error of a value that is known exactly, without an axis, so that no work is done for it.
+EXACT = np.zeros(())
+
+
+class Approx:
+    """A value and a bound on its error, in an arithmetic: ``+`` and ``*`` carry the bound along.
+
+    Each operation errs by its operands' errors and by one rounding of what was really computed, which is at most the
+    unit roundoff times the largest magnitude that the result can have.
+    """
+
+    __slots__ = ("arithmetic", "error", "value")
+
+    def __init__(self, value: Array, error: Array, arithmetic: Arithmetic) -> None:
+        self.value = value
+        self.error = error
+        self.arithmetic = arithmetic
+
+    def __mul__(self, other: Approx) -> Approx:
+        value = self.value * other.value
+        largest = (np.abs(self.value) + self.error) * (np.abs(other.value) + other.error)
+        error = largest - np.abs(value) + self.arithmetic.unit * largest + self.arithmetic.tiny
+        return Approx(value, error, self.arithmetic)
+
+    def __add__(self, other: Approx) -> Approx:
+        value = self.value + other.value
+        error = self.error + other.error
+        return Approx(value, error + self.arithmetic.unit * (np.abs(value) + error), self.arithmetic)
+
+    def __neg__(self) -> Approx:
+        return Approx(-self.value, self.error, self.arithmetic)
+
+    def __getitem__(self, index: Any) -> Approx:
+        error = self.error[index] if self.error.ndim else self.error
+        return Approx(self.value[index], error, self.arithmetic)
+
+    def where(self, mask: Array, other: Approx) -> Approx:
+        """This where ``mask``, else ``other``."""
+        return Approx(np.where(mask, self.value, other.value), np.where(mask, self.error, other.error), self.arithmetic)
+
+    def time_order(self, lengths: Array, reverse: bool) -> Approx:
+        """The time axis in the order a direction reads it."""
+        error = time_order(self.error, lengths, reverse) if self.error.ndim else self.error
+        return Approx(time_order(self.value, lengths, reverse), error, self.arithmetic)
+
+
+def concatenate(parts: list[Approx], axis: int) -> Approx:
+    """``np.concatenate`` of values and errors."""
+    values = [part.value for part in parts]
+    errors = [np.broadcast_to(part.error, part.value.shape) for part in parts]
+    return Approx(np.concatenate(values, axis), np.concatenate(errors, axis), parts[0].arithmetic)
+
+
+def stack(parts: list[Approx]) -> Approx:
+    """``np.stack`` of values and errors."""
+    return Approx(np.stack([p.value for p in parts]), np.stack([p.error for p in parts]), parts[0].arithmetic)
+
+
+def activate_sigmoid(a: Approx) -> Approx:
+    """σ(a): the error times the largest slope within reach, and the activation's allowance."""
+    e = np.exp(-np.maximum(np.abs(a.value) - a.error, 0.0))
+    slope = e / (1.0 + e) ** 2
+    allowance = a.arithmetic.activation * a.arithmetic.unit
+    return Approx(sigmoid(a.value), np.minimum(a.error * slope, 1.0) + allowance, a.arithmetic)
+
+
+def activate_tanh(a: Approx) -> Approx:
+    """tanh(a): the error times the largest slope within reach, and the activation's allowance."""
+    e = np.exp(-2.0 * np.maximum(np.abs(a.value) - a.error, 0.0))
+    slope = 4.0 * e / (1.0 + e) ** 2
+    allowance = a.arithmetic.activation * a.arithmetic.unit
+    return Approx(np.tanh(a.value), np.minimum(a.error * slope, 2.0) + allowance, a.arithmetic)
+
+
+class Weight:
+    """A matrix W (rows, n) that is known exactly; what the bound of a product needs of it is computed once."""
+
+    def __init__(self, W: Array) -> None:
+        self.W = np.asarray(W, np.float64)
+
+    @cached_property
+    def magnitude(self) -> Array:
+        """|W|ᵀ."""
+        return np.abs(self.W).T
+
+    @cached_property
+    def square(self) -> Array:
+        """W² by elements, transposed."""
+        return self.magnitude * self.magnitude
+
+    @cached_property
+    def least(self) -> float:
+        """The smallest magnitude that is not 0."""
+        return float(self.magnitude.min(initial=np.inf, where=self.magnitude > 0))
+
+
+def dot(terms: Sequence[tuple[Approx, Array | Weight]], biases: list[Array], rule: str) -> Approx:
+    """Σ a·Wᵀ + Σ b in any order of summation, with any splitting; W (rows, n) and b (rows,) are exact.
+
+    With n terms in all, their sum S, the sum A of their magnitudes and the sum Q of their squares:
+
+    * any data: every partial sum is at most (A + |S|)/2 in magnitude, n + 1 roundings of one each;
+    * "iid" data: roundings and partial sums are random, with variance n(S²/9 + Q/18) + Q/3, eight deviations allowed;
+    * "exact" data: dyadic, every partial sum is representable, so there is no error at all.
+
+    Where sums are wider than what is stored, each product and each sum of products and biases is rounded once more. A
+    subnormal factor may be taken for 0.
+    """
+    a = terms[0][0].arithmetic
+    S = A = Q = inherited = 0.0
+    n = len(biases)
+    parts = list(biases)
+    for x, factor in terms:
+        weight = factor if isinstance(factor, Weight) else Weight(factor)
+        magnitude = np.abs(x.value)
+        if (lost := np.where(magnitude < a.tiny, magnitude, 0.0)).any():
+            inherited = inherited + lost @ weight.magnitude
+        if weight.least < a.tiny:
+            inherited = inherited + magnitude @ np.where(weight.magnitude < a.tiny, weight.magnitude, 0.0)
+        if x.error.ndim:
+            inherited = inherited + x.error @ weight.magnitude
+            magnitude = magnitude + x.error
+        parts.append(x.value @ weight.W.T)
+        S = S + parts[-1]
+        A = A + magnitude @ weight.magnitude
+        if rule == "iid":
+            Q = Q + (magnitude * magnitude) @ weight.square
+        n += weight.W.shape[1]
+    for b in biases:
+        S, A, Q = S + b, A + np.abs(b), Q + b * b
+    if rule == "exact":
+        return Approx(np.asarray(S), 0.0 * np.asarray(A) + inherited, a)
+    rounding = (n + 1) * a.accumulate * (1 + 2 * n * a.accumulate) * (A + np.abs(S) + inherited) / 2
+    converted = a.inputs * (2 + a.inputs) * A
+    if rule == "iid":
+        variance = n * (S * S / 9 + Q / 18) + Q / 3
+        rounding = np.minimum(rounding, _DEVIATIONS * a.accumulate * np.sqrt(variance))
+        converted = np.minimum(converted, _DEVIATIONS * a.inputs * np.sqrt(2 * Q / 3))
+    underflows = n + 2
+    if a.wide:
+        magnitudes = sum(np.abs(part) for part in parts)
+        stored = sum(np.abs(part) for part in parts[len(biases) :]) + (len(parts) - 1) * (magnitudes + np.abs(S)) / 2
+        rounding = rounding + a.unit * (1 + 2 * len(parts) * a.unit) * (stored + inherited)
+        underflows = 2 * len(parts)
+    return Approx(np.asarray(S), inherited + rounding + converted + underflows * a.tiny, a)

@@ -1,0 +1,292 @@
+"""The values of a case's tensors: a fill's name and a seed become arrays, the same on every platform and version.
+
+Values are built from PCG64's raw bits, whose stream NumPy promises to keep; each tensor has a stream of its own, by its
+name, so that changing one size does not reshuffle the others.
+
+=============  ======================================================================================================
+fill           values
+=============  ======================================================================================================
+normal         weights gain/√(fan-in)·z, biases z/2, x z, h_0 within (−1, 1), c_0 1.5 z; z nearly normal, |z| < 3.5
+integers       the same, rounded to whole numbers (weights to {−1, 0, 1})
+sparse         the same, three in four of them zero
+constant       one value for each tensor
+ramp           the normal values sorted
+large-cell     |c_0| from 3 to 1,000, forget gates nearly open
+large-x        x times 16 to 8,192, its weights divided by as much
+saturated      preactivations from 1e2 to 1e4 (1e3 in float16)
+subnormal      x, h_0 and c_0 up to 20 bits below the smallest normal number; or x all zeros
+carry          f = 1 and i = 0 exactly: the cell is carried unchanged
+zero-weights   every parameter 0
+digital        one ±256 a row (float64 ±2048, float16 ±64): every gate saturates, every cell is a small whole number
+cancelling     ±B at random places beside small dyadic numbers: every order of summation is exact, if it is precise
+gate-i … -o    the other gates saturated, so that c_n or h_n shows one activation
+=============  ======================================================================================================
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from conformance.cases.recipe import Recipe
+from conformance.spec import GATES, Array, LSTMConfig, finfo, numpy_dtype, param_shapes
+
+#: The standard deviation of the sum of four uniform 16-bit numbers.
+_SPREAD = 65536 / np.sqrt(3.0)
+
+#: (preactivation that saturates every activation exactly, B of the cancelling fill, its quantum)
+_LEVELS = {
+    "float64": (2048.0, 2.0**26, 2.0**-24),
+    "float32": (256.0, 2.0**10, 2.0**-11),
+    "float16": (64.0, 2.0**10, 2.0**-11),
+    "bfloat16": (256.0, 2.0**10, 2.0**-8),
+}
+
+
+#: A case with more elements than this in a gate's weights and in x is not kept for the next one of the same values.
+_kept_elements = 2**14
+
+
+def saturating(dtype: str) -> float:
+    """A preactivation that saturates every activation exactly: σ is 1, and 0 at its negative."""
+    return _LEVELS[dtype][0]
+
+
+def cancels(dtype: str, accumulate: float) -> bool:
+    """Whether sums of a unit roundoff hold the cancelling fill's B beside its quantum."""
+    _, big, quantum = _LEVELS[dtype]
+    return 2 * big * accumulate <= quantum
+
+
+def stream(seed: int, name: str, count: int) -> Array:
+    """``count`` raw 64-bit numbers of the stream that belongs to ``name``."""
+    return np.random.PCG64(np.random.SeedSequence([seed, zlib.crc32(name.encode())])).random_raw(count)
+
+
+def normal(seed: int, name: str, shape: tuple[int, ...]) -> Array:
+    """Nearly normal numbers: the sum of four uniform 16-bit ones, an exact whole number before it is scaled."""
+    raw = stream(seed, name, int(np.prod(shape)))
+    total = raw.view(np.uint16).reshape(-1, 4) @ np.ones(4)
+    return ((total - 131070.0) / _SPREAD).reshape(shape)
+
+
+def uniform(seed: int, name: str, shape: tuple[int, ...]) -> Array:
+    """Uniform numbers in [0, 1) with 53 bits."""
+    raw = stream(seed, name, int(np.prod(shape)))
+    return ((raw >> np.uint64(11)).astype(np.float64) * 2.0**-53).reshape(shape)
+
+
+def pick(seed: int, name: str, count: int) -> int:
+    """One of 0 … count − 1."""
+    return int(stream(seed, name, 1)[0] % np.uint64(count))
+
+
+def permutation(seed: int, name: str, count: int) -> Array:
+    """A permutation of 0 … count − 1 that is not the identity if there is another."""
+    order = np.argsort(stream(seed, name, count), kind="stable")
+    return np.roll(order, 1) if np.array_equal(order, np.arange(count)) else order
+
+
+def fill(recipe: Recipe, config: LSTMConfig) -> tuple[dict[str, Array], Array, Array, Array]:
+    """``params, x (L, N, I), h_0, c_0`` of a recipe, in ``config.dtype``, C-contiguous and read-only."""
+    alike = replace(recipe, view="plain", state="none", ragged=False, unbatched=False, edits=())
+    weights = config.hidden_size * (config.hidden_size + config.input_size + recipe.N)
+    large = weights + recipe.L * recipe.N * config.input_size > _kept_elements
+    params, x, h_0, c_0 = _filled.__wrapped__(alike, config) if large else _filled(alike, config)
+    return dict(params), x, h_0, c_0
+
+
+def keep_large() -> None:
+    """Keep large cases as well, some 200 MB of them: for a process that asks the same of hundreds of backends."""
+    global _kept_elements
+    _kept_elements = 2**21
+
+
+@lru_cache(maxsize=1024)
+def _filled(recipe: Recipe, config: LSTMConfig) -> tuple[dict[str, Array], Array, Array, Array]:
+    # Half of all cases are asked for again: properties derive the same ones, and shrinking comes back to them.
+    slots = config.num_layers * config.num_directions
+    shapes = dict(param_shapes(config))
+    shapes |= {
+        "x": (recipe.L, recipe.N, config.input_size),
+        "h_0": (slots, recipe.N, config.output_size),
+        "c_0": (slots, recipe.N, config.hidden_size),
+    }
+    make = _MAKERS.get(recipe.fill)
+    values = {tensor: _base(recipe, config, tensor, shape) for tensor, shape in shapes.items()}
+    if make is not None:
+        values = make(recipe, config, values)
+    dtype = numpy_dtype(config.dtype)
+    arrays = {tensor: np.ascontiguousarray(value, dtype) for tensor, value in values.items()}
+    for array in arrays.values():
+        array.flags.writeable = False
+    x, h_0, c_0 = (arrays.pop(tensor) for tensor in ("x", "h_0", "c_0"))
+    return arrays, x, h_0, c_0
+
+
+def _base(recipe: Recipe, config: LSTMConfig, tensor: str, shape: tuple[int, ...]) -> Array:
+    """The fills that treat every element alike: normal and its variations."""
+    z = normal(recipe.seed, tensor, shape)
+    if tensor.startswith("weight"):
+        scale = recipe.gain / np.sqrt(shape[1] + (0 if tensor.startswith("weight_hr") else config.output_size))
+    else:
+        scale = {"b": 0.5, "x": 1.0, "h": 0.3 if not config.proj_size else 1.0, "c": 1.5}[tensor[0]]
+    values = scale * z
+    if recipe.fill == "integers":
+        return np.clip(np.rint(z if tensor.startswith("weight") else 2 * values), -4, 4)
+    if recipe.fill == "sparse":
+        return np.where(stream(recipe.seed, "sparse " + tensor, z.size).reshape(shape) % np.uint64(4) == 0, values, 0.0)
+    if recipe.fill == "constant":
+        return np.full(shape, values.flat[0])
+    if recipe.fill == "ramp":
+        return np.sort(values, axis=None).reshape(shape)
+    return values
+
+
+def _gates(values: dict[str, Array], tensor: str) -> Array:
+    """A view of a packed tensor by gate: (4, H, …)."""
+    return values[tensor].reshape(4, -1, *values[tensor].shape[1:])
+
+
+def _large_cell(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
+    u = uniform(recipe.seed, "large-cell", values["c_0"].shape)
+    values["c_0"] = np.where(values["c_0"] < 0, -1.0, 1.0) * 3.0 * (1000 / 3) ** u
+    for tensor in values:
+        if tensor.startswith("bias_ih"):
+            _gates(values, tensor)[1] += 6.0
+    return values
+
+
+def _large_x(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
+    scale = 2.0 ** (4 + int(stream(recipe.seed, "large-x", 1)[0] % np.uint64(10)))
+    values["x"] *= scale
+    for tensor in values:
+        if tensor.startswith("weight_ih_l0"):
+            values[tensor] /= scale
+    return values
+
+
+def _saturated(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
+    # float16 ends at 65,504: beyond, ∞ − ∞ would be a right answer.
+    decades = 1 if config.dtype == "float16" else 2
+    level = 10.0 ** (2 + decades * float(uniform(recipe.seed, "saturated", (1,))[0]))
+    for tensor in values:
+        if tensor.startswith(("weight_ih", "weight_hh")):
+            values[tensor] *= level / recipe.gain
+    return values
+
+
+def _subnormal(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
+    tiny = float(finfo(config.dtype).smallest_normal)
+    below = int(stream(recipe.seed, "subnormal", 1)[0] % np.uint64(22))
+    for tensor in ("x", "h_0", "c_0"):
+        values[tensor] *= tiny * 2.0**-below
+    if below == 21:
+        values["x"] *= 0.0
+    for tensor in values:
+        if tensor.startswith("bias"):
+            _gates(values, tensor)[2] = 0.0
+    return values
+
+
+def _carry(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
+    level = _LEVELS[config.dtype][0]
+    values["c_0"] *= 4.0
+    for tensor in values:
+        if tensor.startswith(("weight_ih", "weight_hh")):
+            _gates(values, tensor)[:2] = 0.0
+        elif tensor.startswith("bias"):
+            _gates(values, tensor)[0], _gates(values, tensor)[1] = -level, level
+    return values
+
+
+def _zero_weights(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
+    return {tensor: values[tensor] if tensor in ("x", "h_0", "c_0") else 0.0 * values[tensor] for tensor in values}
+
+
+def _digital(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
+    """Rows with one ±level, on an input or on a hidden unit, and a bias of ±3/8 of it for where that one is zero.
+
+    x is ±1, and |h| is 0 or at least tanh(1) = 0.76, so the sign of every preactivation is that of one term.
+    """
+    level, seed = _LEVELS[config.dtype][0], recipe.seed
+    for layer, direction in config.slots():
+        end = f"_l{layer}{'_reverse' if direction else ''}"
+        rows, width = values["weight_ih" + end].shape
+        joined = np.zeros((rows, width + config.output_size))
+        raw = stream(seed, "digital" + end, 3 * rows)
+        column = (raw[:rows] % np.uint64(joined.shape[1])).astype(np.int64)
+        joined[np.arange(rows), column] = np.where(raw[rows : 2 * rows] >> np.uint64(63), level, -level)
+        values["weight_ih" + end], values["weight_hh" + end] = joined[:, :width], joined[:, width:]
+        sign = np.where(raw[2 * rows :] >> np.uint64(63), 1.0, -1.0)
+        if config.bias:
+            values["bias_ih" + end], values["bias_hh" + end] = sign * level * 0.625, sign * level * -0.25
+        if config.proj_size:
+            chosen = stream(seed, "digital hr" + end, config.proj_size)
+            select = np.zeros((config.proj_size, config.hidden_size))
+            select[np.arange(config.proj_size), (chosen % np.uint64(config.hidden_size)).astype(np.int64)] = 1.0
+            values["weight_hr" + end] = select
+    values["x"] = np.where(values["x"] < 0, -1.0, 1.0)
+    values["h_0"] = np.where(values["h_0"] < 0, -1.0, 1.0)
+    values["c_0"] = np.clip(np.rint(values["c_0"]), -3, 3)
+    return values
+
+
+def _cancelling(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
+    """x, h_0 = (+B, −B at two random places, small dyadic numbers elsewhere), weights 1: B cancels, the rest stays."""
+    _, big, quantum = _LEVELS[config.dtype]
+    seed = recipe.seed
+    for tensor, value in values.items():
+        if tensor.startswith(("weight_ih", "weight_hh")):
+            values[tensor] = np.ones_like(value)
+        elif tensor.startswith("bias"):
+            values[tensor] = np.zeros_like(value)
+        elif tensor in ("x", "h_0"):
+            steps = int(0.5 / (quantum * max(1, config.input_size + config.output_size)))
+            odd = 2 * (stream(seed, "cancelling " + tensor, value.size) % np.uint64(max(1, steps // 2))) + np.uint64(1)
+            values[tensor] = np.copysign(odd.astype(np.float64) * quantum, value.reshape(-1)).reshape(value.shape)
+    for tensor, size in (("x", config.input_size), ("h_0", config.output_size)):
+        if size >= 2:
+            places = permutation(seed, "cancelling places" + tensor[1:], size)[:2]
+            values[tensor][..., places] = (big, -big)
+    values["c_0"] *= 0.0
+    return values
+
+
+def _gate(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
+    """One gate follows its preactivation; the others are saturated so that it alone shows in c_n or h_n.
+
+    i: f=0, g=1, so c = i.  f: i=0, c_0 = 1, so c = f.  g: f=0, i=1, so c = g.  o: f=1, i=0, c_0 large, so h = o.
+    """
+    gate = recipe.fill[-1]
+    level = _LEVELS[config.dtype][0]
+    fixed = {"i": {"f": -1, "g": 1, "o": 1}, "f": {"i": -1, "g": 1, "o": 1}}
+    fixed |= {"g": {"i": 1, "f": -1, "o": 1}, "o": {"i": -1, "f": 1, "g": 1}}
+    for tensor in values:
+        for other, sign in fixed[gate].items():
+            row = GATES.index(other)
+            if tensor.startswith(("weight_ih", "weight_hh")):
+                _gates(values, tensor)[row] = 0.0
+            elif tensor.startswith("bias"):
+                _gates(values, tensor)[row] = sign * level
+    values["c_0"] = np.full_like(values["c_0"], 64.0 if gate == "o" else 1.0)
+    return values
+
+
+_MAKERS = {
+    "large-cell": _large_cell,
+    "large-x": _large_x,
+    "saturated": _saturated,
+    "subnormal": _subnormal,
+    "carry": _carry,
+    "zero-weights": _zero_weights,
+    "digital": _digital,
+    "cancelling": _cancelling,
+    "gate-i": _gate,
+    "gate-f": _gate,
+    "gate-g": _gate,
+    "gate-o": _gate,
+}

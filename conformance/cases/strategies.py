@@ -1,0 +1,121 @@
+"""How Hypothesis draws recipes within what a backend declares, simplest first so that they shrink well.
+
+Structure and one seed are drawn; values come from the seed. Sizes are pairwise distinct in most cases, since equal ones
+hide swapped axes, and two of them are equal in the others; 1, 2^k and 2^k ± 1 up to 129 are among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from hypothesis import strategies as st
+
+from conformance.backend import Backend
+from conformance.cases.covering import judged_dtypes
+from conformance.cases.recipe import STATES, VIEWS, Recipe
+
+T = TypeVar("T")
+
+#: Common sizes several times over: most cases are small, and quick.
+_SMALL = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 16, 17, 20)
+_FEATURES = (*_SMALL * 2, 31, 32, 33, 63, 64, 65, 127, 128, 129)
+_STEPS = (*(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 16, 17) * 5, 31, 32, 33, 65, 100, 110, 120, 129, 129, 257, 400)
+_ROWS = (*(1, 2, 3, 4, 5, 6) * 4, 7, 8, 9, 17, 33)
+_COMPILED = {"features": (3, 5), "steps": (4, 1), "rows": (2, 1)}
+
+#: Ordinary weights most often; saturating and chaotic ones (3 and more) in about one case of four.
+_GAINS = (1.0, 1.0, 0.3, 1.0, 0.5, 2.0, 1.5, 3.0, 5.0, 10.0, 1.0)
+_FILLS = (*("normal",) * 8, "integers", "sparse", "constant", "ramp", "large-cell")
+
+
+@st.composite
+def recipes(draw: st.DrawFn, backend: Backend) -> Recipe:
+    """Recipes of cases that the backend has declared."""
+    c = backend.capabilities
+    compiled = c.compiled
+    # Simplest first: no two sizes are equal.
+    equal = draw(st.sampled_from((*[""] * 20, "NH", "NL", "IH", "LH", "NI")))
+    used: dict[str, int] = {}
+
+    def size(name: str, pool: Sequence[int]) -> int:
+        other = equal.replace(name, "")
+        if name in equal and used.get(other, 1) > 1:
+            used[name] = used[other]
+        else:
+            used[name] = draw(st.sampled_from([n for n in pool if n == 1 or n not in used.values()]))
+        return used[name]
+
+    def option(declared: bool) -> bool:
+        return declared and draw(st.booleans())
+
+    unbatched = c.unbatched and draw(st.integers(0, 5)) == 5
+    rows = size("N", _COMPILED["rows"] if compiled else _ROWS) if c.batch and not unbatched else 1
+    if c.fixed is not None:
+        config = c.fixed[0]
+        features = {"I": config.input_size, "H": config.hidden_size, "proj": config.proj_size}
+        structure = {
+            "layers": config.num_layers,
+            "bidirectional": config.bidirectional,
+            "bias": config.bias,
+            "batch_first": config.batch_first,
+            "dtype": config.dtype,
+        }
+    else:
+        features = {name: size(name, _COMPILED["features"] if compiled else _FEATURES) for name in "HI"}
+        features["proj"] = draw(st.integers(1, features["H"] - 1)) if features["H"] > 1 and option(c.projection) else 0
+        structure = {
+            "layers": draw(st.sampled_from((1, 2, 3))) if c.layers else 1,
+            "bidirectional": option(c.bidirectional),
+            "bias": not option(c.no_bias),
+            "batch_first": option(c.batch_first),
+            "dtype": draw(st.sampled_from(judged_dtypes(backend))),
+        }
+    # Without outputs, a case takes as many runs as it has steps.
+    pool = _COMPILED["steps"] if compiled else _STEPS if "output" in c.returns else _STEPS[:14]
+    steps = size("L", pool)
+    return Recipe(
+        **features,
+        **structure,
+        unbatched=unbatched,
+        L=steps,
+        N=rows,
+        state=draw(st.sampled_from(STATES)) if c.initial_state else "none",
+        ragged=steps > 1 and not unbatched and option(c.lengths),
+        view=draw(st.sampled_from(VIEWS)) if "views" not in backend.lacks and draw(st.booleans()) else "plain",
+        fill=draw(st.sampled_from(_FILLS)),
+        gain=draw(st.sampled_from(_GAINS)),
+        seed=draw(st.integers(0, 2**32 - 1)),
+    )
+
+
+@st.composite
+def simpler(draw: st.DrawFn, recipe: Recipe, backend: Backend) -> Recipe:
+    """Recipes no more complex than ``recipe``, which is among them: where its failure is looked for, to shrink it."""
+    fixed, compiled = backend.capabilities.fixed is not None, backend.capabilities.compiled
+
+    def either(simple: T, given: T) -> T:
+        return draw(st.sampled_from((simple, given))) if simple != given else given
+
+    def at_most(least: int, given: int) -> int:
+        if given <= least or compiled:
+            return given
+        # The given size comes up half of the time. One choice either way: Hypothesis prefers fewer choices.
+        return draw(st.sampled_from([*range(least, given), *[given] * (given - least)]))
+
+    rows, steps = at_most(1, recipe.N), at_most(1, recipe.L)
+    changes: dict[str, object] = {"N": rows, "L": steps, "state": either("none", recipe.state)}
+    changes["view"] = either("plain", recipe.view)
+    changes["fill"] = either("normal", recipe.fill)
+    changes["seed"] = either(0, recipe.seed)
+    if not fixed:
+        features, hidden = at_most(1, recipe.I), at_most(1, recipe.H)
+        changes |= {"I": features, "H": hidden, "proj": at_most(0, min(recipe.proj, hidden - 1))}
+        changes |= {"layers": at_most(1, recipe.layers), "bias": either(True, recipe.bias)}
+        changes |= {"bidirectional": either(False, recipe.bidirectional), "gain": either(1.0, recipe.gain)}
+        changes |= {"batch_first": either(False, recipe.batch_first)}
+        changes |= {"dtype": either(judged_dtypes(backend)[0], recipe.dtype)}
+    changes["unbatched"] = recipe.unbatched and either(False, True)
+    changes["ragged"] = recipe.ragged and steps > 1 and either(False, True)
+    return replace(recipe, **changes)  # type: ignore[arg-type]

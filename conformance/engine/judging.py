@@ -1,0 +1,178 @@
+"""Judging: what a property says of a case, and who is asked.
+
+The engine draws recipes, counts and shrinks; a judge holds the backend, realises a recipe's case, runs it and says what
+each property finds. One that holds it in this process stands here; ``isolation.py`` has one in a child process. Only
+recipes and answers pass between engine and judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from conformance.backend import Backend
+from conformance.cases.recipe import Recipe
+from conformance.errors import Ended, UsageError
+from conformance.processes.wire.client import Program
+from conformance.properties.model import Property
+from conformance.targets.probe import Ability, abilities
+from conformance.trials.outcomes import BackendError, Discard, Narrowed, Violation
+from conformance.trials.trial import Trial
+
+#: So many characters of a message are kept: some exceptions print whole arrays.
+_LONGEST = 1 << 14
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one property said of one case."""
+
+    #: "passed", "silent" (the case says nothing about it), "narrowed", or what is wrong: "failed", "error", "crashed",
+    #: "timeout".
+    outcome: str
+    #: Expected against actual, or the reason.
+    message: str = ""
+    #: The largest error as a share of its bound, where the property passed.
+    margin: float | None = None
+    #: The error as a share of its bound where it did not, infinite where there is no such share.
+    error: float = float("inf")
+    #: The case that shows what is wrong, in a person's words.
+    smallest: str = ""
+    #: Whether the values of the case itself had been judged by then.
+    judged: bool = False
+    #: The process ended at the plain call of the case: no property can say anything about it.
+    plain: bool = False
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the property does not hold."""
+        return self.outcome not in ("passed", "silent", "narrowed")
+
+
+class Judge(Protocol):
+    """Who holds a backend."""
+
+    #: Its name, capabilities and the rest; whether it can be built here is the judge's own affair.
+    backend: Backend
+
+    def ask(
+        self, recipe: Recipe, properties: Sequence[Property], stop: bool = False, brief: bool = False
+    ) -> Iterator[tuple[Property, Answer]]:
+        """What each property says of a case that it speaks about; to the first that is wrong if ``stop``.
+
+        ``brief`` allows a case that hung before no more time than others like it took.
+        """
+        ...
+
+    def run(self, recipe: Recipe) -> None:
+        """Run a case for the marks that it may leave."""
+        ...
+
+    def probe(self) -> list[Ability]:
+        """What the backend can do, whatever it declares."""
+        ...
+
+    def rest(self) -> None:
+        """End what was started for it, until it is asked again."""
+        ...
+
+    def close(self) -> None:
+        """End what was started for it, and whatever is asked of it at this moment, for good."""
+        ...
+
+
+class Here:
+    """The judge of a backend in this process."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self._program = backend.build if isinstance(backend.build, Program) else None
+        self._closed = False
+
+    def ask(
+        self, recipe: Recipe, properties: Sequence[Property], stop: bool = False, brief: bool = False
+    ) -> Iterator[tuple[Property, Answer]]:
+        """What each property says of a case, on one trial whose runs they share."""
+        if self._program is not None:
+            self._program.brief = brief
+        trial = Trial(self.backend, recipe)
+        ended = plain(trial)
+        self._open()
+        if ended is not None:
+            yield properties[0], ended
+            return
+        for p in properties:
+            answer = check(p, trial)
+            self._open()
+            yield p, answer
+            if stop and answer.wrong:
+                return
+
+    def run(self, recipe: Recipe) -> None:
+        """Run a case for the marks that it may leave."""
+        with suppress(Violation, Narrowed, UsageError, Ended):
+            trial = Trial(self.backend, recipe)
+            trial.call(trial.case)
+
+    def probe(self) -> list[Ability]:
+        """What the backend can do, whatever it declares."""
+        return abilities(self.backend)
+
+    def rest(self) -> None:
+        """End the program that the backend may be; it is started again when it is asked."""
+        if self._program is not None:
+            self._program.close()
+
+    def close(self) -> None:
+        """End the program that the backend may be, and whatever is asked of it at this moment."""
+        self._closed = True
+        self.rest()
+
+    def _open(self) -> None:
+        """Whoever closes this judge interrupts what it is asked: that its program ended then is no verdict."""
+        if self._closed:
+            raise KeyboardInterrupt
+
+
+def plain(trial: Trial) -> Answer | None:
+    """Make the plain call of a case, which the properties share; what is said of it if it ended the process."""
+    try:
+        _ = trial.result
+    except Ended as ended:
+        return Answer(ended.outcome, _text(ended), smallest=trial.case.describe(), plain=True)
+    except Exception:
+        # Each property finds the same, and says it in its own way.
+        return None
+    return None
+
+
+def check(p: Property, trial: Trial) -> Answer:
+    """One property on one trial. Whatever goes wrong while judging is an error of this property's own."""
+    trial.margin = None
+    try:
+        with np.errstate(all="ignore"):
+            p.check(trial)
+    except (Discard, UsageError):
+        return Answer("silent", judged=trial.judged)
+    except Narrowed as reason:
+        return Answer("narrowed", _text(reason), judged=trial.judged)
+    except Ended as ended:
+        return Answer(ended.outcome, _text(ended), smallest=trial.case.describe())
+    except Violation as violation:
+        found = violation
+    except Exception as error:
+        found = BackendError(f"the results could not be judged: {type(error).__name__}: {error}")
+    else:
+        return Answer("passed", margin=trial.margin, judged=trial.judged)
+    shown = found.case or trial.case
+    return Answer(found.outcome, _text(found), error=found.error, smallest=shown.describe(), judged=trial.judged)
+
+
+def _text(error: Exception) -> str:
+    """An exception's message as text that can be shown: half of a pair of surrogates cannot."""
+    text = str(error).encode("utf-8", "replace").decode()
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"

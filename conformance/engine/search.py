@@ -1,0 +1,102 @@
+"""The hunt: Hypothesis draws recipes and shrinks the one that fails, with a patience of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, Verbosity
+from hypothesis.database import ExampleDatabase
+from hypothesis.internal.conjecture.providers import AVAILABLE_PROVIDERS
+from hypothesis.strategies import SearchStrategy
+
+from conformance.cases.recipe import Recipe
+from conformance.engine.judging import Answer
+
+# While generating, Hypothesis mutates its own examples, so that one size comes up forty times in a hundred. It does not
+# mutate those of other providers: this is its own one by another name.
+_PROVIDER = "lstm-conformance"
+AVAILABLE_PROVIDERS[_PROVIDER] = "hypothesis.internal.conjecture.providers.HypothesisProvider"
+
+Fails = Callable[[Recipe], Answer | None]
+
+#: How many runs shrinking one failure may take. Hypothesis' own limit is 300 seconds, and nothing else.
+PATIENCE_RUNS = 400
+
+#: Cases take as long as the backend takes, and hold as much as its sizes ask for.
+_UNCHECKED = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
+
+
+class Found(Exception):
+    """Tells Hypothesis that the recipe at hand is a counterexample; always raised at one place."""
+
+
+class Chase:
+    """One failure while Hypothesis shrinks it.
+
+    Every recipe is run at most once. When the patience is spent, recipes already known to fail still do and all others
+    pass, so that Hypothesis comes to its end at once.
+    """
+
+    def __init__(self, fails: Fails, seconds: float, outcome: str = "") -> None:
+        self._fails = fails
+        self._seconds = seconds
+        self._outcome = outcome
+        self._known: dict[Recipe, Answer | None] = {}
+        self._runs = 0
+        self._deadline = time.monotonic() + seconds
+
+    def know(self, recipe: Recipe, answer: Answer) -> None:
+        """Begin with a recipe that fails; the patience counts from here."""
+        self._deadline = time.monotonic() + self._seconds
+        self._known[recipe] = answer
+        self._outcome = answer.outcome
+
+    def seen(self, recipe: Recipe) -> Answer | None:
+        """The answer on a recipe; a failure of another outcome is another defect."""
+        if recipe not in self._known and self._runs < PATIENCE_RUNS and time.monotonic() < self._deadline:
+            self._runs += 1
+            found = self._fails(recipe)
+            if found is not None and self._outcome not in ("", found.outcome):
+                found = None
+            if found is not None:
+                self._outcome = found.outcome
+            self._known[recipe] = found
+        return self._known.get(recipe)
+
+
+def search(
+    strategy: SearchStrategy[Recipe],
+    fails: Callable[[Recipe], bool],
+    examples: int,
+    entropy: int,
+    database: ExampleDatabase | None = None,
+    shrink: bool = True,
+) -> Recipe | None:
+    """Draw up to ``examples`` recipes until one fails; the minimal one that Hypothesis finds, or None."""
+    last: list[Recipe] = []
+
+    def body(recipe: Recipe) -> None:
+        last[:] = [recipe]
+        if fails(recipe):
+            raise Found
+
+    phases = [Phase.reuse] * (database is not None) + [Phase.generate] + [Phase.shrink] * shrink
+    run = hypothesis.settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=False,
+        database=database,
+        phases=phases,
+        suppress_health_check=_UNCHECKED,
+        report_multiple_bugs=False,
+        print_blob=False,
+        verbosity=Verbosity.quiet,
+        backend=_PROVIDER,
+    )(hypothesis.seed(entropy)(hypothesis.given(strategy)(body)))
+    try:
+        run()
+    except Found:
+        return last[0]
+    return None

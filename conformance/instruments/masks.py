@@ -1,0 +1,231 @@
+"""Which elements dropout dropped, read off a model that is wired to tell.
+
+Its first layer puts out ±tanh(1) and nothing else, or, for gradients, numbers of either sign that are not small. Unit j
+of the layer above reads element j of it (one of each direction, where there are two): it can have got 0 or y/(1 − p)
+for it, and its own output says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from conformance.bounds.forward import Expectation, Expected, Finding
+from conformance.bounds.rounding import EXACT, Approx
+from conformance.cases.case import Case
+from conformance.cases.fills import stream
+from conformance.reference.forward import sigmoid, time_order
+from conformance.spec import Array, layer_params
+from conformance.trials.outcomes import Discard
+from conformance.trials.trial import Trial
+
+#: The probabilities that are asked for. At ½, dropping and keeping could be confused.
+RATES = (0.3, 0.6, 0.75, 0.2, 0.97)
+
+#: How many elements of a direction are read off at each boundary: 1 − p for p, half the rate, and at the rate 0.75 nine
+#: tenths of it, are then missed in less than one case of a thousand.
+ELEMENTS = 4000
+
+#: What an element that is kept adds to a unit's g, for the unit's own direction and for the other.
+_STEPS = (0.25, 0.5)
+
+#: A preactivation at which every activation has reached its end.
+_SATURATED = 256.0
+
+
+def with_dropout(case: Case, p: float, training: bool = True) -> Case:
+    """The same call of a model that drops with probability p between layers."""
+    return replace(case, config=replace(case.config, dropout=p, training=training))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read off several calls of one model.
+
+    dropped (boundaries, calls, L, N, D, P): which elements of a layer's output the layer above did not get.
+    valid (L, N): the steps within each row's length.
+    findings: everything returned against what follows from these elements, the calls side by side as rows of one batch.
+    """
+
+    case: Case
+    dropped: Array
+    valid: Array
+    findings: list[Finding]
+
+    @property
+    def worst(self) -> Finding:
+        """What fits least."""
+        return max(self.findings, key=Finding.margin)
+
+
+def probe(trial: Trial) -> Case:
+    """The wired model and its call, with the options of the trial's recipe and a probability of its choice.
+
+    Two layers and several steps; or three layers and one step, so that the middle layer's h_n is all of its output.
+    """
+    recipe, declared = trial.recipe, trial.backend.capabilities
+    several = declared.batch and not recipe.unbatched
+    # The biases keep what the middle layer puts out above 0.
+    three = recipe.layers > 2 and recipe.bias and several and "h_n" in declared.returns
+    sizes = {"layers": 3 if three else 2}
+    if not declared.compiled:
+        sizes |= {"I": 1 + min(recipe.I, 4), "H": 8, "proj": 4 if recipe.proj else 0}
+        sizes |= {"L": 6 if several else 24, "N": 32 if several else 1}
+    if three:
+        sizes["L"] = 1
+    ragged = recipe.ragged and sizes.get("L", recipe.L) > 1
+    case = trial.derived(**sizes, ragged=ragged, fill="normal", gain=0.5, edits=()).case
+    p = RATES[recipe.seed % len(RATES)]
+    return replace(with_dropout(wired(case, p, both=not three), p), rule="any")
+
+
+def wired(case: Case, p: float, both: bool) -> Case:
+    """A first layer that puts out ±tanh(1); above it unit j reads element j, of ``both`` directions or of its own.
+
+    Recurrent weights and biases of the layers above stay random, but small, and so does what the other gates read: then
+    the outputs for 0 and for y/(1 − p) are at least 0.001 apart, a thousand times their bound.
+    """
+    config, x = case.config, np.where(case.x < 0, -1.0, 1.0).astype(case.x.dtype)
+    H, P, D = config.hidden_size, config.output_size, config.num_directions
+    x[..., 0] = 1.0
+    params = {name: np.array(value) for name, value in case.params.items()}
+    for name, value in params.items():
+        kind, _, place = name.partition("_l")
+        lowest, direction = place.startswith("0"), int(place.endswith("_reverse"))
+        if kind == "weight_hr":
+            value[...] = np.eye(P, H)
+        elif kind == "weight_ih" and lowest:
+            value[...] = 0.0
+            i, f, g, o = value.reshape(4, H, -1)
+            i[:, 0], f[:, 0], o[:, 0] = _SATURATED, -_SATURATED, _SATURATED
+            column = (stream(0, name, H) % np.uint64(config.input_size)).astype(np.int64)
+            g[np.arange(H), column] = np.where(np.arange(H) % 2, _SATURATED, -_SATURATED)
+        elif kind == "weight_ih":
+            own = 0.005 * _read_by(value, P, D)
+            value[...] = 0.0
+            for half in range(D) if both else (direction,):
+                own[2, half] = _STEPS[int(half != direction)] * (1 - p) / np.tanh(1.0)
+                value.reshape(4, H, D, P)[:, :P, half] = own[:, half, :, None] * np.eye(P)
+        elif kind == "bias_ih" and not lowest:
+            value *= 0.1
+            value[2 * H : 3 * H] += 1.0
+        elif kind == "bias_hh" and not lowest:
+            value *= 0.1
+    state = None if case.state is None else (case.state[0] / 4, np.abs(case.state[1]) / 16)
+    return replace(case, params=params, x=x, state=state)
+
+
+def live(trial: Trial) -> Case:
+    """A wired model of two layers and several steps, or three and one step, whose first layer is not saturated.
+
+    It puts out between 0.2 and 0.7, or as much below 0: what its elements add to a unit's g cannot cancel.
+    """
+    recipe, declared = trial.recipe, trial.backend.capabilities
+    three = recipe.seed % 3 == 0 and "h_n" in declared.returns
+    sizes = {"layers": 3 if three else 2, "I": 1 + min(recipe.I, 4), "H": 8, "proj": 4 if recipe.proj else 0}
+    # The biases keep what the middle layer puts out above 0.
+    sizes |= {"bias": recipe.bias or three, "L": 1 if three else 5, "N": min(recipe.N, 3)}
+    ragged = recipe.seed % 3 == 1 and declared.lengths and not recipe.unbatched
+    drawn = trial.derived(**sizes, ragged=ragged, fill="normal", gain=0.5, edits=()).case
+    case = wired(drawn, 0.5, both=not three)
+    params = {name: np.array(value) for name, value in case.params.items()}
+    for name, value in params.items():
+        if name.startswith("weight_ih_l0"):
+            value[...] = drawn.params[name] * value.dtype.type(0.01)
+            i, _, g, o = value.reshape(4, drawn.config.hidden_size, -1)
+            i[:, 0], o[:, 0] = 2.0, 2.0
+            g[:, 0] = np.where(np.arange(len(g)) % 2, 0.6, -0.6)
+        elif "_l0" in name and not name.startswith("weight_hr"):
+            value *= value.dtype.type(0.02)
+    state = None if case.state is None else (case.state[0], case.state[1] / 4)
+    return replace(with_dropout(case, 0.5), params=params, state=state, rule="any")
+
+
+def _read_by(weight_ih: Array, P: int, D: int) -> Array:
+    """The weights (4, D, P) by which each gate of unit j reads element j of each direction."""
+    return np.diagonal(weight_ih.reshape(4, -1, D, P)[:, :P], axis1=1, axis2=3).copy()
+
+
+def read(trial: Trial) -> Reading:
+    """Call a wired model several times, and read off what was dropped."""
+    case, declared = probe(trial), trial.arithmetic
+    if declared is None or declared.inputs or declared.accumulate > declared.unit:
+        raise Discard
+    config, lengths, p = case.config, case.row_lengths(), case.config.dropout
+    D, P, last = config.num_directions, config.output_size, config.num_layers - 1
+    calls = max(2, ceil(ELEMENTS / (int(lengths.sum()) * P)))
+    model = trial.model(case)
+    results = [trial.run(case, model) for _ in range(calls)]
+    output, h_n, c_n = (_beside(parts) for parts in zip(*results, strict=True))
+    h_0, c_0 = (np.tile(part, (1, calls, 1)) for part in case.initial())
+    many = replace(case, x=np.tile(case.x, (1, calls, 1)), state=(h_0, c_0), lengths=np.tile(lengths, calls))
+    expectation = Expectation(many, declared)
+
+    findings = list(_compared(0, expectation.free_running(0), None, h_n, c_n))
+    below, patterns = expectation.below(1), []
+    for k in range(1, last + 1):
+        outputs = output if k == last else np.concatenate([*h_n[k * D : (k + 1) * D]], axis=1)[None]
+        dropped = dropped_by(many, k, below.value, outputs)
+        patterns.append(dropped.reshape(case.steps, calls, case.batch, D, P).swapaxes(0, 1))
+        # 1 − p, its reciprocal and the product are rounded, and so is p, by at most u·p.
+        scaled = np.where(dropped.reshape(below.value.shape), 0.0, below.value / (1 - p))
+        error = (below.error / (1 - p)) + (3 + p / (1 - p)) * declared.unit * np.abs(scaled)
+        halves = expectation.layer(k, Approx(scaled, np.where(scaled == 0, 0.0, error), declared), outputs)
+        findings += _compared(k, halves, output if k == last else None, h_n, c_n)
+        below = Approx(outputs, EXACT, declared)
+    return Reading(case, np.stack(patterns), np.arange(case.steps)[:, None] < lengths, findings)
+
+
+def _beside(parts: Sequence[Array | None]) -> Any:
+    """One part of several results, side by side along the batch axis; None if it is not returned."""
+    there = [np.asarray(part, np.float64) for part in parts if part is not None]
+    return np.concatenate(there, axis=1) if there else None
+
+
+def dropped_by(case: Case, k: int, below: Array, outputs: Array) -> Array:
+    """Which elements (L, N, D, P) of what is below it layer k did not get, by ``outputs`` (L, N, D·P), its own.
+
+    A unit's output is compared with what it would be, had the unit got none of its elements, one, the other or both.
+    """
+    config, lengths = case.config, case.row_lengths()
+    (steps, rows, _), D, P = below.shape, config.num_directions, config.output_size
+    h_0, c_0 = case.initial()
+    kept = np.array(list(product((0.0, 1.0), repeat=D)))
+    found = []
+    for d in range(D):
+        w = layer_params(case.params, k, d)
+        own = time_order(outputs[..., d * P : (d + 1) * P], lengths, bool(d))
+        got = time_order(below, lengths, bool(d)).reshape(steps, rows, D, P) / (1 - config.dropout)
+        previous = np.concatenate([h_0[k * D + d][None], own[:-1]])
+        a = previous @ w["weight_hh"].T + (w["bias_ih"] + w["bias_hh"] if config.bias else 0.0)
+        a = a.reshape(steps, rows, 4, -1)[..., :P]
+        a = a + np.einsum("kd,lndp,gdp->klngp", kept, got, _read_by(w["weight_ih"], P, D))
+        i, f, g, o = sigmoid(a[..., 0, :]), sigmoid(a[..., 1, :]), np.tanh(a[..., 2, :]), sigmoid(a[..., 3, :])
+        c, nearest = c_0[k * D + d][:, :P], []
+        for t in range(steps):
+            cells = f[:, t] * c + i[:, t] * g[:, t]
+            nearest.append(np.argmin(np.abs(o[:, t] * np.tanh(cells) - own[t]), axis=0))
+            c = np.take_along_axis(cells, nearest[t][None], axis=0)[0]
+        found.append(time_order(kept[np.stack(nearest), d] == 0.0, lengths, bool(d)))
+    return np.stack(found, axis=2)
+
+
+def _compared(
+    k: int, halves: list[Expected], output: Array | None, h_n: Array | None, c_n: Array | None
+) -> Iterator[Finding]:
+    """Layer k's parts against what is expected of each direction."""
+    D, P = len(halves), halves[0].output.value.shape[2]
+    for d, half in enumerate(halves):
+        pairs = (
+            ("output", None if output is None else output[..., d * P : (d + 1) * P], half.output),
+            ("h_n", None if h_n is None else h_n[k * D + d], half.h_n),
+            ("c_n", None if c_n is None else c_n[k * D + d], half.c_n),
+        )
+        for tensor, actual, want in pairs:
+            if actual is not None:
+                yield Finding(tensor, k + 1, k, d, actual, want.value, np.broadcast_to(want.error, want.value.shape))

@@ -1,0 +1,159 @@
+"""The child's side of ``isolation.py``: holds one backend, and answers what it is asked until its input ends.
+
+Messages have a descriptor of their own: what the backend prints goes to standard error.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import wraps
+from typing import Any
+
+from conformance.backend import Backend
+from conformance.cases.recipe import parse
+from conformance.engine.judging import Here, check, plain
+from conformance.engine.tally import unavailable
+from conformance.errors import UsageError
+from conformance.processes.wire.fields import capabilities_to_fields
+from conformance.processes.wire.message import Message, Stream, decode, write
+from conformance.properties import catalogue
+from conformance.report.environment import environment
+from conformance.spec import DTYPES, LSTMConfig, Params, lacking
+from conformance.targets.registry import find_at
+from conformance.trials.trial import Trial
+
+#: Seconds of work after which a call that begins says so.
+_BETWEEN_BEATS = 0.5
+
+
+def main() -> None:
+    """Say that the suite has loaded, then do as told."""
+    descriptors = os.dup(0), os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    faulthandler.enable()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    parent = _Parent(*descriptors)
+    parent.tell("ready")
+    try:
+        _serve(parent)
+    except UsageError as error:
+        parent.tell("usage", message=error.args[0], hint=error.hint)
+    except Exception:
+        told = f"a defect of lstm-conformance; please report it:\n{traceback.format_exc().rstrip()}"
+        parent.tell("defect", message=told)
+    except BaseException:
+        # What a backend raises that is no Exception ends a process, this one too.
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
+    # What a backend has left running must not keep the process alive.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+class _Parent:
+    """The messages to and from the parent; those of several threads do not mix."""
+
+    def __init__(self, incoming: int, outgoing: int) -> None:
+        self._stream = Stream(incoming)
+        self._outgoing = outgoing
+        self._lock = threading.Lock()
+        self._last = time.monotonic()
+        self._owner = os.getpid()
+
+    def receive(self) -> Message | None:
+        """The next request, None at the end."""
+        message = decode(self._stream, 0)
+        self._last = time.monotonic()
+        return message
+
+    def tell(self, type: str, **fields: str) -> None:
+        """Send a message of fields."""
+        self.send(Message({"type": type, **fields}))
+
+    def send(self, message: Message) -> None:
+        """Send a message; a copy of this process that a backend has forked has none to send."""
+        if os.getpid() != self._owner:
+            os._exit(0)
+        with self._lock:
+            write(self._outgoing, message)
+            self._last = time.monotonic()
+
+    def beat(self) -> None:
+        """Say that a call begins, if nothing has been said for a while."""
+        if time.monotonic() - self._last > _BETWEEN_BEATS:
+            self.tell("beat")
+
+
+def _serve(parent: _Parent) -> None:
+    request = parent.receive()
+    assert request is not None
+    backend = _hold(parent, request)
+    judge, known = Here(backend), catalogue()
+    while (request := parent.receive()) is not None:
+        fields = request.fields
+        if request.type == "ask":
+            trial = Trial(backend, parse(fields["recipe"]))
+            ended = plain(trial)
+            assert ended is None, "an exec: target is not isolated"
+            parent.tell("ran")
+            for id in fields["properties"].split():
+                answer = check(known[id], trial)
+                parent.tell("answer", answer=json.dumps(asdict(answer)))
+                if fields["stop"] == "True" and answer.wrong:
+                    break
+            parent.tell("done")
+        elif request.type == "run":
+            judge.run(parse(fields["recipe"]))
+            parent.tell("done")
+        else:
+            parent.tell("abilities", abilities=json.dumps([asdict(each) for each in judge.probe()]))
+
+
+def _hold(parent: _Parent, request: Message) -> Backend:
+    """Find the backend that the parent names, and tell what it declares."""
+    fields = request.fields
+    path = json.loads(fields["path"])
+    sys.path[:] = path if fields["replace_path"] == "True" else [*sys.path, *path]
+    backend = find_at(fields["target"], fields["place"])
+    told = capabilities_to_fields(backend.capabilities)
+    told |= {"type": "held", "name": backend.name, "note": backend.remark(), "origin": backend.origin}
+    told |= {"lacks": " ".join(sorted(backend.lacks)), "threads": str(backend.capabilities.threads)}
+    told["lacking"] = " ".join(dtype for dtype in DTYPES if lacking(dtype))
+    told["environment"] = ", ".join(f"{name} {version}" for name, version in environment().items())
+    if reason := unavailable(backend):
+        told["unavailable"] = reason
+    fixed = backend.capabilities.fixed
+    parent.send(Message(told, {} if fixed is None else fixed[1]))
+    return replace(backend, build=_beating(backend.build, parent.beat))
+
+
+def _beating(build: Callable[..., Any], beat: Callable[[], None]) -> Callable[..., Any]:
+    """``build``, each of whose calls says that it begins: so the parent's limit is one for each call."""
+
+    def announced(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def announce(*args: Any, **kwargs: Any) -> Any:
+            beat()
+            return function(*args, **kwargs)
+
+        return announce
+
+    def built(config: LSTMConfig, params: Params) -> Callable[..., Any]:
+        beat()
+        model = build(config, params)
+        forward = announced(lambda *args, **kwargs: model(*args, **kwargs))
+        if hasattr(model, "vjp"):
+            forward.vjp = announced(model.vjp)  # type: ignore[attr-defined]
+        return forward
+
+    return built

@@ -1,0 +1,215 @@
+"""A backend in a child process, judged there recipe by recipe: whatever it does, the run goes on.
+
+The parent draws and shrinks; the child holds the backend, realises each case, runs and judges it. Only recipes and
+answers cross, so that views, aliasing, mutation and threads are judged exactly as in one process. The child's
+interpreter may be another environment's: it needs NumPy there, and brings the suite along.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import sysconfig
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+import conformance
+from conformance.backend import Backend
+from conformance.cases.case import realise
+from conformance.cases.recipe import Recipe
+from conformance.engine.judging import Answer
+from conformance.errors import Ended, Gone, SuiteError, UsageError
+from conformance.processes.supervisor import Child, Limits, Patience
+from conformance.processes.wire.fields import capabilities_from_fields
+from conformance.processes.wire.message import Message
+from conformance.properties.model import Property
+from conformance.spec import LSTMConfig, Params
+from conformance.targets.probe import Ability
+from conformance.targets.registry import located
+
+#: Loads this very copy of the suite in whatever interpreter runs it, then ``isolated.py``.
+_BOOTSTRAP = """
+import sys
+sys.path[:1] = []
+import importlib.util
+if sys.version_info < (3, 11):
+    sys.exit("lstm-conformance needs Python 3.11 or newer; this is " + sys.version.split()[0])
+for name in ("conformance", "implementations"):
+    place = sys.argv[1] + "/" + name
+    spec = importlib.util.spec_from_file_location(name, place + "/__init__.py", submodule_search_locations=[place])
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+from conformance.isolation.child import main
+main()
+"""
+
+#: What a child may send at once: an answer is text, a fixed model has its params.
+_SMALL, _LARGE = 1 << 20, 1 << 30
+
+
+class Isolated:
+    """The judge of a target in a child process, which is started anew whenever it ends."""
+
+    def __init__(self, target: str, limits: Limits | None = None, python: str = "") -> None:
+        self.target = target
+        self.limits = limits or Limits()
+        self._python = python
+        self._child: Child | None = None
+        self._closed = False
+        self.backend = self._start()
+        self._patience = Patience(self.limits, self.backend.capabilities.compiled)
+
+    def ask(
+        self, recipe: Recipe, properties: Sequence[Property], stop: bool = False, brief: bool = False
+    ) -> Iterator[tuple[Property, Answer]]:
+        """What each property says of a case; one during which the process ends says that, and the next goes on."""
+        left = list(properties)
+        while left:
+            ran = False
+            try:
+                child = self._running()
+                seconds = self._patience.seconds(brief)
+                fields = {"type": "ask", "recipe": str(recipe), "properties": " ".join(p.id for p in left)}
+                child.send(Message(fields | {"stop": str(stop)}), seconds)
+                while (message := self._timed(child, seconds)).type != "done":
+                    if message.type == "ran":
+                        ran = True
+                        continue
+                    p, answer = left.pop(0), Answer(**json.loads(message.fields["answer"]))
+                    yield p, answer
+                    if stop and answer.wrong:
+                        left.clear()
+            except Ended as ended:
+                self._lost()
+                if not left:
+                    # It ended after its last answer: whatever is asked next will show it, if it is of any account.
+                    return
+                yield left.pop(0), Answer(ended.outcome, str(ended), smallest=self._described(recipe), plain=not ran)
+                if stop or not ran:
+                    return
+
+    def run(self, recipe: Recipe) -> None:
+        """Run a case for the marks that it may leave; if it ends the process, none are left."""
+        try:
+            child = self._running()
+            seconds = self._patience.seconds(brief=True)
+            child.send(Message({"type": "run", "recipe": str(recipe)}), seconds)
+            self._timed(child, seconds)
+        except Ended:
+            self._lost()
+
+    def probe(self) -> list[Ability]:
+        """What the backend can do, whatever it declares."""
+        child = self._running()
+        seconds = self._patience.seconds()
+        child.send(Message({"type": "probe"}), seconds)
+        return [Ability(**each) for each in json.loads(self._timed(child, seconds).fields["abilities"])]
+
+    def rest(self) -> None:
+        """End the child; it is started again when it is asked."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+
+    def close(self) -> None:
+        """End the child, and whatever is asked of it at this moment."""
+        self._closed = True
+        self.rest()
+
+    def _described(self, recipe: Recipe) -> str:
+        return realise(recipe, self.backend.capabilities.fixed).describe()
+
+    def _running(self) -> Child:
+        if self._closed:
+            raise KeyboardInterrupt
+        if self._child is None:
+            try:
+                self._start()
+            except (UsageError, Ended) as error:
+                if self._closed:
+                    raise KeyboardInterrupt from None
+                raise Gone(f"its process could not be started again: {error}") from None
+        assert self._child is not None
+        return self._child
+
+    def _start(self) -> Backend:
+        command = [self._python or sys.executable, "-c", _BOOTSTRAP, str(Path(conformance.__file__).parents[1])]
+        child = Child(command, self.target, self.limits)
+        try:
+            backend = self._hold(child, command[0])
+        except BaseException:
+            child.kill()
+            raise
+        self._child = child
+        return backend
+
+    def _hold(self, child: Child, interpreter: str) -> Backend:
+        """Have the child find the backend, and tell what it declares."""
+        try:
+            child.receive(self.limits.start, _SMALL)
+        except Ended as ended:
+            raise UsageError(
+                f"the suite does not run in {interpreter}: {ended}", "it needs Python 3.11 or newer, and NumPy"
+            ) from None
+        path = sys.path if not self._python else _own_path()
+        fields = {"type": "hold", "target": self.target, "place": located(self.target), "path": json.dumps(path)}
+        child.send(Message(fields | {"replace_path": str(not self._python)}), self.limits.start)
+        return self._held(self._next(child, self.limits.start, _LARGE))
+
+    def _held(self, message: Message) -> Backend:
+        fields = message.fields
+        reason = fields.get("unavailable")
+        capabilities = capabilities_from_fields(fields, message.tensors)
+        # What another environment cannot hold is not asked, whatever this one can.
+        lacked = fields["lacking"].split() if self._python else []
+        judged = tuple(dtype for dtype in capabilities.dtypes if dtype not in lacked)
+        capabilities = replace(capabilities, dtypes=judged or capabilities.dtypes)
+        # The report's own environment is that of this process.
+        own = f"held by {self._python}: {fields['environment']}" if self._python else ""
+        if self._python and len(judged) < len(fields["dtypes"].split()):
+            own += f"; without {fields['lacking']}, which it cannot hold"
+        return Backend(
+            name=fields["name"],
+            capabilities=replace(capabilities, threads=fields["threads"] == "True"),
+            build=_elsewhere,
+            available=lambda: reason,
+            lacks=frozenset(fields["lacks"].split()),
+            note="; ".join(part for part in (fields["note"], own) if part),
+            origin=fields["origin"],
+        )
+
+    def _next(self, child: Child, seconds: float, limit: int = _SMALL) -> Message:
+        """The next message that says something: beats only say that the child is at work."""
+        while True:
+            message = child.receive(seconds, limit)
+            if message.type == "usage":
+                raise UsageError(message.fields["message"], message.fields["hint"])
+            if message.type == "defect":
+                raise SuiteError(message.fields["message"])
+            if message.type != "beat":
+                return message
+
+    def _timed(self, child: Child, seconds: float) -> Message:
+        with self._patience.measured():
+            return self._next(child, seconds)
+
+    def _lost(self) -> None:
+        # Whoever closed this judge ended the child: that is no verdict.
+        self._child = None
+        if self._closed:
+            raise KeyboardInterrupt
+
+
+def _elsewhere(config: LSTMConfig, params: Params) -> NoReturn:
+    raise AssertionError("an isolated backend is built in its own process")
+
+
+def _own_path() -> list[str]:
+    """What another environment's interpreter is to find as this one does: what belongs to no environment."""
+    library = sysconfig.get_paths()["stdlib"]
+    own = [Path(entry) for entry in sys.path if entry and Path(entry).suffix != ".zip"]
+    return [
+        str(p) for p in own if not {"site-packages", "dist-packages"} & {*p.parts} and not p.is_relative_to(library)
+    ]

@@ -1,0 +1,365 @@
+"""Child processes: start one, talk to it in messages, limit it, and leave nothing of it behind.
+
+Whatever a child does, its parent goes on: a child that dies, is silent for longer than its limit, takes more memory
+than its limit or prints what is not a message is ended with all its descendants, and ``Ended`` says what became of it,
+with the last lines of its standard error. Should this process itself be killed, a keeper ends what it had started.
+
+Whoever waits for a child looks after it meanwhile. On Windows a wait cannot be cut short: there the limits do not hold.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import secrets
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO
+
+from conformance.errors import Ended, UsageError
+from conformance.processes.descendants import MARK, end_all, family, proportional
+from conformance.processes.wire.message import Cut, Garbled, Message, Stream, decode, encode
+
+#: Seconds between looks at a child that is waited for, at its memory, and those that it is given to end by itself.
+_LOOK = 0.05
+_LOOK_AT_MEMORY = 0.25
+_GRACE = 2.0
+_GIB = 2**30
+
+#: Once something hung, a case like it is given so many times what the slowest answer took, and so many seconds.
+_BRIEF, _LEAST = 10.0, 0.5
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a child may take."""
+
+    #: Seconds without an answer to a call; five times as many for a backend that compiles.
+    seconds: float = 60.0
+    #: Memory of the child and its descendants in GiB, where the platform tells it (Linux).
+    memory: float = 8.0
+
+    @property
+    def start(self) -> float:
+        """Seconds until it has said hello: a framework may take its time to load."""
+        return 5 * self.seconds
+
+
+class Patience:
+    """How long an answer may take: once one hung, a case like it is given what others took, several times over."""
+
+    def __init__(self, limits: Limits, compiled: bool = False) -> None:
+        self._full = limits.seconds * (5 if compiled else 1)
+        self._slowest = 0.0
+        self._hung = False
+
+    def seconds(self, brief: bool = False) -> float:
+        """The limit, or what is left of it for a case that may hang like another."""
+        return min(self._full, max(_LEAST, _BRIEF * self._slowest)) if brief and self._hung else self._full
+
+    @contextlib.contextmanager
+    def measured(self) -> Iterator[None]:
+        """Remember how long an answer took, or that it never came."""
+        began = time.monotonic()
+        try:
+            yield
+        except Ended as ended:
+            self._hung |= ended.outcome == "timeout"
+            raise
+        self._slowest = max(self._slowest, time.monotonic() - began)
+
+
+class Child:
+    """One child process, its standard input and output a stream of messages."""
+
+    def __init__(self, command: Sequence[str], name: str, limits: Limits) -> None:
+        self._limits = limits
+        self._mark = secrets.token_hex(8)
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                env={**os.environ, f"{MARK}{self._mark}": "1"},
+                start_new_session=True,
+            )
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise UsageError(f"{name}: {command[0]!r} cannot be started: {reason}", "is the path right?") from None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._input: IO[bytes] = self._process.stdin
+        self._output: IO[bytes] = self._process.stdout
+        if sys.platform != "win32":
+            os.set_blocking(self._input.fileno(), False)
+        self._stream = _Watched(self)
+        self._errors = _Tail(self._process.stderr)
+        #: Held while the child is ended, and while somebody waits for it.
+        self._lock, self._using = threading.Lock(), threading.RLock()
+        #: Seconds that the present wait may take, those of them that are left, and why the child was ended.
+        self._allowed = self._left = 0.0
+        self._why: Ended | None = None
+        self._looked = time.monotonic()
+        #: Descendants by the time at which they started: what leaves the group and hides the mark is known by this.
+        self._family: dict[int, str] = {}
+        _keep(self, self._process.pid, self._mark)
+
+    def send(self, message: Message, seconds: float) -> None:
+        """Send a message, which the child must have taken after so many seconds."""
+        with self._within(seconds):
+            left = memoryview(encode(message))
+            try:
+                while len(left):
+                    if not self.ready(self._input.fileno(), writing=True):
+                        raise self._ended()
+                    with contextlib.suppress(BlockingIOError):
+                        left = left[os.write(self._input.fileno(), left) :]
+            except OSError:
+                raise self._ended() from None
+
+    def receive(self, seconds: float, limit: int) -> Message:
+        """The next message of at most ``limit`` bytes of elements, which must be there after so many seconds."""
+        with self._within(seconds):
+            try:
+                message = decode(self._stream, limit)
+            except Cut as error:
+                raise self._ended(f" (in the middle of a message: {error})") from None
+            except Garbled as error:
+                self._end(Ended("error", f"what it sent is not a message: {error}"))
+                raise self._ended() from None
+            except OSError:
+                message = None
+            if message is None:
+                raise self._ended()
+            if time.monotonic() - self._looked > _LOOK_AT_MEMORY:
+                self._look()
+            return message
+
+    def close(self) -> None:
+        """End the child: by itself within a moment unless somebody waits for it, by force after that."""
+        if self._using.acquire(blocking=False):
+            try:
+                with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                    self._input.close()
+                    self._process.wait(_GRACE)
+            finally:
+                self._using.release()
+        self.kill()
+
+    def kill(self) -> None:
+        """End the child by force, now; whoever waits for it is told that it ended."""
+        self._end(Ended("crashed", "it was ended"))
+        with self._using:
+            self._shut()
+
+    @contextlib.contextmanager
+    def _within(self, seconds: float) -> Iterator[None]:
+        with self._using:
+            if self._why is not None:
+                raise self._ended()
+            self._allowed = self._left = seconds
+            yield
+
+    def ready(self, descriptor: int, writing: bool = False) -> bool:
+        """Wait until a pipe can be read or written; False if the child ended before that, or had to be ended."""
+        if sys.platform == "win32":
+            return True
+        poll = select.poll()
+        poll.register(descriptor, select.POLLOUT if writing else select.POLLIN)
+        while self._why is None:
+            began = time.monotonic()
+            found = poll.poll(1000 * _LOOK)
+            # A pause longer than a look is this machine's own, and no time of the child's.
+            self._left -= min(time.monotonic() - began, 2 * _LOOK)
+            if found:
+                return True
+            if self._process.poll() is not None:
+                # What it has left behind may hold its output open, and nothing would ever come.
+                return bool(poll.poll(0))
+            if self._left < 0:
+                self._end(Ended("timeout", f"no answer within {self._allowed:.3g} seconds"))
+            elif time.monotonic() - self._looked > _LOOK_AT_MEMORY:
+                self._look()
+        return False
+
+    @property
+    def output(self) -> int:
+        """The descriptor of its standard output."""
+        return self._output.fileno()
+
+    def _look(self) -> None:
+        """Remember the child's descendants, and end it if they take more memory than they may."""
+        self._looked = time.monotonic()
+        there = family(self._process.pid)
+        self._family = {process.pid: process.started for process in there}
+        limit = self._limits.memory * _GIB
+        if sum(process.resident for process in there) > limit:
+            # Those that were forked share most of their pages.
+            taken = sum(proportional(process) for process in there)
+            if taken > limit:
+                told = f"it took {taken / _GIB:.1f} GiB of memory; its limit is {self._limits.memory:g} GiB"
+                self._end(Ended("crashed", told))
+
+    def _shut(self) -> None:
+        """Close the pipes, once nobody reads or writes them."""
+        for pipe in (self._input, self._output):
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+    def _death(self) -> Ended:
+        code = self._process.poll()
+        if code is None:
+            return Ended("crashed", "it closed its standard input or output")
+        if code >= 0:
+            return Ended("crashed", f"its process ended with exit code {code}")
+        with contextlib.suppress(ValueError):
+            told = f"its process died of {signal.Signals(-code).name}"
+            told += ", as the system ends one when memory runs out" if code == -signal.SIGKILL else ""
+            return Ended("crashed", told)
+        return Ended("crashed", f"its process died of signal {-code}")
+
+    def _ended(self, more: str = "") -> Ended:
+        """Why there is no answer, once everything of the child is gone."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            # It may be dying: wait for its exit code, which says more than the end of its output.
+            self._process.wait(_GRACE)
+        self._end(self._death())
+        self._shut()
+        assert self._why is not None
+        told = f"{self._why}{more}" if self._why.outcome == "crashed" else str(self._why)
+        if last := self._errors.text():
+            told += f"\nits standard error ends:\n{last}"
+        return Ended(self._why.outcome, told)
+
+    def _end(self, why: Ended) -> None:
+        """End the child and all its descendants; the first reason given is the one."""
+        with self._lock:
+            if self._why is not None:
+                return
+            self._why = why
+            known = {process.pid: process.started for process in family(self._process.pid)}
+            end_all(self._process.pid, self._mark, self._family | known)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                # Whoever runs as another user cannot be ended: the run goes on without it.
+                self._process.wait(_GRACE)
+            _forget(self, self._process.pid)
+        self._errors.thread.join(_GRACE)
+
+
+class _Watched(Stream):
+    """A child's output, waited for by whoever looks after the child meanwhile."""
+
+    def __init__(self, child: Child) -> None:
+        super().__init__(child.output)
+        self._child = child
+
+    def read(self, size: int) -> bytes:
+        return super().read(size) if self._buffer or self._child.ready(self._descriptor) else b""
+
+
+class _Tail:
+    """The last lines of a child's standard error: a thread keeps reading them, so that the child never waits."""
+
+    _LINES, _BYTES = 12, 1 << 16
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._kept = b""
+        self.thread = threading.Thread(target=self._pump, daemon=True)
+        self.thread.start()
+
+    def _pump(self) -> None:
+        with self._stream, contextlib.suppress(OSError):
+            while piece := os.read(self._stream.fileno(), 1 << 16):
+                self._kept = (self._kept + piece)[-self._BYTES :]
+
+    def text(self) -> str:
+        """The last lines; of Python's account of a fatal error the first, which tell where it happened."""
+        lines = self._kept.decode("utf-8", "replace").strip().splitlines()
+        fatal = next((at for at, line in enumerate(lines) if line.startswith("Fatal Python error")), None)
+        shown = lines[-self._LINES :] if fatal is None else lines[fatal : fatal + self._LINES]
+        return "\n".join(f"  | {line[:200]}" for line in shown if line)
+
+
+# The keeper: a process that reads which children there are, and ends them when its input ends without its having been
+# told that they are gone. So nothing is left even if this process is killed.
+
+_KEEPER = """
+import contextlib, os, signal, sys
+from pathlib import Path
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+known = {}
+for line in sys.stdin:
+    what, pid, mark = line.split()
+    known.pop(pid, None) if what == "-" else known.update({pid: mark})
+for pid, mark in known.items():
+    with contextlib.suppress(OSError):
+        os.killpg(int(pid), signal.SIGKILL)
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark.encode() in (place / "environ").read_bytes() and int(place.name) != os.getpid():
+                os.kill(int(place.name), signal.SIGKILL)
+"""
+
+_keeper: subprocess.Popen[bytes] | None = None
+_keeping = threading.Lock()
+#: The children at work, and the process that they are of: a copy of it that a backend forks has none.
+_children: set[Child] = set()
+_owner = os.getpid()
+
+
+def _keep(child: Child, pid: int, mark: str) -> None:
+    global _keeper
+    with _keeping:
+        _children.add(child)
+        if sys.platform == "win32":
+            return
+        if _keeper is None or _keeper.poll() is not None:
+            _keeper = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _KEEPER],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        _tell(f"+ {pid} {MARK}{mark}=")
+
+
+def _forget(child: Child, pid: int) -> None:
+    with _keeping:
+        _children.discard(child)
+        _tell(f"- {pid} -")
+
+
+def _tell(line: str) -> None:
+    if _keeper is not None and _keeper.stdin is not None:
+        with contextlib.suppress(OSError):
+            _keeper.stdin.write(f"{line}\n".encode())
+            _keeper.stdin.flush()
+
+
+def end_children() -> None:
+    """End every child, now."""
+    with _keeping:
+        children = list(_children)
+    for child in children:
+        child.kill()
+
+
+@atexit.register
+def _leave() -> None:
+    if os.getpid() == _owner:
+        end_children()
+        if _keeper is not None:
+            _keeper.communicate()

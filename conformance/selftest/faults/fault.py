@@ -1,0 +1,76 @@
+"""What a fault is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from conformance.backend import Build, Capabilities
+from conformance.selftest.faults.twin import Transform, Twin
+
+#: What most faults declare.
+FULL = Capabilities(
+    layers=True,
+    bidirectional=True,
+    no_bias=True,
+    batch_first=True,
+    unbatched=True,
+    projection=True,
+    lengths=True,
+    dtypes=("float32", "float64"),
+)
+
+#: All that the twin can do: a fault of what FULL leaves out declares what it needs of it.
+EVERYTHING = replace(FULL, gradients=True, dropout=True, dtypes=(*FULL.dtypes, "float16", "bfloat16"))
+
+LENGTHS = "variable lengths, masks"
+STATE = "initial state"
+LAYOUT = "axes and layout"
+REVERSE = "time order of the reverse direction"
+FINAL = "final state"
+MEMORY = "memory and strides"
+STACK = "bidirectional × stacked"
+GATES = "gate arithmetic"
+OPTIONS = "refused options silently accepted"
+DEGENERATE = "degenerate sizes"
+RANGE = "dtype and range"
+HALF = "half precision"
+NONFINITE = "non-finite values"
+CALLS = "state between calls"
+THREADS = "threads"
+DROPOUT = "dropout and mode"
+SIZES = "size thresholds"
+STALE = "stale packed weights"
+GRADIENTS = "gradients"
+
+#: The classes of defects met in public.
+CLASSES = (
+    *(LENGTHS, STATE, LAYOUT, REVERSE, FINAL, MEMORY, STACK, GATES),
+    *(OPTIONS, DEGENERATE, RANGE, HALF, NONFINITE, CALLS, THREADS, DROPOUT, SIZES, STALE, GRADIENTS),
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One way to get an LSTM wrong: an alteration of the correct twin."""
+
+    id: str
+    #: One sentence.
+    description: str
+    #: The framework whose convention it is, or the public bug it stands for.
+    stands_for: str
+    #: The conditions under which it shows.
+    shows_when: str
+    #: One of ``CLASSES``.
+    kind: str
+    twin: Twin
+    capabilities: Capabilities = FULL
+
+    @property
+    def build(self) -> Build:
+        """A backend's ``build``, with memory of its own."""
+        return replace(self.twin, shared={}).build
+
+    @property
+    def transform(self) -> Transform | None:
+        """The convention, where the fault is nothing but one: what a diagnosis can search for and make up for."""
+        return self.twin.transform if replace(self.twin, transform=Transform(), shared={}) == Twin() else None

@@ -1,0 +1,127 @@
+"""What can this backend do? Asked of targets that declare nothing, and of authors who may have declared too little."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from conformance.backend import Backend, Build, Capabilities
+from conformance.bounds.backward import judge
+from conformance.cases.cotangents import draw
+from conformance.cases.recipe import JUDGED_DTYPES, OPTIONS, Recipe
+from conformance.errors import Ended
+from conformance.spec import Result, numpy_dtype
+from conformance.trials.outcomes import Narrowed, Violation
+from conformance.trials.trial import Trial
+
+#: Plain calls of which the first that runs is what every option is tried on.
+_PLAIN = tuple(
+    Recipe(I=3, H=4, L=5, N=rows, batch_first=batch_first, dtype=dtype)
+    for rows in (2, 1)
+    for batch_first in (False, True)
+    for dtype in JUDGED_DTYPES
+)
+
+#: Everything that changes what a case may contain, for asking without having been told.
+_EVERYTHING = Capabilities(**dict.fromkeys(OPTIONS, True), dtypes=JUDGED_DTYPES)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Ability:
+    """One option: whether a call that uses it returns the right shapes, and whether the values are right too."""
+
+    option: str
+    runs: bool
+    right: bool
+    #: Why it does not run, or what is wrong.
+    reason: str = ""
+
+
+def abilities(backend: Backend) -> list[Ability]:
+    """What a call with each option gives, whatever the backend declares. A fixed model is asked for its inputs only."""
+    fixed = backend.capabilities.fixed
+    dtypes = JUDGED_DTYPES if fixed is None else backend.capabilities.dtypes
+    free = replace(backend, capabilities=replace(_EVERYTHING, fixed=fixed, dtypes=dtypes))
+    base = next((recipe for recipe in _PLAIN if _returns(free, recipe)), _PLAIN[0])
+    returns = _returns(free, base) or Result._fields
+    free = replace(free, capabilities=replace(free.capabilities, returns=returns))
+    recipes: dict[str, Recipe] = {name: use(base) for name, use in OPTIONS.items()}
+    recipes |= {dtype: replace(base, dtype=dtype) for dtype in JUDGED_DTYPES}
+    asked = list(recipes)
+    if fixed is not None:
+        asked = ["unbatched", "lengths", "initial_state", "batch"]
+    elif "loop" in backend.lacks:
+        asked = ["no_bias", "projection", "initial_state", "batch", *JUDGED_DTYPES]
+    found = [_ability(free, name, recipes[name]) for name in asked]
+    return found if "loop" in backend.lacks else [*found, _gradients(free, base)]
+
+
+def returned(backend: Backend) -> tuple[str, ...]:
+    """The parts that a plain call returns; all of them if none runs."""
+    return next((found for recipe in _PLAIN if (found := _returns(backend, recipe))), Result._fields)
+
+
+def _returns(backend: Backend, recipe: Recipe) -> tuple[str, ...]:
+    """The parts that a call returns, in the dtype that it asks for; nothing if it does not run."""
+    try:
+        trial = Trial(backend, recipe)
+        result = trial.call(trial.case)
+    except (Violation, Narrowed, Ended):
+        return ()
+    dtype = numpy_dtype(trial.case.config.dtype)
+    parts = {name: part for name, part in zip(Result._fields, result, strict=True) if part is not None}
+    return tuple(parts) if all(part.dtype == dtype for part in parts.values()) else ()
+
+
+def _ability(backend: Backend, option: str, recipe: Recipe) -> Ability:
+    trial = Trial(backend, recipe)
+    try:
+        dtypes = {part.dtype for part in trial.call(trial.case) if part is not None}
+        if dtypes != {numpy_dtype(trial.case.config.dtype)}:
+            return Ability(option, False, False, f"results have dtype {', '.join(map(str, dtypes))}")
+        _ = trial.result
+    except (Violation, Narrowed, Ended) as error:
+        return Ability(option, False, False, str(error))
+    try:
+        trial.require(trial.findings())
+    except Violation as violation:
+        return Ability(option, True, False, str(violation))
+    return Ability(option, True, True)
+
+
+def _gradients(backend: Backend, recipe: Recipe) -> Ability:
+    """What ``forward.vjp`` gives for a call that uses no option."""
+    trial = Trial(backend, recipe)
+    cotangents = draw(trial.case, recipe.seed, parts=backend.capabilities.returns)
+    try:
+        model = trial.model(trial.case)
+        if not hasattr(model, "vjp"):
+            return Ability("gradients", False, False, "forward has no attribute vjp")
+        result, grads = trial.vjp(trial.case, cotangents, model)
+    except (Violation, Narrowed, Ended) as error:
+        return Ability("gradients", False, False, str(error))
+    assert trial.arithmetic is not None
+    try:
+        trial.require(list(judge(trial.case, cotangents, [result], grads, trial.arithmetic)))
+    except Violation as violation:
+        return Ability("gradients", True, False, str(violation))
+    return Ability("gradients", True, True)
+
+
+def probed(target: str, build: Build | Callable[..., Any], origin: str = "") -> Backend:
+    """A backend for a build function that declares nothing: it is taken to declare every option that runs.
+
+    An option counts if the call does not raise and returns the right shapes and dtypes, right or wrong: a wrong result
+    must be judged, not overlooked.
+    """
+    bare = Backend(target, Capabilities(), build, origin=origin)
+    runs = {ability.option: ability.runs for ability in abilities(bare)}
+    if not any(runs.values()):
+        return replace(bare, note="capabilities were probed: none of them works")
+    dtypes = tuple(dtype for dtype in JUDGED_DTYPES if runs[dtype]) or ("float32",)
+    options: dict[str, Any] = {option: runs[option] for option in (*OPTIONS, "gradients")}
+    capabilities = Capabilities(**options, returns=returned(bare), dtypes=dtypes)
+    found, lacking = (", ".join(name for name in runs if runs[name] == works) for works in (True, False))
+    without = f"; without {lacking} (`lstm-conformance probe` says why)" if lacking else ""
+    return replace(bare, capabilities=capabilities, note=f"capabilities were probed: {found}{without}")

@@ -1,0 +1,141 @@
+"""One call of a backend's model, as the contract spells it, and what must come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from conformance.backend import Unsupported
+from conformance.cases.case import Case
+from conformance.errors import Ended
+from conformance.spec import Array, Params, Result, State, state_shapes
+from conformance.trials.outcomes import BackendError, Narrowed
+
+
+def fresh_params(params: Params) -> dict[str, Array]:
+    """Copies of the parameters, C-contiguous and writable, as the contract promises them."""
+    return {name: np.array(value, order="C") for name, value in params.items()}
+
+
+def call(model: Callable[..., Any], case: Case, x: Array, state: State | None, lengths: Array | None) -> Result:
+    """One call as the contract spells it; anything but ``output, (h_n, c_n)`` of arrays is a ``BackendError``."""
+    with blaming("forward", case):
+        if lengths is not None:
+            returned = model(x, state, lengths=lengths)
+        elif state is not None:
+            returned = model(x, state)
+        else:
+            returned = model(x)
+    return unpack(returned)
+
+
+def call_vjp(
+    model: Callable[..., Any],
+    case: Case,
+    x: Array,
+    state: State | None,
+    lengths: Array | None,
+    grad_output: Array,
+    grad_h_n: Array,
+    grad_c_n: Array,
+) -> tuple[Result, Mapping[str, Array]]:
+    """One ``forward.vjp`` as the contract spells it; anything but a result and a dict of arrays is an error."""
+    vjp = getattr(model, "vjp", None)
+    if vjp is None:
+        raise BackendError(
+            "gradients are declared, but forward has no attribute vjp: set forward.vjp = vjp, called as "
+            "vjp(x, state, lengths, grad_output, grad_h_n, grad_c_n)"
+        )
+    with blaming("forward.vjp", case):
+        returned = vjp(x, state, lengths, grad_output, grad_h_n, grad_c_n)
+    if not isinstance(returned, tuple | list) or len(returned) != 2:
+        raise BackendError(f"forward.vjp returned {_shape_of(returned)}; expected (output, (h_n, c_n)), grads")
+    result, grads = returned
+    if not isinstance(grads, Mapping):
+        raise BackendError(f"forward.vjp returned grads as {_shape_of(grads)}; expected a dict by argument")
+    for name, value in grads.items():
+        if not isinstance(value, np.ndarray):
+            raise BackendError(f"forward.vjp returned grads[{name!r}] as {_shape_of(value)}; expected a NumPy array")
+    return unpack(result, "forward.vjp"), grads
+
+
+def gradient_error(
+    grads: Mapping[str, Array], wanted: Mapping[str, tuple[int, ...]], spared: set[str], dtype: np.dtype[Any]
+) -> str | None:
+    """What is wrong with the names, shapes and dtypes of gradients, or None; ``spared`` ones may be missing."""
+    for name, shape in wanted.items():
+        if name not in grads:
+            if name not in spared:
+                return f"grads has no {name!r}"
+        elif grads[name].shape != shape:
+            return f"grads[{name!r}] has shape {grads[name].shape}, expected {shape}, that of its argument"
+        elif grads[name].dtype != dtype:
+            return f"grads[{name!r}] has dtype {grads[name].dtype}, expected {dtype}"
+    unknown = [name for name in grads if name not in wanted]
+    return f"grads has {unknown[0]!r}, which is neither an argument nor a parameter" if unknown else None
+
+
+def unpack(returned: Any, what: str = "forward") -> Result:
+    """The parts of what a call returned, or a ``BackendError`` that says what came instead."""
+    expected = "expected output, (h_n, c_n)"
+    if not isinstance(returned, tuple | list) or len(returned) != 2:
+        raise BackendError(f"{what} returned {_shape_of(returned)}; {expected}")
+    output, state = returned
+    if not isinstance(state, tuple | list) or len(state) != 2:
+        raise BackendError(f"{what} returned {_shape_of(state)} as its second part; {expected}")
+    for name, part in zip(Result._fields, (output, *state), strict=True):
+        if part is not None and not isinstance(part, np.ndarray):
+            raise BackendError(f"{what} returned {name} as {_shape_of(part)}; expected a NumPy array")
+    return Result(output, *state)
+
+
+def _shape_of(value: Any) -> str:
+    kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+    if isinstance(value, tuple | list):
+        return f"a {kind} of {len(value)}"
+    return f"a {kind}"
+
+
+@contextmanager
+def blaming(what: str, case: Case) -> Iterator[None]:
+    """Turns the backend's exceptions into a verdict: ``Unsupported`` narrows, anything else is an error of its own."""
+    try:
+        with np.errstate(all="ignore"):
+            yield
+    except Ended:
+        raise
+    except Unsupported as reason:
+        raise Narrowed(f"{case.describe()}: {reason}") from reason
+    except (Exception, SystemExit) as error:
+        raise BackendError(f"{what} raised {type(error).__name__}: {str(error) or 'no message'}") from error
+
+
+def expected_shapes(case: Case) -> Result:
+    """The shapes (as tuples) that a call of ``case`` must return."""
+    config, L, N = case.config, case.steps, case.batch
+    width = config.num_directions * config.output_size
+    h_n, c_n = state_shapes(config, N)
+    if case.unbatched:
+        return Result((L, width), (h_n[0], h_n[2]), (c_n[0], c_n[2]))  # type: ignore[arg-type]
+    return Result((N, L, width) if config.batch_first else (L, N, width), h_n, c_n)  # type: ignore[arg-type]
+
+
+def argument_shapes(case: Case) -> tuple[tuple[int, ...], ...]:
+    """The shapes of x, h_0 and c_0 as a call of ``case`` is handed them."""
+    config, L, N = case.config, case.steps, case.batch
+    h_0, c_0 = state_shapes(config, N)
+    if case.unbatched:
+        return (L, config.input_size), (h_0[0], h_0[2]), (c_0[0], c_0[2])
+    return (N, L, config.input_size) if config.batch_first else (L, N, config.input_size), h_0, c_0
+
+
+def shape_error(case: Case, result: Result) -> str | None:
+    """What is wrong with the shapes of a raw result, or None."""
+    names = {"output": "output", "h_n": "h_n", "c_n": "c_n"}
+    for name, part, shape in zip(names, result, expected_shapes(case), strict=True):
+        if part is not None and part.shape != shape:
+            return f"{name} has shape {part.shape}, expected {shape}"
+    return None
