@@ -24,7 +24,7 @@ from conformance.backend import Backend
 from conformance.cases.recipe import Recipe
 from conformance.drivers.run import environment
 from conformance.engine.sieve import Settings, conform
-from conformance.targets.registry import find
+from conformance.targets.find import find
 from conformance.trials.trial import Trial
 from implementations.cuda import ONE_SIZE, WORKSPACE, device
 

@@ -26,7 +26,8 @@ from conformance.engine.sieve import Settings, conform
 from conformance.report.environment import environment
 from conformance.report.model import BAD
 from conformance.selftest.faults import DIFFERENT, twin_backend
-from conformance.targets.registry import find, names
+from conformance.targets.find import find
+from conformance.targets.registry import names
 
 RESULTS = Path("results/false_alarms.jsonl")
 

@@ -24,7 +24,7 @@ from conformance.engine.judging import Here, Judge
 from conformance.engine.sieve import Settings
 from conformance.isolation.parent import Isolated
 from conformance.processes.wire.client import program
-from conformance.targets.registry import find
+from conformance.targets.find import find
 from conformance.trials.calls import call, fresh_params
 
 #: Cases whose forward call makes the round trip.

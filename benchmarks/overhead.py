@@ -19,7 +19,8 @@ from tabulate import tabulate
 from conformance.backend import Backend
 from conformance.engine.sieve import Settings, conform
 from conformance.spec import LSTMConfig, Params
-from conformance.targets.registry import find, names
+from conformance.targets.find import find
+from conformance.targets.registry import names
 
 
 class Clock:

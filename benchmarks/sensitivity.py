@@ -42,7 +42,7 @@ from conformance.selftest.faults import DIFFERENT
 from conformance.selftest.faults.fault import FULL
 from conformance.selftest.faults.twin import Twin
 from conformance.spec import Result
-from conformance.targets.registry import find
+from conformance.targets.find import find
 from conformance.trials.trial import Trial
 
 RESULTS = Path("results/sensitivity.jsonl")

@@ -1,16 +1,16 @@
 """lstm-conformance: does this LSTM compute what torch.nn.LSTM computes, and if not, what exactly is wrong?"""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from conformance.backend import Backend, Capabilities, Unsupported, reorder
 from conformance.spec import LSTMConfig
 from conformance.targets.registry import backend, cell_backend
+from conformance.version import __version__
 
 if TYPE_CHECKING:
     from conformance.drivers.pytest_plugin import conformance_tests
     from conformance.drivers.run import check_backend
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Backend",
@@ -25,15 +25,11 @@ __all__ = [
     "reorder",
 ]
 
+#: They load the engine and Hypothesis when they are first asked for: a backend is defined without these.
+_LAZY = {"check_backend": "conformance.drivers.run", "conformance_tests": "conformance.drivers.pytest_plugin"}
+
 
 def __getattr__(name: str) -> Any:
-    # The engine and Hypothesis load when they are first asked for: backends are defined without them.
-    if name == "check_backend":
-        from conformance.drivers.run import check_backend
-
-        return check_backend
-    if name == "conformance_tests":
-        from conformance.drivers.pytest_plugin import conformance_tests
-
-        return conformance_tests
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name]), name)

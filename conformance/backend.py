@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from conformance.spec import DTYPES, GATES, Array, LSTMConfig, Params, State
+from conformance.spec import DTYPES, GATES, Array, LSTMConfig, Params, State, cannot_hold
 
 #: The words ``Capabilities.arithmetic`` may use for a dtype; without one, it is the dtype's own IEEE arithmetic, and
 #: dot products of a 16-bit dtype are summed in float32 at least. "half-accumulate" sums in 16 bits.
@@ -93,6 +93,17 @@ def _words(name: str, given: tuple[str, ...], known: tuple[str, ...]) -> None:
             raise ValueError(f"Capabilities.{name} names {word!r}; the known words are {', '.join(known)}")
 
 
+class Process(Protocol):
+    """The process that holds an implementation, as the judge of its backend sees it."""
+
+    #: Whether the calls to come may hang as others did: they get no more time than ordinary calls took.
+    brief: bool
+
+    def close(self) -> None:
+        """End the process; the next call starts it again."""
+        ...
+
+
 @dataclass(frozen=True)
 class Backend:
     """One implementation under test; calling it builds a model: ``backend(config, params) -> forward``."""
@@ -103,12 +114,14 @@ class Backend:
     #: Returns None, or the reason why the backend cannot run here.
     available: Callable[[], str | None] = lambda: None
     #: What the suite cannot ask of this kind of backend, for reasons of its form: "loop" for a cell.
-    lacks: frozenset[str] = frozenset()
+    ruled_out: frozenset[str] = frozenset()
     #: What a reader of the report must know: "the suite supplies the loop over time", "capabilities were probed". A
     #: function is asked where the backend runs, such as for the device it runs on.
     note: str | Callable[[], str] = ""
     #: Where it was defined, as "file:line".
     origin: str = ""
+    #: The process in which ``build`` and the models' calls run, if it is not the suite's.
+    process: Process | None = None
 
     def __call__(self, config: LSTMConfig, params: Params) -> Callable[..., Any]:
         """Build a model."""
@@ -117,6 +130,17 @@ class Backend:
     def remark(self) -> str:
         """Its note, put together here and now if it is a function."""
         return self.note if isinstance(self.note, str) else self.note()
+
+
+def unavailable(backend: Backend) -> str | None:
+    """Why a backend cannot be judged here at all, or None."""
+    reasons = [cannot_hold(dtype) for dtype in backend.capabilities.dtypes]
+    return backend.available() or (reasons[0] if all(reasons) else None)
+
+
+def unjudged(backend: Backend) -> str | None:
+    """Why a declared dtype cannot be judged here, or None."""
+    return next((reason for dtype in backend.capabilities.dtypes if (reason := cannot_hold(dtype))), None)
 
 
 def reorder(array: Array, order: str) -> Array:

@@ -29,5 +29,9 @@ class Ended(Exception):
         self.outcome = outcome
 
 
+class Closed(BaseException):
+    """The judge was closed while it was asked: like an interruption, it ends the run."""
+
+
 class Gone(BaseException):
     """The process that holds the implementation cannot be started again: like an interruption, it ends the run."""

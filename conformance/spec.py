@@ -103,7 +103,7 @@ def finfo(name: str) -> Any:
     return ml_dtypes.finfo(ml_dtypes.bfloat16)
 
 
-def lacking(name: str) -> str | None:
+def cannot_hold(name: str) -> str | None:
     """Why arrays of a config's dtype cannot be made here, or None."""
     if name != "bfloat16" or find_spec("ml_dtypes"):
         return None

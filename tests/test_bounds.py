@@ -18,7 +18,7 @@ from conformance.cases.case import realise
 from conformance.cases.recipe import Recipe
 from conformance.reference.forward import lstm
 from conformance.spec import Array, LSTMConfig, Params
-from conformance.targets.registry import find
+from conformance.targets.find import find
 from conformance.trials.outcomes import Violation
 from conformance.trials.trial import Trial
 

@@ -22,6 +22,7 @@ from conformance.properties import catalogue
 from conformance.report.model import BAD
 from conformance.selftest.faults import FAULTS, backend_of
 from conformance.targets import registry
+from conformance.targets.find import find
 
 torch = pytest.importorskip("torch")
 
@@ -50,7 +51,7 @@ new = pytest.mark.skipif(not hasattr(torch.backends.cudnn.rnn, "fp32_precision")
 @pytest.mark.parametrize("name", CUDA)
 def test_where_there_is_no_device_the_reason_is_exact(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    backend = registry.find(name)
+    backend = find(name)
     assert backend.available() == NO_DEVICE
     report = conform(backend, Settings(1))
     assert {verdict.outcome for verdict in report.verdicts} == {"unavailable"}
@@ -58,13 +59,13 @@ def test_where_there_is_no_device_the_reason_is_exact(name: str, monkeypatch: py
 
 
 def test_what_is_declared() -> None:
-    nn, native, tf32, cell = (registry.find(name).capabilities for name in CUDA)
-    plain = registry.find("torch-nn").capabilities
+    nn, native, tf32, cell = (find(name).capabilities for name in CUDA)
+    plain = find("torch-nn").capabilities
     assert native == plain
     assert replace(nn, deterministic=True) == plain
     assert replace(tf32, deterministic=True, arithmetic={}) == plain
     assert tf32.arithmetic == {"float32": "tf32"}
-    assert cell == registry.find("torch-cell").capabilities
+    assert cell == find("torch-cell").capabilities
     assert all(c.dtypes == DTYPES for c in (nn, native, tf32, cell))
 
 
@@ -108,7 +109,7 @@ def test_the_note_tells_kernels_device_and_versions(monkeypatch: pytest.MonkeyPa
     where = "A Device, CUDA 13.0, driver 580.1"
     own = "ATen's own kernels and cuBLAS"
     device(monkeypatch)
-    notes = {name: registry.find(name).remark() for name in CUDA}
+    notes = {name: find(name).remark() for name in CUDA}
     assert notes == {
         "torch-nn-cuda": f"cuDNN 9.10.2, bfloat16 by {own}; {where}",
         "torch-nn-cuda-native": f"{own}; {where}",
@@ -120,7 +121,7 @@ def test_the_note_tells_kernels_device_and_versions(monkeypatch: pytest.MonkeyPa
 def test_without_a_device_the_note_says_nothing_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     loop = "the suite supplies the loop over time"
-    assert [registry.find(name).remark() for name in CUDA] == ["", "", "", loop]
+    assert [find(name).remark() for name in CUDA] == ["", "", "", loop]
 
 
 @pytest.mark.usefixtures("forget")
@@ -238,7 +239,7 @@ def test_calls_from_two_threads_do_not_change_each_others_settings() -> None:
 @pytest.fixture
 def on_cpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[Kernels], tuple[Backend, list[dict[str, Any]]]]:
     """A CUDA backend whose model is on the CPU, and the settings that each of its calls was made with."""
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    monkeypatch.setattr(registry, "registered", dict(registry.registered))
     real = torch_nn._build
 
     def make(kernels: Kernels) -> tuple[Backend, list[dict[str, Any]]]:
@@ -310,37 +311,37 @@ WIDE = [Recipe(I=256, H=H, L=12, N=64, state="both", seed=seed) for H in (256, 5
 
 @gpu
 def test_undeclared_tf32_is_found_on_the_gpu() -> None:
-    backend = registry.find("torch-nn-cuda-tf32")
+    backend = find("torch-nn-cuda-tf32")
     if reason := backend.available():
         pytest.skip(reason)
     undeclared = replace(backend, capabilities=replace(backend.capabilities, arithmetic={}))
     assert any(answer.outcome == "failed" for answer in answers(undeclared, WIDE, "values.output"))
     assert all(answer.outcome == "passed" for answer in answers(backend, WIDE, "values.output"))
-    assert all(answer.outcome == "passed" for answer in answers(registry.find("torch-nn-cuda"), WIDE, "values.output"))
+    assert all(answer.outcome == "passed" for answer in answers(find("torch-nn-cuda"), WIDE, "values.output"))
 
 
 @gpu
 def test_undeclared_half_sums_are_found_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     if not hasattr(MATMUL, "allow_fp16_accumulation"):
         pytest.skip(f"torch {torch.__version__} has no allow_fp16_accumulation")
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    monkeypatch.setattr(registry, "registered", dict(registry.registered))
     half = [replace(recipe, dtype="float16") for recipe in WIDE]
     backend = torch_nn.on_cuda("half-sums", HalfSums(cudnn=False))
     assert any(answer.outcome == "failed" for answer in answers(backend, half, "values.accumulation"))
-    native = registry.find("torch-nn-cuda-native")
+    native = find("torch-nn-cuda-native")
     assert all(answer.outcome == "passed" for answer in answers(native, half, "values.accumulation"))
 
 
 @gpu
 @pytest.mark.parametrize("name", CUDA)
 def test_determinism_is_as_declared_on_the_gpu(name: str) -> None:
-    report = conform(registry.find(name), Settings(30, only=("purity.repeat", "gradients.repeat"), shrink=False))
+    report = conform(find(name), Settings(30, only=("purity.repeat", "gradients.repeat"), shrink=False))
     assert not [verdict for verdict in report.verdicts if verdict.outcome in BAD]
 
 
 @gpu
 @pytest.mark.parametrize("name", CUDA)
 def test_a_cuda_backend_conforms_on_the_gpu(name: str) -> None:
-    report = conform(registry.find(name), Settings(5, shrink=False))
+    report = conform(find(name), Settings(5, shrink=False))
     assert [(v.property, v.message) for v in report.verdicts if v.outcome in BAD] == []
     assert torch.cuda.get_device_name() in report.note

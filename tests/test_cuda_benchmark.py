@@ -18,7 +18,7 @@ from benchmarks import cuda, cuda_sizes, cuda_throughput
 from benchmarks.cuda_page import page, summary
 from conformance.backend import Capabilities
 from conformance.cases.recipe import Recipe, parse
-from conformance.targets.registry import find
+from conformance.targets.find import find
 
 SAMPLES = Path(__file__).with_name("samples.py")
 Run = Callable[..., int]

@@ -21,7 +21,7 @@ from conformance.selftest.faults import FAULTS, backend_of, twin_backend
 from conformance.selftest.faults.fault import EVERYTHING, Fault
 from conformance.selftest.faults.twin import Place, Twin
 from conformance.spec import Array
-from conformance.targets.registry import find
+from conformance.targets.find import find
 from conformance.trials.trial import Trial
 
 #: Wired probes of every kind.

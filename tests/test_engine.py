@@ -17,7 +17,7 @@ from conformance.engine.sieve import Settings, conform, replay
 from conformance.errors import UsageError
 from conformance.report.model import BackendReport, Verdict
 from conformance.spec import Array, Params
-from conformance.targets.registry import find
+from conformance.targets.find import find
 
 Forward = Callable[..., Any]
 WIDE = Capabilities(layers=True, bidirectional=True, dtypes=("float32", "float64"))

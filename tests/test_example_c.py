@@ -17,6 +17,7 @@ import pytest
 from conformance.drivers.run import run
 from conformance.engine.sieve import Settings
 from conformance.targets import registry
+from conformance.targets.find import find
 
 ROOT = Path(__file__).parents[1]
 TARGET = "implementations/c_lstm/c_lstm.py"
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compile
 def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the example, not built, where a reader of its README would stand; it is forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    monkeypatch.setattr(registry, "registered", dict(registry.registered))
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield copy(tmp_path)
     for name, module in list(sys.modules.items()):
@@ -47,7 +48,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Any:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "_registered", dict(registry._registered))
+        patch.setattr(registry, "registered", dict(registry.registered))
         spec.loader.exec_module(module)
     return module
 
@@ -73,7 +74,7 @@ def test_it_conforms() -> None:
 
 
 def test_the_reason_tells_how_to_build_it(example: Path) -> None:
-    backend = registry.find(TARGET)
+    backend = find(TARGET)
     command = f"cc -std=c99 -O2 -shared -fPIC -o {example / 'liblstm.so'} {example / 'lstm.c'} -lm"
     assert backend.available() == f"liblstm.so is not built: {command}"
     subprocess.run(command.split(), check=True)
@@ -83,7 +84,7 @@ def test_the_reason_tells_how_to_build_it(example: Path) -> None:
 def test_a_library_older_than_its_source_is_not_judged(example: Path) -> None:
     build(Path())
     (example / "lstm.inc").touch()
-    reason = registry.find(TARGET).available()
+    reason = find(TARGET).available()
     assert reason is not None
     assert reason.startswith("liblstm.so is older than its source: cc ")
 

@@ -15,7 +15,7 @@ import pytest
 from conformance.engine.sieve import Settings, conform
 from conformance.report.model import BAD
 from conformance.targets import registry
-from conformance.targets.registry import find
+from conformance.targets.find import find
 
 torch = pytest.importorskip("torch")
 
@@ -33,7 +33,7 @@ from conformance.engine.judging import Here
 from conformance.properties import select
 from conformance.properties.model import missing
 from conformance.cases.recipe import parse
-from conformance.targets.registry import find
+from conformance.targets.find import find
 found = {}
 for name in ("triton", "triton_buggy"):
     backend = find(f"implementations/triton_lstm/triton_lstm.py:{name}")
@@ -50,7 +50,7 @@ print(json.dumps(list(found.values())))
 
 @pytest.fixture(autouse=True)
 def _own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    monkeypatch.setattr(registry, "registered", dict(registry.registered))
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(ROOT)
     yield

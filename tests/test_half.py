@@ -20,7 +20,7 @@ from conformance.selftest.faults.fault import HALF
 from conformance.selftest.faults.half import half_summed
 from conformance.selftest.faults.twin import Twin, sigmoid
 from conformance.spec import numpy_dtype
-from conformance.targets.registry import find
+from conformance.targets.find import find
 from conformance.trials.trial import Trial
 
 HALVES = ("float16", "bfloat16")

@@ -26,7 +26,7 @@ from conformance.processes.supervisor import Child, Limits
 from conformance.processes.wire.message import Message
 from conformance.properties import select
 from conformance.report.model import BackendReport, Verdict
-from conformance.targets.registry import find
+from conformance.targets.find import find
 
 FOLDER = Path(__file__).parent
 _TEXT: dict[str, Any] = {"capture_output": True, "text": True, "check": True}

@@ -21,7 +21,7 @@ from conformance.report.model import BAD
 from conformance.selftest.faults.fault import FULL
 from conformance.selftest.faults.twin import Twin
 from conformance.spec import Array, LSTMConfig, Params
-from conformance.targets.registry import find
+from conformance.targets.find import find
 from conformance.targets.torch_module import build_of, call
 
 BUILT_IN = ("numpy", "torch-loop", "torch-nn")

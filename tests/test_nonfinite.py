@@ -20,7 +20,7 @@ from conformance.selftest.faults import DIFFERENT, FAULTS, Different, Fault, bac
 from conformance.selftest.faults.fault import NONFINITE
 from conformance.selftest.faults.twin import Forward, Twin
 from conformance.spec import Array, LSTMConfig, Params, State
-from conformance.targets.registry import find
+from conformance.targets.find import find
 from conformance.trials.outcomes import Violation
 from conformance.trials.trial import Trial
 

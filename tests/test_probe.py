@@ -15,15 +15,15 @@ from conformance import Backend, Capabilities, LSTMConfig, cell_backend, check_b
 from conformance.cases.recipe import OPTIONS
 from conformance.spec import DTYPES, Params
 from conformance.targets import registry
+from conformance.targets.find import find
 from conformance.targets.probe import abilities, probed
-from conformance.targets.registry import find
 
 SAMPLES = (Path(__file__).parent / "samples.py").as_posix()
 
 
 @pytest.fixture(autouse=True)
 def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    monkeypatch.setattr(registry, "registered", dict(registry.registered))
     monkeypatch.setattr(sys, "path", list(sys.path))
 
 

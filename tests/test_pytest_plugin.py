@@ -68,7 +68,7 @@ LSTMS = """
 
 @pytest.fixture(autouse=True)
 def _lstms(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    monkeypatch.setattr(registry, "registered", dict(registry.registered))
     pytester.makepyfile(lstms=LSTMS)
 
 

@@ -14,6 +14,7 @@ import pytest
 from conformance import Backend, Capabilities, backend, cell_backend
 from conformance.errors import UsageError
 from conformance.targets import registry
+from conformance.targets.find import find
 
 CUDA = {"torch-cell-cuda", "torch-nn-cuda", "torch-nn-cuda-native", "torch-nn-cuda-tf32"}
 BUILT_IN = {"numpy", "torch-cell", "torch-loop", "torch-nn", "torch-nn-step", *CUDA}
@@ -31,7 +32,7 @@ WriteFile = Callable[[str, str], Path]
 
 @pytest.fixture(autouse=True)
 def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    monkeypatch.setattr(registry, "registered", dict(registry.registered))
     monkeypatch.setattr(sys, "path", list(sys.path))
 
 
@@ -58,14 +59,14 @@ def build(config: Any, params: Any) -> Any:
 def test_every_built_in_backend_is_found_by_name() -> None:
     assert set(registry.names()) >= BUILT_IN
     for name in BUILT_IN:
-        assert registry.find(name).name == name
+        assert find(name).name == name
 
 
 def test_the_decorator_registers_and_returns_the_backend() -> None:
     mine = backend("mine", Capabilities(layers=True), available=lambda: "not today")(build)
     assert isinstance(mine, Backend)
-    assert registry.find("mine") is mine
-    assert registry.find(mine) is mine
+    assert find("mine") is mine
+    assert find(mine) is mine
     assert mine.available() == "not today"
     assert mine.capabilities.layers
     assert mine.origin.startswith(f"{__file__}:")
@@ -75,7 +76,7 @@ def test_the_decorator_registers_and_returns_the_backend() -> None:
 def test_a_cell_says_who_supplies_the_loop() -> None:
     cell = cell_backend("my-cell", Capabilities())(lambda config, params: lambda x_t, state: state)
     assert cell.note == "the suite supplies the loop over time"
-    assert cell.lacks == {"loop"}
+    assert cell.ruled_out == {"loop"}
 
 
 @pytest.mark.parametrize(
@@ -89,32 +90,32 @@ def test_a_cell_cannot_declare_what_a_step_cannot_have(option: str) -> None:
 
 def test_an_unknown_name_lists_near_ones() -> None:
     with pytest.raises(UsageError, match="no backend is named 'torch-lop'; known are ") as error:
-        registry.find("torch-lop")
+        find("torch-lop")
     assert "did you mean torch-loop" in error.value.hint
     assert "numpy" in str(error.value)
 
 
 def test_a_name_like_no_other_says_what_a_target_is() -> None:
     with pytest.raises(UsageError) as error:
-        registry.find("zzzzzzzz")
+        find("zzzzzzzz")
     assert error.value.hint == "a target is a name of `list`, module:attr or file.py:attr"
 
 
 def test_a_name_defined_at_two_places_is_an_error_that_names_both(write: WriteFile) -> None:
     write("first.py", MINE)
     second = write("second.py", "\n" + MINE)
-    assert registry.find("first.py:mine").name == "first.py:mine"
+    assert find("first.py:mine").name == "first.py:mine"
     with pytest.raises(UsageError, match="backend 'mine' is registered twice") as error:
-        registry.find("second.py:mine")
+        find("second.py:mine")
     assert "first.py:3" in str(error.value)
     assert f"{second}:" in str(error.value)
 
 
 def test_the_same_definition_imported_again_is_no_duplicate(write: WriteFile) -> None:
     path = write("again.py", MINE)
-    first = registry.find("again.py:mine")
+    first = find("again.py:mine")
     del sys.modules["again"]
-    second = registry.find("again.py:mine")
+    second = find("again.py:mine")
     assert first is not second
     assert first.origin == second.origin == f"{path}:3"
 
@@ -123,26 +124,26 @@ def test_the_same_definition_imported_again_is_no_duplicate(write: WriteFile) ->
 def test_targets_that_name_a_file_or_a_module(write: WriteFile, target: str) -> None:
     write("named.py", MINE)
     # The name is one by which the backend can be found again, as a replay line must.
-    found = registry.find(target)
+    found = find(target)
     assert found.name == (target if ":" in target else f"{target}:mine")
 
 
 def test_a_module_in_a_package() -> None:
-    found = registry.find("implementations.numpy_lstm:numpy_lstm")
-    assert found.build is registry.find("numpy").build
+    found = find("implementations.numpy_lstm:numpy_lstm")
+    assert found.build is find("numpy").build
 
 
 def test_a_file_may_import_its_neighbour(write: WriteFile, tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     write("sub/neighbour.py", "NAME = 'from next door'")
     write("sub/visitor.py", "from neighbour import NAME\n" + dedent(MINE).replace('"mine"', "NAME"))
-    assert registry.find("sub/visitor.py").name == "sub/visitor.py:mine"
+    assert find("sub/visitor.py").name == "sub/visitor.py:mine"
 
 
 def test_a_file_that_bears_the_name_of_a_loaded_module_does_not_replace_it(write: WriteFile) -> None:
     write("conformance.py", MINE)
     before = sys.modules["conformance"]
-    assert registry.find("conformance.py:mine").name == "conformance.py:mine"
+    assert find("conformance.py:mine").name == "conformance.py:mine"
     assert sys.modules["conformance"] is before
 
 
@@ -158,7 +159,7 @@ def test_a_target_that_fails_to_import_shows_its_own_traceback(write: WriteFile,
         """,
     )
     with pytest.raises(UsageError) as error:
-        registry.find(target)
+        find(target)
     lines = str(error.value).splitlines()
     assert lines[0] == f"target {target!r} fails to import:"
     assert lines[1].strip() == f'File "{path}", line 4, in <module>'
@@ -170,41 +171,41 @@ def test_a_target_that_fails_to_import_shows_its_own_traceback(write: WriteFile,
 def test_a_syntax_error_shows_the_line(write: WriteFile) -> None:
     path = write("typo.py", "def build(config, params:\n    pass\n")
     with pytest.raises(UsageError) as error:
-        registry.find("typo.py:build")
+        find("typo.py:build")
     assert f'File "{path}", line 1' in str(error.value)
     assert "SyntaxError" in str(error.value)
 
 
 def test_a_module_that_is_not_there() -> None:
     with pytest.raises(UsageError, match=r"(?s)'no_such_module:build' fails to import:.*No module named"):
-        registry.find("no_such_module:build")
+        find("no_such_module:build")
 
 
 @pytest.mark.parametrize("target", ["no_such_file.py", "no_such_file.py:build"])
 def test_a_file_that_is_not_there(target: str) -> None:
     with pytest.raises(UsageError, match=r"there is no file 'no_such_file\.py'"):
-        registry.find(target)
+        find(target)
 
 
 def test_a_missing_attribute_lists_near_ones() -> None:
     with pytest.raises(UsageError, match=r"implementations\.numpy_lstm has no attribute 'numpy_lsmt'") as error:
-        registry.find("implementations.numpy_lstm:numpy_lsmt")
+        find("implementations.numpy_lstm:numpy_lsmt")
     assert error.value.hint == "it has numpy_lstm"
 
 
 def test_a_file_of_two_backends_asks_which(write: WriteFile) -> None:
     write("two.py", dedent(MINE) + dedent(MINE).replace("mine", "yours"))
     with pytest.raises(UsageError, match="does not say which attribute") as error:
-        registry.find("two.py")
+        find("two.py")
     assert error.value.hint == "write two.py:NAME with one of mine, yours"
 
 
 def test_a_file_without_a_backend(write: WriteFile) -> None:
     write("empty.py", "SIZE = 3\n")
     with pytest.raises(UsageError, match="does not say which attribute"):
-        registry.find("empty.py")
+        find("empty.py")
     with pytest.raises(UsageError) as error:
-        registry.find("empty.py:build")
+        find("empty.py:build")
     assert error.value.hint == "it defines no backend, build function or nn.Module class"
 
 
@@ -212,13 +213,13 @@ def test_a_file_without_a_backend(write: WriteFile) -> None:
 def test_an_attribute_that_is_no_backend(write: WriteFile, value: str, kind: str) -> None:
     write("wrong.py", f"thing = {value}\n")
     with pytest.raises(UsageError, match=f"'wrong.py:thing' is a {kind}, not a Backend"):
-        registry.find("wrong.py:thing")
+        find("wrong.py:thing")
 
 
 def test_a_function_that_cannot_take_config_and_params(write: WriteFile) -> None:
     write("narrow.py", "def build(config): return None\n")
     with pytest.raises(UsageError, match=r"takes \(config\), but a build function takes \(config, params\)"):
-        registry.find("narrow.py:build")
+        find("narrow.py:build")
 
 
 @pytest.mark.parametrize(

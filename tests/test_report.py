@@ -113,7 +113,7 @@ TRAINING = replace(FULL, **dict.fromkeys(LEVELS["training"], True))
 
 def _judged(capabilities: Capabilities, *lacks: str) -> BackendReport:
     """The report of a backend that passed everything it declares."""
-    backend = Backend("mine", capabilities, lambda config, params: lambda x: x, lacks=frozenset(lacks))
+    backend = Backend("mine", capabilities, lambda config, params: lambda x: x, ruled_out=frozenset(lacks))
     without = undeclared(backend)
     verdicts = tuple(
         Verdict("mine", p.id, "not declared" if without.keys() & {*p.needs} else "passed", cases=1)

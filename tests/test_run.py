@@ -20,6 +20,7 @@ from conformance.engine.sieve import Settings
 from conformance.errors import SuiteError, UsageError
 from conformance.report.model import BackendReport, Report
 from conformance.targets import registry
+from conformance.targets.find import find
 
 SAMPLES = (Path(__file__).parent / "samples.py").as_posix()
 SMOKE = Settings(cases=0, only=("smoke", "layout.shapes"))
@@ -28,7 +29,7 @@ SMOKE = Settings(cases=0, only=("smoke", "layout.shapes"))
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    monkeypatch.setattr(registry, "registered", dict(registry.registered))
     monkeypatch.setattr(sys, "path", list(sys.path))
 
 
@@ -123,8 +124,8 @@ def test_an_interruption_keeps_verdicts_and_says_what_is_missing(tmp_path: Path)
 
 
 def test_check_backend_takes_a_name_a_target_a_backend_or_a_function() -> None:
-    backend = registry.find(f"{SAMPLES}:right")
-    bare = registry.find(f"{SAMPLES}:bare").build
+    backend = find(f"{SAMPLES}:right")
+    bare = find(f"{SAMPLES}:bare").build
     for target in ("numpy", f"{SAMPLES}:right", backend, bare):
         report = check_backend(target, cases=1, properties=["smoke", "layout.dtypes"])
         assert report.conformant

@@ -74,7 +74,7 @@ def test_a_command_prints_what_is_quoted(
 ) -> None:
     """And its exit code tells whether anything failed."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    monkeypatch.setattr(registry, "registered", dict(registry.registered))
     monkeypatch.setattr(sys, "path", list(sys.path))
     Path("lstm.mjs").write_text(program, encoding="utf-8")
     code = cli.main(arguments)

@@ -18,7 +18,7 @@ from conformance.reference.forward import lstm
 from conformance.selftest.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, twin_backend
 from conformance.selftest.faults.fault import GRADIENTS
 from conformance.spec import Array, State
-from conformance.targets.registry import find
+from conformance.targets.find import find
 from conformance.targets.torch_module import build_of
 from conformance.trials.calls import expected_shapes, fresh_params
 

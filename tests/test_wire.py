@@ -29,7 +29,7 @@ from conformance.processes.wire.message import HEADER_LIMIT, Garbled, Message, S
 from conformance.processes.wire.server import answer, writable
 from conformance.report.model import Report
 from conformance.spec import numpy_dtype, param_shapes
-from conformance.targets.registry import find
+from conformance.targets.find import find
 
 FOLDER = Path(__file__).parent.as_posix()
 SERVE = f"exec:{shlex.join([sys.executable, '-m', 'conformance', 'serve'])}"
@@ -235,7 +235,7 @@ def test_verdicts_of_a_served_backend_are_those_of_one_process() -> None:
         served = program(f"{SERVE} {name}")
         here = find(name)
         bytewise = Backend(
-            here.name, served.capabilities, here.build, lacks=served.lacks | here.lacks, note=served.note
+            here.name, served.capabilities, here.build, ruled_out=served.ruled_out | here.ruled_out, note=served.note
         )
         found, expected = conform(served, settings), conform(bytewise, settings)
         served.build.close()  # type: ignore[attr-defined]

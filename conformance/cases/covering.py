@@ -86,7 +86,7 @@ def factors(backend: Backend) -> Factors:
         ("steps", ("one", "several")),
         ("rows", ("one", "several") if c.batch else ("one",)),
         ("ragged", (False, True) if c.lengths else (False,)),
-        ("view", _COVERED_VIEWS if "views" not in backend.lacks else ("plain",)),
+        ("view", _COVERED_VIEWS if "views" not in backend.ruled_out else ("plain",)),
         ("dtype", judged_dtypes(backend)),
     ]
     if c.fixed is not None:

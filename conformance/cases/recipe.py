@@ -11,10 +11,10 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from conformance.errors import UsageError
-from conformance.spec import DTYPES, LSTMConfig, lacking
+from conformance.spec import DTYPES, LSTMConfig, cannot_hold
 
 #: The dtypes that can be judged here: bfloat16 needs a package of its own.
-JUDGED_DTYPES = tuple(dtype for dtype in DTYPES if lacking(dtype) is None)
+JUDGED_DTYPES = tuple(dtype for dtype in DTYPES if cannot_hold(dtype) is None)
 
 #: What the caller gives as the initial state: nothing, h_0 alone (c_0 zeros), c_0 alone, or both.
 STATES = ("none", "both", "h", "c")
@@ -157,7 +157,7 @@ def parse(text: str) -> Recipe:
         else:
             values[key] = tuple(value.split(","))
     recipe = Recipe(**values)
-    if reason := lacking(recipe.dtype):
+    if reason := cannot_hold(recipe.dtype):
         raise UsageError(f"recipe {text!r}: {reason}")
     if recipe.unbatched and (recipe.N != 1 or recipe.ragged):
         raise UsageError("an unbatched recipe has N=1 and is not ragged")

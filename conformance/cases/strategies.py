@@ -83,7 +83,7 @@ def recipes(draw: st.DrawFn, backend: Backend) -> Recipe:
         N=rows,
         state=draw(st.sampled_from(STATES)) if c.initial_state else "none",
         ragged=steps > 1 and not unbatched and option(c.lengths),
-        view=draw(st.sampled_from(VIEWS)) if "views" not in backend.lacks and draw(st.booleans()) else "plain",
+        view=draw(st.sampled_from(VIEWS)) if "views" not in backend.ruled_out and draw(st.booleans()) else "plain",
         fill=draw(st.sampled_from(_FILLS)),
         gain=draw(st.sampled_from(_GAINS)),
         seed=draw(st.integers(0, 2**32 - 1)),

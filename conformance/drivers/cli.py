@@ -21,7 +21,6 @@ from typing import Any
 from tabulate import tabulate
 from tqdm import tqdm
 
-from conformance import __version__
 from conformance.backend import Backend
 from conformance.cases.case import realise
 from conformance.cases.covering import simplest
@@ -40,6 +39,8 @@ from conformance.report.model import BAD
 from conformance.report.table import table
 from conformance.report.text import arrays, conclusion, failures, head
 from conformance.targets import registry
+from conformance.targets.find import find
+from conformance.version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -400,7 +401,7 @@ def _serve(options: argparse.Namespace) -> int:
             f"lstm-conformance run 'exec:lstm-conformance serve {options.target}'",
         )
     try:
-        serve(registry.find(options.target))
+        serve(find(options.target))
     except Garbled as error:
         raise UsageError(f"standard input is not a stream of messages: {error}", "see docs/protocol.md") from None
     return 0

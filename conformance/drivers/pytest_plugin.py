@@ -231,7 +231,7 @@ class Suite:
         from conformance.drivers.run import Isolation, judge_of
         from conformance.engine.judging import Here
         from conformance.errors import Ended
-        from conformance.targets.registry import find
+        from conformance.targets.find import find
 
         if not self.config.getoption("lstm_isolate"):
             return Here(find(target))

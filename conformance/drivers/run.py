@@ -14,18 +14,18 @@ from typing import Any
 
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 
-import conformance
 from conformance.backend import Backend
 from conformance.engine.judging import Here, Judge
 from conformance.engine.sieve import Settings, conform
 from conformance.errors import Ended, SuiteError, UsageError
 from conformance.isolation.parent import Isolated
 from conformance.processes.supervisor import Limits, end_children
-from conformance.processes.wire.client import program
+from conformance.processes.wire.client import PROGRAM, program
 from conformance.properties import select
 from conformance.report.environment import environment
 from conformance.report.model import BackendReport, Report, Verdict
-from conformance.targets.registry import PROGRAM, find
+from conformance.targets.find import find
+from conformance.version import __version__
 
 #: Told of a target's progress: target, cases done, cases in all.
 Watch = Callable[[str, int, int], None]
@@ -49,9 +49,7 @@ def check_backend(
 
 def make_report(settings: Settings, backends: Iterable[BackendReport], missing: Iterable[str] = ()) -> Report:
     """The report of a run with the environment of this process."""
-    return Report(
-        conformance.__version__, settings.seed, settings.cases, environment(), tuple(backends), tuple(missing)
-    )
+    return Report(__version__, settings.seed, settings.cases, environment(), tuple(backends), tuple(missing))
 
 
 class _Prefixed(ExampleDatabase):

@@ -16,8 +16,7 @@ import numpy as np
 
 from conformance.backend import Backend
 from conformance.cases.recipe import Recipe
-from conformance.errors import Ended, UsageError
-from conformance.processes.wire.client import Program
+from conformance.errors import Closed, Ended, UsageError
 from conformance.properties.model import Property
 from conformance.targets.probe import Ability, abilities
 from conformance.trials.outcomes import BackendError, Discard, Narrowed, Violation
@@ -90,15 +89,14 @@ class Here:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        self._program = backend.build if isinstance(backend.build, Program) else None
         self._closed = False
 
     def ask(
         self, recipe: Recipe, properties: Sequence[Property], stop: bool = False, brief: bool = False
     ) -> Iterator[tuple[Property, Answer]]:
         """What each property says of a case, on one trial whose runs they share."""
-        if self._program is not None:
-            self._program.brief = brief
+        if self.backend.process is not None:
+            self.backend.process.brief = brief
         trial = Trial(self.backend, recipe)
         ended = plain(trial)
         self._open()
@@ -123,19 +121,19 @@ class Here:
         return abilities(self.backend)
 
     def rest(self) -> None:
-        """End the program that the backend may be; it is started again when it is asked."""
-        if self._program is not None:
-            self._program.close()
+        """End the process that may hold the backend; it is started again when it is asked."""
+        if self.backend.process is not None:
+            self.backend.process.close()
 
     def close(self) -> None:
-        """End the program that the backend may be, and whatever is asked of it at this moment."""
+        """End the process that may hold the backend, and whatever is asked of it at this moment."""
         self._closed = True
         self.rest()
 
     def _open(self) -> None:
         """Whoever closes this judge interrupts what it is asked: that its program ended then is no verdict."""
         if self._closed:
-            raise KeyboardInterrupt
+            raise Closed
 
 
 def plain(trial: Trial) -> Answer | None:

@@ -20,14 +20,14 @@ from dataclasses import dataclass, replace
 
 from hypothesis.database import ExampleDatabase
 
-from conformance.backend import Backend
+from conformance.backend import Backend, unavailable
 from conformance.cases import covering, strategies
 from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer, Here, Judge
 from conformance.engine.search import Chase, search
 from conformance.engine.simplify import Spent, simplify
-from conformance.engine.tally import Ledger, unavailable
-from conformance.errors import Gone, UsageError
+from conformance.engine.tally import Ledger
+from conformance.errors import Closed, Gone, UsageError
 from conformance.properties import select
 from conformance.properties.model import Property, missing, undeclared
 from conformance.report.model import BackendReport, Verdict
@@ -135,7 +135,7 @@ class _Sieve:
                     self.progress(done, total)
                 self._random(lambda count: self.progress(len(fixed) + count, total))
                 self.progress(total, total)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Closed):
             self.interrupted = f"interrupted after {len(self.offered)} cases"
         except (_Enough, Gone) as reason:
             self.interrupted = f"given up after {len(self.offered)} cases: {reason}"

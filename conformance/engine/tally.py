@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from conformance.backend import Backend
-from conformance.cases.covering import judged_dtypes
+from conformance.backend import Backend, unjudged
 from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer
 from conformance.properties.model import Property, missing
 from conformance.report.model import Verdict
-from conformance.spec import lacking
 
 
 @dataclass
@@ -123,13 +121,3 @@ class Ledger:
     def _plain(self, p: Property, outcome: str, message: str) -> Verdict:
         tally = self.tallies[p.id]
         return Verdict(self.backend.name, p.id, outcome, message, margin=tally.margin, cases=tally.checked)
-
-
-def unavailable(backend: Backend) -> str | None:
-    """Why a backend cannot be judged here at all, or None."""
-    return backend.available() or (None if judged_dtypes(backend) else unjudged(backend))
-
-
-def unjudged(backend: Backend) -> str | None:
-    """Why a declared dtype cannot be judged here, or None."""
-    return next((reason for dtype in backend.capabilities.dtypes if (reason := lacking(dtype))), None)

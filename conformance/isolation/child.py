@@ -17,17 +17,16 @@ from dataclasses import asdict, replace
 from functools import wraps
 from typing import Any
 
-from conformance.backend import Backend
+from conformance.backend import Backend, unavailable
 from conformance.cases.recipe import parse
 from conformance.engine.judging import Here, check, plain
-from conformance.engine.tally import unavailable
 from conformance.errors import UsageError
 from conformance.processes.wire.fields import capabilities_to_fields
 from conformance.processes.wire.message import Message, Stream, decode, write
 from conformance.properties import catalogue
 from conformance.report.environment import environment
-from conformance.spec import DTYPES, LSTMConfig, Params, lacking
-from conformance.targets.registry import find_at
+from conformance.spec import DTYPES, LSTMConfig, Params, cannot_hold
+from conformance.targets.load import load_at
 from conformance.trials.trial import Trial
 
 #: Seconds of work after which a call that begins says so.
@@ -124,11 +123,11 @@ def _hold(parent: _Parent, request: Message) -> Backend:
     fields = request.fields
     path = json.loads(fields["path"])
     sys.path[:] = path if fields["replace_path"] == "True" else [*sys.path, *path]
-    backend = find_at(fields["target"], fields["place"])
+    backend = load_at(fields["target"], fields["place"])
     told = capabilities_to_fields(backend.capabilities)
     told |= {"type": "held", "name": backend.name, "note": backend.remark(), "origin": backend.origin}
-    told |= {"lacks": " ".join(sorted(backend.lacks)), "threads": str(backend.capabilities.threads)}
-    told["lacking"] = " ".join(dtype for dtype in DTYPES if lacking(dtype))
+    told |= {"ruled_out": " ".join(sorted(backend.ruled_out)), "threads": str(backend.capabilities.threads)}
+    told["cannot_hold"] = " ".join(dtype for dtype in DTYPES if cannot_hold(dtype))
     told["environment"] = ", ".join(f"{name} {version}" for name, version in environment().items())
     if reason := unavailable(backend):
         told["unavailable"] = reason

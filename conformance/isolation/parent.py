@@ -15,12 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-import conformance
 from conformance.backend import Backend
 from conformance.cases.case import realise
 from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer
-from conformance.errors import Ended, Gone, SuiteError, UsageError
+from conformance.errors import Closed, Ended, Gone, SuiteError, UsageError
 from conformance.processes.supervisor import Child, Limits, Patience
 from conformance.processes.wire.fields import capabilities_from_fields
 from conformance.processes.wire.message import Message
@@ -123,19 +122,19 @@ class Isolated:
 
     def _running(self) -> Child:
         if self._closed:
-            raise KeyboardInterrupt
+            raise Closed
         if self._child is None:
             try:
                 self._start()
             except (UsageError, Ended) as error:
                 if self._closed:
-                    raise KeyboardInterrupt from None
+                    raise Closed from None
                 raise Gone(f"its process could not be started again: {error}") from None
         assert self._child is not None
         return self._child
 
     def _start(self) -> Backend:
-        command = [self._python or sys.executable, "-c", _BOOTSTRAP, str(Path(conformance.__file__).parents[1])]
+        command = [self._python or sys.executable, "-c", _BOOTSTRAP, str(Path(__file__).parents[2])]
         child = Child(command, self.target, self.limits)
         try:
             backend = self._hold(child, command[0])
@@ -163,19 +162,19 @@ class Isolated:
         reason = fields.get("unavailable")
         capabilities = capabilities_from_fields(fields, message.tensors)
         # What another environment cannot hold is not asked, whatever this one can.
-        lacked = fields["lacking"].split() if self._python else []
-        judged = tuple(dtype for dtype in capabilities.dtypes if dtype not in lacked)
+        unheld = fields["cannot_hold"].split() if self._python else []
+        judged = tuple(dtype for dtype in capabilities.dtypes if dtype not in unheld)
         capabilities = replace(capabilities, dtypes=judged or capabilities.dtypes)
         # The report's own environment is that of this process.
         own = f"held by {self._python}: {fields['environment']}" if self._python else ""
         if self._python and len(judged) < len(fields["dtypes"].split()):
-            own += f"; without {fields['lacking']}, which it cannot hold"
+            own += f"; without {fields['cannot_hold']}, which it cannot hold"
         return Backend(
             name=fields["name"],
             capabilities=replace(capabilities, threads=fields["threads"] == "True"),
             build=_elsewhere,
             available=lambda: reason,
-            lacks=frozenset(fields["lacks"].split()),
+            ruled_out=frozenset(fields["ruled_out"].split()),
             note="; ".join(part for part in (fields["note"], own) if part),
             origin=fields["origin"],
         )
@@ -199,7 +198,7 @@ class Isolated:
         # Whoever closed this judge ended the child: that is no verdict.
         self._child = None
         if self._closed:
-            raise KeyboardInterrupt
+            raise Closed
 
 
 def _elsewhere(config: LSTMConfig, params: Params) -> NoReturn:

@@ -90,9 +90,9 @@ def conditions(backend: Backend) -> dict[str, tuple[bool, str]]:
         "values": (values, "no dtype whose values are judged"),
         "slots": (declared.layers or declared.bidirectional, "one layer and direction has nothing to order"),
         "shapes": (not declared.compiled, "each new shape costs a compilation"),
-        "loop": ("loop" not in backend.lacks, "the suite supplies the loop over time"),
-        "views": ("views" not in backend.lacks, "its inputs travel as bytes"),
-        "memory": ("memory" not in backend.lacks, "it shares no memory with the suite"),
+        "loop": ("loop" not in backend.ruled_out, "the suite supplies the loop over time"),
+        "views": ("views" not in backend.ruled_out, "its inputs travel as bytes"),
+        "memory": ("memory" not in backend.ruled_out, "it shares no memory with the suite"),
         "undeclared": (bool(undeclared_options(backend)), "every option is declared"),
     }
 
@@ -101,7 +101,7 @@ def undeclared_options(backend: Backend) -> list[str]:
     """The options that can be asked of a backend and that it does not declare."""
     declared = backend.capabilities
     options = [*OPTIONS, *["dropout"] * declared.layers, *ASKED_DTYPES]
-    if "loop" in backend.lacks:
+    if "loop" in backend.ruled_out:
         options = [option for option in options if option in ("no_bias", "projection", *ASKED_DTYPES)]
     if declared.fixed is not None:
         options = [option for option in options if option in ("lengths", "initial_state", "unbatched", "batch")]

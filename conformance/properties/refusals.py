@@ -76,7 +76,7 @@ def state_shape(trial: Trial) -> None:
         ("an initial state with a layer too many", *(np.concatenate([part, part[:1]]) for part in (h_0, c_0))),
     )
     # A cell has no layer axis: the suite's loop takes it away.
-    what, h, c = wrong[trial.pick("state-shape", 2 if "loop" in trial.backend.lacks else 3)]
+    what, h, c = wrong[trial.pick("state-shape", 2 if "loop" in trial.backend.ruled_out else 3)]
     _refused(trial, f"{what} ({h.shape}, {c.shape} for {h_0.shape}, {c_0.shape})", x, (h, c), lengths)
 
 

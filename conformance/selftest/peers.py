@@ -238,7 +238,7 @@ def shows(fault: Fault, form: Capabilities) -> bool:
     }
     if not set(form.dtypes) <= set(declared.dtypes):
         return False
-    backend = Backend(fault.id, replace(form, **both), fault.build, lacks=frozenset({"views"}))
+    backend = Backend(fault.id, replace(form, **both), fault.build, ruled_out=frozenset({"views"}))
     differs = partial(_differs, fault)
     if any(differs(recipe) for recipe in _recipes(backend)):
         return True

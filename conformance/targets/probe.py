@@ -51,10 +51,10 @@ def abilities(backend: Backend) -> list[Ability]:
     asked = list(recipes)
     if fixed is not None:
         asked = ["unbatched", "lengths", "initial_state", "batch"]
-    elif "loop" in backend.lacks:
+    elif "loop" in backend.ruled_out:
         asked = ["no_bias", "projection", "initial_state", "batch", *JUDGED_DTYPES]
     found = [_ability(free, name, recipes[name]) for name in asked]
-    return found if "loop" in backend.lacks else [*found, _gradients(free, base)]
+    return found if "loop" in backend.ruled_out else [*found, _gradients(free, base)]
 
 
 def returned(backend: Backend) -> tuple[str, ...]:
@@ -122,6 +122,6 @@ def probed(target: str, build: Build | Callable[..., Any], origin: str = "") -> 
     dtypes = tuple(dtype for dtype in JUDGED_DTYPES if runs[dtype]) or ("float32",)
     options: dict[str, Any] = {option: runs[option] for option in (*OPTIONS, "gradients")}
     capabilities = Capabilities(**options, returns=returned(bare), dtypes=dtypes)
-    found, lacking = (", ".join(name for name in runs if runs[name] == works) for works in (True, False))
-    without = f"; without {lacking} (`lstm-conformance probe` says why)" if lacking else ""
-    return replace(bare, capabilities=capabilities, note=f"capabilities were probed: {found}{without}")
+    can, cannot = (", ".join(name for name in runs if runs[name] == works) for works in (True, False))
+    without = f"; without {cannot} (`lstm-conformance probe` says why)" if cannot else ""
+    return replace(bare, capabilities=capabilities, note=f"capabilities were probed: {can}{without}")

@@ -1,34 +1,22 @@
-"""Where backends come from: decorators, entry points and target strings, all into one registry.
+"""The registry of backends: what the decorators registered here, and what installed packages register by entry points.
 
-A target is a registered name (``torch-nn``), ``module:attribute`` or ``path/to/file.py:attribute``. The attribute is a
-``Backend``, a bare ``build`` function, or a torch ``nn.Module`` class with nn.LSTM's constructor and state_dict.
+A package defines its backends with this module, which loads nothing but the contract.
 """
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import importlib.util
-import inspect
-import sys
-import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
-from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
 
-from conformance.backend import Backend, Build, BuildStep, Capabilities, Unsupported, loop_over_time
-from conformance.errors import Ended, UsageError
-from conformance.spec import LSTMConfig, Params
+from conformance.backend import Backend, Build, BuildStep, Capabilities, loop_over_time
+from conformance.errors import UsageError
 
+#: The entry points by which a package registers backends.
 GROUP = "lstm_conformance.backends"
 
-#: What a target that is a program begins with; its command follows.
-PROGRAM = "exec:"
-
-_registered: dict[str, Backend] = {}
+#: The backends that were registered in this process, by name.
+registered: dict[str, Backend] = {}
 
 
 def backend(
@@ -43,7 +31,7 @@ def backend(
     """
 
     def register(build: Build) -> Backend:
-        return _register(Backend(name, capabilities, build, _explained(available), note=note, origin=_origin(build)))
+        return _register(Backend(name, capabilities, build, _explained(available), note=note, origin=origin(build)))
 
     return register
 
@@ -65,8 +53,8 @@ def cell_backend(
     told = about(note) if isinstance(note, str) else lambda: about(note())
 
     def register(build_step: BuildStep) -> Backend:
-        build, lacks = loop_over_time(build_step), frozenset({"loop"})
-        return _register(Backend(name, capabilities, build, _explained(available), lacks, told, _origin(build_step)))
+        build, ruled_out = loop_over_time(build_step), frozenset({"loop"})
+        return _register(Backend(name, capabilities, build, _explained(available), ruled_out, told, origin(build_step)))
 
     return register
 
@@ -84,201 +72,33 @@ def _explained(available: Callable[[], str | None] | None) -> Callable[[], str |
 
 
 def _register(new: Backend) -> Backend:
-    old = _registered.get(new.name)
+    old = registered.get(new.name)
     if old is not None and old.origin != new.origin:
         raise UsageError(
             f"backend {new.name!r} is registered twice: at {old.origin} and at {new.origin}",
             "give one of them another name",
         )
-    _registered[new.name] = new
+    registered[new.name] = new
     return new
 
 
-def _origin(function: Callable[..., Any]) -> str:
+def origin(function: Callable[..., Any]) -> str:
+    """Where a function was defined, as "file:line"."""
     code = getattr(function, "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
 
 
 def names() -> list[str]:
     """Every name that can be run: those registered in this process and those of installed entry points."""
-    return list(dict.fromkeys([*_entry_points(), *_registered]))
+    return list(dict.fromkeys([*installed(), *registered]))
 
 
-def _entry_points() -> dict[str, EntryPoint]:
+def installed() -> dict[str, EntryPoint]:
+    """The backends that installed packages register, by name."""
     return {point.name: point for point in entry_points(group=GROUP)}
 
 
 def located(target: str) -> str:
     """``module:attribute`` of a name that an installed package registers; nothing for other targets."""
-    point = _entry_points().get(target)
+    point = installed().get(target)
     return "" if point is None else f"{point.module}:{point.attr}"
-
-
-def find(target: str | Backend | Callable[..., Any]) -> Backend:
-    """The backend that a target names; a ``Backend``, a build function or an nn.Module class may be given itself.
-
-    Raises ``UsageError`` for a name nobody registered (with near matches), a module or file that does not import (with
-    its own traceback), and an attribute that is missing or is no backend.
-    """
-    if not isinstance(target, str):
-        return target if isinstance(target, Backend) else _from_object(target, getattr(target, "__name__", "target"))
-    if target in _registered:
-        return _registered[target]
-    if target.startswith(PROGRAM):
-        # Children and messages are loaded where they are needed only.
-        from conformance.processes.wire.client import program
-
-        try:
-            return program(target)
-        except Ended as ended:
-            raise UsageError(f"{target}: {ended}") from None
-    if point := _entry_points().get(target):
-        return _installed(target, point)
-    if target.endswith(".py"):
-        return _only_candidate(target, _load_file(target, Path(target)))
-    place, colon, attribute = target.rpartition(":")
-    if not colon:
-        raise _unknown(target)
-    if place.endswith(".py"):
-        module = _load_file(target, Path(place))
-    else:
-        sys.path[:0] = [""] if "" not in sys.path else []
-        module = _import(target, lambda: importlib.import_module(place))
-    return _named(target, module, attribute)
-
-
-def find_at(target: str, place: str) -> Backend:
-    """The backend of a target; if the target is a name that is not installed here, the one at ``module:attribute``."""
-    here = not place or target in names()
-    return find(target) if here else replace(_installed(target, EntryPoint(target, place, GROUP)), name=target)
-
-
-def _installed(target: str, point: EntryPoint) -> Backend:
-    """The backend of an entry point; where a package it needs is not installed, one that is unavailable for that."""
-    try:
-        module = _import(target, lambda: importlib.import_module(point.module))
-    except UsageError as error:
-        missing = error.__cause__.name if isinstance(error.__cause__, ModuleNotFoundError) else None
-        if missing is None or f"{point.module}.".startswith(f"{missing}."):
-            raise
-        reason = f"{missing} is not installed"
-        return Backend(target, Capabilities(), _not_here, lambda: reason)
-    return _named(target, module, point.attr)
-
-
-def _not_here(config: LSTMConfig, params: Params) -> NoReturn:
-    raise Unsupported("a package that it needs is not installed")
-
-
-def _unknown(name: str) -> UsageError:
-    near = difflib.get_close_matches(name, names(), n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(near)}?" if near else "a target is a name of `list`, module:attr or file.py:attr"
-    return UsageError(f"no backend is named {name!r}; known are {', '.join(names()) or 'none'}", hint)
-
-
-def _load_file(target: str, path: Path) -> ModuleType:
-    if not path.is_file():
-        raise UsageError(f"target {target!r}: there is no file {str(path)!r}", "give a path relative to this folder")
-    path = path.resolve()
-    loaded = next((m for m in list(sys.modules.values()) if getattr(m, "__file__", None) == str(path)), None)
-    if loaded is not None:
-        return loaded
-    if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
-    name = path.stem if path.stem not in sys.modules and path.stem.isidentifier() else f"lstm_target_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module, loader = importlib.util.module_from_spec(spec), spec.loader
-    sys.modules[name] = module
-    try:
-        _import(target, lambda: loader.exec_module(module))
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _import(target: str, load: Callable[[], Any]) -> Any:
-    """The result of ``load``, or a ``UsageError`` with the traceback of the target's own code."""
-    try:
-        return load()
-    except UsageError:
-        raise
-    except Exception as error:
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
-        own = "".join([*traceback.format_list(frames[2:]), *traceback.format_exception_only(error)])
-        place = target.partition(":")[0]
-        itself = isinstance(error, ModuleNotFoundError) and f"{place}.".startswith(f"{error.name}.")
-        hint = "name a module that can be imported from this folder, or a file: path/to/file.py:attr" if itself else ""
-        raise UsageError(f"target {target!r} fails to import:\n{own.rstrip()}", hint) from error
-
-
-def _named(target: str, module: ModuleType, attribute: str) -> Backend:
-    if not hasattr(module, attribute):
-        near = difflib.get_close_matches(attribute, _candidates(module), n=3, cutoff=0.4) or _candidates(module)
-        raise UsageError(
-            f"target {target!r}: {module.__name__} has no attribute {attribute!r}",
-            f"it has {', '.join(near)}" if near else "it defines no backend, build function or nn.Module class",
-        )
-    return _from_object(getattr(module, attribute), target)
-
-
-def _only_candidate(target: str, module: ModuleType) -> Backend:
-    found = _candidates(module)
-    backends = [name for name in found if isinstance(getattr(module, name), Backend)] or found
-    if len(backends) != 1:
-        raise UsageError(
-            f"target {target!r} does not say which attribute to judge",
-            f"write {target}:NAME with one of {', '.join(backends) or 'your build function'}",
-        )
-    return _named(f"{target}:{backends[0]}", module, backends[0])
-
-
-def _candidates(module: ModuleType) -> list[str]:
-    """The attributes defined in ``module`` that could be judged."""
-    return [name for name, value in vars(module).items() if name[0] != "_" and _judgeable(value, module.__name__)]
-
-
-def _judgeable(value: object, module: str) -> bool:
-    if isinstance(value, Backend):
-        return True
-    return getattr(value, "__module__", None) == module and (inspect.isfunction(value) or _is_torch_module(value))
-
-
-def _from_object(value: Any, target: str) -> Backend:
-    if isinstance(value, Backend):
-        # Verdicts carry the name by which the backend can be found again.
-        return replace(value, name=target)
-    if _is_torch_module(value):
-        from conformance.targets.torch_module import build_of
-
-        build = build_of(value)
-    elif callable(value) and not inspect.isclass(value):
-        build = value
-        _check_build_signature(value, target)
-    else:
-        raise UsageError(
-            f"target {target!r} is a {type(value).__name__}, not a Backend, a build function or an nn.Module class",
-            "decorate build(config, params) with @backend, as `lstm-conformance new FILE` shows",
-        )
-    from conformance.targets.probe import probed
-
-    return probed(target, build, _origin(value))
-
-
-def _check_build_signature(function: Callable[..., Any], target: str) -> None:
-    try:
-        inspect.signature(function).bind(None, None)
-    except TypeError:
-        raise UsageError(
-            f"target {target!r} takes {inspect.signature(function)}, but a build function takes (config, params)",
-            "it returns forward(x, state=None) -> output, (h_n, c_n); `lstm-conformance new FILE` writes an example",
-        ) from None
-    except ValueError:
-        return
-
-
-def _is_torch_module(value: object) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and inspect.isclass(value) and issubclass(value, torch.nn.Module)

@@ -12,13 +12,12 @@ from torch import Tensor
 
 from conformance import Backend, LSTMConfig
 from conformance.targets import registry
+from conformance.targets.find import find
 
 State = tuple[Tensor, Tensor]
 
 BUILT_IN = [
-    registry.find(point.name)
-    for point in entry_points(group=registry.GROUP)
-    if point.module.startswith("implementations.")
+    find(point.name) for point in entry_points(group=registry.GROUP) if point.module.startswith("implementations.")
 ]
 
 

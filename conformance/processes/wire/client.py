@@ -21,7 +21,9 @@ from conformance.processes.supervisor import Child, Limits, Patience
 from conformance.processes.wire.fields import capabilities_from_fields, config_to_fields
 from conformance.processes.wire.message import Garbled, Message
 from conformance.spec import Array, LSTMConfig, Params, State
-from conformance.targets.registry import PROGRAM
+
+#: What a target that is a program begins with; its command follows.
+PROGRAM = "exec:"
 
 PROTOCOL = "1"
 
@@ -58,9 +60,10 @@ def program(target: str, limits: Limits | None = None) -> Backend:
         capabilities=replace(capabilities, threads=False),
         build=running,
         available=lambda: reason,
-        lacks=frozenset({"views", "memory"}),
+        ruled_out=frozenset({"views", "memory"}),
         note="; ".join(part for part in (version, fields.get("note", "")) if part),
         origin=target,
+        process=running,
     )
 
 

@@ -7,14 +7,13 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import conformance
-from conformance.backend import Backend, Unsupported
-from conformance.engine.tally import unavailable
+from conformance.backend import Backend, Unsupported, unavailable
 from conformance.processes.wire.client import PROTOCOL
 from conformance.processes.wire.fields import capabilities_to_fields, config_from_fields
 from conformance.processes.wire.message import Garbled, Message, Stream, decode, encode, write
 from conformance.spec import Array, Result, numpy_dtype, param_shapes
 from conformance.trials.calls import unpack
+from conformance.version import __version__
 
 #: What one request may hold, in bytes of elements.
 _LIMIT = 1 << 32
@@ -95,7 +94,7 @@ def _respond(backend: Backend, models: dict[str, Any], request: Message) -> Mess
 
 
 def _hello(backend: Backend) -> Message:
-    told = {"type": "hello", "protocol": PROTOCOL, "name": backend.name, "version": conformance.__version__}
+    told = {"type": "hello", "protocol": PROTOCOL, "name": backend.name, "version": __version__}
     told |= capabilities_to_fields(backend.capabilities) | {"note": backend.remark()}
     if reason := unavailable(backend):
         told["unavailable"] = reason

@@ -251,7 +251,7 @@ def two_models(trial: Trial) -> None:
     first, second = trial.model(trial.case), other.model(other.case)
     trial.run(trial.case, first)
     other.run(other.case, second)
-    more = [] if "shapes" in trial.backend.lacks else [other.model(other.case) for _ in range(16)]
+    more = [] if "shapes" in trial.backend.ruled_out else [other.model(other.case) for _ in range(16)]
     still_right(trial, trial.run(trial.case, first))
     del more
     params = trial.case.params

@@ -1,0 +1,189 @@
+"""A backend of Python code: by a registered name, ``module:attribute``, ``path/to/file.py:attribute``, or itself.
+
+The attribute is a ``Backend``, a bare ``build`` function, or a torch ``nn.Module`` class with nn.LSTM's constructor and
+state_dict.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+from conformance.backend import Backend, Capabilities, Unsupported
+from conformance.errors import UsageError
+from conformance.spec import LSTMConfig, Params
+from conformance.targets import registry
+from conformance.targets.probe import probed
+
+
+def load(target: str | Backend | Callable[..., Any]) -> Backend:
+    """The backend that a target names; a ``Backend``, a build function or an nn.Module class may be given itself.
+
+    Raises ``UsageError`` for a name nobody registered (with near matches), a module or file that does not import (with
+    its own traceback), and an attribute that does not exist or is no backend.
+    """
+    if not isinstance(target, str):
+        return target if isinstance(target, Backend) else _from_object(target, getattr(target, "__name__", "target"))
+    if target in registry.registered:
+        return registry.registered[target]
+    if point := registry.installed().get(target):
+        return _installed(target, point)
+    if target.endswith(".py"):
+        return _only_candidate(target, _load_file(target, Path(target)))
+    place, colon, attribute = target.rpartition(":")
+    if not colon:
+        raise _unknown(target)
+    if place.endswith(".py"):
+        module = _load_file(target, Path(place))
+    else:
+        sys.path[:0] = [""] if "" not in sys.path else []
+        module = _import(target, lambda: importlib.import_module(place))
+    return _named(target, module, attribute)
+
+
+def load_at(target: str, place: str) -> Backend:
+    """The backend of a target; if the target is a name that is not installed here, the one at ``module:attribute``."""
+    if not place or target in registry.names():
+        return load(target)
+    return _installed(target, EntryPoint(target, place, registry.GROUP))
+
+
+def _installed(target: str, point: EntryPoint) -> Backend:
+    """The backend of an entry point; where a package it needs is not installed, one that is unavailable for that."""
+    try:
+        module = _import(target, lambda: importlib.import_module(point.module))
+    except UsageError as error:
+        package = error.__cause__.name if isinstance(error.__cause__, ModuleNotFoundError) else None
+        if package is None or f"{point.module}.".startswith(f"{package}."):
+            raise
+        reason = f"{package} is not installed"
+        return Backend(target, Capabilities(), _not_here, lambda: reason)
+    return _named(target, module, point.attr)
+
+
+def _not_here(config: LSTMConfig, params: Params) -> NoReturn:
+    raise Unsupported("a package that it needs is not installed")
+
+
+def _unknown(name: str) -> UsageError:
+    known = registry.names()
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(near)}?" if near else "a target is a name of `list`, module:attr or file.py:attr"
+    return UsageError(f"no backend is named {name!r}; known are {', '.join(known) or 'none'}", hint)
+
+
+def _load_file(target: str, path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UsageError(f"target {target!r}: there is no file {str(path)!r}", "give a path relative to this folder")
+    path = path.resolve()
+    loaded = next((m for m in list(sys.modules.values()) if getattr(m, "__file__", None) == str(path)), None)
+    if loaded is not None:
+        return loaded
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    name = path.stem if path.stem not in sys.modules and path.stem.isidentifier() else f"lstm_target_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module, loader = importlib.util.module_from_spec(spec), spec.loader
+    sys.modules[name] = module
+    try:
+        _import(target, lambda: loader.exec_module(module))
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _import(target: str, load: Callable[[], Any]) -> Any:
+    """The result of ``load``, or a ``UsageError`` with the traceback of the target's own code."""
+    try:
+        return load()
+    except UsageError:
+        raise
+    except Exception as error:
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
+        own = "".join([*traceback.format_list(frames[2:]), *traceback.format_exception_only(error)])
+        place = target.partition(":")[0]
+        itself = isinstance(error, ModuleNotFoundError) and f"{place}.".startswith(f"{error.name}.")
+        hint = "name a module that can be imported from this folder, or a file: path/to/file.py:attr" if itself else ""
+        raise UsageError(f"target {target!r} fails to import:\n{own.rstrip()}", hint) from error
+
+
+def _named(target: str, module: ModuleType, attribute: str) -> Backend:
+    if not hasattr(module, attribute):
+        near = difflib.get_close_matches(attribute, _candidates(module), n=3, cutoff=0.4) or _candidates(module)
+        raise UsageError(
+            f"target {target!r}: {module.__name__} has no attribute {attribute!r}",
+            f"it has {', '.join(near)}" if near else "it defines no backend, build function or nn.Module class",
+        )
+    return _from_object(getattr(module, attribute), target)
+
+
+def _only_candidate(target: str, module: ModuleType) -> Backend:
+    found = _candidates(module)
+    backends = [name for name in found if isinstance(getattr(module, name), Backend)] or found
+    if len(backends) != 1:
+        raise UsageError(
+            f"target {target!r} does not say which attribute to judge",
+            f"write {target}:NAME with one of {', '.join(backends) or 'your build function'}",
+        )
+    return _named(f"{target}:{backends[0]}", module, backends[0])
+
+
+def _candidates(module: ModuleType) -> list[str]:
+    """The attributes defined in ``module`` that could be judged."""
+    return [name for name, value in vars(module).items() if name[0] != "_" and _judgeable(value, module.__name__)]
+
+
+def _judgeable(value: object, module: str) -> bool:
+    if isinstance(value, Backend):
+        return True
+    return getattr(value, "__module__", None) == module and (inspect.isfunction(value) or _is_torch_module(value))
+
+
+def _from_object(value: Any, target: str) -> Backend:
+    if isinstance(value, Backend):
+        # Verdicts carry the name by which the backend can be found again.
+        return replace(value, name=target)
+    if _is_torch_module(value):
+        # It loads torch, which is there by now.
+        from conformance.targets.torch_module import build_of
+
+        build = build_of(value)
+    elif callable(value) and not inspect.isclass(value):
+        build = value
+        _check_build_signature(value, target)
+    else:
+        raise UsageError(
+            f"target {target!r} is a {type(value).__name__}, not a Backend, a build function or an nn.Module class",
+            "decorate build(config, params) with @backend, as `lstm-conformance new FILE` shows",
+        )
+    return probed(target, build, registry.origin(value))
+
+
+def _check_build_signature(function: Callable[..., Any], target: str) -> None:
+    try:
+        inspect.signature(function).bind(None, None)
+    except TypeError:
+        raise UsageError(
+            f"target {target!r} takes {inspect.signature(function)}, but a build function takes (config, params)",
+            "it returns forward(x, state=None) -> output, (h_n, c_n); `lstm-conformance new FILE` writes an example",
+        ) from None
+    except ValueError:
+        return
+
+
+def _is_torch_module(value: object) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and inspect.isclass(value) and issubclass(value, torch.nn.Module)
