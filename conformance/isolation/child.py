@@ -19,7 +19,7 @@ from typing import Any
 
 from conformance.backend import Backend
 from conformance.cases.recipe import parse
-from conformance.engine.judging import Here, check, plain
+from conformance.engine.judging import Here, Question, check, plain
 from conformance.engine.tally import unavailable
 from conformance.errors import UsageError
 from conformance.processes.wire.fields import capabilities_to_fields
@@ -106,8 +106,9 @@ def _serve(parent: _Parent) -> None:
             ended = plain(trial)
             assert ended is None, "an exec: target is not isolated"
             parent.tell("ran")
-            for id in fields["properties"].split():
-                answer = check(known[id], trial)
+            for word in fields["questions"].split():
+                id, _, turn = word.partition(":")
+                answer = check(Question(known[id], int(turn)), trial)
                 parent.tell("answer", answer=json.dumps(asdict(answer)))
                 if fields["stop"] == "True" and answer.wrong:
                     break
