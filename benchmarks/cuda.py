@@ -32,7 +32,7 @@ from benchmarks.false_alarms import commit, recorded
 from conformance.backend import Capabilities
 from conformance.cases.recipe import Recipe, parse
 from conformance.drivers.run import environment
-from conformance.engine.judging import Judge
+from conformance.engine.judging import Judge, Question
 from conformance.engine.sieve import Settings, conform
 from conformance.errors import Ended, SuiteError, UsageError
 from conformance.isolation.parent import Isolated
@@ -227,7 +227,8 @@ class Measurement:
 def large(judge: Judge, recipe: Recipe) -> dict[str, Any]:
     """One large case, by the properties that see its size."""
     began = time.monotonic()
-    answers = list(judge.ask(recipe, cuda_sizes.asked(recipe, judge.backend)))
+    questions = [Question(p) for p in cuda_sizes.asked(recipe, judge.backend)]
+    answers = [(question.property, answer) for question, answer in judge.ask(recipe, questions)]
     said = [(p, answer) for p, answer in answers if answer.outcome != "silent"]
     return {
         "recipe": str(recipe),

@@ -16,7 +16,7 @@ import pytest
 
 from conformance import Backend
 from conformance.cases.recipe import Recipe
-from conformance.engine.judging import Answer, Here
+from conformance.engine.judging import Answer, Here, Question
 from conformance.engine.sieve import Settings, conform
 from conformance.properties import catalogue
 from conformance.report.model import BAD
@@ -302,7 +302,7 @@ class HalfSums(Kernels):
 
 
 def answers(backend: Backend, recipes: list[Recipe], property: str) -> list[Answer]:
-    return [answer for recipe in recipes for _, answer in Here(backend).ask(recipe, [catalogue()[property]])]
+    return [answer for recipe in recipes for _, answer in Here(backend).ask(recipe, [Question(catalogue()[property])])]
 
 
 #: Large enough for matrix products on tensor cores.

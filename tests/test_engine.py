@@ -12,6 +12,7 @@ from hypothesis.database import InMemoryExampleDatabase
 
 from conformance import Capabilities, LSTMConfig, Unsupported
 from conformance.backend import Backend
+from conformance.cases.covering import fixed_set
 from conformance.cases.recipe import parse
 from conformance.engine.sieve import Settings, conform, replay
 from conformance.errors import UsageError
@@ -312,7 +313,7 @@ def test_counterexamples_are_kept_and_met_again_first() -> None:
         calls.append(done)
 
     chosen = Settings(cases=200, only=("smoke", "values.output"))
-    fixed = len(__import__("conformance.cases.covering").covering.fixed_set(around(large), 0))
+    fixed = len(fixed_set(around(large), 0))
     first = conform(around(large), chosen, database=database)
     second = conform(around(large), replace(chosen, seed=9), count, database)
     assert failing(first) == failing(second) == {"values.output"}

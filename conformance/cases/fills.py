@@ -92,7 +92,7 @@ def permutation(seed: int, name: str, count: int) -> Array:
 
 def fill(recipe: Recipe, config: LSTMConfig) -> tuple[dict[str, Array], Array, Array, Array]:
     """``params, x (L, N, I), h_0, c_0`` of a recipe, in ``config.dtype``, C-contiguous and read-only."""
-    alike = replace(recipe, view="plain", state="none", ragged=False, unbatched=False, edits=())
+    alike = replace(recipe, view="plain", state="none", ragged=False, unbatched=False, turn=0, edits=())
     weights = config.hidden_size * (config.hidden_size + config.input_size + recipe.N)
     large = weights + recipe.L * recipe.N * config.input_size > _kept_elements
     params, x, h_0, c_0 = _filled.__wrapped__(alike, config) if large else _filled(alike, config)

@@ -66,6 +66,8 @@ class Recipe:
     #: The weights' standard deviation times √(fan-in).
     gain: float = 1.0
     seed: int = 0
+    #: Which variant a property asks for, of those that it takes in turn (``Property.turns``); 0 is the first.
+    turn: int = 0
     #: What the simplifier took away from the arrays, one text for each step (``simplify.py``).
     edits: tuple[str, ...] = ()
 
@@ -128,7 +130,7 @@ _FLAGS: dict[str, dict[str, Any]] = {
     **{dtype: {"dtype": dtype} for dtype in DTYPES},
 }
 _CHOICES = {"state": STATES, "view": VIEWS, "fill": FILLS}
-_COUNTS = {"I": 1, "H": 1, "layers": 1, "L": 1, "N": 1, "proj": 0, "seed": 0}
+_COUNTS = {"I": 1, "H": 1, "layers": 1, "L": 1, "N": 1, "proj": 0, "seed": 0, "turn": 0}
 
 
 def parse(text: str) -> Recipe:

@@ -7,10 +7,10 @@ recipes and answers pass between engine and judge.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -52,6 +52,13 @@ class Answer:
         return self.outcome not in ("passed", "silent", "narrowed")
 
 
+class Question(NamedTuple):
+    """A property, and the variant that it is to ask for."""
+
+    property: Property
+    turn: int = 0
+
+
 class Judge(Protocol):
     """Who holds a backend."""
 
@@ -59,8 +66,8 @@ class Judge(Protocol):
     backend: Backend
 
     def ask(
-        self, recipe: Recipe, properties: Sequence[Property], stop: bool = False, brief: bool = False
-    ) -> Iterator[tuple[Property, Answer]]:
+        self, recipe: Recipe, questions: Sequence[Question], stop: bool = False, brief: bool = False
+    ) -> Iterator[tuple[Question, Answer]]:
         """What each property says of a case that it speaks about; to the first that is wrong if ``stop``.
 
         ``brief`` allows a case that hung before no more time than others like it took.
@@ -87,13 +94,15 @@ class Judge(Protocol):
 class Here:
     """The judge of a backend in this process."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, ran: Callable[[], None] = lambda: None) -> None:
         self.backend = backend
+        #: Told when the plain call of a case, which the properties share, has come back.
+        self._ran = ran
         self._closed = False
 
     def ask(
-        self, recipe: Recipe, properties: Sequence[Property], stop: bool = False, brief: bool = False
-    ) -> Iterator[tuple[Property, Answer]]:
+        self, recipe: Recipe, questions: Sequence[Question], stop: bool = False, brief: bool = False
+    ) -> Iterator[tuple[Question, Answer]]:
         """What each property says of a case, on one trial whose runs they share."""
         if self.backend.process is not None:
             self.backend.process.brief = brief
@@ -101,12 +110,13 @@ class Here:
         ended = plain(trial)
         self._open()
         if ended is not None:
-            yield properties[0], ended
+            yield questions[0], ended
             return
-        for p in properties:
-            answer = check(p, trial)
+        self._ran()
+        for question in questions:
+            answer = check(question, trial)
             self._open()
-            yield p, answer
+            yield question, answer
             if stop and answer.wrong:
                 return
 
@@ -148,12 +158,12 @@ def plain(trial: Trial) -> Answer | None:
     return None
 
 
-def check(p: Property, trial: Trial) -> Answer:
+def check(question: Question, trial: Trial) -> Answer:
     """One property on one trial. Whatever goes wrong while judging is an error of this property's own."""
-    trial.margin = None
+    trial.margin, trial.turn = None, question.turn
     try:
         with np.errstate(all="ignore"):
-            p.check(trial)
+            question.property.check(trial)
     except (Discard, UsageError):
         return Answer("silent", judged=trial.judged)
     except Narrowed as reason:

@@ -23,7 +23,7 @@ from hypothesis.database import ExampleDatabase
 from conformance.backend import Backend, unavailable
 from conformance.cases import covering, strategies
 from conformance.cases.recipe import Recipe
-from conformance.engine.judging import Answer, Here, Judge
+from conformance.engine.judging import Answer, Here, Judge, Question
 from conformance.engine.search import Chase, search
 from conformance.engine.simplify import Spent, simplify
 from conformance.engine.tally import Ledger
@@ -165,7 +165,7 @@ class _Sieve:
         for smoke in [p for p in self.pending if p.group == "smoke"]:
             self.pending.remove(smoke)
             for recipe in (first, *others):
-                [(_, answer)] = self.judge.ask(recipe, [smoke])
+                [(_, answer)] = self.judge.ask(recipe, [Question(smoke)])
                 self.ledger.count(smoke, recipe, answer)
                 if answer.plain and recipe != first:
                     # Some cases end the process, and others do not: on these there is more to say.
@@ -180,9 +180,9 @@ class _Sieve:
 
     def _fixed(self, recipe: Recipe) -> None:
         """One recipe of the fixed set, and whatever fails on it."""
-        for p, answer in self._offer(recipe):
-            if p in self.pending and not self._history(p, answer, recipe):
-                self._meet(p, recipe, answer)
+        for p, met, answer in self._offer(recipe):
+            if p in self.pending and not self._history(p, answer, met):
+                self._meet(p, met, answer)
 
     def _random(self, progress: Callable[[int], None]) -> None:
         """The random cases: each failure ends a search, and another begins for the properties that remain."""
@@ -206,20 +206,22 @@ class _Sieve:
 
     # Cases
 
-    def _offer(self, recipe: Recipe) -> list[tuple[Property, Answer]]:
-        """Run one case for every pending property that is due; those that fail."""
+    def _offer(self, recipe: Recipe) -> list[tuple[Property, Recipe, Answer]]:
+        """Run one case for every pending property that is due; those that fail, each with the recipe at its turn."""
         self.offered.append(recipe)
-        due = [p for p in self.pending if p.when(recipe) and self._due(p)]
+        due = [Question(p, self._turn(p)) for p in self.pending if p.when(recipe) and self._due(p)]
         failures = []
         began = time.monotonic()
         brief = bool(self.ledger.ends)
-        for p, answer in self.judge.ask(recipe, due, self.settings.stop, brief) if due else ():
+        for (p, turn), answer in self.judge.ask(recipe, due, self.settings.stop, brief) if due else ():
+            met = replace(recipe, turn=turn)
             if answer.plain:
-                failures += self._lost(due, answer, time.monotonic() - began)
+                due_properties = [question.property for question in due]
+                failures += [(p, met, a) for p, a in self._lost(due_properties, answer, time.monotonic() - began)]
                 break
-            self.ledger.count(p, recipe, answer)
+            self.ledger.count(p, met, answer)
             if answer.wrong:
-                failures.append((p, answer))
+                failures.append((p, met, answer))
             if answer.judged:
                 self.judged.add(recipe)
         return failures
@@ -230,6 +232,12 @@ class _Sieve:
         tally.suitable += 1
         due = tally.suitable <= _FIRST or tally.suitable % p.every == 0
         return due and not (p.limit and tally.checked >= p.limit)
+
+    def _turn(self, p: Property) -> int:
+        """Which variant a property asks for next: it takes them round and round, whatever the seed."""
+        tally = self.ledger.tallies[p.id]
+        tally.asked += 1
+        return (tally.asked - 1) % p.turns
 
     def _lost(self, due: list[Property], answer: Answer, seconds: float) -> list[tuple[Property, Answer]]:
         """A case that ended the process says that once, by the first property that asked; it is lost to the others."""
@@ -246,7 +254,7 @@ class _Sieve:
         """What is wrong on a fresh run, if the recipe is one that the property speaks about, and anything is."""
         if not p.when(recipe):
             return None
-        [(_, answer)] = self.judge.ask(recipe, [p], brief=brief)
+        [(_, answer)] = self.judge.ask(recipe, [Question(p, recipe.turn)], brief=brief)
         self.ledger.note(p, recipe, answer)
         return answer if answer.wrong else None
 
@@ -268,27 +276,30 @@ class _Sieve:
     ) -> tuple[Property, Recipe, Answer, Recipe] | None:
         """Draw random cases until one fails, and let Hypothesis shrink it; last, the case at which it was met."""
         met: list[tuple[Property, Recipe]] = []
-        chase = Chase(lambda recipe: self._again(met[0][0], recipe, brief=True), self._seconds())
+        chase = Chase(lambda recipe: self._again(met[0][0], at_turn(recipe), brief=True), self._seconds())
+
+        def at_turn(recipe: Recipe) -> Recipe:
+            return replace(recipe, turn=met[0][1].turn)
 
         def fails(recipe: Recipe) -> bool:
             if met:
                 return chase.seen(recipe) is not None
             progress()
-            for p, answer in self._offer(recipe):
-                if self._history(p, answer, recipe):
+            for p, here, answer in self._offer(recipe):
+                if self._history(p, answer, here):
                     continue
                 if self.settings.shrink:
-                    met.append((p, recipe))
+                    met.append((p, here))
                     chase.know(recipe, answer)
                     return True
-                self._conclude(p, recipe, answer)
+                self._conclude(p, here, answer)
             return not self.pending
 
         entropy = self.settings.seed * 1_000_003 + round
         recipes = strategies.recipes(self.backend)
         minimal = search(recipes, fails, cases, entropy, self.database, self.settings.shrink)
         answer = chase.seen(minimal) if met and minimal is not None else None
-        return None if minimal is None or answer is None else (met[0][0], minimal, answer, met[0][1])
+        return None if minimal is None or answer is None else (met[0][0], at_turn(minimal), answer, met[0][1])
 
     def _hunt(self, p: Property, recipe: Recipe, answer: Answer) -> tuple[Recipe, Answer]:
         """Meet a failure of the fixed set again among simpler recipes, and let Hypothesis shrink it."""
@@ -303,7 +314,7 @@ class _Sieve:
         # Twice: the first may fail for what ran just before it.
         if self._again(p, recipe, brief=True) and self._again(p, recipe, brief=True):
             return False
-        before = self.offered[:-1] if self.offered[-1:] == [recipe] else self.offered
+        before = self.offered[:-1] if self.offered[-1:] == [replace(recipe, turn=0)] else self.offered
         length, history = 1, tuple[Recipe, ...]()
         while not p.chance:
             for earlier in before[-length:]:
@@ -356,10 +367,11 @@ class _Sieve:
             return
         self._conclude(p, recipe, answer)
         for other in () if answer.plain else list(self.pending):
-            found = self._again(other, recipe, brief=True)
+            own = replace(recipe, turn=recipe.turn % other.turns)
+            found = self._again(other, own, brief=True)
             hung = found is not None and found.outcome == "timeout"
-            if found is not None and not hung and self._again(other, recipe, brief=True) is not None:
-                self._conclude(other, recipe, found)
+            if found is not None and not hung and self._again(other, own, brief=True) is not None:
+                self._conclude(other, own, found)
 
     def _conclude(self, p: Property, recipe: Recipe, answer: Answer, history: tuple[Recipe, ...] = ()) -> None:
         if p in self.pending:
@@ -377,7 +389,8 @@ def replay(backend: Backend | Judge, recipes: list[Recipe], settings: Settings) 
     for earlier in recipes[:-1]:
         judge.run(earlier)
     for p in asked:
-        [(_, answer)] = judge.ask(recipes[-1], [p]) if p.when(recipes[-1]) else [(p, Answer("silent"))]
+        question = Question(p, recipes[-1].turn)
+        [(_, answer)] = judge.ask(recipes[-1], [question]) if p.when(recipes[-1]) else [(question, Answer("silent"))]
         if answer.outcome == "silent":
             yield p, "not run", "it says nothing about this case"
         elif answer.outcome == "passed":

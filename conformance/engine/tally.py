@@ -15,7 +15,9 @@ from conformance.report.model import Verdict
 class Tally:
     """What is known of one property so far."""
 
+    #: Cases that it speaks about, those of them that it was asked about, and those that passed.
     suitable: int = 0
+    asked: int = 0
     checked: int = 0
     margin: float | None = None
     narrowed: int = 0

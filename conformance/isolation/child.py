@@ -19,7 +19,7 @@ from typing import Any
 
 from conformance.backend import Backend, unavailable
 from conformance.cases.recipe import parse
-from conformance.engine.judging import Here, check, plain
+from conformance.engine.judging import Here, Question
 from conformance.errors import UsageError
 from conformance.processes.wire.fields import capabilities_to_fields
 from conformance.processes.wire.message import Message, Stream, decode, write
@@ -27,7 +27,6 @@ from conformance.properties import catalogue
 from conformance.report.environment import environment
 from conformance.spec import DTYPES, LSTMConfig, Params, cannot_hold
 from conformance.targets.load import load_at
-from conformance.trials.trial import Trial
 
 #: Seconds of work after which a call that begins says so.
 _BETWEEN_BEATS = 0.5
@@ -97,19 +96,14 @@ def _serve(parent: _Parent) -> None:
     request = parent.receive()
     assert request is not None
     backend = _hold(parent, request)
-    judge, known = Here(backend), catalogue()
+    judge, known = Here(backend, ran=lambda: parent.tell("ran")), catalogue()
     while (request := parent.receive()) is not None:
         fields = request.fields
         if request.type == "ask":
-            trial = Trial(backend, parse(fields["recipe"]))
-            ended = plain(trial)
-            assert ended is None, "an exec: target is not isolated"
-            parent.tell("ran")
-            for id in fields["properties"].split():
-                answer = check(known[id], trial)
+            words = [word.partition(":") for word in fields["questions"].split()]
+            questions = [Question(known[id], int(turn)) for id, _, turn in words]
+            for _, answer in judge.ask(parse(fields["recipe"]), questions, stop=fields["stop"] == "True"):
                 parent.tell("answer", answer=json.dumps(asdict(answer)))
-                if fields["stop"] == "True" and answer.wrong:
-                    break
             parent.tell("done")
         elif request.type == "run":
             judge.run(parse(fields["recipe"]))

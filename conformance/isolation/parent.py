@@ -18,12 +18,11 @@ from typing import NoReturn
 from conformance.backend import Backend
 from conformance.cases.case import realise
 from conformance.cases.recipe import Recipe
-from conformance.engine.judging import Answer
+from conformance.engine.judging import Answer, Question
 from conformance.errors import Closed, Ended, Gone, SuiteError, UsageError
 from conformance.processes.supervisor import Child, Limits, Patience
 from conformance.processes.wire.fields import capabilities_from_fields
 from conformance.processes.wire.message import Message
-from conformance.properties.model import Property
 from conformance.spec import LSTMConfig, Params
 from conformance.targets.probe import Ability
 from conformance.targets.registry import located
@@ -61,23 +60,24 @@ class Isolated:
         self._patience = Patience(self.limits, self.backend.capabilities.compiled)
 
     def ask(
-        self, recipe: Recipe, properties: Sequence[Property], stop: bool = False, brief: bool = False
-    ) -> Iterator[tuple[Property, Answer]]:
+        self, recipe: Recipe, questions: Sequence[Question], stop: bool = False, brief: bool = False
+    ) -> Iterator[tuple[Question, Answer]]:
         """What each property says of a case; one during which the process ends says that, and the next goes on."""
-        left = list(properties)
+        left = list(questions)
         while left:
             ran = False
             try:
                 child = self._running()
                 seconds = self._patience.seconds(brief)
-                fields = {"type": "ask", "recipe": str(recipe), "properties": " ".join(p.id for p in left)}
-                child.send(Message(fields | {"stop": str(stop)}), seconds)
+                asked = " ".join(f"{question.property.id}:{question.turn}" for question in left)
+                fields = {"type": "ask", "recipe": str(recipe), "questions": asked, "stop": str(stop)}
+                child.send(Message(fields), seconds)
                 while (message := self._timed(child, seconds)).type != "done":
                     if message.type == "ran":
                         ran = True
                         continue
-                    p, answer = left.pop(0), Answer(**json.loads(message.fields["answer"]))
-                    yield p, answer
+                    question, answer = left.pop(0), Answer(**json.loads(message.fields["answer"]))
+                    yield question, answer
                     if stop and answer.wrong:
                         left.clear()
             except Ended as ended:

@@ -39,6 +39,8 @@ class Property:
     limit: int
     #: Whether it judges what is random: then a failure may not come back.
     chance: bool
+    #: How many variants it takes in turn (``Trial.in_turn``): its first case asks the first of them, and so on round.
+    turns: int
     check: Check
 
     @property
@@ -59,13 +61,14 @@ def prop(
     every: int = 8,
     limit: int = 0,
     chance: bool = False,
+    turns: int = 1,
 ) -> Callable[[Check], Check]:
     """Register a check; its docstring's first paragraph is the statement, the rest says why it matters."""
 
     def register(check: Check) -> Check:
         first, _, rest = (inspect.getdoc(check) or "").partition("\n\n")
         statement, why = " ".join(first.split()), " ".join(rest.split())
-        _registered[id] = Property(id, statement, why, needs, when, every, limit, chance, check)
+        _registered[id] = Property(id, statement, why, needs, when, every, limit, chance, turns, check)
         return check
 
     return register

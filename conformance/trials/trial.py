@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -35,9 +35,23 @@ class Trial:
         self.arithmetic = arithmetic(self.case.config.dtype, backend.capabilities.arithmetic)
         self.margin: float | None = None
         self._parent = parent
+        self._turn = recipe.turn
         #: Whether the values of the case itself were judged, by which coverage is counted.
         self.judged = False
         self._kept: dict[str, Any] = {}
+
+    @property
+    def turn(self) -> int:
+        """Which variant the property at work asks for; a derived trial is at the turn of the one it came from."""
+        return self._turn if self._parent is None else self._parent.turn
+
+    @turn.setter
+    def turn(self, turn: int) -> None:
+        self._turn = turn
+
+    def in_turn(self, variants: Sequence[T]) -> T:
+        """The variant whose turn it is: a property with ``turns=n`` meets n variants in n cases, whatever the seed."""
+        return variants[self.turn % len(variants)]
 
     def derived(self, **changes: Any) -> Trial:
         """A trial of the same structure with some of the recipe changed, such as ``fill="digital"``."""
