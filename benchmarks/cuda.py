@@ -36,7 +36,8 @@ from conformance.engine.judging import Judge, Question
 from conformance.engine.sieve import Settings, conform
 from conformance.errors import Ended, SuiteError, UsageError
 from conformance.isolation.parent import Isolated
-from conformance.processes.supervisor import Limits, end_children
+from conformance.processes.keeper import end_children
+from conformance.processes.supervisor import Limits
 from conformance.report.model import BAD
 from implementations.cuda import ONE_SIZE, WORKSPACE, device
 

@@ -1,10 +1,14 @@
-"""A program that speaks the wire protocol, and does what its argument says where a sequence is longer than three."""
+"""A program that speaks the wire protocol, and does what its argument says where a sequence is longer than three.
+
+When it falls silent it creates the file that a second argument names.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -44,6 +48,8 @@ def spoilt(how: str, response: Message) -> bytes:
         tensors = {name: value.astype(np.float64) for name, value in response.tensors.items()}
         return encode(Message(response.fields, tensors))
     if how == "silent":
+        for name in sys.argv[2:]:
+            Path(name).touch()
         time.sleep(1000)
     if how == "exit":
         print("I have had enough", file=sys.stderr)

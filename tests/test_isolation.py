@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from conformance.cases.recipe import Recipe, parse
@@ -23,6 +25,7 @@ from conformance.engine.judging import Question
 from conformance.engine.sieve import Settings, conform
 from conformance.errors import Ended, SuiteError, UsageError
 from conformance.isolation.parent import Isolated
+from conformance.processes import keeper
 from conformance.processes.supervisor import Child, Limits
 from conformance.processes.wire.message import Message
 from conformance.properties import select
@@ -36,7 +39,7 @@ CHOSEN = ("smoke", "layout.shapes", "values.output")
 SETTINGS = Settings(cases=6, fixed=False, only=CHOSEN)
 LIMITS = Limits(seconds=2.0, memory=1.0)
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals, and processes in /proc")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals, and limits")
 
 
 def judged(name: str, settings: Settings = SETTINGS, limits: Limits = LIMITS) -> BackendReport:
@@ -52,16 +55,15 @@ def bad(report: BackendReport) -> list[Verdict]:
     return [v for v in report.verdicts if v.outcome in ("failed", "error", "crashed", "timeout")]
 
 
-def bearing(variable: str) -> list[int]:
-    """The processes that have an environment variable."""
+def bearing(variable: str) -> list[psutil.Process]:
+    """The processes that have an environment variable, without this one and the keeper, which ends with this one."""
     found = []
-    for place in Path("/proc").glob("[0-9]*"):
-        try:
-            if variable.encode() in (place / "environ").read_bytes() and "Z" not in (place / "stat").read_text():
-                found.append(int(place.name))
-        except OSError:
-            continue
-    return [pid for pid in found if pid != os.getpid()]
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            lives = process.status() != psutil.STATUS_ZOMBIE
+            if lives and variable in process.environ() and process.cmdline() != keeper.COMMAND:
+                found.append(process)
+    return [process for process in found if process.pid != os.getpid()]
 
 
 @pytest.fixture(autouse=True)
@@ -73,18 +75,9 @@ def _nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
     monkeypatch.setenv("HOSTILE_MARK", "asleep")
     yield
     deadline = time.monotonic() + 20
-    while (left := [pid for pid in bearing(mark) if b"_KEEPER" not in _line(pid)]) and time.monotonic() < deadline:
+    while (left := bearing(mark)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert [_line(pid) for pid in left] == []
-
-
-def _line(pid: int) -> bytes:
-    """A process' command line; that of the keeper, which lives as long as this process, is told by its name."""
-    try:
-        line = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b"_KEEPER"
-    return b"_KEEPER" if b"for line in sys.stdin" in line else line
+    assert left == []
 
 
 @pytest.mark.parametrize(
@@ -315,6 +308,16 @@ def test_a_child_that_closes_its_output_is_ended() -> None:
     one = child("import os, time; os.close(1); time.sleep(1000)")
     with pytest.raises(Ended, match="closed its standard input or output"):
         one.receive(30.0, 0)
+
+
+def test_a_process_that_was_seen_once_is_known_while_it_lives() -> None:
+    """It left the group, has another environment, and outlived its parent, which was the child's own child."""
+    hidden = ["sleep", "61.5"]
+    start = f"import subprocess, time; subprocess.Popen({hidden}, env={{}}, start_new_session=True); time.sleep(1)"
+    one = child(f"import subprocess, sys, time; subprocess.run([sys.executable, '-c', {start!r}]); time.sleep(1)")
+    with pytest.raises(Ended, match="exit code 0"):
+        one.receive(30.0, 0)
+    assert [process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == hidden] == []
 
 
 def test_a_command_that_is_none_is_a_usage_error() -> None:

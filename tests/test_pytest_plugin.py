@@ -241,7 +241,7 @@ def test_a_target_that_does_not_load_is_a_collection_error_in_words(
         assert result.ret == pytest.ExitCode.INTERRUPTED
         assert message in text(result)
         assert "pytest_plugin.py" not in text(result)
-        assert "registry.py" not in text(result)
+        assert "load.py" not in text(result)
 
 
 # Selection

@@ -164,7 +164,7 @@ def test_a_target_that_fails_to_import_shows_its_own_traceback(write: WriteFile,
     assert lines[0] == f"target {target!r} fails to import:"
     assert lines[1].strip() == f'File "{path}", line 4, in <module>'
     assert lines[-1] == "ZeroDivisionError: division by zero"
-    assert "registry.py" not in str(error.value)
+    assert all(str(path) in line for line in lines if line.strip().startswith("File"))
     assert "broken" not in sys.modules
 
 
@@ -226,9 +226,9 @@ def test_a_function_that_cannot_take_config_and_params(write: WriteFile) -> None
     "module",
     ["conformance", "conformance.targets.registry", "conformance.reference.forward", "implementations.numpy_lstm"],
 )
-def test_no_framework_is_imported_along(module: str) -> None:
-    frameworks = {"torch", "jax", "tensorflow", "keras", "onnx", "onnxruntime", "ml_dtypes"}
-    code = f"import sys, {module}; print(sorted({frameworks} & sys.modules.keys()))"
+def test_a_backend_is_defined_without_a_framework_and_without_the_engine(module: str) -> None:
+    heavy = {"torch", "jax", "tensorflow", "keras", "onnx", "onnxruntime", "ml_dtypes", "hypothesis", "psutil"}
+    code = f"import sys, {module}; print(sorted({heavy} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 

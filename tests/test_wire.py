@@ -20,6 +20,7 @@ import pytest
 from conformance import Capabilities, LSTMConfig, check_backend
 from conformance.backend import Backend
 from conformance.drivers.run import Isolation, run
+from conformance.engine.judging import Here
 from conformance.engine.sieve import Settings, conform
 from conformance.errors import Ended, UsageError
 from conformance.processes.supervisor import Limits
@@ -237,8 +238,9 @@ def test_verdicts_of_a_served_backend_are_those_of_one_process() -> None:
         bytewise = Backend(
             here.name, served.capabilities, here.build, ruled_out=served.ruled_out | here.ruled_out, note=served.note
         )
-        found, expected = conform(served, settings), conform(bytewise, settings)
-        served.build.close()  # type: ignore[attr-defined]
+        judge = Here(served)
+        found, expected = conform(judge, settings), conform(bytewise, settings)
+        judge.close()
         for ours, theirs in zip(found.verdicts, expected.verdicts, strict=True):
             assert (ours.property, ours.outcome, ours.message, ours.recipe, ours.margin, ours.cases) == (
                 (theirs.property, theirs.outcome, theirs.message, theirs.recipe, theirs.margin, theirs.cases)
@@ -306,11 +308,13 @@ def test_a_command_that_is_none_is_a_usage_error() -> None:
         check_backend("exec:false")
 
 
-def test_an_interruption_does_not_wait_for_a_program_that_hangs() -> None:
+def test_an_interruption_does_not_wait_for_a_program_that_hangs(tmp_path: Path) -> None:
     """Within the minute that this test waits, not within the ten of the limit; and what had been judged is told."""
-    line = [sys.executable, "-m", "conformance", "run", f"{GARBLER} silent", "--timeout", "600"]
+    silent = tmp_path / "silent"
+    line = [sys.executable, "-m", "conformance", "run", f"{GARBLER} silent {silent.as_posix()}", "--timeout", "600"]
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    time.sleep(5)
+    while not silent.exists() and process.poll() is None:
+        time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 3

@@ -19,7 +19,8 @@ from conformance.engine.judging import Here, Judge
 from conformance.engine.sieve import Settings, conform
 from conformance.errors import Ended, SuiteError, UsageError
 from conformance.isolation.parent import Isolated
-from conformance.processes.supervisor import Limits, end_children
+from conformance.processes.keeper import end_children
+from conformance.processes.supervisor import Limits
 from conformance.processes.wire.client import PROGRAM, program
 from conformance.properties import select
 from conformance.report.environment import environment

@@ -1,15 +1,14 @@
 """Child processes: start one, talk to it in messages, limit it, and leave nothing of it behind.
 
-Whatever a child does, its parent goes on: a child that dies, is silent for longer than its limit, takes more memory
-than its limit or prints what is not a message is ended with all its descendants, and ``Ended`` says what became of it,
-with the last lines of its standard error. Should this process itself be killed, a keeper ends what it had started.
+A child may do anything, and this process goes on. A child that dies, is silent or takes memory beyond its limit, or
+sends what is not a message is ended with all its descendants; ``Ended`` says what happened, with the last lines of its
+standard error. If this process itself is killed, the keeper ends the children.
 
-Whoever waits for a child looks after it meanwhile. On Windows a wait cannot be cut short: there the limits do not hold.
+The thread that waits for a child watches it meanwhile. On Windows a wait cannot be cut short: the limits do not hold.
 """
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import secrets
@@ -23,13 +22,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO
 
+import psutil
+
 from conformance.errors import Ended, UsageError
-from conformance.processes.descendants import MARK, end_all, family, proportional
+from conformance.processes.family import MARK, end_all, family, proportional, resident
+from conformance.processes.keeper import forget, keep
 from conformance.processes.wire.message import Cut, Garbled, Message, Stream, decode, encode
 
-#: Seconds between looks at a child that is waited for, at its memory, and those that it is given to end by itself.
+#: Seconds between looks at a child that is waited for, and at its family; those that it is given to end by itself.
 _LOOK = 0.05
-_LOOK_AT_MEMORY = 0.25
+_LOOK_AT_FAMILY = 0.25
 _GRACE = 2.0
 _GIB = 2**30
 
@@ -43,7 +45,7 @@ class Limits:
 
     #: Seconds without an answer to a call; five times as many for a backend that compiles.
     seconds: float = 60.0
-    #: Memory of the child and its descendants in GiB, where the platform tells it (Linux).
+    #: Memory of the child and its descendants in GiB.
     memory: float = 8.0
 
     @property
@@ -104,15 +106,15 @@ class Child:
             os.set_blocking(self._input.fileno(), False)
         self._stream = _Watched(self)
         self._errors = _Tail(self._process.stderr)
-        #: Held while the child is ended, and while somebody waits for it.
+        #: Held while the child is ended, and while a thread waits for it.
         self._lock, self._using = threading.Lock(), threading.RLock()
         #: Seconds that the present wait may take, those of them that are left, and why the child was ended.
         self._allowed = self._left = 0.0
         self._why: Ended | None = None
-        self._looked = time.monotonic()
-        #: Descendants by the time at which they started: what leaves the group and hides the mark is known by this.
-        self._family: dict[int, str] = {}
-        _keep(self, self._process.pid, self._mark)
+        #: Its family as last seen, which knows a process that has left the group and hides the mark; the next look.
+        self._family: set[psutil.Process] = set()
+        self._next_look = time.monotonic() + _LOOK_AT_FAMILY
+        keep(self._process.pid, self._mark, self.kill)
 
     def send(self, message: Message, seconds: float) -> None:
         """Send a message, which the child must have taken after so many seconds."""
@@ -141,12 +143,11 @@ class Child:
                 message = None
             if message is None:
                 raise self._ended()
-            if time.monotonic() - self._looked > _LOOK_AT_MEMORY:
-                self._look()
+            self._look()
             return message
 
     def close(self) -> None:
-        """End the child: by itself within a moment unless somebody waits for it, by force after that."""
+        """End the child: by itself within a moment unless a thread waits for it, by force after that."""
         if self._using.acquire(blocking=False):
             try:
                 with contextlib.suppress(OSError, subprocess.TimeoutExpired):
@@ -157,7 +158,7 @@ class Child:
         self.kill()
 
     def kill(self) -> None:
-        """End the child by force, now; whoever waits for it is told that it ended."""
+        """End the child by force, now; a thread that waits for it gets ``Ended``."""
         self._end(Ended("crashed", "it was ended"))
         with self._using:
             self._shut()
@@ -188,7 +189,7 @@ class Child:
                 return bool(poll.poll(0))
             if self._left < 0:
                 self._end(Ended("timeout", f"no answer within {self._allowed:.3g} seconds"))
-            elif time.monotonic() - self._looked > _LOOK_AT_MEMORY:
+            else:
                 self._look()
         return False
 
@@ -198,17 +199,21 @@ class Child:
         return self._output.fileno()
 
     def _look(self) -> None:
-        """Remember the child's descendants, and end it if they take more memory than they may."""
-        self._looked = time.monotonic()
-        there = family(self._process.pid)
-        self._family = {process.pid: process.started for process in there}
+        """Now and then, see which processes are the child's, and end them if they take more memory than they may."""
+        began = time.monotonic()
+        if began < self._next_look:
+            return
+        self._family = family(self._process.pid, self._family)
         limit = self._limits.memory * _GIB
-        if sum(process.resident for process in there) > limit:
+        if sum(map(resident, self._family)) > limit:
             # Those that were forked share most of their pages.
-            taken = sum(proportional(process) for process in there)
+            taken = sum(map(proportional, self._family))
             if taken > limit:
                 told = f"it took {taken / _GIB:.1f} GiB of memory; its limit is {self._limits.memory:g} GiB"
                 self._end(Ended("crashed", told))
+        # Among thousands of processes a look takes long: a tenth of the time at most.
+        now = time.monotonic()
+        self._next_look = now + max(_LOOK_AT_FAMILY, 9 * (now - began))
 
     def _shut(self) -> None:
         """Close the pipes, once nobody reads or writes them."""
@@ -247,17 +252,16 @@ class Child:
             if self._why is not None:
                 return
             self._why = why
-            known = {process.pid: process.started for process in family(self._process.pid)}
-            end_all(self._process.pid, self._mark, self._family | known)
+            end_all(self._process.pid, self._mark, family(self._process.pid, self._family))
             with contextlib.suppress(subprocess.TimeoutExpired):
-                # Whoever runs as another user cannot be ended: the run goes on without it.
+                # A process of another user cannot be ended: the run goes on without it.
                 self._process.wait(_GRACE)
-            _forget(self, self._process.pid)
+            forget(self._process.pid, self._mark)
         self._errors.thread.join(_GRACE)
 
 
 class _Watched(Stream):
-    """A child's output, waited for by whoever looks after the child meanwhile."""
+    """A child's output; the thread that waits for it watches the child."""
 
     def __init__(self, child: Child) -> None:
         super().__init__(child.output)
@@ -289,77 +293,3 @@ class _Tail:
         fatal = next((at for at, line in enumerate(lines) if line.startswith("Fatal Python error")), None)
         shown = lines[-self._LINES :] if fatal is None else lines[fatal : fatal + self._LINES]
         return "\n".join(f"  | {line[:200]}" for line in shown if line)
-
-
-# The keeper: a process that reads which children there are, and ends them when its input ends without its having been
-# told that they are gone. So nothing is left even if this process is killed.
-
-_KEEPER = """
-import contextlib, os, signal, sys
-from pathlib import Path
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-known = {}
-for line in sys.stdin:
-    what, pid, mark = line.split()
-    known.pop(pid, None) if what == "-" else known.update({pid: mark})
-for pid, mark in known.items():
-    with contextlib.suppress(OSError):
-        os.killpg(int(pid), signal.SIGKILL)
-    for place in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if mark.encode() in (place / "environ").read_bytes() and int(place.name) != os.getpid():
-                os.kill(int(place.name), signal.SIGKILL)
-"""
-
-_keeper: subprocess.Popen[bytes] | None = None
-_keeping = threading.Lock()
-#: The children at work, and the process that they are of: a copy of it that a backend forks has none.
-_children: set[Child] = set()
-_owner = os.getpid()
-
-
-def _keep(child: Child, pid: int, mark: str) -> None:
-    global _keeper
-    with _keeping:
-        _children.add(child)
-        if sys.platform == "win32":
-            return
-        if _keeper is None or _keeper.poll() is not None:
-            _keeper = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _KEEPER],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        _tell(f"+ {pid} {MARK}{mark}=")
-
-
-def _forget(child: Child, pid: int) -> None:
-    with _keeping:
-        _children.discard(child)
-        _tell(f"- {pid} -")
-
-
-def _tell(line: str) -> None:
-    if _keeper is not None and _keeper.stdin is not None:
-        with contextlib.suppress(OSError):
-            _keeper.stdin.write(f"{line}\n".encode())
-            _keeper.stdin.flush()
-
-
-def end_children() -> None:
-    """End every child, now."""
-    with _keeping:
-        children = list(_children)
-    for child in children:
-        child.kill()
-
-
-@atexit.register
-def _leave() -> None:
-    if os.getpid() == _owner:
-        end_children()
-        if _keeper is not None:
-            _keeper.communicate()
