@@ -20,7 +20,8 @@ from conformance.cases.recipe import Recipe, parse
 from conformance.drivers.run import Isolation, run
 from conformance.engine import sieve as engine
 from conformance.engine.judging import Question
-from conformance.engine.sieve import Settings, conform
+from conformance.engine.plan import Settings
+from conformance.engine.sieve import conform
 from conformance.errors import Ended, SuiteError, UsageError
 from conformance.isolation.parent import Isolated
 from conformance.processes.supervisor import Child, Limits
@@ -162,8 +163,9 @@ def test_memory_that_forks_share_counts_once() -> None:
 
 def test_a_backend_that_cannot_be_started_again_keeps_its_verdicts() -> None:
     report = judged("once", replace(SETTINGS, shrink=False))
-    assert "could not be started again" in report.interrupted
-    assert "the device is busy" in report.interrupted
+    assert report.interrupted is not None
+    assert "could not be started again" in report.interrupted.reason
+    assert "the device is busy" in report.interrupted.reason
     assert not report.conformant
     assert len(report.verdicts) == len(select(CHOSEN))
 
@@ -214,7 +216,7 @@ def test_verdicts_are_those_of_one_process(monkeypatch: pytest.MonkeyPatch) -> N
         apart, here = conform(judge, settings), conform(find(target), settings)
         judge.close()
         assert apart.verdicts == here.verdicts
-        assert (apart.covered, apart.cases, apart.lacking) == (here.covered, here.cases, here.lacking)
+        assert (apart.covered, apart.cases, apart.unmet) == (here.covered, here.cases, here.unmet)
 
 
 def test_another_interpreter_holds_the_backend(tmp_path: Path) -> None:
@@ -275,7 +277,7 @@ def test_an_interrupted_run_leaves_no_process_and_tells_what_it_has(end: signal.
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 3, out
     report = json.loads(Path("report.json").read_text(encoding="utf-8"))
-    assert "interrupted" in report["backends"][0]["interrupted"]
+    assert report["backends"][0]["interrupted"]["how"] == "interrupted"
 
 
 def test_a_run_that_is_killed_leaves_no_process() -> None:

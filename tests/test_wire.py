@@ -20,7 +20,8 @@ import pytest
 from conformance import Capabilities, LSTMConfig, check_backend
 from conformance.backend import Backend
 from conformance.drivers.run import Isolation, run
-from conformance.engine.sieve import Settings, conform
+from conformance.engine.plan import Settings
+from conformance.engine.sieve import conform
 from conformance.errors import Ended, UsageError
 from conformance.processes.supervisor import Limits
 from conformance.processes.wire.client import program

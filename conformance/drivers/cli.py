@@ -27,16 +27,18 @@ from conformance.cases.case import realise
 from conformance.cases.covering import simplest
 from conformance.cases.recipe import Recipe, parse
 from conformance.drivers.configuration import configured
-from conformance.drivers.run import Isolation, Outcome, judge_of, run, write_json
-from conformance.engine import sieve as engine
-from conformance.engine.judging import Judge
-from conformance.engine.sieve import Settings
+from conformance.drivers.run import Isolation, Run, judge_of, run
+from conformance.engine.judging import Answer, Judge
+from conformance.engine.plan import Settings, plan
+from conformance.engine.sieve import replay
 from conformance.errors import Ended, UsageError
+from conformance.facts import Outcome, Undeclared
 from conformance.processes.supervisor import Limits
 from conformance.properties import catalogue, select
-from conformance.properties.model import Property, missing
+from conformance.properties.model import Property
+from conformance.report import english
+from conformance.report.data import write
 from conformance.report.levels import level_of
-from conformance.report.model import BAD
 from conformance.report.table import table
 from conformance.report.text import arrays, conclusion, failures, head
 from conformance.targets import registry
@@ -223,7 +225,7 @@ def _run(options: argparse.Namespace) -> int:
     for bar in bars.values():
         bar.close()
     if options.json is not None:
-        write_json(outcome.report, options.json)
+        write(outcome.report, options.json)
     _print(outcome)
     return _exit_code(outcome, bool(named))
 
@@ -236,7 +238,7 @@ def _check_writable(json: Path | None) -> None:
         raise UsageError(f"--json {json} is a folder", f"name a file, such as {json / 'report.json'}")
 
 
-def _print(outcome: Outcome) -> None:
+def _print(outcome: Run) -> None:
     report = outcome.report
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     parts = [head(report), table(report, columns), failures(report), conclusion(report)]
@@ -245,11 +247,11 @@ def _print(outcome: Outcome) -> None:
         print(f"\nlstm-conformance: {error}", file=sys.stderr)
 
 
-def _exit_code(outcome: Outcome, named: bool) -> int:
+def _exit_code(outcome: Run, named: bool) -> int:
     report = outcome.report
     if any(isinstance(error, UsageError) for error in outcome.errors):
         return 2
-    if any(verdict.outcome in BAD for verdict in report.verdicts):
+    if any(verdict.outcome.bad for verdict in report.verdicts):
         return 1
     if outcome.errors:
         return 3
@@ -311,17 +313,23 @@ def _replayed(judge: Judge, recipes: list[Recipe], options: argparse.Namespace) 
     print(f"{backend.name}: {case.describe()}")
     if numbers := arrays(case):
         print(textwrap.indent(numbers, "    "))
-    asked = select(settings.only, settings.exclude)
-    if settings.only and (lacking := [p for p in asked if missing(backend, p)]):
-        print("\n".join(f"  {p.id:<27} not declared: {'; '.join(missing(backend, p))}" for p in lacking))
-    verdicts = list(engine.replay(judge, recipes, settings))
-    silent = [p for p, outcome, _ in verdicts if outcome == "not run"]
-    for p, outcome, message in verdicts:
+    if settings.only:
+        for id, words in plan(backend, settings).undeclared.items():
+            print(f"  {id:<27} {Outcome.NOT_DECLARED}: {english.sentence(Undeclared(words))}")
+    answers = list(replay(judge, recipes, settings))
+    silent = [p for p, answer in answers if answer.outcome is None]
+    for p, answer in answers:
         if p not in silent:
-            print(f"  {p.id:<27} {outcome}" + (f": {message}" if message else ""))
+            print(f"  {p.id:<27} {_said(answer)}")
     if silent:
-        print(f"  {len(silent)} of {len(verdicts)} properties say nothing about this case")
-    return 1 if any(outcome in BAD for _, outcome, _ in verdicts) else 0
+        print(f"  {len(silent)} of {len(answers)} properties say nothing about this case")
+    return 1 if any(answer.wrong for _, answer in answers) else 0
+
+
+def _said(answer: Answer) -> str:
+    if answer.fact is not None:
+        return f"{answer.outcome}: {english.sentence(answer.fact)}"
+    return f"{answer.outcome}" + ("" if answer.margin is None else f": margin {answer.margin:.2f}")
 
 
 def _check_fixed(recipes: list[Recipe], backend: Backend) -> None:
@@ -345,12 +353,13 @@ def _probed(judge: Judge) -> int:
     for ability in judge.probe():
         named = ability.option in declared.dtypes or getattr(declared, ability.option, False)
         state = "right" if ability.right else "wrong" if ability.runs else "no"
-        rows.append([ability.option, "yes" if named else "no", state, textwrap.shorten(ability.reason, 90)])
+        reason = "" if ability.fact is None else english.sentence(ability.fact)
+        rows.append([ability.option, "yes" if named else "no", state, textwrap.shorten(reason, 90)])
         if ability.right and not named:
             undeclared.append(ability.option)
     print(tabulate(rows, ["option", "declared", "works", "reason"], tablefmt="simple"))
-    asked = sum(not missing(backend, p) for p in catalogue().values())
-    print(f"\n{backend.name} declares {asked} of {len(catalogue())} properties", end="")
+    asked = plan(backend, Settings()).asked
+    print(f"\n{backend.name} declares {len(asked)} of {len(catalogue())} properties", end="")
     print(f"; these seem to work too: {_join(undeclared)}" if undeclared else "")
     if note := backend.remark():
         print(note)

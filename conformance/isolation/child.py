@@ -13,18 +13,19 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import wraps
 from typing import Any
 
 from conformance.backend import Backend
 from conformance.cases.recipe import parse
-from conformance.engine.judging import Here, Question, check, plain
+from conformance.engine.judging import Here, Question, check, shared_call
 from conformance.engine.tally import unavailable
 from conformance.errors import UsageError
 from conformance.processes.wire.fields import capabilities_to_fields
 from conformance.processes.wire.message import Message, Stream, decode, write
 from conformance.properties import catalogue
+from conformance.report.data import encode
 from conformance.report.environment import environment
 from conformance.spec import DTYPES, LSTMConfig, Params, lacking
 from conformance.targets.registry import find_at
@@ -103,13 +104,13 @@ def _serve(parent: _Parent) -> None:
         fields = request.fields
         if request.type == "ask":
             trial = Trial(backend, parse(fields["recipe"]))
-            ended = plain(trial)
+            ended = shared_call(trial)
             assert ended is None, "an exec: target is not isolated"
             parent.tell("ran")
             for word in fields["questions"].split():
                 id, _, turn = word.partition(":")
                 answer = check(Question(known[id], int(turn)), trial)
-                parent.tell("answer", answer=json.dumps(asdict(answer)))
+                parent.tell("answer", answer=json.dumps(encode(answer)))
                 if fields["stop"] == "True" and answer.wrong:
                     break
             parent.tell("done")
@@ -117,7 +118,7 @@ def _serve(parent: _Parent) -> None:
             judge.run(parse(fields["recipe"]))
             parent.tell("done")
         else:
-            parent.tell("abilities", abilities=json.dumps([asdict(each) for each in judge.probe()]))
+            parent.tell("abilities", abilities=json.dumps([encode(each) for each in judge.probe()]))
 
 
 def _hold(parent: _Parent, request: Message) -> Backend:
