@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,16 @@ from conformance.backend import Capabilities
 from conformance.cases.recipe import Recipe, parse
 from conformance.drivers.run import environment
 from conformance.engine.judging import Judge, Question
-from conformance.engine.sieve import Settings, conform
+from conformance.engine.plan import Settings
+from conformance.engine.sieve import conform
 from conformance.errors import Ended, SuiteError, UsageError
+from conformance.facts import Outcome
 from conformance.isolation.parent import Isolated
 from conformance.processes.keeper import end_children
 from conformance.processes.supervisor import Limits
-from conformance.report.model import BAD
+from conformance.report import english
+from conformance.report.data import encode
+from conformance.report.text import interruption
 from implementations.cuda import ONE_SIZE, WORKSPACE, device
 
 RESULTS = Path("results/cuda.jsonl")
@@ -181,19 +185,19 @@ class Measurement:
                 raise KeyboardInterrupt
 
         report = conform(judge, Settings(chunk.cases, chunk.seed), progress)
-        undecided = [v for v in report.verdicts if v.outcome in ("narrowed", "not run")]
+        undecided = [v for v in report.verdicts if v.outcome in (Outcome.NARROWED, Outcome.NOT_RUN)]
         return {
             "seed": chunk.seed,
             "random_cases": chunk.cases,
             "cases": report.cases,
             "judgements": sum(verdict.cases for verdict in report.verdicts),
             "declared": report.declared,
-            "passed": report.count("passed"),
+            "passed": report.count(Outcome.PASSED),
             "margin": report.margin,
             "seconds": round(report.seconds, 1),
-            "interrupted": report.interrupted,
+            "interrupted": interruption(report),
             "undecided": {} if report.interrupted else {v.property: f"{v.outcome}: {v.message}" for v in undecided},
-            "alarms": [finite(asdict(verdict)) for verdict in report.verdicts if verdict.outcome in BAD],
+            "alarms": [finite(encode(verdict)) for verdict in report.bad],
         }
 
     def record(self, chunk: Chunk, line: dict[str, Any]) -> None:
@@ -230,7 +234,7 @@ def large(judge: Judge, recipe: Recipe) -> dict[str, Any]:
     began = time.monotonic()
     questions = [Question(p) for p in cuda_sizes.asked(recipe, judge.backend)]
     answers = [(question.property, answer) for question, answer in judge.ask(recipe, questions)]
-    said = [(p, answer) for p, answer in answers if answer.outcome != "silent"]
+    said = [(p, answer) for p, answer in answers if answer.outcome is not None]
     return {
         "recipe": str(recipe),
         "cases": 1,
@@ -238,9 +242,13 @@ def large(judge: Judge, recipe: Recipe) -> dict[str, Any]:
         "margin": max((answer.margin for _, answer in said if answer.margin is not None), default=None),
         "seconds": round(time.monotonic() - began, 1),
         "interrupted": "",
-        "undecided": {p.id: f"narrowed: {answer.message}" for p, answer in said if answer.outcome == "narrowed"},
+        "undecided": {
+            p.id: f"{answer.outcome}: {english.sentence(answer.fact)}"
+            for p, answer in said
+            if answer.outcome == Outcome.NARROWED and answer.fact is not None
+        },
         "alarms": [
-            finite({"property": p.id, "recipe": str(recipe), **asdict(answer)}) for p, answer in said if answer.wrong
+            finite({"property": p.id, "recipe": str(recipe), **encode(answer)}) for p, answer in said if answer.wrong
         ],
     }
 

@@ -23,7 +23,8 @@ from benchmarks.overhead import Clock, clocked
 from conformance.backend import Backend
 from conformance.cases.recipe import Recipe
 from conformance.drivers.run import environment
-from conformance.engine.sieve import Settings, conform
+from conformance.engine.plan import Settings
+from conformance.engine.sieve import conform
 from conformance.targets.find import find
 from conformance.trials.trial import Trial
 from implementations.cuda import ONE_SIZE, WORKSPACE, device

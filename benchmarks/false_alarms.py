@@ -15,16 +15,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 from tabulate import tabulate
 from tqdm import tqdm
 
 from conformance.backend import Backend
-from conformance.engine.sieve import Settings, conform
+from conformance.engine.plan import Settings
+from conformance.engine.sieve import conform
+from conformance.report.data import encode
 from conformance.report.environment import environment
-from conformance.report.model import BAD
+from conformance.report.text import interruption
 from conformance.selftest.faults import DIFFERENT, twin_backend
 from conformance.targets.find import find
 from conformance.targets.registry import names
@@ -53,7 +54,7 @@ def measure(chunk: tuple[str, int, int]) -> dict[str, object]:
     """Judge one backend on one seed."""
     target, seed, cases = chunk
     report = conform(correct(target), Settings(cases, seed))
-    alarms = [asdict(verdict) for verdict in report.verdicts if verdict.outcome in BAD]
+    alarms = [encode(verdict) for verdict in report.bad]
     return {
         "backend": target,
         "seed": seed,
@@ -64,7 +65,7 @@ def measure(chunk: tuple[str, int, int]) -> dict[str, object]:
         "judgements": sum(verdict.cases for verdict in report.verdicts),
         "margin": report.margin,
         "seconds": round(report.seconds, 1),
-        "interrupted": report.interrupted,
+        "interrupted": interruption(report),
         "alarms": alarms,
     }
 

@@ -21,7 +21,7 @@ from conformance.cases.case import handed, realise
 from conformance.cases.recipe import parse
 from conformance.drivers.run import Isolation, run
 from conformance.engine.judging import Here, Judge
-from conformance.engine.sieve import Settings
+from conformance.engine.plan import Settings
 from conformance.isolation.parent import Isolated
 from conformance.processes.wire.client import program
 from conformance.targets.find import find

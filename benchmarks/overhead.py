@@ -17,7 +17,8 @@ from typing import Any
 from tabulate import tabulate
 
 from conformance.backend import Backend
-from conformance.engine.sieve import Settings, conform
+from conformance.engine.plan import Settings
+from conformance.engine.sieve import conform
 from conformance.spec import LSTMConfig, Params
 from conformance.targets.find import find
 from conformance.targets.registry import names

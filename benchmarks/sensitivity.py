@@ -34,10 +34,10 @@ from conformance.cases import strategies
 from conformance.cases.case import realise
 from conformance.cases.covering import fixed_set
 from conformance.cases.recipe import Recipe
+from conformance.engine.plan import Settings
 from conformance.engine.search import search
-from conformance.engine.sieve import Settings, conform
+from conformance.engine.sieve import conform
 from conformance.properties.layout import Oracle, oracle_result
-from conformance.report.model import BAD
 from conformance.selftest.faults import DIFFERENT
 from conformance.selftest.faults.fault import FULL
 from conformance.selftest.faults.twin import Twin
@@ -132,7 +132,7 @@ def alarms(task: tuple[str, str]) -> dict[str, tuple[int, int]]:
     one = correct_backend(*task)
     report = conform(one, Settings(shrink=False))
     counts, runs = accusations(one, task[1])
-    ours = sum(verdict.outcome in BAD for verdict in report.verdicts), report.cases
+    ours = sum(verdict.outcome.bad for verdict in report.verdicts), report.cases
     return {OURS: ours, **{tolerance: (count, runs) for tolerance, count in counts.items()}}
 
 
@@ -152,7 +152,7 @@ def smallest(task: tuple[str, str], limits: Mapping[str, Mapping[str, int]]) -> 
         detecting = {tolerance for tolerance, count in counts.items() if count > asked[tolerance]}
         if OURS in searching:
             report = conform(altered, SETTINGS)
-            detecting |= {OURS} if any(verdict.outcome in BAD for verdict in report.verdicts) else set()
+            detecting |= {OURS} if any(verdict.outcome.bad for verdict in report.verdicts) else set()
         searching &= detecting
         found |= dict.fromkeys(searching, level)
         if not searching:

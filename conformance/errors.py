@@ -1,5 +1,9 @@
 """The errors a person meets who uses the suite wrongly; what a backend does wrong is a verdict instead."""
 
+from __future__ import annotations
+
+from conformance.facts import Outcome
+
 
 class UsageError(Exception):
     """A request the suite cannot carry out: an unknown name, a target that does not load, a bad option.
@@ -25,8 +29,8 @@ class Ended(Exception):
 
     def __init__(self, outcome: str, message: str) -> None:
         super().__init__(message)
-        #: The verdict's: "crashed", "timeout", or "error" for a process that does not keep to the protocol.
-        self.outcome = outcome
+        #: The verdict's: CRASHED, TIMEOUT, or ERROR for a process that does not keep to the protocol.
+        self.outcome = Outcome(outcome)
 
 
 class Closed(BaseException):

@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 from samples import lstm
 
 from conformance import Backend, Capabilities
-from conformance.processes.wire.message import Message, Stream, decode, encode
+from conformance.processes.message import Message, Stream, decode, encode
 from conformance.processes.wire.server import answer
 
 SAMPLE = Backend("sample", Capabilities(), lstm)

@@ -14,6 +14,7 @@ import pytest
 
 from conformance import __version__
 from conformance.drivers import cli
+from conformance.report.data import FORMAT
 from conformance.targets import registry
 
 SAMPLES = (Path(__file__).parent / "samples.py").as_posix()
@@ -98,7 +99,7 @@ def test_the_json_file_holds_every_verdict_and_what_is_needed_to_repeat_the_run(
         raise AssertionError(f"{constant} is not JSON")
 
     report = json.loads(Path("r.json").read_text(encoding="utf-8"), parse_constant=refuse)
-    assert (report["format"], report["seed"], report["cases"], report["version"]) == (1, 7, 2, __version__)
+    assert (report["format"], report["seed"], report["cases"], report["version"]) == (FORMAT, 7, 2, __version__)
     assert (report["conformant"], report["complete"], report["missing"]) == (False, True, [])
     (verdict,) = report["backends"][0]["verdicts"]
     assert (verdict["backend"], verdict["property"], verdict["outcome"]) == (target, "values.c_n", "failed")

@@ -17,9 +17,9 @@ import pytest
 from conformance import Backend
 from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer, Here, Question
-from conformance.engine.sieve import Settings, conform
+from conformance.engine.plan import Settings
+from conformance.engine.sieve import conform
 from conformance.properties import catalogue
-from conformance.report.model import BAD
 from conformance.selftest.faults import FAULTS, backend_of
 from conformance.targets import registry
 from conformance.targets.find import find
@@ -336,12 +336,12 @@ def test_undeclared_half_sums_are_found_on_the_gpu(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("name", CUDA)
 def test_determinism_is_as_declared_on_the_gpu(name: str) -> None:
     report = conform(find(name), Settings(30, only=("purity.repeat", "gradients.repeat"), shrink=False))
-    assert not [verdict for verdict in report.verdicts if verdict.outcome in BAD]
+    assert not [verdict for verdict in report.verdicts if verdict.outcome.bad]
 
 
 @gpu
 @pytest.mark.parametrize("name", CUDA)
 def test_a_cuda_backend_conforms_on_the_gpu(name: str) -> None:
     report = conform(find(name), Settings(5, shrink=False))
-    assert [(v.property, v.message) for v in report.verdicts if v.outcome in BAD] == []
+    assert [(v.property, v.message) for v in report.verdicts if v.outcome.bad] == []
     assert torch.cuda.get_device_name() in report.note

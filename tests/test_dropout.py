@@ -13,7 +13,8 @@ import torch
 from conformance.backend import Backend
 from conformance.bounds.chance import surprise
 from conformance.cases.recipe import Recipe, parse
-from conformance.engine.sieve import Settings, conform
+from conformance.engine.plan import Settings
+from conformance.engine.sieve import conform
 from conformance.instruments.masks import ELEMENTS, RATES, read
 from conformance.properties import dropout
 from conformance.properties.dropout import ALARM, LIMIT

@@ -14,8 +14,10 @@ from conformance import Capabilities, LSTMConfig, Unsupported
 from conformance.backend import Backend
 from conformance.cases.covering import fixed_set
 from conformance.cases.recipe import parse
-from conformance.engine.sieve import Settings, conform, replay
+from conformance.engine.plan import Settings
+from conformance.engine.sieve import conform, replay
 from conformance.errors import UsageError
+from conformance.facts import Outcome
 from conformance.report.model import BackendReport, Verdict
 from conformance.spec import Array, Params
 from conformance.targets.find import find
@@ -80,8 +82,8 @@ def test_a_failure_of_the_fixed_set_is_shrunk_to_what_it_needs() -> None:
     recipe = parse(verdict.recipe)
     assert (recipe.layers, recipe.bidirectional, recipe.state) == (3, True, "h")
     assert (recipe.I, recipe.H, recipe.L, recipe.N, recipe.dtype) == (1, 1, 1, 1, "float32")
-    [(_, outcome, message)] = replay(around(_rare), [recipe], Settings(only=("values.output",)))
-    assert (outcome, message) == ("failed", verdict.message)
+    [(_, answer)] = replay(around(_rare), [recipe], Settings(only=("values.output",)))
+    assert (answer.outcome, answer.fact) == (Outcome.FAILED, verdict.fact)
 
 
 def test_two_defects_are_both_reported() -> None:
@@ -136,7 +138,7 @@ def test_a_broken_adapter_is_said_to_be_broken_and_nothing_else_runs(returned: C
     found = verdicts(report)
     assert found["smoke.runs"].outcome == "error"
     assert said in found["smoke.runs"].message
-    assert report.count("not run") == len(report.verdicts) - 1 - report.count("not declared")
+    assert report.count(Outcome.NOT_RUN) == len(report.verdicts) - 1 - report.count(Outcome.NOT_DECLARED)
     assert not report.conformant
 
 
@@ -227,8 +229,8 @@ def test_a_failure_that_depends_on_history_is_reported_with_its_calls() -> None:
     assert "H=9" in verdict.history[0]
     assert "only after 1 earlier case" in verdict.message
     recipes = [parse(text) for text in (*verdict.history, verdict.recipe or "")]
-    [(_, outcome, _)] = replay(around(remembering), recipes, Settings(only=("values.output",)))
-    assert outcome == "failed"
+    [(_, answer)] = replay(around(remembering), recipes, Settings(only=("values.output",)))
+    assert answer.outcome == "failed"
 
 
 def test_a_failure_that_does_not_come_back_is_still_a_failure() -> None:
@@ -367,7 +369,7 @@ def test_final_states_alone_are_judged_without_demanding_equal_bits_of_several_r
     alone = Backend("alone", Capabilities(returns=("h_n",)), build)
     recipes = [parse(f"I=9 H=12 L=17 N=2 gain=10 seed={seed}") for seed in range(12)]
     for recipe in recipes:
-        assert all(outcome != "failed" for _, outcome, _ in replay(alone, [recipe], Settings(only=("values",))))
+        assert not any(answer.wrong for _, answer in replay(alone, [recipe], Settings(only=("values",))))
 
 
 def test_whoever_ends_the_process_on_bad_input_has_refused_it() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from conformance.drivers.run import run
-from conformance.engine.sieve import Settings
+from conformance.engine.plan import Settings
 from conformance.targets import registry
 from conformance.targets.find import find
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from conformance.drivers.run import run
-from conformance.engine.sieve import Settings
+from conformance.engine.plan import Settings
 
 ROOT = Path(__file__).parents[1]
 FOLDER = "implementations/rust_lstm"

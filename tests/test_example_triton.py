@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from conformance.engine.sieve import Settings, conform
-from conformance.report.model import BAD
+from conformance.engine.plan import Settings
+from conformance.engine.sieve import conform
 from conformance.targets import registry
 from conformance.targets.find import find
 
@@ -95,6 +95,6 @@ def test_the_kernel_is_right_and_its_bug_is_found() -> None:
 def test_on_a_gpu_it_is_right_and_its_bug_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     right = conform(find(f"{TARGET}:triton"), Settings(20, shrink=False))
-    assert [(v.property, v.message) for v in right.verdicts if v.outcome in BAD] == []
+    assert [(v.property, v.message) for v in right.verdicts if v.outcome.bad] == []
     buggy = conform(find(f"{TARGET}:triton_buggy"), Settings(20, only=("values.output",), shrink=False))
     assert [verdict.outcome for verdict in buggy.verdicts] == ["failed"]

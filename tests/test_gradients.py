@@ -22,7 +22,8 @@ from conformance.bounds.rounding import EXACT, Approx, activate_sigmoid, activat
 from conformance.cases.case import realise
 from conformance.cases.cotangents import LOSSES, draw
 from conformance.cases.recipe import Recipe, parse
-from conformance.engine.sieve import Settings, conform
+from conformance.engine.plan import Settings
+from conformance.engine.sieve import conform
 from conformance.instruments.exact import dyadic
 from conformance.instruments.taps import judge_tapped, lower_results, tap
 from conformance.reference.backward import Gradients, vjp

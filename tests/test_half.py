@@ -13,8 +13,8 @@ from conformance.backend import Backend
 from conformance.bounds.rounding import EXACT, Approx, activate_sigmoid, activate_tanh, arithmetic, dot
 from conformance.cases.fills import cancels
 from conformance.cases.recipe import Recipe
-from conformance.engine.sieve import Settings, conform
-from conformance.report.model import BAD
+from conformance.engine.plan import Settings
+from conformance.engine.sieve import conform
 from conformance.selftest.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, different, twin_backend
 from conformance.selftest.faults.fault import HALF
 from conformance.selftest.faults.half import half_summed
@@ -37,7 +37,7 @@ def only(backend: Backend, dtype: str) -> Backend:
 def alarms(backend: Backend, *properties: str, stop: bool = False) -> dict[str, str]:
     """The bad verdicts of a few random cases; with ``stop``, the first one, of the fixed set too."""
     report = conform(backend, Settings(10, only=properties, fixed=stop, shrink=False, stop=stop))
-    return {v.property: v.message for v in report.verdicts if v.outcome in BAD}
+    return {v.property: v.message for v in report.verdicts if v.outcome.bad}
 
 
 def margin(trial: Trial) -> float:
@@ -168,7 +168,8 @@ WITHOUT = """
 import sys
 sys.modules["ml_dtypes"] = None
 from conformance.backend import Backend
-from conformance.engine.sieve import Settings, conform
+from conformance.engine.plan import Settings
+from conformance.engine.sieve import conform
 from conformance.errors import UsageError
 from conformance.selftest.faults import twin_backend
 from conformance.cases.recipe import parse

@@ -17,17 +17,21 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from hypothesis.database import InMemoryExampleDatabase
+from hypothesis.strategies import builds, integers
 
 from conformance.cases.recipe import Recipe, parse
 from conformance.drivers.run import Isolation, run
 from conformance.engine import sieve as engine
 from conformance.engine.judging import Question
-from conformance.engine.sieve import Settings, conform
-from conformance.errors import Ended, SuiteError, UsageError
+from conformance.engine.plan import Settings
+from conformance.engine.search import search
+from conformance.engine.sieve import conform
+from conformance.errors import Closed, Ended, Gone, SuiteError, UsageError
 from conformance.isolation.parent import Isolated
 from conformance.processes import keeper
+from conformance.processes.message import Message
 from conformance.processes.supervisor import Child, Limits
-from conformance.processes.wire.message import Message
 from conformance.properties import select
 from conformance.report.model import BackendReport, Verdict
 from conformance.targets.find import find
@@ -155,8 +159,9 @@ def test_memory_that_forks_share_counts_once() -> None:
 
 def test_a_backend_that_cannot_be_started_again_keeps_its_verdicts() -> None:
     report = judged("once", replace(SETTINGS, shrink=False))
-    assert "could not be started again" in report.interrupted
-    assert "the device is busy" in report.interrupted
+    assert report.interrupted is not None
+    assert "could not be started again" in report.interrupted.reason
+    assert "the device is busy" in report.interrupted.reason
     assert not report.conformant
     assert len(report.verdicts) == len(select(CHOSEN))
 
@@ -172,6 +177,23 @@ def test_messages_of_any_length_and_kind_are_told(monkeypatch: pytest.MonkeyPatc
     [verdict] = bad(judged("talker"))
     assert verdict.message.startswith("forward raised ValueError: bad ? file xxx")
     assert len(verdict.message) < 20_000
+
+
+@pytest.mark.parametrize("end", [Closed, Gone, KeyboardInterrupt])
+def test_a_run_that_was_ended_leaves_no_example_to_the_next_one(end: type[BaseException]) -> None:
+    seen: list[Recipe] = []
+
+    def ended(recipe: Recipe) -> bool:
+        seen.append(recipe)
+        if len(seen) == 4:
+            raise end
+        return False
+
+    recipes, database = builds(Recipe, I=integers(1, 99)), InMemoryExampleDatabase()
+    with pytest.raises(end):
+        search(recipes, ended, 10, 0, database)
+    assert search(recipes, ended, 10, 0, database) is None
+    assert seen[:4] == seen[4:8]
 
 
 def test_what_ends_after_its_last_answer_had_answered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +229,7 @@ def test_verdicts_are_those_of_one_process(monkeypatch: pytest.MonkeyPatch) -> N
         apart, here = conform(judge, settings), conform(find(target), settings)
         judge.close()
         assert apart.verdicts == here.verdicts
-        assert (apart.covered, apart.cases, apart.lacking) == (here.covered, here.cases, here.lacking)
+        assert (apart.covered, apart.cases, apart.unmet) == (here.covered, here.cases, here.unmet)
 
 
 def test_another_interpreter_holds_the_backend(tmp_path: Path) -> None:
@@ -268,7 +290,7 @@ def test_an_interrupted_run_leaves_no_process_and_tells_what_it_has(end: signal.
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 3, out
     report = json.loads(Path("report.json").read_text(encoding="utf-8"))
-    assert "interrupted" in report["backends"][0]["interrupted"]
+    assert report["backends"][0]["interrupted"]["how"] == "interrupted"
 
 
 def test_a_run_that_is_killed_leaves_no_process() -> None:

@@ -14,10 +14,10 @@ from torch import nn
 from conformance.backend import Backend, Capabilities, Unsupported
 from conformance.cases.case import Case, handed, realise
 from conformance.cases.recipe import Recipe, parse
-from conformance.engine.sieve import Settings, conform
+from conformance.engine.plan import Settings
+from conformance.engine.sieve import conform
 from conformance.properties.batch import take_rows
 from conformance.reference.forward import lstm
-from conformance.report.model import BAD
 from conformance.selftest.faults.fault import FULL
 from conformance.selftest.faults.twin import Twin
 from conformance.spec import Array, LSTMConfig, Params
@@ -182,7 +182,7 @@ def accused(build: Callable[..., Any], capabilities: Capabilities = FULL) -> lis
     settings = Settings(cases=40, only=("lengths", "degenerate", "refusals.lengths"), shrink=False)
     report = conform(Backend("tried", capabilities, build), settings)
     assert sum(verdict.cases for verdict in report.verdicts) > 100
-    return [(verdict.property, verdict.message) for verdict in report.verdicts if verdict.outcome in BAD]
+    return [(verdict.property, verdict.message) for verdict in report.verdicts if verdict.outcome.bad]
 
 
 def test_an_lstm_that_answers_a_length_of_0_is_not_accused() -> None:

@@ -13,9 +13,9 @@ import pytest
 from conformance.backend import Backend, Capabilities
 from conformance.bounds.forward import Finding
 from conformance.cases.recipe import Recipe
-from conformance.engine.sieve import Settings, conform
+from conformance.engine.plan import Settings
+from conformance.engine.sieve import conform
 from conformance.properties.nonfinite import _apart
-from conformance.report.model import BAD
 from conformance.selftest.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, twin_backend
 from conformance.selftest.faults.fault import NONFINITE
 from conformance.selftest.faults.twin import Forward, Twin
@@ -30,13 +30,13 @@ GROUP = Settings(6, only=("nonfinite",), fixed=False, shrink=False)
 def outcomes(backend: Backend, settings: Settings = GROUP) -> dict[str, str]:
     """Each property's outcome, with its message where it is bad."""
     verdicts = conform(backend, settings).verdicts
-    return {v.property: v.message if v.outcome in BAD else v.outcome for v in verdicts}
+    return {v.property: v.message if v.outcome.bad else v.outcome for v in verdicts}
 
 
 @pytest.mark.parametrize("fault", [f for f in FAULTS if f.kind == NONFINITE], ids=lambda fault: fault.id)
 def test_the_group_alone_catches_its_faults(fault: Fault) -> None:
     report = conform(backend_of(fault), replace(GROUP, cases=30, fixed=True, stop=True))
-    assert report.count(*BAD)
+    assert report.bad
 
 
 @pytest.mark.parametrize("different", DIFFERENT, ids=lambda different: different.id)

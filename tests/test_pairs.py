@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from conformance.drivers.cli import main
-from conformance.engine.sieve import Settings, conform
+from conformance.engine.plan import Settings
+from conformance.engine.sieve import conform
 from conformance.errors import UsageError
-from conformance.report.model import BAD
 from conformance.selftest.faults import FAULTS, Fault, backend_of
 from conformance.selftest.pairs import Pair, PairTest, contained, joined, ring, table, to_json
 
@@ -44,7 +44,7 @@ def test_a_fault_of_the_size_is_reported_beside_one_at_every_size(
     assert both is not None
     settings = Settings(cases=0, only=(shows, always), shrink=False)
     told = {
-        name: sorted(v.property for v in conform(backend_of(one), settings).verdicts if v.outcome in BAD)
+        name: sorted(v.property for v in conform(backend_of(one), settings).verdicts if v.outcome.bad)
         for name, one in (("both", both), ("everywhere", fault(everywhere)))
     }
     assert told == {"both": sorted([always, shows]), "everywhere": [always]}

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from conformance.engine.sieve import Settings, conform
+from conformance.engine.plan import Settings
+from conformance.engine.sieve import conform
 from conformance.properties import GROUPS, catalogue
 from conformance.selftest.faults import FAULTS, backend_of, twin_backend
 

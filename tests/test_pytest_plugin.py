@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from conformance.engine import sieve as engine
+from conformance.drivers import pytest_suite
+from conformance.engine.plan import Settings
 from conformance.targets import registry
 
 LSTMS = """
@@ -73,16 +74,16 @@ def _lstms(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def judged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, engine.Settings]]:
+def judged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Settings]]:
     """Every run of the engine."""
     runs = []
-    conform = engine.conform
+    conform = pytest_suite.conform
 
     def spy(judge, settings, **options):
         runs.append((judge.backend.name, settings))
         return conform(judge, settings, **options)
 
-    monkeypatch.setattr(engine, "conform", spy)
+    monkeypatch.setattr(pytest_suite, "conform", spy)
     return runs
 
 
@@ -113,7 +114,7 @@ def test_a_test_file_of_two_lines_has_an_item_for_every_declared_property(pytest
 
 
 def test_a_test_file_chooses_properties_cases_and_seed(
-    pytester: pytest.Pytester, judged: list[tuple[str, engine.Settings]]
+    pytester: pytest.Pytester, judged: list[tuple[str, Settings]]
 ) -> None:
     pytester.makepyfile("""
         from conformance import conformance_tests
@@ -123,18 +124,18 @@ def test_a_test_file_chooses_properties_cases_and_seed(
     pytester.runpytest("--lstm-seed", "6").assert_outcomes(passed=4)
     ids = ("smoke", "layout.dtypes", "layout.final-state", "layout.shapes", "values.h_n")
     assert judged == [
-        ("lstms:right", engine.Settings(1, 5, ids)),
-        ("lstms:right", engine.Settings(1, 6, ids)),
+        ("lstms:right", Settings(1, 5, ids)),
+        ("lstms:right", Settings(1, 6, ids)),
     ]
 
 
 def test_an_option_names_backends_without_a_test_file(
-    pytester: pytest.Pytester, judged: list[tuple[str, engine.Settings]]
+    pytester: pytest.Pytester, judged: list[tuple[str, Settings]]
 ) -> None:
     result = pytester.runpytest("--lstm-backend", "lstms.py:right", "--lstm-cases", "1", "-v")
     assert result.ret == pytest.ExitCode.OK
     assert "lstms.py:right::values.output PASSED" in text(result)
-    assert judged == [("lstms.py:right", engine.Settings(1, 0))], "one run, of everything, as the command line makes it"
+    assert judged == [("lstms.py:right", Settings(1, 0))], "one run, of everything, as the command line makes it"
 
 
 def test_the_ini_list_is_for_a_run_without_path_arguments(pytester: pytest.Pytester) -> None:
@@ -247,16 +248,14 @@ def test_a_target_that_does_not_load_is_a_collection_error_in_words(
 # Selection
 
 
-def test_what_is_not_selected_is_not_judged(
-    pytester: pytest.Pytester, judged: list[tuple[str, engine.Settings]]
-) -> None:
+def test_what_is_not_selected_is_not_judged(pytester: pytest.Pytester, judged: list[tuple[str, Settings]]) -> None:
     run(pytester, "right", "--lstm-backend", "lstms:wrong", "-k", "lstms:right::values.output").assert_outcomes(
         passed=1
     )
-    assert judged == [("lstms:right", engine.Settings(1, 0, ("smoke", "values.output")))]
+    assert judged == [("lstms:right", Settings(1, 0, ("smoke", "values.output")))]
 
 
-def test_a_node_id_selects(pytester: pytest.Pytester, judged: list[tuple[str, engine.Settings]]) -> None:
+def test_a_node_id_selects(pytester: pytest.Pytester, judged: list[tuple[str, Settings]]) -> None:
     pytester.makeini("[pytest]\nlstm_backends = lstms:right")
     file = pytester.makepyfile("from conformance import conformance_tests\ntest_it = conformance_tests('lstms:right')")
     pytester.runpytest("lstms:right::values.output", "--lstm-cases=1").assert_outcomes(passed=1)

@@ -3,36 +3,63 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import sys
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
 from conformance.backend import Backend, Capabilities
 from conformance.cases.case import realise
 from conformance.cases.recipe import Recipe
+from conformance.errors import UsageError
+from conformance.facts import (
+    AdapterBroken,
+    CutShort,
+    DtypeUnjudged,
+    Fact,
+    Gap,
+    Interruption,
+    Mismatch,
+    Misshapen,
+    NoCase,
+    NotStarted,
+    Outcome,
+    Part,
+    Raised,
+    Recurrence,
+    Said,
+    Undeclared,
+    Unsupported,
+    Within,
+)
 from conformance.properties import catalogue
 from conformance.properties.model import undeclared
-from conformance.report import levels, text
+from conformance.report import english, levels, text
+from conformance.report.data import from_json, to_json
 from conformance.report.levels import LEVELS, level_of, reached
-from conformance.report.model import BAD, OUTCOMES, BackendReport, Report, Verdict, to_json
+from conformance.report.model import BackendReport, Report, Verdict
 from conformance.report.table import table
 from conformance.report.text import arrays, conclusion, explain, failures, head, replay_line
 
-PASSED = Verdict("mine", "smoke.runs", "passed", margin=0.1, cases=3)
+PASSED = Verdict("mine", "smoke.runs", Outcome.PASSED, margin=0.1, cases=3)
+DIED = Interruption("given up", 0, "signal 11")
 FAILED = Verdict(
     "my lstm.py:f",
     "values.output",
-    "failed",
-    "output[0, 0, 0] expected 1 got 2 bound 1e-07",
+    Outcome.FAILED,
+    Mismatch("output", (0, 0, 0), 1.0, 2.0, 1e-7, 0, 0, 0, 0, 1, 1),
     recipe="I=1 H=1 L=1 N=1 edits=0:x",
     smallest="LSTM(1→1) L=1 N=1",
     worst=2e6,
 )
 
 
-def _backend(*verdicts: Verdict, name: str = "mine", interrupted: str = "", note: str = "") -> BackendReport:
+def _backend(
+    *verdicts: Verdict, name: str = "mine", interrupted: Interruption | None = None, note: str = ""
+) -> BackendReport:
     return BackendReport(name, verdicts, note=note, interrupted=interrupted)
 
 
@@ -46,62 +73,96 @@ def _report(*backends: BackendReport, missing: tuple[str, ...] = ()) -> Report:
 @pytest.mark.parametrize(
     ("outcome", "conformant"),
     [
-        ("passed", True),
-        ("failed", False),
-        ("error", False),
-        ("crashed", False),
-        ("timeout", False),
-        ("expected failure", True),
-        ("unexpected pass", False),
-        ("narrowed", True),
-        ("not declared", True),
-        ("not run", True),
+        (Outcome.PASSED, True),
+        (Outcome.FAILED, False),
+        (Outcome.ERROR, False),
+        (Outcome.CRASHED, False),
+        (Outcome.TIMEOUT, False),
+        (Outcome.EXPECTED_FAILURE, True),
+        (Outcome.UNEXPECTED_PASS, False),
+        (Outcome.NARROWED, True),
+        (Outcome.NOT_DECLARED, True),
+        (Outcome.NOT_RUN, True),
     ],
 )
-def test_which_outcomes_spoil_conformance(outcome: str, conformant: bool) -> None:
+def test_which_outcomes_spoil_conformance(outcome: Outcome, conformant: bool) -> None:
     backend = _backend(PASSED, Verdict("mine", "values.output", outcome, cases=1))
     assert backend.conformant is conformant
     assert _report(backend).conformant is conformant
-    assert (outcome in BAD) is not conformant
+    assert outcome.bad is not conformant
 
 
-def test_every_outcome_is_among_those_of_the_contract() -> None:
-    assert set(OUTCOMES) >= BAD
-    assert len(OUTCOMES) == 11
+def test_the_outcomes_are_the_words_of_the_contract() -> None:
+    words = (
+        "passed, failed, error, crashed, timeout, expected failure, unexpected pass, narrowed, not declared, not run"
+    )
+    assert [*map(str, Outcome)] == [*words.split(", "), "unavailable"]
 
 
 def test_nothing_passed_is_not_conformant() -> None:
-    for outcome in ("not declared", "not run", "narrowed", "expected failure", "unavailable"):
+    for outcome in {*Outcome} - {Outcome.PASSED}:
         assert not _backend(Verdict("mine", "values.output", outcome, cases=1)).conformant
 
 
 def test_a_property_narrowed_on_every_case_was_never_judged() -> None:
-    assert not _backend(PASSED, Verdict("mine", "values.output", "narrowed", cases=0)).conformant
+    assert not _backend(PASSED, Verdict("mine", "values.output", Outcome.NARROWED, cases=0)).conformant
 
 
 def test_a_truncated_run_is_neither_complete_nor_conformant() -> None:
-    cut = _backend(PASSED, interrupted="interrupted after 3 cases")
+    cut = _backend(PASSED, interrupted=Interruption("interrupted", 3))
     for report in (_report(cut), _report(_backend(PASSED), missing=("other",))):
         assert not report.complete
         assert not report.conformant
 
 
 def test_an_unavailable_backend_does_not_spoil_a_report_but_does_not_make_one() -> None:
-    absent = _backend(Verdict("gone", "smoke.runs", "unavailable", "no device"), name="gone")
+    absent = _backend(Verdict("gone", "smoke.runs", Outcome.UNAVAILABLE, Said("no device")), name="gone")
     assert _report(_backend(PASSED), absent).conformant
     assert not _report(absent).conformant
 
 
 def test_declared_counts_what_was_asked_and_margin_is_the_largest() -> None:
-    other = Verdict("mine", "values.output", "passed", margin=0.7)
-    backend = _backend(PASSED, other, Verdict("mine", "stack.composition", "not declared"))
-    assert (backend.declared, backend.margin, backend.count("passed")) == (2, 0.7, 2)
+    other = Verdict("mine", "values.output", Outcome.PASSED, margin=0.7)
+    backend = _backend(PASSED, other, Verdict("mine", "stack.composition", Outcome.NOT_DECLARED))
+    assert (backend.declared, backend.margin, backend.count(Outcome.PASSED)) == (2, 0.7, 2)
 
 
-def test_json_has_no_infinities() -> None:
-    data = to_json(_report(_backend(PASSED, replace(FAILED, worst=float("inf")), FAILED)))
-    json.dumps(data, allow_nan=False)
-    assert [verdict["worst"] for verdict in data["backends"][0]["verdicts"]] == [None, None, 2e6]
+#: One of each kind of fact, with the numbers that JSON does not have.
+FACTS: tuple[Fact, ...] = (
+    Mismatch("grad x", (0, 1), math.nan, math.inf, -math.inf, 1, 0, None, 1, 2, 3),
+    Misshapen("output", (2, 3), (3, 2)),
+    Raised("forward", "ValueError", "no"),
+    Said("two\nlines"),
+    Within("gate i", Mismatch("output", (0, 0, 0), 1.0, 2.0, 1e-7, 0, 0, 0, 0, 1, 1)),
+    Unsupported("LSTM(1→1) L=1 N=1", "no"),
+    Undeclared(("lengths", "slots")),
+    Part(9, 2, Unsupported("LSTM(1→1) L=1 N=1", "no"), 1, ("smoke.runs",)),
+    DtypeUnjudged(3, "no bfloat16"),
+    CutShort(Interruption("interrupted", 7), 2),
+    AdapterBroken("smoke.runs"),
+    NotStarted("smoke.runs"),
+    NoCase(),
+)
+
+
+def test_a_report_is_read_back_as_it_was_written() -> None:
+    assert {type(fact) for fact in FACTS} == {*get_args(Fact)}, "each kind of fact is among them"
+    verdicts = [replace(FAILED, fact=fact, history=("I=1", "I=2"), worst_recipe="I=3") for fact in FACTS]
+    verdicts += [replace(PASSED, outcome=outcome, recurrence=how) for outcome in Outcome for how in Recurrence]
+    cut = _backend(PASSED, FAILED, interrupted=Interruption("given up", 3, "too slow"))
+    report = _report(replace(_backend(*verdicts), unmet=("lengths",)), cut, missing=("late",))
+    assert from_json(json.loads(json.dumps(to_json(report), allow_nan=False))) == report
+
+
+def test_a_report_of_another_format_is_refused_by_name() -> None:
+    with pytest.raises(UsageError, match="format 1, expected 2"):
+        from_json({**to_json(_report(_backend(PASSED))), "format": 1})
+
+
+@pytest.mark.parametrize("fact", FACTS, ids=lambda fact: type(fact).__name__)
+def test_each_kind_of_fact_has_words(fact: Fact) -> None:
+    assert english.sentence(fact)
+    assert english.shared(fact)
 
 
 # Levels
@@ -116,13 +177,19 @@ def _judged(capabilities: Capabilities, *lacks: str) -> BackendReport:
     backend = Backend("mine", capabilities, lambda config, params: lambda x: x, ruled_out=frozenset(lacks))
     without = undeclared(backend)
     verdicts = tuple(
-        Verdict("mine", p.id, "not declared" if without.keys() & {*p.needs} else "passed", cases=1)
+        Verdict("mine", p.id, Outcome.NOT_DECLARED if {*without} & {*p.needs} else Outcome.PASSED, cases=1)
         for p in catalogue().values()
     )
-    return BackendReport("mine", verdicts, lacking=without)
+    return BackendReport("mine", verdicts, unmet=without)
 
 
-def _becomes(report: BackendReport, id: str, outcome: str) -> BackendReport:
+def _told(report: BackendReport) -> tuple[str, str]:
+    """The level reached, and what is missing for the next one, in words."""
+    level, gap = reached(report)
+    return level, "" if gap is None else english.gap(gap)
+
+
+def _becomes(report: BackendReport, id: str, outcome: Outcome) -> BackendReport:
     verdicts = (replace(v, outcome=outcome) if v.property == id else v for v in report.verdicts)
     return replace(report, verdicts=tuple(verdicts))
 
@@ -147,12 +214,10 @@ def _becomes(report: BackendReport, id: str, outcome: str) -> BackendReport:
     ],
 )
 def test_a_level_needs_all_that_it_names(capabilities: Capabilities, lacks: str, level: str, shortfall: str) -> None:
-    judged = _judged(capabilities, *lacks.split())
-    assert reached(judged) == (level, shortfall)
-    assert judged.level == level
+    assert _told(_judged(capabilities, *lacks.split())) == (level, shortfall)
 
 
-@pytest.mark.parametrize("outcome", sorted({*OUTCOMES} - {"passed", "not declared"}))
+@pytest.mark.parametrize("outcome", sorted({*Outcome} - {Outcome.PASSED, Outcome.NOT_DECLARED}))
 @pytest.mark.parametrize(
     ("id", "level"),
     [
@@ -163,33 +228,34 @@ def test_a_level_needs_all_that_it_names(capabilities: Capabilities, lacks: str,
         ("dropout.rate", "full"),
     ],
 )
-def test_nothing_but_passing_reaches_the_level_of_a_property(id: str, level: str, outcome: str) -> None:
+def test_nothing_but_passing_reaches_the_level_of_a_property(id: str, level: str, outcome: Outcome) -> None:
     own = level_of(catalogue()[id])
     judged = _judged(replace(TRAINING, dropout=True))
-    assert reached(_becomes(judged, id, outcome)) == (level, f"{own}: {outcome}: {id}")
+    assert own is not None
+    assert reached(_becomes(judged, id, outcome)) == (level, Gap(own, short=((outcome, (id,)),)))
 
 
 def test_an_option_that_no_property_judges_is_not_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {id: p for id, p in catalogue().items() if "gradients" not in p.needs}
     for module in (levels, sys.modules[__name__]):
         monkeypatch.setattr(module, "catalogue", lambda: known)
-    assert reached(_judged(TRAINING)) == ("full", "training: no property of this version judges gradients")
+    assert _told(_judged(TRAINING)) == ("full", "training: no property of this version judges gradients")
 
 
 def test_a_part_of_the_properties_and_a_run_cut_short_claim_nothing() -> None:
     judged = _judged(FULL)
     part = replace(judged, verdicts=judged.verdicts[1:])
-    assert reached(part) == ("", "core: only part of the properties ran")
-    assert reached(replace(judged, interrupted="signal 11")) == ("", "core: signal 11")
+    assert _told(part) == ("", "core: only part of the properties ran")
+    cut = replace(judged, interrupted=Interruption("interrupted", 3))
+    assert _told(cut) == ("", "core: interrupted after 3 cases")
 
 
 def test_many_failures_fit_a_line() -> None:
     judged = _judged(CORE)
-    failed = replace(judged, verdicts=tuple(replace(v, outcome="failed") for v in judged.verdicts))
-    assert reached(failed)[1].startswith(
-        "core: failed: smoke.runs, layout.shapes, layout.dtypes, layout.final-state, and"
-    )
-    assert len(reached(failed)[1]) < 120
+    failed = replace(judged, verdicts=tuple(replace(v, outcome=Outcome.FAILED) for v in judged.verdicts))
+    told = _told(failed)[1]
+    assert told.startswith("core: failed: smoke.runs, layout.shapes, layout.dtypes, layout.final-state, and")
+    assert len(told) < 120
 
 
 def test_every_property_belongs_to_a_level() -> None:
@@ -223,7 +289,7 @@ def test_the_level_is_the_second_column_and_a_line_for_each_reason_says_what_the
 
 
 def test_a_wide_table_has_a_row_for_each_backend_and_a_narrow_one_a_column() -> None:
-    report = _report(_backend(PASSED, Verdict("mine", "values.output", "failed"), note="probed"))
+    report = _report(_backend(PASSED, Verdict("mine", "values.output", Outcome.FAILED), note="probed"))
     wide, narrow = table(report), table(report, width=40)
     assert wide.splitlines()[0].split()[:4] == ["backend", "level", "values", "passed"]
     assert wide.splitlines()[2].split()[:3] == ["mine", "—", "0/1"]
@@ -234,8 +300,12 @@ def test_a_wide_table_has_a_row_for_each_backend_and_a_narrow_one_a_column() -> 
 
 
 def test_backends_without_results_are_lines_below_the_table() -> None:
-    gone = _backend(Verdict("gone", "smoke.runs", "unavailable", "no device"), name="gone")
-    died = _backend(Verdict("died", "smoke.runs", "crashed", "signal 11"), name="died", interrupted="signal 11")
+    gone = _backend(Verdict("gone", "smoke.runs", Outcome.UNAVAILABLE, Said("no device")), name="gone")
+    died = _backend(
+        Verdict("died", "smoke.runs", Outcome.CRASHED, Said("signal 11")),
+        name="died",
+        interrupted=Interruption("given up", 0, "signal 11"),
+    )
     assert table(_report(gone, died)) == "gone  unavailable: no device\ndied  crashed: signal 11"
 
 
@@ -250,7 +320,7 @@ def test_a_failure_gives_statement_smallest_case_numbers_worst_and_replay() -> N
     assert explain(FAILED).splitlines() == [
         "values.output (failed): Every output of every layer is the oracle's, within the bound.",
         "  smallest  LSTM(1→1) L=1 N=1",
-        "  result    output[0, 0, 0] expected 1 got 2 bound 1e-07",
+        "  result    output[0, 0, 0] expected 1 got 2 bound 1.0e-07",
         "  worst     2e+06 times its bound, among all cases seen",
         "  replay    lstm-conformance replay 'I=1 H=1 L=1 N=1 edits=0:x' --backend 'my lstm.py:f' --only values.output",
     ]
@@ -274,22 +344,22 @@ def test_one_failure_is_told_once_with_all_the_properties_that_show_it() -> None
 
 
 def test_a_message_of_several_lines_stays_in_its_column() -> None:
-    lines = explain(replace(FAILED, message="first\nsecond")).splitlines()
+    lines = explain(replace(FAILED, fact=Said("first\nsecond"))).splitlines()
     assert lines[2:4] == ["  result    first", "            second"]
 
 
 def test_what_was_narrowed_or_not_run_is_told_once_for_each_reason() -> None:
     narrowed = [
-        Verdict("mine", name, "narrowed", f"1 of 2 cases, such as LSTM(1→1) L={n}: bias", cases=1)
+        Verdict("mine", name, Outcome.NARROWED, Part(2, 1, Unsupported(f"LSTM(1→1) L={n}", "bias"), 0, ()), cases=1)
         for n, name in enumerate(("values.output", "values.h_n"))
     ]
     unrun = [
-        Verdict("mine", name, "not run", f"interrupted; {n} cases passed until then")
+        Verdict("mine", name, Outcome.NOT_RUN, CutShort(Interruption("interrupted", 9), n))
         for n, name in enumerate(("stack.composition", "batch.isolation"))
     ]
     assert failures(_report(_backend(PASSED, *narrowed, *unrun))).splitlines() == [
         "mine: narrowed, not passed: values.output, values.h_n (Unsupported raised within what is declared: bias)",
-        "mine: not run: stack.composition, batch.isolation (interrupted)",
+        "mine: not run: stack.composition, batch.isolation (interrupted after 9 cases)",
     ]
 
 
@@ -298,9 +368,13 @@ def test_a_report_without_failures_tells_none() -> None:
 
 
 def test_the_conclusion_names_every_backend() -> None:
-    gone = _backend(Verdict("gone", "smoke.runs", "unavailable", "no device"), name="gone")
-    cut = _backend(PASSED, name="cut", interrupted="interrupted after 3 cases")
-    died = _backend(Verdict("died", "smoke.runs", "crashed"), name="died", interrupted="signal 11")
+    gone = _backend(Verdict("gone", "smoke.runs", Outcome.UNAVAILABLE, Said("no device")), name="gone")
+    cut = _backend(PASSED, name="cut", interrupted=Interruption("interrupted", 3))
+    died = _backend(
+        Verdict("died", "smoke.runs", Outcome.CRASHED),
+        name="died",
+        interrupted=Interruption("given up", 0, "signal 11"),
+    )
     report = _report(_backend(PASSED), _backend(FAILED, name="bad"), gone, cut, died, missing=("late",))
     assert conclusion(report).splitlines() == [
         "conformant: mine",

@@ -8,7 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis.database import InMemoryExampleDatabase
@@ -16,8 +19,9 @@ from hypothesis.database import InMemoryExampleDatabase
 from conformance import check_backend
 from conformance.drivers import run as runs
 from conformance.drivers.run import run
-from conformance.engine.sieve import Settings
+from conformance.engine.plan import Settings
 from conformance.errors import SuiteError, UsageError
+from conformance.facts import Outcome
 from conformance.report.model import BackendReport, Report
 from conformance.targets import registry
 from conformance.targets.find import find
@@ -166,3 +170,26 @@ def test_backends_do_not_share_counterexamples() -> None:
     assert list(second.fetch(b"key")) == []
     first.delete(b"key", b"value")
     assert list(first.fetch(b"key")) == []
+
+
+def test_any_executor_may_judge_the_targets() -> None:
+    """A cluster's executor gets one function, its arguments as bytes, and gives back its result as bytes."""
+    settings = Settings(cases=2, only=("values.output",))
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        apart = run(["numpy", "torch-nn", "nobody"], settings, executor=pool)
+    here = run(["numpy", "torch-nn", "nobody"], settings)
+    assert [verdict.outcome for verdict in apart.report.verdicts] == [Outcome.PASSED, Outcome.PASSED]
+    assert apart.report.verdicts == here.report.verdicts
+    assert [str(error) for error in apart.errors] == [str(error) for error in here.errors]
+    assert "no backend is named 'nobody'" in str(apart.errors[0])
+
+
+def test_an_executor_that_loses_a_target_keeps_the_others() -> None:
+    class Lossy(ThreadPoolExecutor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+            return super().submit(fn if args[0] == "numpy" else lambda *args: 1 / 0, *args, **kwargs)
+
+    with Lossy(1) as pool:
+        outcome = run(["numpy", "torch-nn"], Settings(cases=1, only=("values.output",)), executor=pool)
+    assert [backend.backend for backend in outcome.report.backends] == ["numpy"]
+    assert "lost 'torch-nn': ZeroDivisionError" in str(outcome.errors[0])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from conformance.drivers.cli import main
-from conformance.engine.sieve import Settings
+from conformance.engine.plan import Settings
 from conformance.errors import UsageError
 from conformance.selftest.selftest import TWIN, Row, SelfTest, self_test, table
 

@@ -17,7 +17,7 @@ from benchmarks.sensitivity_defects import CORRECT, DEFECTS, DTYPES, JUDGES, LEV
 from benchmarks.sensitivity_page import Known, page, plot
 from conformance.cases.recipe import Recipe
 from conformance.engine import sieve as engine
-from conformance.engine.sieve import Settings
+from conformance.engine.plan import Settings
 from conformance.selftest.faults.twin import Twin
 
 

@@ -8,6 +8,7 @@ from conformance.cases.case import realise
 from conformance.cases.recipe import Recipe, parse
 from conformance.engine.judging import Answer
 from conformance.engine.simplify import _joined, simplify
+from conformance.facts import Outcome
 
 LARGE = Recipe(I=5, H=4, layers=2, bidirectional=True, L=6, N=3, state="both", view="strided", gain=3.0, seed=9)
 
@@ -16,9 +17,9 @@ def test_only_what_the_failure_needs_is_left() -> None:
     """A failure that needs one element of x beyond 1 ends at one step, row, feature and unit, and no weight."""
 
     def fails(recipe: Recipe) -> Answer | None:
-        return Answer("failed") if abs(realise(recipe).x).max() > 1 else None
+        return Answer(Outcome.FAILED) if abs(realise(recipe).x).max() > 1 else None
 
-    recipe, _ = simplify(LARGE, Answer("failed"), fails, None, "float32", budget=300)
+    recipe, _ = simplify(LARGE, Answer(Outcome.FAILED), fails, None, "float32", budget=300)
     case = realise(recipe)
     assert case.x.shape == (1, 1, 1)
     assert recipe.layers == 1
@@ -32,15 +33,17 @@ def test_the_budget_is_kept_and_what_was_found_is_not_lost() -> None:
     def fails(recipe: Recipe) -> Answer | None:
         nonlocal runs
         runs += 1
-        return Answer("failed")
+        return Answer(Outcome.FAILED)
 
-    recipe, _ = simplify(LARGE, Answer("failed"), fails, None, "float32", budget=3)
+    recipe, _ = simplify(LARGE, Answer(Outcome.FAILED), fails, None, "float32", budget=3)
     assert runs == 3
     assert recipe != LARGE
 
 
 def test_another_kind_of_failure_is_not_taken_for_the_same() -> None:
-    recipe, answer = simplify(LARGE, Answer("failed"), lambda r: Answer("error"), None, "float32", budget=50)
+    recipe, answer = simplify(
+        LARGE, Answer(Outcome.FAILED), lambda r: Answer(Outcome.ERROR), None, "float32", budget=50
+    )
     assert recipe == LARGE
     assert answer.outcome == "failed"
 

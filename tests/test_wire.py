@@ -21,12 +21,13 @@ from conformance import Capabilities, LSTMConfig, check_backend
 from conformance.backend import Backend
 from conformance.drivers.run import Isolation, run
 from conformance.engine.judging import Here
-from conformance.engine.sieve import Settings, conform
+from conformance.engine.plan import Settings
+from conformance.engine.sieve import conform
 from conformance.errors import Ended, UsageError
+from conformance.processes.message import HEADER_LIMIT, Garbled, Message, Stream, decode, encode
 from conformance.processes.supervisor import Limits
 from conformance.processes.wire.client import program
 from conformance.processes.wire.fields import capabilities_from_fields, capabilities_to_fields
-from conformance.processes.wire.message import HEADER_LIMIT, Garbled, Message, Stream, decode, encode
 from conformance.processes.wire.server import answer, writable
 from conformance.report.model import Report
 from conformance.spec import numpy_dtype, param_shapes

@@ -1,4 +1,4 @@
-"""Runs: which backends, in which processes, into one report."""
+"""Runs: which targets, held by which processes, into one report."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import os
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,10 @@ from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 
 from conformance.backend import Backend
 from conformance.engine.judging import Here, Judge
-from conformance.engine.sieve import Settings, conform
+from conformance.engine.plan import Settings
+from conformance.engine.sieve import conform
 from conformance.errors import Ended, SuiteError, UsageError
+from conformance.facts import NotStarted, Outcome, Said, Within
 from conformance.isolation.parent import Isolated
 from conformance.processes.keeper import end_children
 from conformance.processes.supervisor import Limits
@@ -78,10 +79,6 @@ def database(target: str, settings: Settings) -> ExampleDatabase:
     return _Prefixed(DirectoryBasedExampleDatabase(folder), f"{target}\0{chosen}\0")
 
 
-# Each target has a judge: a child process that holds it, or this process. Isolated ones are judged a few at a time,
-# each by an engine in a thread, whose part is small; those judged here come one after the other.
-
-
 @dataclass(frozen=True)
 class Isolation:
     """How targets are kept apart from the run."""
@@ -98,120 +95,72 @@ class Isolation:
 _APART = Isolation()
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a run: the report, and the errors of targets that could not be loaded or judged."""
+class Judges:
+    """The judges at work in this process, so that somebody else can end them all."""
 
-    report: Report
-    errors: tuple[UsageError | SuiteError, ...]
-
-
-def run(
-    targets: Sequence[str],
-    settings: Settings,
-    jobs: int = 0,
-    isolation: Isolation | None = _APART,
-    watch: Watch = lambda target, done, total: None,
-) -> Outcome:
-    """Judge targets, at most ``jobs`` at a time (as many as there are cores if 0), each in a process of its own.
-
-    Without ``isolation`` they are judged in this process, one after the other. Whether a target's process dies, hangs
-    or is interrupted, every verdict is kept, and the report says which are missing.
-    """
-    targets = list(dict.fromkeys(targets))
-    select(settings.only, settings.exclude)
-    if isolation and (programs := [name for name in isolation.pythons if name.startswith(PROGRAM)]):
-        raise UsageError(f"an interpreter is given for {programs[0]!r}, which is a program of its own")
-    if unknown := [name for name in isolation.pythons if name and name not in targets] if isolation else []:
-        raise UsageError(f"an interpreter is given for {unknown[0]!r}, which is no target of this run")
-    judging = _Judging(settings, isolation, watch)
-    with ThreadPoolExecutor((jobs or os.cpu_count() or 1) if isolation else 1) as pool:
-        if isolation is None:
-            for target in targets:
-                judging.judge(target)
-                if isinstance(found := judging.found.get(target), BackendReport) and found.interrupted:
-                    break
-        else:
-            running = [pool.submit(judging.judge, target) for target in targets]
-            try:
-                while wait(running, timeout=1.0).not_done:
-                    continue
-            except KeyboardInterrupt:
-                _persistently(judging.stop)
-    done = [judging.found[target] for target in targets if target in judging.found]
-    reports = [found for found in done if isinstance(found, BackendReport)]
-    errors = tuple(found for found in done if not isinstance(found, BackendReport))
-    missing = [target for target in targets if target not in judging.found]
-    return Outcome(make_report(settings, reports, missing), errors)
-
-
-def _persistently(work: Callable[[], None]) -> None:
-    """Do something that whoever interrupts again may not cut short: the report is on its way."""
-    while True:
-        try:
-            return work()
-        except KeyboardInterrupt:
-            continue
-
-
-class _Judging:
-    """What the threads of a run share."""
-
-    def __init__(self, settings: Settings, isolation: Isolation | None, watch: Watch) -> None:
-        self.found: dict[str, BackendReport | UsageError | SuiteError] = {}
-        self._settings = settings
-        self._isolation = isolation
-        self._watch = watch
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._judges: list[Judge] = []
-        self._stopped = False
+        self._open: set[Judge] = set()
+        self.closed = False
 
-    def judge(self, target: str) -> None:
-        """Judge one target, unless the run has been stopped."""
-        if self._stopped:
-            return
-        began = threading.Event()
-        try:
-            found = self._report(target, began)
-        except (UsageError, SuiteError) as error:
-            found = error
-        except KeyboardInterrupt:
-            self._stopped = True
-            return
-        except Exception:
-            told = traceback.format_exc().rstrip()
-            found = SuiteError(f"a defect of lstm-conformance, not of {target!r}; please report it:\n{told}")
-        # What was still starting when the run was stopped was ended, and counts as not begun.
-        if began.is_set() or not self._stopped:
-            self.found[target] = found
-
-    def _report(self, target: str, began: threading.Event) -> BackendReport:
-        try:
-            judge = judge_of(target, self._isolation)
-        except Ended as ended:
-            return _stillborn(target, self._settings, ended)
-        began.set()
+    def add(self, judge: Judge) -> None:
+        """A judge begins its work; where all have been ended, it is ended too."""
         with self._lock:
-            self._judges.append(judge)
-        if self._stopped:
-            judge.close()
-        try:
-            return conform(judge, self._settings, partial(self._told, target), database(target, self._settings))
-        finally:
+            self._open.add(judge)
+        if self.closed:
             judge.close()
 
-    def _told(self, target: str, done: int, total: int) -> None:
+    def close(self, judge: Judge) -> None:
+        """A judge has done its work."""
         with self._lock:
-            self._watch(target, done, total)
+            self._open.discard(judge)
+        judge.close()
 
-    def stop(self) -> None:
-        """Begin no other target, and end those at work: each reports what it has."""
-        self._stopped = True
+    def close_all(self) -> None:
+        """End all that are at work, and those that begin later: each report has what is known by then."""
+        self.closed = True
         with self._lock:
-            judges = list(self._judges)
+            judges = list(self._open)
         for judge in judges:
             judge.close()
-        end_children()
+
+
+#: What became of a target: its report, the error for which there is none, or None if it was never begun.
+Judged = BackendReport | UsageError | SuiteError | None
+
+
+def judge_target(
+    target: str,
+    settings: Settings,
+    isolation: Isolation | None = _APART,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    judges: Judges | None = None,
+) -> Judged:
+    """Judge one target with given settings, in a process of its own unless there is no ``isolation``.
+
+    The first three arguments and the result can be pickled, so that any executor can call it; ``progress`` and
+    ``judges`` are for callers in this process. It does not raise, unless it is interrupted.
+    """
+    judges = Judges() if judges is None else judges
+    if judges.closed:
+        return None
+    try:
+        judge = judge_of(target, isolation)
+    except Ended as ended:
+        # A target that was still starting when the run was stopped was ended by that, and counts as not begun.
+        return None if judges.closed else _not_started(target, settings, ended)
+    except (UsageError, SuiteError) as error:
+        return None if judges.closed else error
+    judges.add(judge)
+    try:
+        return conform(judge, settings, progress, database(target, settings))
+    except (UsageError, SuiteError) as error:
+        return error
+    except Exception:
+        told = traceback.format_exc().rstrip()
+        return SuiteError(f"a defect of lstm-conformance, not of {target!r}; please report it:\n{told}")
+    finally:
+        judges.close(judge)
 
 
 def judge_of(target: str, isolation: Isolation | None) -> Judge:
@@ -226,26 +175,118 @@ def judge_of(target: str, isolation: Isolation | None) -> Judge:
     return Isolated(target, isolation.limits, isolation.python(target))
 
 
-def _stillborn(target: str, settings: Settings, ended: Ended) -> BackendReport:
+def _not_started(target: str, settings: Settings, ended: Ended) -> BackendReport:
     """The report of a target whose process ended at its start: the first property says so."""
     first, *others = select(settings.only, settings.exclude)
-    verdicts = [
-        Verdict(
-            target,
-            first.id,
-            ended.outcome,
-            f"at its start (its import, its hello, or a probe of what it can do): {ended}",
-        )
-    ]
-    verdicts += [Verdict(target, p.id, "not run", f"it does not start: see {first.id}") for p in others]
+    fact = Within("at its start (its import, its hello, or a probe of what it can do)", Said(str(ended)))
+    verdicts = [Verdict(target, first.id, ended.outcome, fact)]
+    verdicts += [Verdict(target, p.id, Outcome.NOT_RUN, NotStarted(first.id)) for p in others]
     return BackendReport(target, tuple(verdicts))
 
 
-def write_json(report: Report, path: Path) -> None:
-    """Write the report as JSON."""
-    import json
+@dataclass(frozen=True)
+class Run:
+    """What became of a run: the report, and the errors of targets that could not be loaded or judged."""
 
-    from conformance.report.model import to_json
+    report: Report
+    errors: tuple[UsageError | SuiteError, ...]
 
-    text = json.dumps(to_json(report), indent=1, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+
+def run(
+    targets: Sequence[str],
+    settings: Settings,
+    jobs: int = 0,
+    isolation: Isolation | None = _APART,
+    watch: Watch = lambda target, done, total: None,
+    executor: Executor | None = None,
+) -> Run:
+    """Judge targets, at most ``jobs`` at a time (as many as there are cores if 0), each in a process of its own.
+
+    Without ``isolation`` they are judged in this process, one after the other. An ``executor``, such as a pool of
+    processes or a cluster's, calls ``judge_target`` for each, and ``watch`` is not told of its progress. Whether a
+    target's process dies, hangs or is interrupted, every verdict is kept, and the report says which are missing.
+    """
+    targets = list(dict.fromkeys(targets))
+    select(settings.only, settings.exclude)
+    _check_pythons(targets, isolation)
+    if executor is not None:
+        found = _collected({t: executor.submit(judge_target, t, settings, isolation) for t in targets})
+    elif isolation is None:
+        found = _in_turn(targets, settings, watch)
+    else:
+        found = _in_threads(targets, settings, jobs, isolation, watch)
+    done = {target: judged for target in targets if (judged := found.get(target)) is not None}
+    reports = [judged for judged in done.values() if isinstance(judged, BackendReport)]
+    errors = tuple(judged for judged in done.values() if not isinstance(judged, BackendReport))
+    return Run(make_report(settings, reports, [target for target in targets if target not in done]), errors)
+
+
+def _check_pythons(targets: Sequence[str], isolation: Isolation | None) -> None:
+    named = [name for name in isolation.pythons if name] if isolation else []
+    if programs := [name for name in named if name.startswith(PROGRAM)]:
+        raise UsageError(f"an interpreter is given for {programs[0]!r}, which is a program of its own")
+    if unknown := [name for name in named if name not in targets]:
+        raise UsageError(f"an interpreter is given for {unknown[0]!r}, which is no target of this run")
+
+
+def _in_turn(targets: Sequence[str], settings: Settings, watch: Watch) -> dict[str, Judged]:
+    """Judge targets in this process, one after the other, until one is interrupted."""
+    found: dict[str, Judged] = {}
+    for target in targets:
+        try:
+            judged = judge_target(target, settings, None, lambda *done, target=target: watch(target, *done))
+        except KeyboardInterrupt:
+            break
+        found[target] = judged
+        if isinstance(judged, BackendReport) and not judged.complete:
+            break
+    return found
+
+
+def _in_threads(
+    targets: Sequence[str], settings: Settings, jobs: int, isolation: Isolation, watch: Watch
+) -> dict[str, Judged]:
+    """Judge targets a few at a time, each by an engine in a thread, whose part is small."""
+    judges, lock = Judges(), threading.Lock()
+
+    def judged(target: str) -> Judged:
+        def progress(done: int, total: int) -> None:
+            with lock:
+                watch(target, done, total)
+
+        return judge_target(target, settings, isolation, progress, judges)
+
+    def stop() -> None:
+        judges.close_all()
+        end_children()
+
+    with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
+        running = {target: pool.submit(judged, target) for target in targets}
+        try:
+            while wait(running.values(), timeout=1.0).not_done:
+                continue
+        except KeyboardInterrupt:
+            _persistently(stop)
+    return _collected(running)
+
+
+def _collected(running: Mapping[str, Future[Judged]]) -> dict[str, Judged]:
+    """What became of each target; an executor that lost one does not lose the others."""
+    found: dict[str, Judged] = {}
+    for target, future in running.items():
+        try:
+            found[target] = future.result()
+        except KeyboardInterrupt:
+            break
+        except Exception as error:
+            found[target] = SuiteError(f"the executor lost {target!r}: {type(error).__name__}: {error}")
+    return found
+
+
+def _persistently(work: Callable[[], None]) -> None:
+    """Do something that a second interruption may not cut short: the report is on its way."""
+    while True:
+        try:
+            return work()
+        except KeyboardInterrupt:
+            continue

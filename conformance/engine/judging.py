@@ -1,7 +1,7 @@
 """Judging: what a property says of a case, and who is asked.
 
 The engine draws recipes, counts and shrinks; a judge holds the backend, realises a recipe's case, runs it and says what
-each property finds. One that holds it in this process stands here; ``isolation.py`` has one in a child process. Only
+each property finds. One that holds it in this process stands here; ``isolation`` has one in a child process. Only
 recipes and answers pass between engine and judge.
 """
 
@@ -17,24 +17,21 @@ import numpy as np
 from conformance.backend import Backend
 from conformance.cases.recipe import Recipe
 from conformance.errors import Closed, Ended, UsageError
+from conformance.facts import Fact, Outcome
 from conformance.properties.model import Property
 from conformance.targets.probe import Ability, abilities
-from conformance.trials.outcomes import BackendError, Discard, Narrowed, Violation
+from conformance.trials.outcomes import BackendError, Discard, Narrowed, Violation, said
 from conformance.trials.trial import Trial
-
-#: So many characters of a message are kept: some exceptions print whole arrays.
-_LONGEST = 1 << 14
 
 
 @dataclass(frozen=True)
 class Answer:
     """What one property said of one case."""
 
-    #: "passed", "silent" (the case says nothing about it), "narrowed", or what is wrong: "failed", "error", "crashed",
-    #: "timeout".
-    outcome: str
-    #: Expected against actual, or the reason.
-    message: str = ""
+    #: PASSED, NARROWED, or what is wrong: FAILED, ERROR, CRASHED, TIMEOUT; None where it says nothing about the case.
+    outcome: Outcome | None
+    #: What is said beside the outcome.
+    fact: Fact | None = None
     #: The largest error as a share of its bound, where the property passed.
     margin: float | None = None
     #: The error as a share of its bound where it did not, infinite where there is no such share.
@@ -43,13 +40,13 @@ class Answer:
     smallest: str = ""
     #: Whether the values of the case itself had been judged by then.
     judged: bool = False
-    #: The process ended at the plain call of the case: no property can say anything about it.
-    plain: bool = False
+    #: The process ended at the call that all properties share: none can say anything about the case.
+    shared: bool = False
 
     @property
     def wrong(self) -> bool:
         """Whether the property does not hold."""
-        return self.outcome not in ("passed", "silent", "narrowed")
+        return self.outcome is not None and self.outcome.bad
 
 
 class Question(NamedTuple):
@@ -96,7 +93,7 @@ class Here:
 
     def __init__(self, backend: Backend, ran: Callable[[], None] = lambda: None) -> None:
         self.backend = backend
-        #: Told when the plain call of a case, which the properties share, has come back.
+        #: Told when the call of a case that its properties share has come back.
         self._ran = ran
         self._closed = False
 
@@ -107,7 +104,7 @@ class Here:
         if self.backend.process is not None:
             self.backend.process.brief = brief
         trial = Trial(self.backend, recipe)
-        ended = plain(trial)
+        ended = shared_call(trial)
         self._open()
         if ended is not None:
             yield questions[0], ended
@@ -146,12 +143,12 @@ class Here:
             raise Closed
 
 
-def plain(trial: Trial) -> Answer | None:
-    """Make the plain call of a case, which the properties share; what is said of it if it ended the process."""
+def shared_call(trial: Trial) -> Answer | None:
+    """Make the call of a case that its properties share; what is said of it if it ended the process."""
     try:
         _ = trial.result
     except Ended as ended:
-        return Answer(ended.outcome, _text(ended), smallest=trial.case.describe(), plain=True)
+        return Answer(ended.outcome, said(str(ended)), smallest=trial.case.describe(), shared=True)
     except Exception:
         # Each property finds the same, and says it in its own way.
         return None
@@ -165,22 +162,16 @@ def check(question: Question, trial: Trial) -> Answer:
         with np.errstate(all="ignore"):
             question.property.check(trial)
     except (Discard, UsageError):
-        return Answer("silent", judged=trial.judged)
-    except Narrowed as reason:
-        return Answer("narrowed", _text(reason), judged=trial.judged)
+        return Answer(None, judged=trial.judged)
+    except Narrowed as narrowed:
+        return Answer(Outcome.NARROWED, narrowed.fact, judged=trial.judged)
     except Ended as ended:
-        return Answer(ended.outcome, _text(ended), smallest=trial.case.describe())
+        return Answer(ended.outcome, said(str(ended)), smallest=trial.case.describe())
     except Violation as violation:
         found = violation
     except Exception as error:
         found = BackendError(f"the results could not be judged: {type(error).__name__}: {error}")
     else:
-        return Answer("passed", margin=trial.margin, judged=trial.judged)
-    shown = found.case or trial.case
-    return Answer(found.outcome, _text(found), error=found.error, smallest=shown.describe(), judged=trial.judged)
-
-
-def _text(error: Exception) -> str:
-    """An exception's message as text that can be shown: half of a pair of surrogates cannot."""
-    text = str(error).encode("utf-8", "replace").decode()
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
+        return Answer(Outcome.PASSED, margin=trial.margin, judged=trial.judged)
+    case = found.case or trial.case
+    return Answer(found.outcome, found.fact, error=found.error, smallest=case.describe(), judged=trial.judged)

@@ -1,4 +1,4 @@
-"""The hunt: Hypothesis draws recipes and shrinks the one that fails, with a patience of its own."""
+"""Searching: Hypothesis draws recipes and shrinks the one that fails, with a patience of its own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from hypothesis.strategies import SearchStrategy
 
 from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer
+from conformance.errors import Closed, Gone
+from conformance.facts import Outcome
 
 # While generating, Hypothesis mutates its own examples, so that one size comes up forty times in a hundred. It does not
 # mutate those of other providers: this is its own one by another name.
@@ -32,14 +34,14 @@ class Found(Exception):
     """Tells Hypothesis that the recipe at hand is a counterexample; always raised at one place."""
 
 
-class Chase:
+class Shrink:
     """One failure while Hypothesis shrinks it.
 
     Every recipe is run at most once. When the patience is spent, recipes already known to fail still do and all others
     pass, so that Hypothesis comes to its end at once.
     """
 
-    def __init__(self, fails: Fails, seconds: float, outcome: str = "") -> None:
+    def __init__(self, fails: Fails, seconds: float, outcome: Outcome | None = None) -> None:
         self._fails = fails
         self._seconds = seconds
         self._outcome = outcome
@@ -47,7 +49,7 @@ class Chase:
         self._runs = 0
         self._deadline = time.monotonic() + seconds
 
-    def know(self, recipe: Recipe, answer: Answer) -> None:
+    def begin(self, recipe: Recipe, answer: Answer) -> None:
         """Begin with a recipe that fails; the patience counts from here."""
         self._deadline = time.monotonic() + self._seconds
         self._known[recipe] = answer
@@ -58,7 +60,7 @@ class Chase:
         if recipe not in self._known and self._runs < PATIENCE_RUNS and time.monotonic() < self._deadline:
             self._runs += 1
             found = self._fails(recipe)
-            if found is not None and self._outcome not in ("", found.outcome):
+            if found is not None and self._outcome not in (None, found.outcome):
                 found = None
             if found is not None:
                 self._outcome = found.outcome
@@ -79,7 +81,12 @@ def search(
 
     def body(recipe: Recipe) -> None:
         last[:] = [recipe]
-        if fails(recipe):
+        try:
+            failed = fails(recipe)
+        except (Closed, Gone) as end:
+            # Only at a KeyboardInterrupt Hypothesis does not keep the recipe, as a failure, for the next run.
+            raise KeyboardInterrupt from end
+        if failed:
             raise Found
 
     phases = [Phase.reuse] * (database is not None) + [Phase.generate] + [Phase.shrink] * shrink
@@ -99,4 +106,6 @@ def search(
         run()
     except Found:
         return last[0]
+    except KeyboardInterrupt as interrupt:
+        raise interrupt.__cause__ or interrupt from None
     return None

@@ -1,14 +1,17 @@
-"""The engine: one backend, all properties, each case drawn once and run once.
+"""The sieve: one backend, all properties, each case drawn once and run once.
 
-The sieve. Every case is offered to all pending properties, which share its memoised runs. The first property that fails
-on it is hunted alone: Hypothesis shrinks the recipe, the simplifier the arrays, and the verdict is settled; the minimal
-case is offered to the others, so that one defect is shrunk once; the property leaves the sieve and the rest goes on. So
-one slow or failing property never hides another.
+Every case is offered to all pending properties, which share its memoised runs. The first property that fails on it is
+shrunk alone: Hypothesis shrinks the recipe, the simplifier the arrays, and the verdict is settled; the minimal case is
+offered to the others, so that one defect is shrunk once; the property leaves the sieve and the rest goes on. So one
+slow or failing property never hides another.
 
-The fixed set (every three-way combination of declared choices) comes first, then ``cases`` random ones.
+The fixed set (every three-way combination of declared choices) comes first, then ``cases`` random ones. A case whose
+shared call ends the process is a failure of the first property that asked, and lost to the others: they are judged on
+all other cases.
 
-A case whose plain call ends the process is a failure of the first property that asked, and lost to the others: they
-are judged on all other cases.
+Invariant: every chosen property is either not declared, or pending, or has its verdict; a verdict is never changed.
+Termination: the fixed set is finite, and every round of random cases either uses up its cases, or takes a property out
+of the pending ones and at least one case from the cases left.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hypothesis.database import ExampleDatabase
 
@@ -24,12 +27,13 @@ from conformance.backend import Backend, unavailable
 from conformance.cases import covering, strategies
 from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer, Here, Judge, Question
-from conformance.engine.search import Chase, search
+from conformance.engine.plan import Plan, Settings, plan
+from conformance.engine.search import Shrink, search
 from conformance.engine.simplify import Spent, simplify
-from conformance.engine.tally import Ledger
-from conformance.errors import Closed, Gone, UsageError
-from conformance.properties import select
-from conformance.properties.model import Property, missing, undeclared
+from conformance.engine.tally import Tally
+from conformance.errors import Closed, Gone
+from conformance.facts import Interruption, Outcome, Recurrence, Said
+from conformance.properties.model import Property
 from conformance.report.model import BackendReport, Verdict
 
 #: After this many suitable cases, a property is offered only one in ``Property.every``.
@@ -44,26 +48,10 @@ _PATIENCE_TOTAL = 90.0
 _PATIENCE_LOSSES = 120.0
 
 #: Examples drawn to meet a failure of the fixed set again, from recipes no more complex than its own.
-_HUNT = 60
+_SIMPLER = 60
 
-
-@dataclass(frozen=True)
-class Settings:
-    """What to judge and how long: one value for every driver."""
-
-    #: Random cases, on top of the fixed set.
-    cases: int = 100
-    seed: int = 0
-    #: Property ids or groups; all if empty.
-    only: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    #: Whether the fixed set comes first.
-    fixed: bool = True
-    #: Whether failures are shrunk and simplified; without, each verdict carries the case at which it was met.
-    shrink: bool = True
-    #: Whether the first failure ends the run.
-    stop: bool = False
-
+#: As many earlier cases are run again, to find those that a failure depends on.
+_HISTORY = 64
 
 Progress = Callable[[int, int], None]
 
@@ -76,50 +64,36 @@ def conform(
 ) -> BackendReport:
     """Judge one backend, in this process unless a judge that holds it elsewhere is given.
 
-    Interrupting it (``KeyboardInterrupt``) keeps every verdict and says what is missing.
+    Interrupting it (``KeyboardInterrupt``, or closing the judge) keeps every verdict and says what is missing.
     """
     judge = _held(backend)
-    backend = judge.backend
-    chosen = select(settings.only, settings.exclude)
-    _check_expected_failures(backend)
-    if reason := unavailable(backend):
-        verdicts = tuple(Verdict(backend.name, p.id, "unavailable", reason) for p in chosen)
-        return BackendReport(backend.name, verdicts)
-    return _Sieve(judge, settings, chosen, progress, database).run()
+    planned = plan(judge.backend, settings)
+    if reason := unavailable(judge.backend):
+        name = judge.backend.name
+        return BackendReport(
+            name, tuple(Verdict(name, p.id, Outcome.UNAVAILABLE, Said(reason)) for p in planned.properties)
+        )
+    return _Sieve(judge, planned, progress, database).run()
 
 
 def _held(backend: Backend | Judge) -> Judge:
     return Here(backend) if isinstance(backend, Backend) else backend
 
 
-def _check_expected_failures(backend: Backend) -> None:
-    try:
-        select(only=tuple(backend.capabilities.expected_failures))
-    except UsageError as error:
-        raise UsageError(f"backend {backend.name!r}, expected_failures: {error.args[0]}", error.hint) from None
-
-
 class _Sieve:
-    def __init__(
-        self,
-        judge: Judge,
-        settings: Settings,
-        chosen: list[Property],
-        progress: Progress,
-        database: ExampleDatabase | None = None,
-    ) -> None:
+    def __init__(self, judge: Judge, planned: Plan, progress: Progress, database: ExampleDatabase | None) -> None:
         self.judge = judge
-        self.backend = judge.backend
-        self.settings = settings
-        self.chosen = chosen
+        self.plan = planned
+        self.settings = planned.settings
         self.progress = progress
         self.database = database
-        self.ledger = Ledger(self.backend, chosen)
-        self.pending = [p for p in chosen if p.id not in self.ledger.lacking]
+        self.tally = Tally(planned)
+        self.pending = list(planned.asked)
         #: Every recipe offered, in order: what a failure that depends on history came after.
         self.offered: list[Recipe] = []
+        #: Those whose values were judged.
         self.judged: set[Recipe] = set()
-        self.interrupted = ""
+        self.interrupted: Interruption | None = None
         self.started = time.monotonic()
         #: Seconds left for shrinking, and for cases that end the process once more.
         self.patience = _PATIENCE_TOTAL
@@ -127,7 +101,7 @@ class _Sieve:
 
     def run(self) -> BackendReport:
         try:
-            fixed = covering.fixed_set(self.backend, self.settings.seed) if self.settings.fixed else []
+            fixed = self.plan.fixed_set()
             total = len(fixed) + self.settings.cases
             if self._smoke():
                 for done, recipe in enumerate(fixed, 1):
@@ -136,17 +110,17 @@ class _Sieve:
                 self._random(lambda count: self.progress(len(fixed) + count, total))
                 self.progress(total, total)
         except (KeyboardInterrupt, Closed):
-            self.interrupted = f"interrupted after {len(self.offered)} cases"
+            self.interrupted = Interruption("interrupted", len(self.offered))
         except (_Enough, Gone) as reason:
-            self.interrupted = f"given up after {len(self.offered)} cases: {reason}"
+            self.interrupted = Interruption("given up", len(self.offered), str(reason))
         return self._report()
 
     def _report(self) -> BackendReport:
-        wanted = covering.combinations_of(covering.factors(self.backend))
+        wanted = self.plan.combinations()
         return BackendReport(
-            backend=self.backend.name,
-            verdicts=tuple(self.ledger.verdict(p, self.interrupted) for p in self.chosen),
-            note=self.backend.remark(),
+            backend=self.plan.backend.name,
+            verdicts=tuple(self.tally.verdict(p, self.interrupted) for p in self.plan.properties),
+            note=self.plan.backend.remark(),
             covered=len(wanted & covering.covered(self.judged)),
             combinations=len(wanted),
             cases=len(self.offered),
@@ -154,34 +128,34 @@ class _Sieve:
             long=sum(recipe.L >= 100 for recipe in self.offered),
             seconds=time.monotonic() - self.started,
             interrupted=self.interrupted,
-            lacking=undeclared(self.backend),
+            unmet=self.plan.unmet,
         )
 
     # The three phases
 
     def _smoke(self) -> bool:
         """Whether the adapter works on the simplest cases; if not, nothing else is run."""
-        first, *others = covering.simplest(self.backend)
+        first, *others = covering.simplest(self.plan.backend)
         for smoke in [p for p in self.pending if p.group == "smoke"]:
             self.pending.remove(smoke)
             for recipe in (first, *others):
                 [(_, answer)] = self.judge.ask(recipe, [Question(smoke)])
-                self.ledger.count(smoke, recipe, answer)
-                if answer.plain and recipe != first:
+                self.tally.add(smoke, recipe, answer)
+                if answer.shared and recipe != first:
                     # Some cases end the process, and others do not: on these there is more to say.
                     self._meet(smoke, recipe, answer)
                     break
                 if answer.wrong:
                     self._conclude(smoke, recipe, answer)
-                    self.ledger.broken = True
+                    self.tally.broken = True
                     return False
-            self.ledger.verdicts.setdefault(smoke.id, self.ledger.passed(smoke))
+            self.tally.settle_passed(smoke)
         return True
 
     def _fixed(self, recipe: Recipe) -> None:
         """One recipe of the fixed set, and whatever fails on it."""
         for p, met, answer in self._offer(recipe):
-            if p in self.pending and not self._history(p, answer, met):
+            if p in self.pending and not self._depends(p, answer, met):
                 self._meet(p, met, answer)
 
     def _random(self, progress: Callable[[int], None]) -> None:
@@ -198,11 +172,11 @@ class _Sieve:
     def _meet(self, p: Property, recipe: Recipe, answer: Answer) -> None:
         """A failure of a case that was not drawn: shrink and settle it, or conclude it as it is."""
         if not self.settings.shrink:
-            if answer.outcome != "timeout" or self._again(p, recipe) is not None:
+            if answer.outcome != Outcome.TIMEOUT or self._again(p, recipe) is not None:
                 self._conclude(p, recipe, answer)
             return
         with self._spending():
-            self._settle(p, *self._hunt(p, recipe, answer), recipe)
+            self._settle(p, *self._shrink(p, recipe, answer), recipe)
 
     # Cases
 
@@ -212,14 +186,13 @@ class _Sieve:
         due = [Question(p, self._turn(p)) for p in self.pending if p.when(recipe) and self._due(p)]
         failures = []
         began = time.monotonic()
-        brief = bool(self.ledger.ends)
+        brief = bool(self.tally.ends)
         for (p, turn), answer in self.judge.ask(recipe, due, self.settings.stop, brief) if due else ():
-            met = replace(recipe, turn=turn)
-            if answer.plain:
-                due_properties = [question.property for question in due]
-                failures += [(p, met, a) for p, a in self._lost(due_properties, answer, time.monotonic() - began)]
+            if answer.shared:
+                failures += self._lost(recipe, due, answer, time.monotonic() - began)
                 break
-            self.ledger.count(p, met, answer)
+            met = replace(recipe, turn=turn)
+            self.tally.add(p, met, answer)
             if answer.wrong:
                 failures.append((p, met, answer))
             if answer.judged:
@@ -228,34 +201,38 @@ class _Sieve:
 
     def _due(self, p: Property) -> bool:
         """Whether a case that a property speaks about is one that it is asked about."""
-        tally = self.ledger.tallies[p.id]
-        tally.suitable += 1
-        due = tally.suitable <= _FIRST or tally.suitable % p.every == 0
-        return due and not (p.limit and tally.checked >= p.limit)
+        count = self.tally.counts[p.id]
+        count.suitable += 1
+        due = count.suitable <= _FIRST or count.suitable % p.every == 0
+        return due and not (p.limit and count.passed >= p.limit)
 
     def _turn(self, p: Property) -> int:
         """Which variant a property asks for next: it takes them round and round, whatever the seed."""
-        tally = self.ledger.tallies[p.id]
-        tally.asked += 1
-        return (tally.asked - 1) % p.turns
+        count = self.tally.counts[p.id]
+        count.asked += 1
+        return (count.asked - 1) % p.turns
 
-    def _lost(self, due: list[Property], answer: Answer, seconds: float) -> list[tuple[Property, Answer]]:
+    def _lost(
+        self, recipe: Recipe, due: list[Question], answer: Answer, seconds: float
+    ) -> list[tuple[Property, Recipe, Answer]]:
         """A case that ended the process says that once, by the first property that asked; it is lost to the others."""
-        known = answer.outcome in self.ledger.ends
-        for p in due if known else due[1:]:
-            self.ledger.tallies[p.id].lost += 1
-        if known:
-            self.losses -= seconds
-            if self.losses < 0:
-                raise _Enough(f"too many of them end the process, as {self.ledger.ends[answer.outcome]} tells")
-        return [] if known else [(due[0], answer)]
+        assert answer.outcome is not None
+        known = self.tally.ends.get(answer.outcome)
+        for question in due if known else due[1:]:
+            self.tally.counts[question.property.id].lost += 1
+        if known is None:
+            return [(due[0].property, recipe, answer)]
+        self.losses -= seconds
+        if self.losses < 0:
+            raise _Enough(f"too many of them end the process, as {known} tells")
+        return []
 
     def _again(self, p: Property, recipe: Recipe, brief: bool = False) -> Answer | None:
         """What is wrong on a fresh run, if the recipe is one that the property speaks about, and anything is."""
         if not p.when(recipe):
             return None
         [(_, answer)] = self.judge.ask(recipe, [Question(p, recipe.turn)], brief=brief)
-        self.ledger.note(p, recipe, answer)
+        self.tally.note(p, recipe, answer)
         return answer if answer.wrong else None
 
     # Failures
@@ -274,71 +251,75 @@ class _Sieve:
     def _draw(
         self, cases: int, round: int, progress: Callable[[], None]
     ) -> tuple[Property, Recipe, Answer, Recipe] | None:
-        """Draw random cases until one fails, and let Hypothesis shrink it; last, the case at which it was met."""
-        met: list[tuple[Property, Recipe]] = []
-        chase = Chase(lambda recipe: self._again(met[0][0], at_turn(recipe), brief=True), self._seconds())
+        """Draw random cases until one fails, and let Hypothesis shrink it; last, the case at which it was met.
+
+        Hypothesis draws recipes without a turn: the failure's own is put into each that it tries.
+        """
+        failure: list[tuple[Property, Recipe]] = []
+        shrink = Shrink(lambda recipe: self._again(failure[0][0], at_turn(recipe), brief=True), self._seconds())
 
         def at_turn(recipe: Recipe) -> Recipe:
-            return replace(recipe, turn=met[0][1].turn)
+            return replace(recipe, turn=failure[0][1].turn)
 
         def fails(recipe: Recipe) -> bool:
-            if met:
-                return chase.seen(recipe) is not None
+            if failure:
+                return shrink.seen(recipe) is not None
             progress()
-            for p, here, answer in self._offer(recipe):
-                if self._history(p, answer, here):
+            for p, met, answer in self._offer(recipe):
+                if self._depends(p, answer, met):
                     continue
                 if self.settings.shrink:
-                    met.append((p, here))
-                    chase.know(recipe, answer)
+                    failure.append((p, met))
+                    shrink.begin(recipe, answer)
                     return True
-                self._conclude(p, here, answer)
+                self._conclude(p, met, answer)
             return not self.pending
 
         entropy = self.settings.seed * 1_000_003 + round
-        recipes = strategies.recipes(self.backend)
+        recipes = strategies.recipes(self.plan.backend)
         minimal = search(recipes, fails, cases, entropy, self.database, self.settings.shrink)
-        answer = chase.seen(minimal) if met and minimal is not None else None
-        return None if minimal is None or answer is None else (met[0][0], at_turn(minimal), answer, met[0][1])
+        answer = shrink.seen(minimal) if failure and minimal is not None else None
+        if minimal is None or answer is None:
+            return None
+        p, met = failure[0]
+        return p, at_turn(minimal), answer, met
 
-    def _hunt(self, p: Property, recipe: Recipe, answer: Answer) -> tuple[Recipe, Answer]:
+    def _shrink(self, p: Property, recipe: Recipe, answer: Answer) -> tuple[Recipe, Answer]:
         """Meet a failure of the fixed set again among simpler recipes, and let Hypothesis shrink it."""
-        chase = Chase(lambda recipe: self._again(p, recipe, brief=True), self._seconds(), answer.outcome)
-        simpler = strategies.simpler(recipe, self.backend)
-        minimal = search(simpler, lambda recipe: chase.seen(recipe) is not None, _HUNT, entropy=0)
-        found = None if minimal is None else chase.seen(minimal)
-        return (recipe, answer) if minimal is None or found is None else (minimal, found)
+        shrink = Shrink(lambda recipe: self._again(p, recipe, brief=True), self._seconds(), answer.outcome)
+        simpler = strategies.simpler(recipe, self.plan.backend)
+        minimal = search(simpler, lambda recipe: shrink.seen(recipe) is not None, _SIMPLER, entropy=0)
+        again = None if minimal is None else shrink.seen(minimal)
+        return (recipe, answer) if minimal is None or again is None else (minimal, again)
 
-    def _history(self, p: Property, answer: Answer, recipe: Recipe) -> bool:
-        """Whether the failure depends on what came before; then it is concluded here, with the sequence of calls."""
+    def _depends(self, p: Property, answer: Answer, recipe: Recipe) -> bool:
+        """Whether the failure depends on more than its case; then it is concluded here."""
         # Twice: the first may fail for what ran just before it.
         if self._again(p, recipe, brief=True) and self._again(p, recipe, brief=True):
             return False
+        after = None if p.chance else self._after_others(p, recipe)
+        if after is not None:
+            history, again = after
+            self._conclude(p, recipe, again, Recurrence.AFTER_OTHERS, history)
+        elif answer.outcome != Outcome.TIMEOUT:
+            # A time-out that does not come back was this machine's.
+            self._conclude(p, recipe, answer, Recurrence.IN_SOME_DRAWS if p.chance else Recurrence.NEVER)
+        return True
+
+    def _after_others(self, p: Property, recipe: Recipe) -> tuple[tuple[Recipe, ...], Answer] | None:
+        """The fewest of the last 1, 2, 4 … cases after which a failure comes back, and what is wrong then."""
         before = self.offered[:-1] if self.offered[-1:] == [replace(recipe, turn=0)] else self.offered
-        length, history = 1, tuple[Recipe, ...]()
-        while not p.chance:
-            for earlier in before[-length:]:
+        length = 1
+        while before:
+            history = tuple(before[-length:])
+            for earlier in history:
                 self.judge.run(earlier)
-            again = self._again(p, recipe, brief=True)
-            if again is not None:
-                answer, history = again, tuple(before[-length:])
-                break
-            if length >= min(len(before), 64):
+            if again := self._again(p, recipe, brief=True):
+                return history, again
+            if length >= min(len(before), _HISTORY):
                 break
             length *= 2
-        if answer.outcome == "timeout" and not history:
-            # Whatever held the machine up: it is no hang.
-            return True
-        if p.chance:
-            note = "in some draws only"
-        elif history:
-            note = (
-                f"only after {len(history)} earlier case{'s' if len(history) > 1 else ''}: the same case alone passes"
-            )
-        else:
-            note = "seen once, and not again when repeated: the backend is not deterministic, or caches by address"
-        self._conclude(p, recipe, replace(answer, message=f"{answer.message} ({note})"), history)
-        return True
+        return None
 
     def _settle(self, p: Property, recipe: Recipe, answer: Answer, met: Recipe) -> None:
         """Simplify a failure, conclude it, and offer the small case to the others: one defect is shrunk once.
@@ -352,52 +333,54 @@ class _Sieve:
                 raise Spent
             return self._again(p, candidate, brief=True)
 
-        capabilities = self.backend.capabilities
-        dtype = covering.judged_dtypes(self.backend)[0]
-        fixed, compiled = capabilities.fixed, capabilities.compiled
-        recipe, answer = simplify(recipe, answer, fails, fixed, dtype, _PATIENCE_EDITS, compiled)
-        if answer.outcome == "timeout":
+        declared = self.plan.backend.capabilities
+        recipe, answer = simplify(
+            recipe, answer, fails, declared.fixed, self.plan.dtypes[0], _PATIENCE_EDITS, declared.compiled
+        )
+        if answer.outcome == Outcome.TIMEOUT:
             # While shrinking, what took much longer than other cases was taken to hang: here it gets its full time.
             stands = ((one, again) for one in (recipe, met) if (again := self._again(p, one)))
             hanging = next(stands, None)
             if hanging is None:
                 return
             recipe, answer = hanging
-        elif self._history(p, answer, recipe):
+        elif self._depends(p, answer, recipe):
             return
         self._conclude(p, recipe, answer)
-        for other in () if answer.plain else list(self.pending):
+        for other in () if answer.shared else list(self.pending):
             own = replace(recipe, turn=recipe.turn % other.turns)
-            found = self._again(other, own, brief=True)
-            hung = found is not None and found.outcome == "timeout"
-            if found is not None and not hung and self._again(other, own, brief=True) is not None:
-                self._conclude(other, own, found)
+            also = self._again(other, own, brief=True)
+            hung = also is not None and also.outcome == Outcome.TIMEOUT
+            if also is not None and not hung and self._again(other, own, brief=True) is not None:
+                self._conclude(other, own, also)
 
-    def _conclude(self, p: Property, recipe: Recipe, answer: Answer, history: tuple[Recipe, ...] = ()) -> None:
+    def _conclude(
+        self,
+        p: Property,
+        recipe: Recipe,
+        answer: Answer,
+        recurrence: Recurrence = Recurrence.ALWAYS,
+        history: tuple[Recipe, ...] = (),
+    ) -> None:
         if p in self.pending:
             self.pending.remove(p)
         if self.settings.stop:
-            self.interrupted = "stopped at the first failure"
+            self.interrupted = Interruption("stopped", len(self.offered))
             self.pending.clear()
-        self.ledger.conclude(p, recipe, answer, history, len(self.offered))
+        self.tally.conclude(p, recipe, answer, len(self.offered), recurrence, history)
 
 
-def replay(backend: Backend | Judge, recipes: list[Recipe], settings: Settings) -> Iterator[tuple[Property, str, str]]:
-    """Run recipes one after the other and judge the last: each declared property's outcome and message."""
+def replay(backend: Backend | Judge, recipes: list[Recipe], settings: Settings) -> Iterator[tuple[Property, Answer]]:
+    """Run recipes one after the other and judge the last: what each declared property says of it."""
     judge = _held(backend)
-    asked = [p for p in select(settings.only, settings.exclude) if not missing(judge.backend, p)]
     for earlier in recipes[:-1]:
         judge.run(earlier)
-    for p in asked:
-        question = Question(p, recipes[-1].turn)
-        [(_, answer)] = judge.ask(recipes[-1], [question]) if p.when(recipes[-1]) else [(question, Answer("silent"))]
-        if answer.outcome == "silent":
-            yield p, "not run", "it says nothing about this case"
-        elif answer.outcome == "passed":
-            yield p, "passed", "" if answer.margin is None else f"margin {answer.margin:.2f}"
-        else:
-            yield p, answer.outcome, answer.message
-        if answer.plain:
+    for p in plan(judge.backend, settings).asked:
+        answer = Answer(None)
+        if p.when(recipes[-1]):
+            [(_, answer)] = judge.ask(recipes[-1], [Question(p, recipes[-1].turn)])
+        yield p, answer
+        if answer.shared:
             return
 
 

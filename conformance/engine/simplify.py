@@ -3,6 +3,10 @@
 First the recipe's own fields are tried at their simplest; then edits are taken on the concrete arrays, each kept only
 if the property still fails: delete a time step, row, feature or unit; zero whole tensors, then gates, then halves; make
 what is left ±1, or round it. Edits are part of the recipe's text, so the simplified case replays like any other.
+
+Invariant: the recipe at hand fails in the way it failed first; a candidate that does not never replaces it.
+Termination: fields are tried once each; a deletion that is kept leaves one element fewer on its axis; pieces of a
+tensor are halved until they are one element; and no more than ``budget`` candidates are run.
 """
 
 from __future__ import annotations
@@ -69,6 +73,7 @@ def simplify(
 
 def _fields(recipe: Recipe, fixed: bool, dtype: str, compiled: bool) -> Iterator[dict[str, object]]:
     """Simpler values of the recipe's fields, those that simplify the most first."""
+    yield {"turn": 0}
     yield {"view": "plain"}
     yield {"state": "none"}
     yield {"ragged": False}

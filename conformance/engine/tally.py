@@ -1,125 +1,153 @@
-"""The ledger: what is known of each property during a run, and the verdict that comes of it."""
+"""The tally: what is known of each property during a run, and the verdict that comes of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isinf
 
-from conformance.backend import Backend, unjudged
+from conformance.backend import unjudged
 from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer
-from conformance.properties.model import Property, missing
+from conformance.engine.plan import Plan
+from conformance.facts import (
+    AdapterBroken,
+    CutShort,
+    DtypeUnjudged,
+    Fact,
+    Interruption,
+    NoCase,
+    Outcome,
+    Part,
+    Recurrence,
+    Undeclared,
+    Unsupported,
+)
+from conformance.properties.model import Property
 from conformance.report.model import Verdict
 
 
 @dataclass
-class Tally:
+class Count:
     """What is known of one property so far."""
 
     #: Cases that it speaks about, those of them that it was asked about, and those that passed.
     suitable: int = 0
     asked: int = 0
-    checked: int = 0
+    passed: int = 0
     margin: float | None = None
     narrowed: int = 0
-    reason: str = ""
+    example: Unsupported | None = None
     worst: float | None = None
     worst_recipe: str | None = None
     #: Cases that ended the process before the property could say anything.
     lost: int = 0
 
 
-class Ledger:
-    """Tallies and verdicts of one backend, by property."""
+class Tally:
+    """Counts and verdicts of one backend, by property."""
 
-    def __init__(self, backend: Backend, chosen: list[Property]) -> None:
-        self.backend = backend
-        self.tallies = {p.id: Tally() for p in chosen}
-        self.lacking = {p.id: reasons for p in chosen if (reasons := missing(backend, p))}
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.counts = {p.id: Count() for p in plan.properties}
         self.verdicts: dict[str, Verdict] = {}
         #: By how the process ended, the property that says so.
-        self.ends: dict[str, str] = {}
+        self.ends: dict[Outcome, str] = {}
         #: Whether the smoke gate has failed.
         self.broken = False
 
-    def count(self, p: Property, recipe: Recipe, answer: Answer) -> None:
+    def add(self, p: Property, recipe: Recipe, answer: Answer) -> None:
         """Add an answer on a drawn case."""
-        tally = self.tallies[p.id]
-        if answer.outcome == "passed":
-            tally.checked += 1
+        count = self.counts[p.id]
+        if answer.outcome == Outcome.PASSED:
+            count.passed += 1
             if answer.margin is not None:
-                tally.margin = max(tally.margin or 0.0, answer.margin)
-        elif answer.outcome == "narrowed":
-            tally.narrowed += 1
-            tally.reason = tally.reason or answer.message
+                count.margin = max(count.margin or 0.0, answer.margin)
+        elif isinstance(answer.fact, Unsupported):
+            count.narrowed += 1
+            count.example = count.example or answer.fact
         self.note(p, recipe, answer)
 
     def note(self, p: Property, recipe: Recipe, answer: Answer) -> None:
         """Remember the worst error of all, those met while shrinking among them."""
-        tally = self.tallies[p.id]
-        if answer.wrong and (tally.worst is None or answer.error > tally.worst):
-            tally.worst, tally.worst_recipe = answer.error, str(recipe)
+        count = self.counts[p.id]
+        if answer.wrong and (count.worst is None or answer.error > count.worst):
+            count.worst, count.worst_recipe = answer.error, str(recipe)
 
-    def conclude(self, p: Property, recipe: Recipe, answer: Answer, history: tuple[Recipe, ...], after: int) -> None:
-        """Settle a property that does not hold."""
-        tally = self.tallies[p.id]
-        if answer.plain:
+    def conclude(
+        self,
+        p: Property,
+        recipe: Recipe,
+        answer: Answer,
+        after: int,
+        recurrence: Recurrence = Recurrence.ALWAYS,
+        history: tuple[Recipe, ...] = (),
+    ) -> None:
+        """Settle a property that does not hold; ``after`` so many cases had been offered."""
+        assert answer.outcome is not None
+        count = self.counts[p.id]
+        if answer.shared:
             self.ends[answer.outcome] = p.id
-        reason = self.backend.capabilities.expected_failures.get(p.id)
+        expected = self.plan.backend.capabilities.expected_failures.get(p.id)
         self.verdicts[p.id] = Verdict(
-            backend=self.backend.name,
+            backend=self.plan.backend.name,
             property=p.id,
-            outcome="expected failure" if reason is not None else answer.outcome,
-            message=answer.message if reason is None else f"{answer.message} (expected: {reason})",
+            outcome=answer.outcome if expected is None else Outcome.EXPECTED_FAILURE,
+            fact=answer.fact,
             recipe=str(recipe),
-            margin=tally.margin,
-            cases=tally.checked,
+            margin=count.margin,
+            cases=count.passed,
             smallest=answer.smallest,
-            worst=tally.worst,
-            worst_recipe=tally.worst_recipe,
+            worst=None if count.worst is None or isinf(count.worst) else count.worst,
+            worst_recipe=count.worst_recipe,
+            recurrence=recurrence,
             history=tuple(map(str, history)),
             after=after,
+            expected=expected or "",
         )
 
-    def verdict(self, p: Property, interrupted: str) -> Verdict:
+    def verdict(self, p: Property, interrupted: Interruption | None) -> Verdict:
         """What has become of a property by now; ``interrupted`` says why nothing more will."""
-        tally = self.tallies[p.id]
+        count = self.counts[p.id]
         if p.id in self.verdicts:
             return self.verdicts[p.id]
-        if p.id in self.lacking:
-            return self._plain(p, "not declared", "; ".join(self.lacking[p.id]))
-        if interrupted:
-            so_far = f"{tally.checked} cases passed until then" if tally.checked else "no case had been checked"
-            return self._plain(p, "not run", f"{interrupted}; {so_far}")
+        if p.id in self.plan.undeclared:
+            return self._unconcluded(p, Outcome.NOT_DECLARED, Undeclared(self.plan.undeclared[p.id]))
+        if interrupted is not None:
+            return self._unconcluded(p, Outcome.NOT_RUN, CutShort(interrupted, count.passed))
         if self.broken:
-            return self._plain(p, "not run", "the adapter is broken: see smoke.runs")
-        if tally.narrowed or tally.lost:
+            return self._unconcluded(p, Outcome.NOT_RUN, AdapterBroken("smoke.runs"))
+        if count.narrowed or count.lost:
             return self._narrowed(p)
-        if not tally.checked:
-            return self._plain(p, "not run", "no case was suitable")
-        return self.passed(p)
+        if not count.passed:
+            return self._unconcluded(p, Outcome.NOT_RUN, NoCase())
+        return self._passed(p)
 
-    def passed(self, p: Property) -> Verdict:
+    def settle_passed(self, p: Property) -> None:
+        """Settle a property that is asked about no other case, unless it has its verdict."""
+        self.verdicts.setdefault(p.id, self._passed(p))
+
+    def _passed(self, p: Property) -> Verdict:
         """The verdict on a property of which nothing is wrong."""
-        tally = self.tallies[p.id]
-        if tally.narrowed:
+        count = self.counts[p.id]
+        if count.narrowed:
             return self._narrowed(p)
-        reason = self.backend.capabilities.expected_failures.get(p.id)
-        if reason is not None:
-            return self._plain(p, "unexpected pass", f"expected to fail: {reason}")
+        expected = self.plan.backend.capabilities.expected_failures.get(p.id)
+        if expected is not None:
+            return self._unconcluded(p, Outcome.UNEXPECTED_PASS, expected=expected)
         # The smoke gate asks for one dtype only.
-        if p.group != "smoke" and (lost := unjudged(self.backend)):
-            return self._plain(p, "narrowed", f"{tally.checked} cases of other dtypes: {lost}")
-        return self._plain(p, "passed", "")
+        if p.group != "smoke" and (reason := unjudged(self.plan.backend)):
+            return self._unconcluded(p, Outcome.NARROWED, DtypeUnjudged(count.passed, reason))
+        return self._unconcluded(p, Outcome.PASSED)
 
     def _narrowed(self, p: Property) -> Verdict:
-        tally = self.tallies[p.id]
-        total = tally.narrowed + tally.checked + tally.lost
-        told = [f"{tally.narrowed} of {total} cases, such as {tally.reason}"] if tally.narrowed else []
-        if tally.lost:
-            see = f": see {', '.join(self.ends.values())}" if self.ends else ""
-            told.append(f"{tally.lost} of {total} cases ended the process{see}")
-        return self._plain(p, "narrowed" if tally.narrowed or tally.checked else "not run", "; ".join(told))
+        count = self.counts[p.id]
+        cases = count.narrowed + count.passed + count.lost
+        see = tuple(self.ends.values()) if count.lost else ()
+        part = Part(cases, count.narrowed, count.example, count.lost, see)
+        return self._unconcluded(p, Outcome.NARROWED if count.narrowed or count.passed else Outcome.NOT_RUN, part)
 
-    def _plain(self, p: Property, outcome: str, message: str) -> Verdict:
-        tally = self.tallies[p.id]
-        return Verdict(self.backend.name, p.id, outcome, message, margin=tally.margin, cases=tally.checked)
+    def _unconcluded(self, p: Property, outcome: Outcome, fact: Fact | None = None, expected: str = "") -> Verdict:
+        count = self.counts[p.id]
+        return Verdict(
+            self.plan.backend.name, p.id, outcome, fact, margin=count.margin, cases=count.passed, expected=expected
+        )

@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import wraps
 from typing import Any
 
@@ -21,9 +21,10 @@ from conformance.backend import Backend, unavailable
 from conformance.cases.recipe import parse
 from conformance.engine.judging import Here, Question
 from conformance.errors import UsageError
+from conformance.processes.message import Message, Stream, decode, write
 from conformance.processes.wire.fields import capabilities_to_fields
-from conformance.processes.wire.message import Message, Stream, decode, write
 from conformance.properties import catalogue
+from conformance.report.data import encode
 from conformance.report.environment import environment
 from conformance.spec import DTYPES, LSTMConfig, Params, cannot_hold
 from conformance.targets.load import load_at
@@ -103,13 +104,13 @@ def _serve(parent: _Parent) -> None:
             words = [word.partition(":") for word in fields["questions"].split()]
             questions = [Question(known[id], int(turn)) for id, _, turn in words]
             for _, answer in judge.ask(parse(fields["recipe"]), questions, stop=fields["stop"] == "True"):
-                parent.tell("answer", answer=json.dumps(asdict(answer)))
+                parent.tell("answer", answer=json.dumps(encode(answer)))
             parent.tell("done")
         elif request.type == "run":
             judge.run(parse(fields["recipe"]))
             parent.tell("done")
         else:
-            parent.tell("abilities", abilities=json.dumps([asdict(each) for each in judge.probe()]))
+            parent.tell("abilities", abilities=json.dumps([encode(each) for each in judge.probe()]))
 
 
 def _hold(parent: _Parent, request: Message) -> Backend:

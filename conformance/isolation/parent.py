@@ -20,12 +20,14 @@ from conformance.cases.case import realise
 from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer, Question
 from conformance.errors import Closed, Ended, Gone, SuiteError, UsageError
+from conformance.processes.message import Message
 from conformance.processes.supervisor import Child, Limits, Patience
 from conformance.processes.wire.fields import capabilities_from_fields
-from conformance.processes.wire.message import Message
+from conformance.report.data import decode
 from conformance.spec import LSTMConfig, Params
 from conformance.targets.probe import Ability
 from conformance.targets.registry import located
+from conformance.trials.outcomes import said
 
 #: Loads this very copy of the suite in whatever interpreter runs it, then ``isolated.py``.
 _BOOTSTRAP = """
@@ -76,7 +78,7 @@ class Isolated:
                     if message.type == "ran":
                         ran = True
                         continue
-                    question, answer = left.pop(0), Answer(**json.loads(message.fields["answer"]))
+                    question, answer = left.pop(0), decode(Answer, json.loads(message.fields["answer"]))
                     yield question, answer
                     if stop and answer.wrong:
                         left.clear()
@@ -85,7 +87,7 @@ class Isolated:
                 if not left:
                     # It ended after its last answer: whatever is asked next will show it, if it is of any account.
                     return
-                yield left.pop(0), Answer(ended.outcome, str(ended), smallest=self._described(recipe), plain=not ran)
+                yield left.pop(0), self._ended(ended, recipe, shared=not ran)
                 if stop or not ran:
                     return
 
@@ -104,7 +106,8 @@ class Isolated:
         child = self._running()
         seconds = self._patience.seconds()
         child.send(Message({"type": "probe"}), seconds)
-        return [Ability(**each) for each in json.loads(self._timed(child, seconds).fields["abilities"])]
+        abilities = json.loads(self._timed(child, seconds).fields["abilities"])
+        return [decode(Ability, each) for each in abilities]
 
     def rest(self) -> None:
         """End the child; it is started again when it is asked."""
@@ -117,8 +120,9 @@ class Isolated:
         self._closed = True
         self.rest()
 
-    def _described(self, recipe: Recipe) -> str:
-        return realise(recipe, self.backend.capabilities.fixed).describe()
+    def _ended(self, ended: Ended, recipe: Recipe, shared: bool) -> Answer:
+        case = realise(recipe, self.backend.capabilities.fixed)
+        return Answer(ended.outcome, said(str(ended)), smallest=case.describe(), shared=shared)
 
     def _running(self) -> Child:
         if self._closed:

@@ -27,7 +27,7 @@ import psutil
 from conformance.errors import Ended, UsageError
 from conformance.processes.family import MARK, end_all, family, proportional, resident
 from conformance.processes.keeper import forget, keep
-from conformance.processes.wire.message import Cut, Garbled, Message, Stream, decode, encode
+from conformance.processes.message import Cut, Garbled, Message, Stream, decode, encode
 
 #: Seconds between looks at a child that is waited for, and at its family; those that it is given to end by itself.
 _LOOK = 0.05

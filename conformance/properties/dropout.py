@@ -24,8 +24,8 @@ from conformance.instruments.masks import Reading, dropped_by, live, read, with_
 from conformance.properties.gradients.shared import cut, drawn, judge_freely, right, same_or_right
 from conformance.properties.model import prop
 from conformance.spec import Result
-from conformance.trials.outcomes import Discard, Violation
-from conformance.trials.trial import Trial, describe
+from conformance.trials.outcomes import Discard, Violation, within
+from conformance.trials.trial import Trial, mismatch
 
 #: How probable it may be that any of a run's tests accuses a correct implementation.
 ALARM = 1e-9
@@ -165,8 +165,8 @@ def elements(trial: Trial) -> None:
             for part in (worst.actual, worst.expected, worst.bound)
         )
         one = replace(worst, **dict(zip(("actual", "expected", "bound"), parts, strict=True)))
-        message = f"call {at + 1}: {describe(one, reading.case)}, the nearest of what dropped and scaled elements give"
-        raise Violation(message, worst.margin(), reading.case)
+        with within(f"call {at + 1}, against the nearest that dropped and scaled elements give", reading.case):
+            raise Violation(mismatch(one, reading.case), worst.margin())
     trial.record(worst.margin())
 
 

@@ -6,8 +6,6 @@ with lengths too: see layout.final-state, direction.reversal, and purity.lengths
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +17,7 @@ from conformance.properties.batch import result_rows, take_rows
 from conformance.properties.model import prop
 from conformance.properties.probes import judge, rows, tiny
 from conformance.spec import Array, Result
-from conformance.trials.outcomes import BackendError, Discard, Violation
+from conformance.trials.outcomes import BackendError, Discard, Violation, within
 from conformance.trials.trial import Trial
 
 #: A step costs the same in the longest cases; what those add is asked by values.* and sequence.long.
@@ -50,15 +48,6 @@ def _cut(result: Result, steps: int) -> Result:
     return Result(None if result.output is None else result.output[:steps], result.h_n, result.c_n)
 
 
-@contextmanager
-def _saying(what: str, case: Case) -> Iterator[None]:
-    """Says of a violation how the call was changed, which its numbers do not show."""
-    try:
-        yield
-    except Violation as violation:
-        raise type(violation)(f"{what}: {violation}", violation.error, case) from None
-
-
 @prop("lengths.row-alone", needs=(*_NEEDS, "shapes"), when=_ragged)
 def row_alone(trial: Trial) -> None:
     """A row in a padded batch gives what it gives alone, cut to its own length and called without lengths.
@@ -72,7 +61,7 @@ def row_alone(trial: Trial) -> None:
         length = int(case.row_lengths()[row])
         alone = replace(take_rows(case, [row]), lengths=None)
         alone = replace(alone, x=alone.x[:length])
-        with _saying(f"row {row}, of length {length}, against the same row alone", case):
+        with within(f"row {row}, of length {length}, against the same row alone", case):
             trial.relate(
                 lambda k, row=row, length=length: _cut(result_rows(trial.observe(k), [row]), length),
                 case=alone,
@@ -113,7 +102,7 @@ def padding(trial: Trial) -> None:
         if content == "large numbers":
             raise
         raise Discard from None
-    with _saying(f"with {content} in the padding", case):
+    with within(f"with {content} in the padding", case):
         trial.relate(lambda k: trial.complete(changed.prefix(k)))
 
 
@@ -127,7 +116,7 @@ def more_padding(trial: Trial) -> None:
     case = trial.case
     extra = normal(trial.recipe.seed, "more padding", (1 + trial.pick("more", 3), *case.x.shape[1:]))
     longer = replace(case, x=np.concatenate([case.x, extra.astype(case.x.dtype)]))
-    with _saying(f"with {len(extra)} more of padding", case):
+    with within(f"with {len(extra)} more of padding", case):
         trial.relate(lambda k: _cut(trial.complete(longer.prefix(k)), case.steps))
 
 
@@ -203,11 +192,11 @@ def after_others(trial: Trial) -> None:
     last = case.config.num_layers
     model = trial.model(case)
     trial.run(replace(case, lengths=other), model)
-    with _saying(what, case):
+    with within(what, case):
         result = trial.run(case, model)
         trial.relate(lambda k: result if k == last else trial.observe(k))
     full = replace(case, lengths=None)
-    with _saying("without lengths, after a call with", full):
+    with within("without lengths, after a call with", full):
         later = trial.run(full, model)
         trial.relate(
             lambda k: later if k == last else trial.run(full.prefix(k)), full, lambda k: trial.run(full.prefix(k))

@@ -79,24 +79,23 @@ def registered() -> dict[str, Property]:
     return dict(_registered)
 
 
-def conditions(backend: Backend) -> dict[str, tuple[bool, str]]:
-    """Every word that ``Property.needs`` may use: whether it holds for a backend, and what is said if it does not."""
+def conditions(backend: Backend) -> dict[str, bool]:
+    """Every word that ``Property.needs`` may use, and whether it holds for a backend."""
     declared = backend.capabilities
-    values = any(declared.arithmetic.get(dtype) != "int8" for dtype in declared.dtypes)
     flags = [field.name for field in fields(declared) if field.type == "bool" and field.name != "compiled"]
-    plain = [d for d in declared.dtypes if declared.arithmetic.get(d, "ieee") == "ieee"]
+    exact = [dtype for dtype in declared.dtypes if declared.arithmetic.get(dtype, "ieee") == "ieee"]
     return {
-        **{flag: (getattr(declared, flag), f"{flag} is not declared") for flag in flags},
-        **{part: (part in declared.returns, f"{part} is not returned") for part in Result._fields},
-        **{dtype: (dtype in plain, f"{dtype} of IEEE arithmetic is not declared") for dtype in DTYPES},
-        "params": (declared.fixed is None, "its parameters are baked in"),
-        "values": (values, "no dtype whose values are judged"),
-        "slots": (declared.layers or declared.bidirectional, "one layer and direction has nothing to order"),
-        "shapes": (not declared.compiled, "each new shape costs a compilation"),
-        "loop": ("loop" not in backend.ruled_out, "the suite supplies the loop over time"),
-        "views": ("views" not in backend.ruled_out, "its inputs travel as bytes"),
-        "memory": ("memory" not in backend.ruled_out, "it shares no memory with the suite"),
-        "undeclared": (bool(undeclared_options(backend)), "every option is declared"),
+        **{flag: getattr(declared, flag) for flag in flags},
+        **{part: part in declared.returns for part in Result._fields},
+        **{dtype: dtype in exact for dtype in DTYPES},
+        "params": declared.fixed is None,
+        "values": any(declared.arithmetic.get(dtype) != "int8" for dtype in declared.dtypes),
+        "slots": declared.layers or declared.bidirectional,
+        "shapes": not declared.compiled,
+        "loop": "loop" not in backend.ruled_out,
+        "views": "views" not in backend.ruled_out,
+        "memory": "memory" not in backend.ruled_out,
+        "undeclared": bool(undeclared_options(backend)),
     }
 
 
@@ -113,22 +112,18 @@ def undeclared_options(backend: Backend) -> list[str]:
     return [name for name in options if name not in declared.dtypes and not getattr(declared, name, False)]
 
 
-def undeclared(backend: Backend) -> dict[str, str]:
-    """The words that do not hold for a backend, each with what is said of it."""
-    return {word: reason for word, (holds, reason) in conditions(backend).items() if not holds}
+def undeclared(backend: Backend) -> tuple[str, ...]:
+    """The words that do not hold for a backend."""
+    return tuple(word for word, holds in conditions(backend).items() if not holds)
 
 
-def missing(backend: Backend, property: Property) -> list[str]:
-    """What the property needs and the backend does not declare, in a person's words; nothing if it is declared."""
-    reasons = []
+def missing(backend: Backend, property: Property) -> tuple[str, ...]:
+    """The words of a property's needs that do not hold; "structure" where a fixed model has no case for it."""
+    holding = conditions(backend)
+    words = tuple(word for word in property.needs if not holding[word])
     if backend.capabilities.fixed is not None:
         batched = simplest(backend)
         variants = [*batched, *(replace(recipe, unbatched=True, N=1) for recipe in batched)]
         if not any(property.when(recipe) for recipe in variants):
-            reasons.append("the model that is baked in has none of that")
-    words = conditions(backend)
-    for word in property.needs:
-        holds, reason = words[word]
-        if not holds:
-            reasons.append(reason)
-    return reasons
+            return ("structure", *words)
+    return words

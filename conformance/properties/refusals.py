@@ -11,11 +11,12 @@ import numpy as np
 
 from conformance.cases.case import handed
 from conformance.cases.recipe import OPTIONS
+from conformance.facts import Misshapen, Outcome
 from conformance.properties.batch import take_rows
 from conformance.properties.model import ASKED_DTYPES, prop, undeclared_options
 from conformance.spec import Array, Result, State
 from conformance.trials.calls import call
-from conformance.trials.outcomes import BackendError, Discard, Narrowed, Violation
+from conformance.trials.outcomes import BackendError, Discard, Narrowed, Violation, within
 from conformance.trials.trial import Trial
 
 
@@ -235,10 +236,10 @@ def undeclared(trial: Trial) -> None:
         except Discard:
             continue
         except Violation as violation:
-            misshapen = "has shape" in str(violation)
-            if violation.outcome == "failed" and (misshapen or trial.right()):
-                message = f"{option} is not declared, yet accepted: {violation}"
-                raise Violation(message, violation.error, asked.case) from None
+            misshapen = isinstance(violation.fact, Misshapen)
+            if violation.outcome == Outcome.FAILED and (misshapen or trial.right()):
+                with within(f"{option} is not declared, yet accepted", asked.case):
+                    raise
         except Narrowed:
             continue
 

@@ -12,7 +12,7 @@ from conformance.cases.fills import cancels, saturating, uniform
 from conformance.properties.layout import oracle_result
 from conformance.properties.model import prop
 from conformance.spec import GATES, Array
-from conformance.trials.outcomes import Discard, Violation
+from conformance.trials.outcomes import Discard, Violation, within
 from conformance.trials.trial import Trial
 
 
@@ -70,10 +70,8 @@ def gates(trial: Trial) -> None:
         # Every other time steep enough to reach where an activation is nearly at its end.
         gain = (trial.recipe.gain, 8.0)[trial.pick("steep", 2)]
         probe = trial.derived(fill=f"gate-{gate}", layers=1, L=1, state="both", ragged=False, gain=gain)
-        try:
+        with within(f"gate {gate}", probe.case):
             probe.require(probe.findings(), probe.case)
-        except Violation as violation:
-            raise type(violation)(f"gate {gate}: {violation}", violation.error, probe.case) from None
 
 
 #: Units of which each has a place of its own on an activation's axis.
@@ -97,13 +95,10 @@ def activations(trial: Trial) -> None:
         places = _places(trial, shown)
         probe.case = _at_places(probe.case, shown, places)
         findings = probe.findings()
-        try:
+        worst = max(findings, key=Finding.margin).ratios()
+        what = "tanh(c) at c" if shown == "cell" else f"gate {shown} at a preactivation"
+        with within(f"{what} of {places[int(np.argmax(worst)) % _PLACES]:.6g}", probe.case):
             probe.require(findings, probe.case)
-        except Violation as violation:
-            worst = max(findings, key=Finding.margin).ratios()
-            place = places[int(np.argmax(worst)) % _PLACES]
-            what = "tanh(c) at c" if shown == "cell" else f"gate {shown} at a preactivation"
-            raise type(violation)(f"{what} of {place:.6g}: {violation}", violation.error, probe.case) from None
 
 
 def _places(trial: Trial, shown: str) -> Array:

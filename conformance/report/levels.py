@@ -18,16 +18,12 @@ no memory with the suite, and is called by one thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
 from conformance.cases.recipe import OPTIONS
+from conformance.facts import Gap, Outcome
 from conformance.properties import catalogue
 from conformance.properties.model import Property
+from conformance.report.model import BackendReport
 from conformance.spec import DTYPES
-
-if TYPE_CHECKING:
-    from conformance.report.model import BackendReport
 
 #: The words (``properties.model.conditions``) that each level adds to those of the level below.
 LEVELS: dict[str, tuple[str, ...]] = {
@@ -45,9 +41,6 @@ _BESIDE = {"full": ("slots",), "training": ("dropout",)}
 #: Words that no level demands: a property that needs them is asked where they hold.
 _ANYWHERE = frozenset({"float64", "float16", "bfloat16", "views", "memory", "undeclared"})
 
-#: So many names are listed; more would not fit a line.
-_LISTED = 4
-
 
 def level_of(p: Property) -> str | None:
     """The level that a property belongs to; None if it needs what no level has."""
@@ -59,51 +52,42 @@ def level_of(p: Property) -> str | None:
     return None
 
 
-def reached(backend: BackendReport) -> tuple[str, str]:
-    """The highest level that a backend has reached, or "", and what is missing for the next one, or "".
+def reached(backend: BackendReport) -> tuple[str, Gap | None]:
+    """The highest level that a backend has reached, or "", and what is missing for the next one, if there is one.
 
     A run that was cut short, or that asked only part of the properties, shows no level.
     """
     highest = ""
     for level in LEVELS:
-        shortfall = "; ".join(_shortfall(backend, level))
-        if shortfall:
-            return highest, f"{level}: {shortfall}"
+        if gap := _gap(backend, level):
+            return highest, gap
         highest = level
-    return highest, ""
+    return highest, None
 
 
-def _shortfall(backend: BackendReport, level: str) -> Iterator[str]:
-    """What keeps a backend from a level, the levels below taken for granted."""
+def _gap(backend: BackendReport, level: str) -> Gap | None:
     if not backend.complete:
-        yield backend.interrupted
-        return
+        return Gap(level, interrupted=backend.interrupted)
     known = catalogue()
     if {verdict.property for verdict in backend.verdicts} != set(known):
-        yield "only part of the properties ran"
-        return
+        return Gap(level, partial=True)
     # The calls of a program behind a pipe come one at a time.
-    ruled_out = {"threads"} if "memory" in backend.lacking else set()
-    undeclared = [word for word in LEVELS[level] if word in backend.lacking and word not in ruled_out]
-    options = [word for word in undeclared if backend.lacking[word] == f"{word} is not declared"]
-    if options:
-        yield f"lacks {', '.join(options)}"
-    yield from (backend.lacking[word] for word in undeclared if word not in options)
-    if unjudged := [word for word in LEVELS[level] if word not in undeclared and not _judged(word)]:
-        yield f"no property of this version judges {', '.join(unjudged)}"
-    outcomes: dict[str, list[str]] = {}
+    ruled_out = {"threads"} if "memory" in backend.unmet else set()
+    unmet = tuple(word for word in LEVELS[level] if word in backend.unmet and word not in ruled_out)
+    outcomes: dict[Outcome, list[str]] = {}
     for verdict in backend.verdicts:
         own = level_of(known[verdict.property]) == level
-        if own and verdict.outcome not in ("passed", "not declared"):
+        if own and verdict.outcome not in (Outcome.PASSED, Outcome.NOT_DECLARED):
             outcomes.setdefault(verdict.outcome, []).append(verdict.property)
-    for outcome, names in outcomes.items():
-        yield f"{outcome}: {_listed(names)}"
+    gap = Gap(
+        level,
+        unmet=unmet,
+        unjudged=tuple(word for word in LEVELS[level] if word not in unmet and not _judged(word)),
+        short=tuple((outcome, tuple(ids)) for outcome, ids in outcomes.items()),
+    )
+    return None if gap == Gap(level) else gap
 
 
 def _judged(word: str) -> bool:
     """Whether cases are drawn with it, or some property asks for it."""
     return word in (*OPTIONS, *DTYPES) or any(word in p.needs for p in catalogue().values())
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names if len(names) <= _LISTED else [*names[:_LISTED], f"and {len(names) - _LISTED} more"])

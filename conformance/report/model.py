@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
 
-from conformance.report.levels import reached
-
-#: What may become of one property on one backend.
-OUTCOMES = (
-    "passed",
-    "failed",
-    "error",
-    "crashed",
-    "timeout",
-    "expected failure",
-    "unexpected pass",
-    "narrowed",
-    "not declared",
-    "not run",
-    "unavailable",
-)
-
-#: The outcomes that make a backend not conformant.
-BAD = frozenset({"failed", "error", "crashed", "timeout", "unexpected pass"})
+from conformance.facts import Fact, Interruption, Outcome, Recurrence
+from conformance.report import english
 
 
 @dataclass(frozen=True)
@@ -35,26 +16,35 @@ class Verdict:
     backend: str
     #: The property's id.
     property: str
-    #: One of ``OUTCOMES``.
-    outcome: str
-    #: Expected against actual, or the reason.
-    message: str = ""
+    outcome: Outcome
+    #: What is said beside the outcome; nothing of a property that passed.
+    fact: Fact | None = None
     #: The text of the smallest case found that shows it.
     recipe: str | None = None
     #: The largest error seen as a share of its bound, over the cases that passed.
     margin: float | None = None
-    #: How many cases were checked.
+    #: How many cases passed.
     cases: int = 0
-    #: The smallest case in a person's words.
+    #: The smallest case in short.
     smallest: str = ""
-    #: The worst error seen, as a share of its bound, and the recipe that showed it: shrinking can make a gross error
-    #: look like rounding.
+    #: The worst error seen as a share of its bound, where there is such a share, and the recipe that showed it:
+    #: shrinking can make a gross error look like rounding.
     worst: float | None = None
     worst_recipe: str | None = None
+    #: How the failure comes back when ``recipe`` is run again.
+    recurrence: Recurrence = Recurrence.ALWAYS
     #: The recipes to run, in this order, before ``recipe``: the failure depends on history.
     history: tuple[str, ...] = ()
     #: How many cases had been offered when the failure was met.
     after: int | None = None
+    #: Why the backend expects the property to fail, or nothing.
+    expected: str = ""
+
+    # The field ``property`` hides the decorator of that name here.
+    @cached_property
+    def message(self) -> str:
+        """The fact in words: expected against actual, or the reason."""
+        return english.message(self.outcome, self.fact, self.recurrence, len(self.history), self.expected)
 
 
 @dataclass(frozen=True)
@@ -63,7 +53,7 @@ class BackendReport:
 
     backend: str
     verdicts: tuple[Verdict, ...]
-    #: What a reader must know about the backend.
+    #: What a reader must know about the backend, in its author's words.
     note: str = ""
     #: Three-way combinations of declared choices that were called and judged, and how many there are.
     covered: int = 0
@@ -74,24 +64,29 @@ class BackendReport:
     long: int = 0
     #: Wall-clock seconds.
     seconds: float = 0.0
-    #: Why the run ended early, or nothing.
-    interrupted: str = ""
-    #: What a property may need and the backend does not declare, each word with what is said of it.
-    lacking: Mapping[str, str] = field(default_factory=dict)
+    #: Why the run ended early, if it did.
+    interrupted: Interruption | None = None
+    #: The words of ``Property.needs`` that do not hold for the backend.
+    unmet: tuple[str, ...] = ()
 
-    def count(self, *outcomes: str) -> int:
+    def count(self, *outcomes: Outcome) -> int:
         """How many verdicts have one of the outcomes."""
         return sum(verdict.outcome in outcomes for verdict in self.verdicts)
 
     @property
+    def bad(self) -> tuple[Verdict, ...]:
+        """The verdicts that make the backend not conformant."""
+        return tuple(verdict for verdict in self.verdicts if verdict.outcome.bad)
+
+    @property
     def declared(self) -> int:
         """How many properties the backend's capabilities let be asked."""
-        return len(self.verdicts) - self.count("not declared", "unavailable")
+        return len(self.verdicts) - self.count(Outcome.NOT_DECLARED, Outcome.UNAVAILABLE)
 
     @property
     def available(self) -> bool:
         """Whether the backend could run here."""
-        return not self.count("unavailable")
+        return not self.count(Outcome.UNAVAILABLE)
 
     @property
     def margin(self) -> float | None:
@@ -101,20 +96,15 @@ class BackendReport:
     @property
     def complete(self) -> bool:
         """Whether the run came to its end."""
-        return not self.interrupted
-
-    @property
-    def level(self) -> str:
-        """The highest level reached, or nothing: "core", "full", "training" (``levels.py``)."""
-        return reached(self)[0]
+        return self.interrupted is None
 
     @property
     def conformant(self) -> bool:
         """Whether everything declared was judged and nothing is wrong; expected failures do not spoil it."""
-        if not self.complete or not self.count("passed"):
+        if not self.complete or not self.count(Outcome.PASSED):
             return False
-        judged = all(verdict.cases for verdict in self.verdicts if verdict.outcome == "narrowed")
-        return judged and not self.count(*BAD)
+        judged = all(verdict.cases for verdict in self.verdicts if verdict.outcome == Outcome.NARROWED)
+        return judged and not self.bad
 
 
 @dataclass(frozen=True)
@@ -146,14 +136,3 @@ class Report:
         """Whether every backend that could run is conformant, and at least one could."""
         ran = [backend for backend in self.backends if backend.available]
         return bool(ran) and self.complete and all(backend.conformant for backend in ran)
-
-
-def to_json(report: Report) -> dict[str, Any]:
-    """The report as plain data for ``json.dump``; an infinite ``worst``, which JSON cannot write, is None."""
-    data = asdict(report)
-    for backend, made in zip(data["backends"], report.backends, strict=True):
-        level, shortfall = reached(made)
-        backend["level"], backend["shortfall"] = level or None, shortfall or None
-        for verdict in backend["verdicts"]:
-            verdict["worst"] = verdict["worst"] if math.isfinite(verdict["worst"] or 0.0) else None
-    return {"format": 1, "conformant": report.conformant, "complete": report.complete, **data}

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from tabulate import tabulate
 
+from conformance.facts import Outcome
 from conformance.properties import GROUPS
+from conformance.report import english
 from conformance.report.levels import reached
 from conformance.report.model import BackendReport, Report
 
@@ -24,7 +26,7 @@ def table(report: Report, width: int = 0) -> str:
     lines = [text, ""] if rows else []
     for backend in report.backends:
         if backend not in ran:
-            first = next(v for v in backend.verdicts if v.outcome != "not run")
+            first = next(v for v in backend.verdicts if v.outcome != Outcome.NOT_RUN)
             lines.append(f"{backend.backend}  {first.outcome}: {first.message.splitlines()[0]}")
     lines += _shortfalls(ran)
     for backend in ran:
@@ -35,7 +37,7 @@ def table(report: Report, width: int = 0) -> str:
 
 def _stillborn(backend: BackendReport) -> bool:
     """Whether its process ended before there was anything to show."""
-    return not backend.cases and bool(backend.count("crashed", "timeout"))
+    return not backend.cases and bool(backend.count(Outcome.CRASHED, Outcome.TIMEOUT))
 
 
 def _groups(backends: Sequence[BackendReport]) -> list[str]:
@@ -48,8 +50,8 @@ def _shortfalls(backends: Sequence[BackendReport]) -> Iterator[str]:
     """What keeps backends from the next level, a line for each reason."""
     short: dict[str, list[str]] = {}
     for backend in backends:
-        if reason := reached(backend)[1]:
-            short.setdefault(reason, []).append(backend.backend)
+        if gap := reached(backend)[1]:
+            short.setdefault(english.gap(gap), []).append(backend.backend)
     return (f"short of {reason}  ({', '.join(names)})" for reason, names in short.items())
 
 
@@ -63,13 +65,13 @@ def _grid(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
 def _row(backend: BackendReport, groups: Sequence[str]) -> list[str]:
     margin = "–" if backend.margin is None else f"{backend.margin:.2f}"
     coverage = f"{100 * backend.covered / backend.combinations:.0f}%" if backend.combinations else "–"
-    passed = backend.count("passed", "expected failure")
+    passed = sum(verdict.outcome.good for verdict in backend.verdicts)
     totals = [str(passed), str(backend.declared), coverage, margin, f"{backend.seconds:.1f} s"]
     cells = [_group(backend, group) for group in groups]
-    return [backend.backend, backend.level or "—", *cells, *totals]
+    return [backend.backend, reached(backend)[0] or "—", *cells, *totals]
 
 
 def _group(backend: BackendReport, group: str) -> str:
-    verdicts = [v for v in backend.verdicts if v.property.startswith(group + ".") and v.outcome != "not declared"]
-    passed = sum(v.outcome in ("passed", "expected failure") for v in verdicts)
+    verdicts = [v for v in backend.verdicts if v.property.startswith(group + ".") and v.outcome != Outcome.NOT_DECLARED]
+    passed = sum(v.outcome.good for v in verdicts)
     return f"{passed}/{len(verdicts)}" if verdicts else "–"

@@ -6,13 +6,15 @@ import os
 import shlex
 import subprocess
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from conformance.cases.case import Case, tensors
+from conformance.facts import Outcome
 from conformance.properties import catalogue
-from conformance.report.model import BAD, BackendReport, Report, Verdict
+from conformance.report import english
+from conformance.report.model import BackendReport, Report, Verdict
 from conformance.spec import Array
 
 _WIDTH = 118
@@ -21,10 +23,7 @@ _WIDTH = 118
 _FEW = 60
 
 #: The outcomes that are neither good nor bad, and how a person is told of them.
-_UNDECIDED = {
-    "narrowed": "narrowed, not passed",
-    "not run": "not run",
-}
+_UNDECIDED = {Outcome.NARROWED: "narrowed, not passed", Outcome.NOT_RUN: "not run"}
 
 
 def head(report: Report) -> str:
@@ -40,8 +39,7 @@ def failures(report: Report) -> str:
 
 
 def _backend(backend: BackendReport) -> str:
-    paragraphs = []
-    bad = [verdict for verdict in backend.verdicts if verdict.outcome in BAD]
+    paragraphs, bad = [], backend.bad
     if bad:
         noun = "property does" if len(bad) == 1 else "properties do"
         paragraphs.append(f"{backend.backend}: {len(bad)} {noun} not hold")
@@ -50,22 +48,13 @@ def _backend(backend: BackendReport) -> str:
     for outcome, meaning in _UNDECIDED.items():
         reasons: dict[str, list[str]] = {}
         for verdict in backend.verdicts:
-            if verdict.outcome == outcome:
-                reasons.setdefault(_reason(verdict), []).append(verdict.property)
+            if verdict.outcome == outcome and verdict.fact is not None:
+                reasons.setdefault(english.shared(verdict.fact), []).append(verdict.property)
         for reason, names in reasons.items():
             listed = names if len(names) <= 12 else [*names[:10], f"and {len(names) - 10} more"]
             told = "all others" if len(names) == len(backend.verdicts) - len(bad) else ", ".join(listed)
             paragraphs.append(_wrapped(f"{backend.backend}: {meaning}: {told} ({reason})", ""))
     return "\n".join(paragraphs)
-
-
-def _reason(verdict: Verdict) -> str:
-    """What many verdicts have in common: the message without the case at which it was met, or the cases done."""
-    if verdict.outcome != "narrowed":
-        return verdict.message.partition(";")[0]
-    lost = verdict.message.partition(" cases ended ")[2]
-    unsupported = verdict.message.partition("such as ")[2].partition(": ")[2]
-    return f"some cases ended {lost}" if lost else f"Unsupported raised within what is declared: {unsupported}"
 
 
 def conclusion(report: Report) -> str:
@@ -81,16 +70,21 @@ def conclusion(report: Report) -> str:
 def _standing(backend: BackendReport) -> str:
     if not backend.available:
         return "unavailable"
-    if not backend.complete and not backend.count(*BAD):
+    if not backend.complete and not backend.bad:
         return "interrupted"
     return "conformant" if backend.conformant else "not conformant"
 
 
-def _alike(verdicts: list[Verdict]) -> Iterator[list[Verdict]]:
+def interruption(backend: BackendReport) -> str:
+    """Why a backend's run ended early, or nothing."""
+    return "" if backend.interrupted is None else english.interruption(backend.interrupted)
+
+
+def _alike(verdicts: Sequence[Verdict]) -> Iterator[list[Verdict]]:
     """Verdicts that show the same thing on the same case, together."""
-    groups: dict[tuple[str, str, str | None], list[Verdict]] = {}
-    for verdict in verdicts:
-        groups.setdefault((verdict.outcome, verdict.message, verdict.recipe), []).append(verdict)
+    groups: dict[object, list[Verdict]] = {}
+    for v in verdicts:
+        groups.setdefault((v.outcome, v.fact, v.recurrence, v.history, v.recipe), []).append(v)
     yield from groups.values()
 
 
@@ -101,7 +95,7 @@ def explain(verdict: Verdict, also: list[str] | None = None) -> str:
     if verdict.smallest:
         lines.append(f"  smallest  {verdict.smallest}")
     lines.append(textwrap.indent(verdict.message, "            ").replace("            ", "  result    ", 1))
-    if verdict.worst is not None and 1e3 < verdict.worst < float("inf"):
+    if verdict.worst is not None and verdict.worst > 1e3:
         lines.append(f"  worst     {verdict.worst:.2g} times its bound, among all cases seen")
     if also:
         lines.append(_wrapped(f"  also      {', '.join(also)}", " " * 12))

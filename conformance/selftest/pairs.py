@@ -21,9 +21,9 @@ from tabulate import tabulate
 from conformance.backend import Build
 from conformance.cases.case import realise
 from conformance.cases.covering import fixed_set
-from conformance.engine.sieve import Settings, conform
+from conformance.engine.plan import Settings
+from conformance.engine.sieve import conform
 from conformance.errors import UsageError
-from conformance.report.model import BAD
 from conformance.selftest.faults import FAULTS, Fault, backend_of
 from conformance.selftest.faults.fault import FULL
 from conformance.selftest.faults.twin import Twin
@@ -144,7 +144,7 @@ def _failed(names: tuple[str, ...], settings: Settings) -> tuple[tuple[str, ...]
     fault = faults[0] if len(faults) == 1 else joined(*faults)
     assert fault is not None
     report = conform(backend_of(fault), settings)
-    return names, frozenset(verdict.property for verdict in report.verdicts if verdict.outcome in BAD)
+    return names, frozenset(verdict.property for verdict in report.verdicts if verdict.outcome.bad)
 
 
 def _pair(first: Fault, second: Fault, failed: dict[tuple[str, ...], frozenset[str]], seed: int) -> Pair:

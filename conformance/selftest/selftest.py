@@ -21,9 +21,10 @@ from tabulate import tabulate
 
 from conformance.backend import Backend
 from conformance.cases.fills import keep_large
-from conformance.engine.sieve import Settings, conform
+from conformance.engine.plan import Settings
+from conformance.engine.sieve import conform
 from conformance.errors import UsageError
-from conformance.report.model import BAD, BackendReport
+from conformance.report.model import BackendReport
 from conformance.selftest.faults import FAULTS, backend_of, twin_backend
 from conformance.selftest.faults.fault import FULL
 from conformance.selftest.peers import CAUGHT, INEXPRESSIBLE, ORDERS, Peer, accepts, reading, verdict
@@ -166,7 +167,7 @@ def _readers(order: str, settings: Settings, peers: Sequence[Peer]) -> tuple[str
 
 def _bad(report: BackendReport) -> tuple[str, ...]:
     """The properties that failed, in the order in which they did."""
-    bad = [verdict for verdict in report.verdicts if verdict.outcome in BAD]
+    bad = [verdict for verdict in report.verdicts if verdict.outcome.bad]
     return tuple(verdict.property for verdict in sorted(bad, key=lambda verdict: verdict.after or 0))
 
 

@@ -11,8 +11,9 @@ from conformance.bounds.backward import judge
 from conformance.cases.cotangents import draw
 from conformance.cases.recipe import JUDGED_DTYPES, OPTIONS, Recipe
 from conformance.errors import Ended
+from conformance.facts import Fact, Said
 from conformance.spec import Result, numpy_dtype
-from conformance.trials.outcomes import Narrowed, Violation
+from conformance.trials.outcomes import Narrowed, Violation, said
 from conformance.trials.trial import Trial
 
 #: Plain calls of which the first that runs is what every option is tried on.
@@ -35,7 +36,7 @@ class Ability:
     runs: bool
     right: bool
     #: Why it does not run, or what is wrong.
-    reason: str = ""
+    fact: Fact | None = None
 
 
 def abilities(backend: Backend) -> list[Ability]:
@@ -79,14 +80,16 @@ def _ability(backend: Backend, option: str, recipe: Recipe) -> Ability:
     try:
         dtypes = {part.dtype for part in trial.call(trial.case) if part is not None}
         if dtypes != {numpy_dtype(trial.case.config.dtype)}:
-            return Ability(option, False, False, f"results have dtype {', '.join(map(str, dtypes))}")
+            return Ability(option, False, False, Said(f"results have dtype {', '.join(map(str, dtypes))}"))
         _ = trial.result
-    except (Violation, Narrowed, Ended) as error:
-        return Ability(option, False, False, str(error))
+    except (Violation, Narrowed) as reason:
+        return Ability(option, False, False, reason.fact)
+    except Ended as ended:
+        return Ability(option, False, False, said(str(ended)))
     try:
         trial.require(trial.findings())
     except Violation as violation:
-        return Ability(option, True, False, str(violation))
+        return Ability(option, True, False, violation.fact)
     return Ability(option, True, True)
 
 
@@ -97,15 +100,17 @@ def _gradients(backend: Backend, recipe: Recipe) -> Ability:
     try:
         model = trial.model(trial.case)
         if not hasattr(model, "vjp"):
-            return Ability("gradients", False, False, "forward has no attribute vjp")
+            return Ability("gradients", False, False, Said("forward has no attribute vjp"))
         result, grads = trial.vjp(trial.case, cotangents, model)
-    except (Violation, Narrowed, Ended) as error:
-        return Ability("gradients", False, False, str(error))
+    except (Violation, Narrowed) as reason:
+        return Ability("gradients", False, False, reason.fact)
+    except Ended as ended:
+        return Ability("gradients", False, False, said(str(ended)))
     assert trial.arithmetic is not None
     try:
         trial.require(list(judge(trial.case, cotangents, [result], grads, trial.arithmetic)))
     except Violation as violation:
-        return Ability("gradients", True, False, str(violation))
+        return Ability("gradients", True, False, violation.fact)
     return Ability("gradients", True, True)
 
 

@@ -11,8 +11,10 @@ import numpy as np
 from conformance.backend import Unsupported
 from conformance.cases.case import Case
 from conformance.errors import Ended
+from conformance.facts import Misshapen, Raised
+from conformance.facts import Unsupported as UnsupportedFact
 from conformance.spec import Array, Params, Result, State, state_shapes
-from conformance.trials.outcomes import BackendError, Narrowed
+from conformance.trials.outcomes import BackendError, Narrowed, shown
 
 
 def fresh_params(params: Params) -> dict[str, Array]:
@@ -64,14 +66,14 @@ def call_vjp(
 
 def gradient_error(
     grads: Mapping[str, Array], wanted: Mapping[str, tuple[int, ...]], spared: set[str], dtype: np.dtype[Any]
-) -> str | None:
+) -> str | Misshapen | None:
     """What is wrong with the names, shapes and dtypes of gradients, or None; ``spared`` ones may be missing."""
     for name, shape in wanted.items():
         if name not in grads:
             if name not in spared:
                 return f"grads has no {name!r}"
         elif grads[name].shape != shape:
-            return f"grads[{name!r}] has shape {grads[name].shape}, expected {shape}, that of its argument"
+            return Misshapen(f"grads[{name!r}]", grads[name].shape, shape, ", that of its argument")
         elif grads[name].dtype != dtype:
             return f"grads[{name!r}] has dtype {grads[name].dtype}, expected {dtype}"
     unknown = [name for name in grads if name not in wanted]
@@ -108,19 +110,19 @@ def blaming(what: str, case: Case) -> Iterator[None]:
     except Ended:
         raise
     except Unsupported as reason:
-        raise Narrowed(f"{case.describe()}: {reason}") from reason
+        raise Narrowed(UnsupportedFact(case.describe(), shown(str(reason)))) from reason
     except (Exception, SystemExit) as error:
-        raise BackendError(f"{what} raised {type(error).__name__}: {str(error) or 'no message'}") from error
+        raise BackendError(Raised(what, type(error).__name__, shown(str(error)))) from error
 
 
-def expected_shapes(case: Case) -> Result:
-    """The shapes (as tuples) that a call of ``case`` must return."""
+def expected_shapes(case: Case) -> dict[str, tuple[int, ...]]:
+    """The shapes of output, h_n and c_n that a call of ``case`` must return."""
     config, L, N = case.config, case.steps, case.batch
     width = config.num_directions * config.output_size
     h_n, c_n = state_shapes(config, N)
     if case.unbatched:
-        return Result((L, width), (h_n[0], h_n[2]), (c_n[0], c_n[2]))  # type: ignore[arg-type]
-    return Result((N, L, width) if config.batch_first else (L, N, width), h_n, c_n)  # type: ignore[arg-type]
+        return {"output": (L, width), "h_n": (h_n[0], h_n[2]), "c_n": (c_n[0], c_n[2])}
+    return {"output": (N, L, width) if config.batch_first else (L, N, width), "h_n": h_n, "c_n": c_n}
 
 
 def argument_shapes(case: Case) -> tuple[tuple[int, ...], ...]:
@@ -132,10 +134,9 @@ def argument_shapes(case: Case) -> tuple[tuple[int, ...], ...]:
     return (N, L, config.input_size) if config.batch_first else (L, N, config.input_size), h_0, c_0
 
 
-def shape_error(case: Case, result: Result) -> str | None:
+def shape_error(case: Case, result: Result) -> Misshapen | None:
     """What is wrong with the shapes of a raw result, or None."""
-    names = {"output": "output", "h_n": "h_n", "c_n": "c_n"}
-    for name, part, shape in zip(names, result, expected_shapes(case), strict=True):
+    for part, (name, shape) in zip(result, expected_shapes(case).items(), strict=True):
         if part is not None and part.shape != shape:
-            return f"{name} has shape {part.shape}, expected {shape}"
+            return Misshapen(name, part.shape, shape)
     return None

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from conformance.cases.case import Case
+from conformance.facts import Mismatch, Misshapen, Outcome, Raised, Said, Unsupported, Within
+
+#: So many characters of a text are kept: some exceptions print whole arrays.
+_LONGEST = 1 << 14
 
 
 class Violation(Exception):
     """A property does not hold; the exception is the channel of the counterexample."""
 
     #: The verdict's outcome.
-    outcome = "failed"
+    outcome = Outcome.FAILED
 
-    def __init__(self, message: str, error: float = float("inf"), case: Case | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        fact: str | Mismatch | Misshapen | Raised | Said | Within,
+        error: float = float("inf"),
+        case: Case | None = None,
+    ) -> None:
+        super().__init__(fact)
+        self.fact = said(fact) if isinstance(fact, str) else fact
         #: The case that shows it, where it is not the trial's own.
         self.case = case
         #: The error as a share of its bound, infinite where there is no such share.
@@ -22,12 +35,38 @@ class Violation(Exception):
 class BackendError(Violation):
     """The backend raised, or returned what is not a result at all."""
 
-    outcome = "error"
+    outcome = Outcome.ERROR
 
 
 class Narrowed(Exception):
     """The backend raised ``Unsupported`` inside what it declared."""
 
+    def __init__(self, fact: Unsupported) -> None:
+        super().__init__(fact)
+        self.fact = fact
+
 
 class Discard(Exception):
     """The property has nothing to say about this case."""
+
+
+@contextmanager
+def within(context: str, case: Case) -> Iterator[None]:
+    """Says of a violation how the call was changed, which its numbers do not show; ``case`` is what was called."""
+    try:
+        yield
+    except Violation as violation:
+        fact = violation.fact
+        inner = Within(f"{context}: {fact.context}", fact.fact) if isinstance(fact, Within) else Within(context, fact)
+        raise type(violation)(inner, violation.error, case) from None
+
+
+def said(text: str) -> Said:
+    """A text of somebody else's as a fact."""
+    return Said(shown(text))
+
+
+def shown(text: str) -> str:
+    """A text that can be shown: half of a pair of surrogates cannot, and some would never end."""
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from conformance.cases.cotangents import Cotangents
 from conformance.cases.cotangents import handed as handed_cotangents
 from conformance.cases.fills import pick
 from conformance.cases.recipe import Recipe
+from conformance.facts import Mismatch
 from conformance.reference.backward import Gradients
 from conformance.spec import Array, Result, numpy_dtype
 from conformance.trials.calls import argument_shapes, blaming, call, call_vjp, fresh_params, gradient_error, shape_error
@@ -201,7 +203,7 @@ class Trial:
             raise Discard
         worst = max(findings, key=Finding.margin)
         if not worst.margin() <= 1.0:
-            raise Violation(describe(worst, case or self.case), worst.margin(), case)
+            raise Violation(mismatch(worst, case or self.case), worst.margin(), case)
         self.record(worst.margin())
 
     def record(self, margin: float) -> None:
@@ -242,24 +244,31 @@ class Trial:
         if len(wrong) == 2 and (self._wild() or _near(*found) or _alike(plain, changed, expectation)):
             return
         if wrong:
-            raise Violation(describe(wrong[-1], onto), wrong[-1].margin(), onto)
+            raise Violation(mismatch(wrong[-1], onto), wrong[-1].margin(), onto)
         self.record(max(finding.margin() for finding in worst))
 
 
-def describe(finding: Finding, case: Case) -> str:
-    """Where a finding is worst, with what was expected there: ``output[0, 0, 1] expected … got … bound …``."""
+def mismatch(finding: Finding, case: Case) -> Mismatch:
+    """Where a finding is farthest beyond its bound, and what was expected there."""
     at = np.unravel_index(int(np.argmax(finding.ratios())), finding.actual.shape)
-    index = [int(k) for k in at]
+    index, config = [int(k) for k in at], case.config
+    step = row = None
     if finding.tensor == "output":
-        index[-1] += finding.direction * case.config.output_size
+        index[-1] += finding.direction * config.output_size
+        step, row = index[:2]
     elif finding.tensor.endswith(("h_n", "c_n", "h_0", "c_0")):
-        index.insert(0, finding.layer * case.config.num_directions + finding.direction)
-    text = f"{finding.tensor}{index} expected {finding.expected[at]:.9g} got {finding.actual[at]:.9g}"
-    text += f" bound {finding.bound[at]:.1e}"
-    layers = case.config.num_layers
-    if layers > 1:
-        text += f" (layer {finding.layer}" + (f" of the first {finding.layers})" if finding.layers < layers else ")")
-    return text
+        index.insert(0, finding.layer * config.num_directions + finding.direction)
+        row = index[1]
+    expected, actual, bound = (_number(part[at]) for part in (finding.expected, finding.actual, finding.bound))
+    return Mismatch(
+        *(finding.tensor, tuple(index), expected, actual, bound),
+        *(finding.layer, finding.direction, step, row, finding.layers, config.num_layers),
+    )
+
+
+def _number(value: Any) -> float:
+    """A float; the very nan that ``math`` has, so that facts can be compared."""
+    return math.nan if np.isnan(value) else float(value)
 
 
 def _equal(a: Result, b: Result) -> bool:

@@ -17,9 +17,9 @@ from typing import Any
 
 from conformance.backend import Backend, Unsupported
 from conformance.errors import Ended, Gone, UsageError
+from conformance.processes.message import Garbled, Message
 from conformance.processes.supervisor import Child, Limits, Patience
 from conformance.processes.wire.fields import capabilities_from_fields, config_to_fields
-from conformance.processes.wire.message import Garbled, Message
 from conformance.spec import Array, LSTMConfig, Params, State
 
 #: What a target that is a program begins with; its command follows.

@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from conformance.backend import Capabilities
-from conformance.processes.wire.message import Garbled
+from conformance.processes.message import Garbled
 from conformance.spec import Array, LSTMConfig, numpy_dtype, param_shapes
 
 _EXPECTED = "expected_failure:"

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from conformance.backend import Backend, Unsupported, unavailable
+from conformance.processes.message import Garbled, Message, Stream, decode, encode, write
 from conformance.processes.wire.client import PROTOCOL
 from conformance.processes.wire.fields import capabilities_to_fields, config_from_fields
-from conformance.processes.wire.message import Garbled, Message, Stream, decode, encode, write
 from conformance.spec import Array, Result, numpy_dtype, param_shapes
 from conformance.trials.calls import unpack
 from conformance.version import __version__

@@ -1,0 +1,280 @@
+"""The commands of the command line, one function for each; each returns its exit code."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+from tqdm import tqdm
+
+from conformance.backend import Backend
+from conformance.cases.case import realise
+from conformance.cases.covering import simplest
+from conformance.cases.recipe import Recipe, parse
+from conformance.drivers.options import Command, isolation, selection
+from conformance.drivers.run import Run, judge_of, run
+from conformance.engine.judging import Answer, Judge
+from conformance.engine.plan import Settings, plan
+from conformance.engine.sieve import replay
+from conformance.errors import UsageError
+from conformance.facts import Outcome, Undeclared
+from conformance.processes.message import Garbled
+from conformance.processes.wire.server import serve
+from conformance.properties import catalogue, select
+from conformance.properties.model import Property
+from conformance.report import english
+from conformance.report.data import write
+from conformance.report.levels import level_of
+from conformance.report.table import table
+from conformance.report.text import arrays, conclusion, failures, head
+from conformance.selftest import pairs, peers, selftest
+from conformance.selftest.faults import FAULTS
+from conformance.targets import registry
+from conformance.targets.find import find
+
+
+def commands() -> dict[str, Command]:
+    """Every command by its name."""
+    return {
+        "run": _run,
+        "list": _list,
+        "explain": _explain,
+        "replay": _replay,
+        "probe": _probe,
+        "serve": _serve,
+        "self-test": _self_test,
+        "new": _new,
+    }
+
+
+def _join(words: Any) -> str:
+    return ", ".join(words)
+
+
+def _run(options: argparse.Namespace) -> int:
+    settings = Settings(options.cases, options.seed, *selection(options))
+    named = options.targets or options.configured_targets
+    if not named and not registry.names():
+        raise UsageError("no backend is installed", "name a target: module:attr or file.py:attr")
+    _check_writable(options.json)
+    bars: dict[str, Any] = {}
+
+    def watch(target: str, done: int, total: int) -> None:
+        bar = bars.get(target)
+        if bar is None:
+            bar = bars[target] = tqdm(
+                desc=target, total=total, unit="case", leave=False, position=len(bars), disable=None
+            )
+        bar.update(done - bar.n)
+
+    outcome = run(named or registry.names(), settings, options.jobs, isolation(options), watch)
+    for bar in bars.values():
+        bar.close()
+    if options.json is not None:
+        write(outcome.report, options.json)
+    _print(outcome)
+    return _exit_code(outcome, bool(named))
+
+
+def _check_writable(json: Path | None) -> None:
+    """What is found after minutes must not be lost to a slip in a file's name."""
+    if json is not None and not json.parent.is_dir():
+        raise UsageError(f"--json {json}: there is no folder {json.parent}")
+    if json is not None and json.is_dir():
+        raise UsageError(f"--json {json} is a folder", f"name a file, such as {json / 'report.json'}")
+
+
+def _print(outcome: Run) -> None:
+    report = outcome.report
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    parts = [head(report), table(report, columns), failures(report), conclusion(report)]
+    print("\n\n".join(part for part in parts if part))
+    for error in outcome.errors:
+        print(f"\nlstm-conformance: {error}", file=sys.stderr)
+
+
+def _exit_code(outcome: Run, named: bool) -> int:
+    report = outcome.report
+    if any(isinstance(error, UsageError) for error in outcome.errors):
+        return 2
+    if any(verdict.outcome.bad for verdict in report.verdicts):
+        return 1
+    if outcome.errors:
+        return 3
+    unavailable = any(not backend.available for backend in report.backends)
+    if not report.complete or (named and unavailable) or all(not backend.available for backend in report.backends):
+        return 3
+    return 0 if report.conformant else 3
+
+
+def _list(options: argparse.Namespace) -> int:
+    print("backends")
+    for name in registry.names():
+        print(f"  {name}")
+    properties = catalogue().values()
+    print(f"\nproperties ({len(properties)})")
+    for p in properties:
+        print(f"  {p.id:<27} {level_of(p) or '–':<9} {p.statement}")
+    return 0
+
+
+def _explain(options: argparse.Namespace) -> int:
+    print("\n\n".join(_explanation(p) for p in select(only=(options.id,))))
+    return 0
+
+
+def _explanation(p: Property) -> str:
+    needs = f"needs {_join(p.needs)}" if p.needs else "asked of every backend"
+    paragraphs = [
+        f"{p.id} ({level_of(p) or 'no level'}; {needs})",
+        *(textwrap.fill(text, 100) for text in (p.statement, p.why)),
+    ]
+    return "\n".join([paragraphs[0], *(textwrap.indent(text, "  ") for text in paragraphs[1:] if text)])
+
+
+@contextlib.contextmanager
+def _asked(target: str, options: argparse.Namespace) -> Iterator[Judge | None]:
+    """The judge of one target, or None, after saying why, if it is unavailable."""
+    judge = judge_of(target, isolation(options))
+    try:
+        reason = judge.backend.available()
+        if reason:
+            print(f"{judge.backend.name} is unavailable: {reason}", file=sys.stderr)
+        yield None if reason else judge
+    finally:
+        judge.close()
+
+
+def _replay(options: argparse.Namespace) -> int:
+    recipes = [parse(text) for text in options.recipes]
+    with _asked(options.backend, options) as judge:
+        return 3 if judge is None else _replayed(judge, recipes, options)
+
+
+def _replayed(judge: Judge, recipes: list[Recipe], options: argparse.Namespace) -> int:
+    backend = judge.backend
+    settings = Settings(0, 0, *selection(options))
+    _check_fixed(recipes, backend)
+    case = realise(recipes[-1], backend.capabilities.fixed)
+    print(f"{backend.name}: {case.describe()}")
+    if numbers := arrays(case):
+        print(textwrap.indent(numbers, "    "))
+    if settings.only:
+        for id, words in plan(backend, settings).undeclared.items():
+            print(f"  {id:<27} {Outcome.NOT_DECLARED}: {english.sentence(Undeclared(words))}")
+    answers = list(replay(judge, recipes, settings))
+    silent = [p for p, answer in answers if answer.outcome is None]
+    for p, answer in answers:
+        if p not in silent:
+            print(f"  {p.id:<27} {_said(answer)}")
+    if silent:
+        print(f"  {len(silent)} of {len(answers)} properties say nothing about this case")
+    return 1 if any(answer.wrong for _, answer in answers) else 0
+
+
+def _said(answer: Answer) -> str:
+    if answer.fact is not None:
+        return f"{answer.outcome}: {english.sentence(answer.fact)}"
+    return f"{answer.outcome}" + ("" if answer.margin is None else f": margin {answer.margin:.2f}")
+
+
+def _check_fixed(recipes: list[Recipe], backend: Backend) -> None:
+    """A baked-in model has one structure: a recipe of another would be judged as what it is not."""
+    if backend.capabilities.fixed is None:
+        return
+    own = simplest(backend)[0]
+    for recipe in recipes:
+        if recipe.config != own.config:
+            raise UsageError(f"recipe '{recipe}' is not of {backend.name}'s own model", f"one that is: '{own}'")
+
+
+def _probe(options: argparse.Namespace) -> int:
+    with _asked(options.target, options) as judge:
+        return 3 if judge is None else _probed(judge)
+
+
+def _probed(judge: Judge) -> int:
+    backend = judge.backend
+    declared, rows, undeclared = backend.capabilities, [], []
+    for ability in judge.probe():
+        named = ability.option in declared.dtypes or getattr(declared, ability.option, False)
+        state = "right" if ability.right else "wrong" if ability.runs else "no"
+        reason = "" if ability.fact is None else english.sentence(ability.fact)
+        rows.append([ability.option, "yes" if named else "no", state, textwrap.shorten(reason, 90)])
+        if ability.right and not named:
+            undeclared.append(ability.option)
+    print(tabulate(rows, ["option", "declared", "works", "reason"], tablefmt="simple"))
+    asked = plan(backend, Settings()).asked
+    print(f"\n{backend.name} declares {len(asked)} of {len(catalogue())} properties", end="")
+    print(f"; these seem to work too: {_join(undeclared)}" if undeclared else "")
+    if note := backend.remark():
+        print(note)
+    return 0
+
+
+def _self_test(options: argparse.Namespace) -> int:
+    if options.list:
+        rows = [[fault.id, fault.kind, fault.shows_when, fault.description] for fault in FAULTS]
+        print(tabulate(rows, ["fault", "class", "shows when", "description"]))
+        return 0
+    if options.pairs and (options.faults or options.attribute or options.peers):
+        raise UsageError("--pairs draws its own faults", "leave out the faults' ids, --attribute and --peers")
+    _check_writable(options.json)
+    # To the end of all cases it takes an hour; what a property catches at all it catches in the fixed set.
+    usual = 0 if options.attribute or options.pairs else Settings.cases
+    settings = Settings(usual if options.cases is None else options.cases, options.seed, fixed=not options.no_fixed_set)
+    beside = peers.peers() if options.peers else ()
+    with tqdm(unit="fault", leave=False, disable=None) as bar:
+
+        def watch(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        if options.pairs:
+            test = pairs.pair_test(options.pairs, settings, options.jobs, watch)
+            text, data = pairs.table(test), pairs.to_json(test)
+        else:
+            test = selftest.self_test(options.faults, settings, options.attribute, options.jobs, watch, beside)
+            text, data = selftest.table(test, options.attribute), selftest.to_json(test)
+    print(text)
+    if options.json is not None:
+        options.json.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    return 3 if test.missing else 0 if test.passed else 1
+
+
+def _serve(options: argparse.Namespace) -> int:
+    if sys.stdin.isatty():
+        raise UsageError(
+            "serve speaks the wire protocol on standard input and output, which is no place for a person",
+            f"lstm-conformance run 'exec:lstm-conformance serve {options.target}'",
+        )
+    try:
+        serve(find(options.target))
+    except Garbled as error:
+        raise UsageError(f"standard input is not a stream of messages: {error}", "see docs/protocol.md") from None
+    return 0
+
+
+def _new(options: argparse.Namespace) -> int:
+    path: Path = options.file
+    if path.suffix != ".py":
+        raise UsageError(f"new {path}: the file must end in .py", f"try {path.name}.py")
+    text = resources.files("conformance.targets").joinpath("starter.py").read_text(encoding="utf-8")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text.replace("THIS_FILE.py", path.as_posix()))
+    except FileExistsError:
+        raise UsageError(f"new {path}: the file exists, and is left as it is", "give another name") from None
+    except OSError as error:
+        raise UsageError(f"new {path}: {error.strerror}") from None
+    print(f"wrote {path}; now: lstm-conformance run {path.as_posix()}:my_lstm")
+    return 0

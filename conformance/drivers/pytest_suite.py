@@ -1,0 +1,315 @@
+"""A pytest session that judges backends: its items, the runs of the engine that they read, and the table at the end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conformance.backend import Backend
+from conformance.drivers.pytest_plugin import PARCEL, ConformanceTests
+from conformance.drivers.run import Isolation, database, judge_of, make_report
+from conformance.engine.judging import Here, Judge
+from conformance.engine.plan import Settings, plan
+from conformance.engine.sieve import conform
+from conformance.errors import Ended, UsageError
+from conformance.facts import Outcome
+from conformance.properties import catalogue, select
+from conformance.report.data import decode, encode
+from conformance.report.model import BackendReport, Verdict
+from conformance.report.table import table
+from conformance.report.text import explain, head, interruption
+from conformance.targets.find import find
+
+#: Names an engine run: backend, where it was defined, cases, seed.
+Key = tuple[str, str, int, int]
+
+
+class Judgement:
+    """One backend's run of the engine, begun by the first item that asks; it judges what pytest selected, no more."""
+
+    def __init__(self, judge: Judge, cases: int, seed: int) -> None:
+        backend = judge.backend
+        self.judge = judge
+        self.backend = backend
+        self.key: Key = (backend.name, backend.origin, cases, seed)
+        self.declared = {p.id for p in plan(backend, Settings()).asked}
+        self.selected: set[str] = set()
+
+    @cached_property
+    def report(self) -> BackendReport:
+        """The verdicts on the selected properties, and on smoke, without which no other says anything."""
+        name, _, cases, seed = self.key
+        only = () if self.selected == self.declared else ("smoke", *sorted(self.selected))
+        settings = Settings(cases, seed, only)
+        try:
+            return conform(self.judge, settings, database=database(name, settings))
+        finally:
+            self.judge.rest()
+
+
+class PropertyItem(pytest.Item):
+    """One property of one backend."""
+
+    def __init__(self, *, suite: Suite, judgement: Judgement, property: str, **node: Any) -> None:
+        super().__init__(**node)
+        self.suite = suite
+        self.judgement = judgement
+        self.property = property
+        self.title = f"{judgement.backend.name}::{property}"
+        #: What the outcome tells: its own verdict, or smoke's.
+        self.verdict: Verdict | None = None
+        self.extra_keyword_matches.add(self.title)
+
+    def runtest(self) -> None:
+        """Turn the verdict into pytest's outcome."""
+
+        report = self.suite.judge(self)
+        if report.interrupted:
+            pytest.exit(f"{report.backend}: {interruption(report)}", returncode=pytest.ExitCode.INTERRUPTED)
+        verdict = next(verdict for verdict in report.verdicts if verdict.property == self.property)
+        self.user_properties += _particulars(verdict)
+        if verdict.outcome == Outcome.NOT_RUN:
+            # A broken adapter fails smoke, and must not look green where smoke's own item is not selected.
+            broken = (v for v in report.bad if v.property not in self.judgement.selected)
+            verdict = next(broken, verdict)
+        self.verdict = verdict
+        if verdict.outcome == Outcome.EXPECTED_FAILURE and not self.config.getoption("runxfail"):
+            raise pytest.xfail.Exception(verdict.expected, pytrace=False)
+        if verdict.outcome.bad or verdict.outcome == Outcome.EXPECTED_FAILURE:
+            pytest.fail(explain(verdict), pytrace=False)
+        if verdict.outcome != Outcome.PASSED:
+            pytest.skip(f"{verdict.outcome}: {verdict.message}")
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Where the backend was defined; ": " because pytest would write the dots of a node id's end as "::"."""
+        file, _, line = self.judgement.backend.origin.rpartition(":")
+        title = self.title.replace("::", ": ")
+        return (Path(file), int(line) - 1, title) if line.isdigit() else (self.path, 0, title)
+
+
+def _particulars(verdict: Verdict) -> list[tuple[str, object]]:
+    """What junit.xml keeps of a verdict."""
+    named = {
+        "property": verdict.property,
+        "outcome": str(verdict.outcome),
+        "margin": verdict.margin,
+        "recipe": verdict.recipe,
+    }
+    return [(name, value) for name, value in named.items() if value is not None]
+
+
+class BackendCollector(pytest.Collector):
+    """A backend that was asked for outside test files; its node id is its name."""
+
+    def __init__(self, *, suite: Suite, found: str | UsageError, **node: Any) -> None:
+        super().__init__(**node)
+        self.suite = suite
+        self.found = found
+
+    def collect(self) -> list[PropertyItem]:
+        """An item for each property, named by its id."""
+        if isinstance(self.found, UsageError):
+            raise self.CollectError(str(self.found))
+        items = {item.nodeid: item for item in self.suite.items(self, ConformanceTests(self.found), "{property}")}
+        picked = [pick for pick in self.suite.picked if pick.partition("::")[0] == self.name]
+        if unknown := [pick for pick in picked if pick not in (self.nodeid, *items)]:
+            raise self.CollectError(f"{self.name} declares no such property: {', '.join(unknown)}")
+        return [items[pick] for pick in picked] if picked and self.nodeid not in picked else list(items.values())
+
+
+class Suite:
+    """The plugin's hooks, and what they remember of one session."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.is_worker = hasattr(config, "workerinput")
+        self.judgements: dict[Key, Judgement] = {}
+        #: What the table shows: every report made in this process or sent by a worker.
+        self.reports: dict[Key, BackendReport] = {}
+        self._judges: dict[str, Judge] = {}
+        #: Node ids of backends and their items given as arguments.
+        self.picked: list[str] = []
+
+    # Which backends
+
+    @property
+    def targets(self) -> list[str]:
+        """The backends asked for outside test files, or that node ids given as arguments may name."""
+        return self.config.getoption("lstm_backend") or self.config.getini("lstm_backends")
+
+    @property
+    def in_play(self) -> bool:
+        """Whether targets are to be judged: the ini list is meant for a run without path arguments."""
+        plain = self.config.args_source is not pytest.Config.ArgsSource.ARGS
+        return bool(self.picked or self.config.getoption("lstm_backend") or (plain and self.targets))
+
+    @cached_property
+    def found(self) -> dict[str, str | UsageError]:
+        """The targets by their backends' names, or why there is none by target."""
+        found: dict[str, str | UsageError] = {}
+        for target in self.targets:
+            try:
+                found[self.judge_of(target).backend.name] = target
+            except UsageError as error:
+                found[target] = error
+        return found
+
+    def judge_of(self, target: str | Backend | Callable[..., Any]) -> Judge:
+        """Who judges a target, this process or a child that is at rest until then; the same one whenever asked."""
+        if not isinstance(target, str):
+            return self._new_judge(target)
+        if target not in self._judges:
+            self._judges[target] = self._new_judge(target)
+        return self._judges[target]
+
+    def _new_judge(self, target: str | Backend | Callable[..., Any]) -> Judge:
+
+        if not self.config.getoption("lstm_isolate"):
+            return Here(find(target))
+        if not isinstance(target, str):
+            raise UsageError(
+                f"--lstm-isolate: another process cannot hold {getattr(target, 'name', target)!r}, which exists here",
+                'name the target as text, such as conformance_tests("my_lstm:build")',
+            )
+        try:
+            judge = judge_of(target, Isolation())
+        except Ended as ended:
+            raise UsageError(f"{target}: {ended}") from None
+        judge.rest()
+        return judge
+
+    # Collection
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> None:
+        """Take node ids of backends from the arguments: pytest would look for files of that name."""
+        here = self.config.invocation_params.dir
+        strangers = [argument for argument in self.config.args if not (here / argument.partition("::")[0]).exists()]
+        if strangers and self.targets:
+            self.picked = [argument for argument in strangers if argument.partition("::")[0] in self.found]
+            self.config.args = [argument for argument in self.config.args if argument not in self.picked]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Add the backends to what the session collects, after its files."""
+        report = yield
+        if isinstance(collector, pytest.Session) and report.passed and self.in_play:
+            nodes = [
+                BackendCollector.from_parent(collector, name=name, nodeid=name, suite=self, found=found)
+                for name, found in self.found.items()
+                if not self.picked or name in {pick.partition("::")[0] for pick in self.picked}
+            ]
+            report.result = [*report.result, *nodes]
+        return report
+
+    def items(self, parent: pytest.Collector, tests: ConformanceTests, name: str) -> list[PropertyItem]:
+        """The items that a request asks for, in the catalogue's order, named by the pattern ``name``."""
+        try:
+            return list(self._items(parent, tests, name))
+        except UsageError as error:
+            raise parent.CollectError(str(error)) from None
+
+    def _items(self, parent: pytest.Collector, tests: ConformanceTests, name: str) -> Iterator[PropertyItem]:
+
+        judge = self.judge_of(tests.target)
+        backend = judge.backend
+        cases, seed = (
+            next((value for value in (self.config.getoption(option), given) if value is not None), default)
+            for option, given, default in (
+                ("lstm_cases", tests.cases, Settings.cases),
+                ("lstm_seed", tests.seed, Settings.seed),
+            )
+        )
+        judgement = Judgement(judge, cases, seed)
+        judgement = self.judgements.setdefault(judgement.key, judgement)
+        for p in select(tests.properties):
+            if p.id in judgement.declared:
+                own = name.format(backend=backend.name, property=p.id)
+                # As text: then pytest 9.2 parses the brackets, as it does in the ids that --lf remembers.
+                nodeid = f"{parent.nodeid}::{own}"
+                yield PropertyItem.from_parent(
+                    parent, name=own, nodeid=nodeid, suite=self, judgement=judgement, property=p.id
+                )
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Now that -k and the like have spoken: what is there to judge?"""
+        for item in session.items:
+            if isinstance(item, PropertyItem):
+                item.judgement.selected.add(item.property)
+
+    # Judging
+
+    def judge(self, item: PropertyItem) -> BackendReport:
+        """The report that an item's verdict is in; a worker sends it along with the item that made it."""
+        judgement = item.judgement
+        if judgement.key not in self.reports:
+            self.reports[judgement.key] = judgement.report
+            if self.is_worker:
+                item.user_properties.append((PARCEL, json.dumps([judgement.key, encode(judgement.report)])))
+        return judgement.report
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """A skip is shown where the backend was defined, and a failure in one line by what came out."""
+        report = yield
+        if isinstance(item, PropertyItem):
+            if isinstance(report.longrepr, tuple):
+                path, line, _ = item.reportinfo()
+                report.longrepr = str(path), line + 1, report.longrepr[2]
+            elif item.verdict is not None and report.failed and (crash := getattr(report.longrepr, "reprcrash", None)):
+                crash.message = item.verdict.message
+        return report
+
+    # Across pytest-xdist
+
+    def unpack(self, parcel: str) -> None:
+        """Keep the report that a worker has sent to the controller."""
+        (backend, origin, cases, seed), report = json.loads(parcel)
+        self.reports[backend, origin, cases, seed] = decode(BackendReport, report)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> object:
+        """All items of a backend go to one worker, so that it is judged once.
+
+        Not by the mark ``xdist_group``: it turns node ids into ``…@group``, and pytest 9.2 ignores it.
+        """
+        if not self.in_play or config.getoption("dist") not in ("load", "loadgroup"):
+            return None
+        # An optional plugin, of whose hook this is: it is there if this is called.
+        from xdist.scheduler import LoadGroupScheduling
+
+        ids = catalogue()
+
+        class Scheduling(LoadGroupScheduling):
+            def _split_scope(self, nodeid: str) -> str:
+                place, _, id = nodeid.removesuffix("]").rpartition("::")
+                return place.rpartition("[")[2] if id in ids else super()._split_scope(nodeid)
+
+        return Scheduling(config, log)
+
+    # The table
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """The table of all backends judged, one for each number of cases and seed."""
+        if not self.reports:
+            return
+
+        width = shutil.get_terminal_size().columns if terminalreporter.isatty else 0
+        rank = {name: place for place, name in enumerate(self.targets)}
+        ordered = sorted(self.reports.items(), key=lambda each: rank.get(each[0][0], len(rank)))
+        terminalreporter.section("lstm-conformance")
+        for cases, seed in dict.fromkeys(key[2:] for key, _ in ordered):
+            reports = [report for key, report in ordered if key[2:] == (cases, seed)]
+            whole = make_report(Settings(cases, seed), reports)
+            terminalreporter.write_line(f"{head(whole)}\n\n{table(whole, width)}\n")
+        left = [key[0] for key, judgement in self.judgements.items() if judgement.selected and key not in self.reports]
+        if left:
+            terminalreporter.write_line(f"not judged: {', '.join(left)}")

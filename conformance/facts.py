@@ -1,0 +1,227 @@
+"""What is said of a judgement, as data: outcomes, and what each of them says beside itself.
+
+Facts travel from a check to a report as they are. ``report/english.py`` alone puts them into words, and nothing reads
+words back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """What may become of one property on one backend; the values are the public contract's words."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    #: The backend raised, or returned what is not a result at all.
+    ERROR = "error"
+    #: The backend's process died.
+    CRASHED = "crashed"
+    TIMEOUT = "timeout"
+    EXPECTED_FAILURE = "expected failure"
+    #: It was expected to fail.
+    UNEXPECTED_PASS = "unexpected pass"
+    #: Some cases that the backend declares could not be judged, or it raised ``Unsupported`` there.
+    NARROWED = "narrowed"
+    NOT_DECLARED = "not declared"
+    NOT_RUN = "not run"
+    #: The backend cannot run here.
+    UNAVAILABLE = "unavailable"
+
+    @property
+    def bad(self) -> bool:
+        """Whether it makes a backend not conformant."""
+        return self in _BAD
+
+    @property
+    def good(self) -> bool:
+        """Whether the property holds, or does not hold as was expected."""
+        return self in (Outcome.PASSED, Outcome.EXPECTED_FAILURE)
+
+
+_BAD = frozenset({Outcome.FAILED, Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT, Outcome.UNEXPECTED_PASS})
+
+
+class Recurrence(StrEnum):
+    """How a failure comes back when its case is run again."""
+
+    ALWAYS = "always"
+    #: What is random differs from run to run.
+    IN_SOME_DRAWS = "in some draws"
+    #: Only after the cases of ``Verdict.history``.
+    AFTER_OTHERS = "after others"
+    NEVER = "never"
+
+
+# What a check says of a failure
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """One element of a result that is farther from the oracle's than its bound."""
+
+    #: "output", "h_n", "c_n", "grad x", "grad weight_ih_l0" …
+    tensor: str
+    #: Where it stands in the tensor that was returned, in canonical layout.
+    index: tuple[int, ...]
+    expected: float
+    actual: float
+    bound: float
+    layer: int
+    direction: int
+    #: The step and the row of the batch, where the tensor has them.
+    step: int | None
+    row: int | None
+    #: The model that was run had the first ``layers`` layers of the ``of`` layers of the case's model.
+    layers: int
+    of: int
+
+
+@dataclass(frozen=True)
+class Misshapen:
+    """A tensor that came in another shape than the one it must have."""
+
+    #: "output", "grads['x']" …
+    tensor: str
+    actual: tuple[int, ...]
+    expected: tuple[int, ...]
+    #: Why it must, or nothing.
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Raised:
+    """The backend raised an exception that is not ``Unsupported``."""
+
+    #: "build", "forward" or "forward.vjp".
+    what: str
+    #: The exception's class and message.
+    type: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a property, a backend or a process says in words of its own."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Within:
+    """A fact, and how the call was changed at which it was met."""
+
+    context: str
+    fact: Mismatch | Misshapen | Raised | Said
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """The backend raised ``Unsupported`` for a case that it declares."""
+
+    #: The case in short, and the backend's reason.
+    case: str
+    reason: str
+
+
+# What the engine says of a property that it could not judge in full
+
+
+@dataclass(frozen=True)
+class Undeclared:
+    """What a property needs and a backend does not have, as words of ``Property.needs``."""
+
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of a property's cases were not judged."""
+
+    #: All of its cases.
+    cases: int
+    #: Those for which ``Unsupported`` was raised, with the first of them.
+    unsupported: int
+    example: Unsupported | None
+    #: Those that ended the backend's process, and the properties that tell how.
+    lost: int
+    see: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DtypeUnjudged:
+    """Cases of one declared dtype cannot be made here; so many cases of other dtypes were judged."""
+
+    cases: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Interruption:
+    """Why a run ended early: it was "interrupted", "given up" for a reason, or "stopped" at the first failure."""
+
+    how: str
+    #: Cases offered until then.
+    cases: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class CutShort:
+    """A property was not judged to the end; so many cases of its own had passed."""
+
+    why: Interruption
+    passed: int
+
+
+@dataclass(frozen=True)
+class AdapterBroken:
+    """Nothing was asked, since the simplest call already fails, as the property ``see`` tells."""
+
+    see: str
+
+
+@dataclass(frozen=True)
+class NotStarted:
+    """Nothing was asked, since the backend's process ended at its start, as the property ``see`` tells."""
+
+    see: str
+
+
+@dataclass(frozen=True)
+class NoCase:
+    """No case was one that the property speaks about."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """What keeps a backend from a level, the levels below taken for granted."""
+
+    level: str
+    interrupted: Interruption | None = None
+    #: Whether only part of the properties was asked.
+    partial: bool = False
+    #: The level's words that do not hold, and those that no property judges.
+    unmet: tuple[str, ...] = ()
+    unjudged: tuple[str, ...] = ()
+    #: Its properties that did not pass, by outcome.
+    short: tuple[tuple[Outcome, tuple[str, ...]], ...] = ()
+
+
+Fact = (
+    Mismatch
+    | Misshapen
+    | Raised
+    | Said
+    | Within
+    | Unsupported
+    | Undeclared
+    | Part
+    | DtypeUnjudged
+    | CutShort
+    | AdapterBroken
+    | NotStarted
+    | NoCase
+)

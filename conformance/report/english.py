@@ -1,0 +1,175 @@
+"""Facts in a person's words. Every sentence about an outcome is made here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from conformance.facts import (
+    AdapterBroken,
+    CutShort,
+    DtypeUnjudged,
+    Fact,
+    Gap,
+    Interruption,
+    Mismatch,
+    Misshapen,
+    NoCase,
+    NotStarted,
+    Outcome,
+    Part,
+    Raised,
+    Recurrence,
+    Said,
+    Undeclared,
+    Unsupported,
+    Within,
+)
+
+
+def message(outcome: Outcome, fact: Fact | None, recurrence: Recurrence, history: int, expected: str) -> str:
+    """What is said of a verdict: its fact, how its failure comes back, and why it was expected to fail."""
+    told = "" if fact is None else sentence(fact)
+    if how := recurrence_of(recurrence, history):
+        told += f" ({how})"
+    if outcome == Outcome.EXPECTED_FAILURE:
+        told += f" (expected: {expected})"
+    if outcome == Outcome.UNEXPECTED_PASS:
+        told = f"expected to fail: {expected}"
+    return told
+
+
+def sentence(fact: Fact) -> str:
+    """A fact in words; ``said`` by a backend or its process, it may have several lines."""
+    match fact:
+        case Mismatch():
+            return _mismatch(fact)
+        case Misshapen():
+            return f"{fact.tensor} has shape {fact.actual}, expected {fact.expected}" + fact.why
+        case Raised():
+            return f"{fact.what} raised {fact.type}: {fact.text or 'no message'}"
+        case Said():
+            return fact.text
+        case Within():
+            return f"{fact.context}: {sentence(fact.fact)}"
+        case Unsupported():
+            return f"{fact.case}: {fact.reason}"
+        case Undeclared():
+            return "; ".join(unmet(word) for word in fact.words)
+        case Part():
+            return "; ".join(_part(fact))
+        case DtypeUnjudged():
+            return f"{fact.cases} cases of other dtypes: {fact.reason}"
+        case CutShort():
+            passed = f"{fact.passed} cases passed until then" if fact.passed else "no case had been checked"
+            return f"{interruption(fact.why)}; {passed}"
+        case AdapterBroken():
+            return f"the adapter is broken: see {fact.see}"
+        case NotStarted():
+            return f"it does not start: see {fact.see}"
+        case NoCase():
+            return "no case was suitable"
+
+
+def _mismatch(fact: Mismatch) -> str:
+    text = f"{fact.tensor}{list(fact.index)} expected {fact.expected:.9g} got {fact.actual:.9g} bound {fact.bound:.1e}"
+    if fact.of > 1:
+        text += f" (layer {fact.layer}" + (f" of the first {fact.layers})" if fact.layers < fact.of else ")")
+    return text
+
+
+def _part(fact: Part) -> list[str]:
+    told = []
+    if fact.example is not None:
+        told.append(f"{fact.unsupported} of {fact.cases} cases, such as {sentence(fact.example)}")
+    if fact.lost:
+        told.append(f"{fact.lost} of {fact.cases} cases {ended(fact)}")
+    return told
+
+
+def ended(fact: Part) -> str:
+    """That cases ended the backend's process, and where to read how."""
+    return "ended the process" + (f": see {', '.join(fact.see)}" if fact.see else "")
+
+
+def shared(fact: Fact) -> str:
+    """What many verdicts have in common: the fact without the case at which it was met, or the cases done."""
+    match fact:
+        case CutShort():
+            return interruption(fact.why)
+        case Part(example=None):
+            return f"some cases {ended(fact)}"
+        case Part(example=Unsupported(reason=reason)):
+            return f"Unsupported raised within what is declared: {reason}"
+        case DtypeUnjudged():
+            return fact.reason
+        case _:
+            return sentence(fact)
+
+
+def interruption(fact: Interruption) -> str:
+    """Why a run ended early."""
+    match fact.how:
+        case "stopped":
+            return "stopped at the first failure"
+        case "given up":
+            return f"given up after {fact.cases} cases: {fact.reason}"
+        case _:
+            return f"interrupted after {fact.cases} cases"
+
+
+def recurrence_of(how: Recurrence, history: int) -> str:
+    """How a failure comes back, or nothing if it always does; ``history`` counts the cases that must come before."""
+    match how:
+        case Recurrence.ALWAYS:
+            return ""
+        case Recurrence.IN_SOME_DRAWS:
+            return "in some draws only"
+        case Recurrence.AFTER_OTHERS:
+            return f"only after {history} earlier case{'s' if history > 1 else ''}: the same case alone passes"
+        case Recurrence.NEVER:
+            return "seen once, and not again when repeated: the backend is not deterministic, or caches by address"
+
+
+#: What is said of a word of ``Property.needs`` that does not hold; of all others, that they are not declared.
+_UNMET = {
+    **{part: f"{part} is not returned" for part in ("output", "h_n", "c_n")},
+    **{d: f"{d} of IEEE arithmetic is not declared" for d in ("float32", "float64", "float16", "bfloat16")},
+    "params": "its parameters are baked in",
+    "values": "no dtype whose values are judged",
+    "slots": "one layer and direction has nothing to order",
+    "shapes": "each new shape costs a compilation",
+    "loop": "the suite supplies the loop over time",
+    "views": "its inputs travel as bytes",
+    "memory": "it shares no memory with the suite",
+    "undeclared": "every option is declared",
+    "structure": "the model that is baked in has none of that",
+}
+
+
+def unmet(word: str) -> str:
+    """Why a backend does not meet a need."""
+    return _UNMET.get(word, f"{word} is not declared")
+
+
+#: So many names are listed; more would not fit a line.
+_LISTED = 4
+
+
+def gap(gap: Gap) -> str:
+    """What keeps a backend from a level."""
+    return f"{gap.level}: {'; '.join(_reasons(gap))}"
+
+
+def _reasons(gap: Gap) -> Iterator[str]:
+    if gap.interrupted is not None:
+        yield interruption(gap.interrupted)
+    if gap.partial:
+        yield "only part of the properties ran"
+    if options := [word for word in gap.unmet if word not in _UNMET]:
+        yield f"lacks {', '.join(options)}"
+    yield from (unmet(word) for word in gap.unmet if word in _UNMET)
+    if gap.unjudged:
+        yield f"no property of this version judges {', '.join(gap.unjudged)}"
+    for outcome, ids in gap.short:
+        more = [f"and {len(ids) - _LISTED} more"] if len(ids) > _LISTED else []
+        yield f"{outcome}: {', '.join([*ids[:_LISTED], *more])}"
