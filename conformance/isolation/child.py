@@ -1,6 +1,6 @@
-"""The child's side of ``isolation.py``: holds one backend, and answers what it is asked until its input ends.
+"""The child's side of isolation: it holds one backend, and answers questions until its input ends.
 
-Messages have a descriptor of their own: what the backend prints goes to standard error.
+Messages have descriptors of their own: the backend's prints go to standard error.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ def main() -> None:
         told = f"a defect of lstm-conformance; please report it:\n{traceback.format_exc().rstrip()}"
         parent.tell("defect", message=told)
     except BaseException:
-        # What a backend raises that is no Exception ends a process, this one too.
+        # SystemExit, KeyboardInterrupt and the like end a process, this one too.
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)
-    # What a backend has left running must not keep the process alive.
+    # The backend's threads must not keep the process alive.
     sys.stderr.flush()
     os._exit(0)
 
@@ -114,7 +114,7 @@ def _serve(parent: _Parent) -> None:
 
 
 def _hold(parent: _Parent, request: Message) -> Backend:
-    """Find the backend that the parent names, and tell what it declares."""
+    """Find the backend that the parent names, and send its declaration."""
     fields = request.fields
     path = json.loads(fields["path"])
     sys.path[:] = path if fields["replace_path"] == "True" else [*sys.path, *path]

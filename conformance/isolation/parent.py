@@ -1,8 +1,8 @@
-"""A backend in a child process, judged there recipe by recipe: whatever it does, the run goes on.
+"""The parent's side of isolation: it has a backend judged in a child process; if the child dies, the run goes on.
 
 The parent draws and shrinks; the child holds the backend, realises each case, runs and judges it. Only recipes and
 answers cross, so that views, aliasing, mutation and threads are judged exactly as in one process. The child's
-interpreter may be another environment's: it needs NumPy there, and brings the suite along.
+interpreter may belong to another environment, which needs NumPy: the suite comes from here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from conformance.targets.probe import Ability
 from conformance.targets.registry import located
 from conformance.trials.outcomes import said
 
-#: Loads this very copy of the suite in whatever interpreter runs it, then ``isolated.py``.
+#: Loads this very copy of the suite in any interpreter, then runs ``child.py``.
 _BOOTSTRAP = """
 import sys
 sys.path[:1] = []
@@ -45,7 +45,7 @@ from conformance.isolation.child import main
 main()
 """
 
-#: What a child may send at once: an answer is text, a fixed model has its params.
+#: Bytes of elements that a child may send at once: an answer is text, a fixed model has its params.
 _SMALL, _LARGE = 1 << 20, 1 << 30
 
 
@@ -85,7 +85,7 @@ class Isolated:
             except Ended as ended:
                 self._lost()
                 if not left:
-                    # It ended after its last answer: whatever is asked next will show it, if it is of any account.
+                    # It ended after its last answer: if that is a defect, the next question meets it.
                     return
                 yield left.pop(0), self._ended(ended, recipe, shared=not ran)
                 if stop or not ran:
@@ -116,7 +116,7 @@ class Isolated:
             child.kill()
 
     def close(self) -> None:
-        """End the child, and whatever is asked of it at this moment."""
+        """End the child for good: a question that it is asked at this moment ends in ``Closed``."""
         self._closed = True
         self.rest()
 
@@ -149,7 +149,7 @@ class Isolated:
         return backend
 
     def _hold(self, child: Child, interpreter: str) -> Backend:
-        """Have the child find the backend, and tell what it declares."""
+        """Have the child find the backend; the backend as it declares itself."""
         try:
             child.receive(self.limits.start, _SMALL)
         except Ended as ended:
@@ -165,7 +165,7 @@ class Isolated:
         fields = message.fields
         reason = fields.get("unavailable")
         capabilities = capabilities_from_fields(fields, message.tensors)
-        # What another environment cannot hold is not asked, whatever this one can.
+        # A dtype that the other environment cannot hold is not asked.
         unheld = fields["cannot_hold"].split() if self._python else []
         judged = tuple(dtype for dtype in capabilities.dtypes if dtype not in unheld)
         capabilities = replace(capabilities, dtypes=judged or capabilities.dtypes)
@@ -199,7 +199,7 @@ class Isolated:
             return self._next(child, seconds)
 
     def _lost(self) -> None:
-        # Whoever closed this judge ended the child: that is no verdict.
+        # If the judge was closed, that ended the child: it is no verdict.
         self._child = None
         if self._closed:
             raise Closed
@@ -210,7 +210,7 @@ def _elsewhere(config: LSTMConfig, params: Params) -> NoReturn:
 
 
 def _own_path() -> list[str]:
-    """What another environment's interpreter is to find as this one does: what belongs to no environment."""
+    """The folders of ``sys.path`` that belong to no environment: another one's interpreter finds modules there too."""
     library = sysconfig.get_paths()["stdlib"]
     own = [Path(entry) for entry in sys.path if entry and Path(entry).suffix != ".zip"]
     return [

@@ -32,7 +32,7 @@ def family(pid: int, known: Iterable[psutil.Process] = ()) -> set[psutil.Process
 
 
 def resident(process: psutil.Process) -> int:
-    """Bytes of memory that a process has, what it shares with others included; none if it is gone."""
+    """Bytes of memory that a process takes; pages that it shares with others count in full. 0 if it is gone."""
     try:
         return process.memory_info().rss
     except psutil.Error:
@@ -40,9 +40,9 @@ def resident(process: psutil.Process) -> int:
 
 
 def proportional(process: psutil.Process) -> int:
-    """Bytes of memory that a process has, where what it shares counts in part (nowhere but on Linux: not at all).
+    """Bytes of memory that a process takes; pages that it shares with others count in part (not at all outside Linux).
 
-    The system goes through all of the process' pages for this, so it is no look for every quarter of a second.
+    The system visits every page of the process for this: too much for a look every quarter of a second.
     """
     try:
         memory = process.memory_full_info()
@@ -52,9 +52,9 @@ def proportional(process: psutil.Process) -> int:
 
 
 def end_all(pid: int, mark: str, known: Iterable[psutil.Process] = ()) -> None:
-    """Kill a child, its process group, what is known of its family, and all processes that bear its mark."""
+    """Kill a child, its process group, the known members of its family, and all processes that bear its mark."""
     for _ in range(3):
-        # What was started meanwhile is met the next time.
+        # A process that is being started now is met the next time.
         if sys.platform != "win32":
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)

@@ -1,7 +1,7 @@
 """One message: a safetensors file of string fields and tensors, read from and written to a stream.
 
-The format says how long a message is, so that one can follow another: docs/protocol.md. Nothing that comes in is
-trusted: every size is checked before anything of that size is read, and ``Garbled`` names what is wrong.
+The format says how long a message is, so that one can follow another: docs/protocol.md. No byte that comes in is
+trusted: every size is checked before that many bytes are read, and ``Garbled`` names the error.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ALIGNMENT = 8
 
 
 class Stream:
-    """What comes in on a file descriptor: ``read`` waits for it, ``arrived`` does not."""
+    """The bytes that come in on a file descriptor: ``read`` waits for them, ``arrived`` does not."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -41,12 +41,12 @@ class Stream:
         return piece
 
     def arrived(self) -> bytes:
-        """What has come by now and was not read."""
+        """The bytes that have come and were not read."""
         return self._buffer
 
 
 class Garbled(Exception):
-    """What came is not a message; ``str(error)`` says what is wrong with it."""
+    """The bytes are not a message; ``str(error)`` says why."""
 
 
 class Cut(Garbled):
@@ -198,7 +198,7 @@ def _fill(stream: Stream, buffer: memoryview, what: str, at_start: bool = False)
 
 
 def _as_text(start: bytes, stream: Stream) -> str:
-    """What the bytes say if they are something that was printed: the usual reason why a length is absurd."""
+    """The bytes as text if a program printed them: the usual reason why a length is absurd."""
     if not all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in start):
         return ""
     line = (start + stream.arrived()[:72]).split(b"\n")[0].decode("ascii", "replace")

@@ -35,13 +35,13 @@ _LOOK_AT_FAMILY = 0.25
 _GRACE = 2.0
 _GIB = 2**30
 
-#: Once something hung, a case like it is given so many times what the slowest answer took, and so many seconds.
+#: Once a case hung, one like it gets so many times as long as the slowest answer took, and at least so many seconds.
 _BRIEF, _LEAST = 10.0, 0.5
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a child may take."""
+    """The time and the memory that a child may take."""
 
     #: Seconds without an answer to a call; five times as many for a backend that compiles.
     seconds: float = 60.0
@@ -55,7 +55,7 @@ class Limits:
 
 
 class Patience:
-    """How long an answer may take: once one hung, a case like it is given what others took, several times over."""
+    """How long an answer may take: once a case hung, one like it gets several times as long as others took."""
 
     def __init__(self, limits: Limits, compiled: bool = False) -> None:
         self._full = limits.seconds * (5 if compiled else 1)
@@ -63,7 +63,7 @@ class Patience:
         self._hung = False
 
     def seconds(self, brief: bool = False) -> float:
-        """The limit, or what is left of it for a case that may hang like another."""
+        """The limit; a shorter one for a case that may hang like another."""
         return min(self._full, max(_LEAST, _BRIEF * self._slowest)) if brief and self._hung else self._full
 
     @contextlib.contextmanager
@@ -185,7 +185,7 @@ class Child:
             if found:
                 return True
             if self._process.poll() is not None:
-                # What it has left behind may hold its output open, and nothing would ever come.
+                # Its descendants may hold its output open, and nothing would ever come.
                 return bool(poll.poll(0))
             if self._left < 0:
                 self._end(Ended("timeout", f"no answer within {self._allowed:.3g} seconds"))

@@ -24,7 +24,7 @@ _PLAIN = tuple(
     for dtype in JUDGED_DTYPES
 )
 
-#: Everything that changes what a case may contain, for asking without having been told.
+#: Every option that changes a case, to ask a backend that declares none.
 _EVERYTHING = Capabilities(**dict.fromkeys(OPTIONS, True), dtypes=JUDGED_DTYPES)  # type: ignore[arg-type]
 
 
@@ -40,7 +40,7 @@ class Ability:
 
 
 def abilities(backend: Backend) -> list[Ability]:
-    """What a call with each option gives, whatever the backend declares. A fixed model is asked for its inputs only."""
+    """What a call with each option gives, declared or not. A fixed model is asked for its inputs only."""
     fixed = backend.capabilities.fixed
     dtypes = JUDGED_DTYPES if fixed is None else backend.capabilities.dtypes
     free = replace(backend, capabilities=replace(_EVERYTHING, fixed=fixed, dtypes=dtypes))

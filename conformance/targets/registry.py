@@ -1,6 +1,6 @@
-"""The registry of backends: what the decorators registered here, and what installed packages register by entry points.
+"""The registry: the backends that decorators have registered in this process, and those of installed packages.
 
-A package defines its backends with this module, which loads nothing but the contract.
+A backend is defined with this module, so it loads the contract and nothing else.
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ def _load(module: torch.nn.Module, state_dict: dict[str, torch.Tensor]) -> None:
 
 
 def _to_numpy(returned: Any) -> Any:
-    """What a module returned, with arrays for its tensors; whatever else it is, the suite reports."""
+    """A module's result with arrays for its tensors; anything else stays, and the suite reports it."""
     if isinstance(returned, torch.Tensor):
         return from_torch(returned)
     return tuple(map(_to_numpy, returned)) if isinstance(returned, tuple | list) else returned

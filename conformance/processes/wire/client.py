@@ -1,7 +1,7 @@
 """A program that speaks the wire protocol, as a backend: ``exec:COMMAND …``.
 
-The program is started when the target is found, and again after it ended in the middle of a call; models are built in
-it anew then. What bytes cannot carry (views, aliasing, mutation, threads) is not declared for it.
+The program is started when the target is found, and again after it ended in the middle of a call; its models are then
+built anew. Bytes carry no views, aliasing, mutation or threads, so these are not asked of a program.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from conformance.processes.supervisor import Child, Limits, Patience
 from conformance.processes.wire.fields import capabilities_from_fields, config_to_fields
 from conformance.spec import Array, LSTMConfig, Params, State
 
-#: What a target that is a program begins with; its command follows.
+#: The beginning of a target that is a program; its command follows.
 PROGRAM = "exec:"
 
 PROTOCOL = "1"
 
-#: What a response may take beyond what its request accounts for: wrong shapes are for the properties to tell.
-_ROOM = 1 << 20
-_TIMES = 4
+#: A response may have so many times the bytes that its request accounts for, and so many more: the properties tell
+#: wrong shapes.
+_TIMES, _ROOM = 4, 1 << 20
 
 
 def program(target: str, limits: Limits | None = None) -> Backend:
@@ -89,7 +89,7 @@ class Program:
         self._patience = Patience(self._limits, compiled=True)
 
     def hello(self) -> Message:
-        """Start the program, and what it says of itself."""
+        """Start the program; its response to hello."""
         self._child = Child(self._words, self._target, self._limits)
         self._starts += 1
         self._released.clear()
@@ -128,7 +128,7 @@ class Program:
         return str(next(self._names))
 
     def release_with(self, model: Model, name: str) -> None:
-        """Release what was built when the model is gone."""
+        """Release what was built in the program when the model is gone."""
         weakref.finalize(model, self._released.append, (self._starts, name))
 
     def running(self) -> int:

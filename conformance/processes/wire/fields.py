@@ -72,7 +72,7 @@ def capabilities_to_fields(capabilities: Capabilities) -> dict[str, str]:
 
 
 def capabilities_from_fields(given: Mapping[str, str], params: Mapping[str, Any]) -> Capabilities:
-    """The capabilities in a message's fields, what is left out being the default; ``params`` are a fixed model's."""
+    """The capabilities in a message's fields, or the default where one is left out; ``params`` are a fixed model's."""
     values: dict[str, Any] = {
         name: _read(name, given[name], read) for name, (_, read) in _CAPABILITIES.items() if name in given
     }

@@ -15,9 +15,8 @@ from conformance.spec import Array, Result, numpy_dtype, param_shapes
 from conformance.trials.calls import unpack
 from conformance.version import __version__
 
-#: What one request may hold, in bytes of elements.
+#: Bytes of elements that one request may have.
 _LIMIT = 1 << 32
-
 
 #: Characters of an error's message.
 _LONGEST = 1 << 14
@@ -28,9 +27,9 @@ class _Refused(Exception):
 
 
 def serve(backend: Backend, incoming: int = 0, outgoing: int = 1) -> None:
-    """Answer requests on two descriptors until there are no more; what the backend prints goes to standard error.
+    """Answer requests on two descriptors until there are no more; the backend's prints go to standard error.
 
-    Raises ``Garbled`` for what is not a message: nothing that follows it could be understood.
+    Raises ``Garbled`` for bytes that are no message: nothing that follows them could be understood.
     """
     stream, out = Stream(os.dup(incoming)), os.dup(outgoing)
     if outgoing == 1:
