@@ -22,7 +22,7 @@ from hypothesis.strategies import builds, integers
 
 from conformance.cases.recipe import Recipe, parse
 from conformance.drivers.run import Isolation, run
-from conformance.engine import sieve as engine
+from conformance.engine import failures
 from conformance.engine.judging import Question
 from conformance.engine.plan import Settings
 from conformance.engine.search import search
@@ -98,7 +98,7 @@ def _nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
 def test_a_case_that_ends_the_process_is_a_verdict_and_the_others_are_judged(
     name: str, outcome: str, said: str, needs: Callable[[Recipe], bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(failures, "_PATIENCE_SECONDS", 0.5)
     # Only what hangs is to meet the limit of time.
     report = judged(name, limits=LIMITS if outcome == "timeout" else replace(LIMITS, seconds=60.0))
     [verdict] = bad(report)
