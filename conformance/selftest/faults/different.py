@@ -8,11 +8,12 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from conformance.backend import Backend
+from conformance.conventions import Whole
 from conformance.selftest.faults import backward
 from conformance.selftest.faults import twin as correct
 from conformance.selftest.faults.backward import Adjoint, Differentiable, Gradients, Step
 from conformance.selftest.faults.fault import EVERYTHING
-from conformance.selftest.faults.twin import Gates, Place, Twin, Weights, Whole, by_gate, summed_wide
+from conformance.selftest.faults.twin import Gates, Place, Twin, Weights, by_gate, summed_wide
 from conformance.spec import Array, LSTMConfig, Params, State, finfo
 
 Map = Callable[[Array], Array]
@@ -114,11 +115,11 @@ def rows_that_go_on(
 ) -> tuple[Array, Array, Array]:
     """Each step is run for the rows that have not ended, and for no others."""
     h, c, outputs = h.copy(), c.copy(), np.zeros((*x.shape[:2], h.shape[1]), h.dtype)
-    for t, x_t in enumerate(correct.flip(at, x, lengths)):
+    for t, x_t in enumerate(correct.flip(twin, at, x, lengths)):
         on = np.flatnonzero(t < lengths)
         h[on], c[on] = twin.step(twin, at._replace(t=t), w, x_t[on], h[on], c[on])
         outputs[t, on] = h[on]
-    return correct.flip(at, outputs, lengths), h, c
+    return correct.flip(twin, at, outputs, lengths), h, c
 
 
 def longest_first(twin: Twin, config: LSTMConfig, params: Params, x: Array, state: State, lengths: Array) -> Whole:
@@ -183,7 +184,7 @@ def ulps(function: Map, whole: int) -> Map:
 # Cells and storage
 
 
-def fused_cell(at: Place, i: Array, f: Array, g: Array, c: Array) -> Array:
+def fused_cell(twin: Twin, at: Place, i: Array, f: Array, g: Array, c: Array) -> Array:
     """f·c + i·g with one rounding."""
     i, f, g, wide = (part.astype(np.longdouble) for part in (i, f, g, c))
     return (f * wide + i * g).astype(c.dtype)
@@ -299,7 +300,9 @@ DIFFERENT = (
         "σ and tanh are off by up to 3 ulps, in 16 bits by one.",
         Twin(sigmoid=ulps(correct.sigmoid, 3), tanh=ulps(np.tanh, 3)),
     ),
-    Different("float64-inside", "float32 models are computed in float64.", Twin(precision=lambda config: "float64")),
+    Different(
+        "float64-inside", "float32 models are computed in float64.", Twin(precision=lambda twin, config: "float64")
+    ),
     Different("fused-cell", "c_t is rounded once.", Twin(cell=fused_cell)),
     Different("flush-to-zero", "Subnormal numbers are flushed to zero.", Twin(step=flushed_step)),
     Different(

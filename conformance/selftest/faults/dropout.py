@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from conformance.conventions import Whole
 from conformance.selftest.faults import twin as correct
 from conformance.selftest.faults.fault import DROPOUT, FULL, Fault
-from conformance.selftest.faults.twin import Place, Twin, Weights, Whole
+from conformance.selftest.faults.twin import Place, Twin, Weights
 from conformance.spec import Array, LSTMConfig, Params, State
 
 _STACKS = replace(FULL, dropout=True)
@@ -72,7 +73,7 @@ def _same_for_both_halves(twin: Twin, at: Place, below: Array) -> Array:
     return masked(halves, p, _inverse(1 - p), shape).reshape(below.shape) if _active(at.config) else below
 
 
-def _apart(at: Place, below: Array) -> Array:
+def _apart(twin: Twin, at: Place, below: Array) -> Array:
     """Each direction of the upper layer drops for itself."""
     return correct.drop(Twin(), at, below) if at.layer else below
 
@@ -94,7 +95,7 @@ def _not_a_number(twin: Twin, at: Place, below: Array) -> Array:
     return below * (kept * (1 / np.asarray(1 - p, below.dtype))) if _active(at.config) else below
 
 
-def _input_too(at: Place, below: Array) -> Array:
+def _input_too(twin: Twin, at: Place, below: Array) -> Array:
     return below if at.layer else correct.drop(Twin(), at, below)
 
 

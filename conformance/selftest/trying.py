@@ -21,12 +21,13 @@ from tabulate import tabulate
 
 from conformance.backend import Backend
 from conformance.cases.fills import keep_large
+from conformance.conventions.parameters import ORDERS
 from conformance.engine.sieve import Settings, conform
 from conformance.errors import UsageError
 from conformance.report.model import BAD, BackendReport
 from conformance.selftest.faults import FAULTS, backend_of, twin_backend
 from conformance.selftest.faults.fault import FULL
-from conformance.selftest.peers import CAUGHT, INEXPRESSIBLE, ORDERS, Peer, accepts, reading, verdict
+from conformance.selftest.peers import CAUGHT, INEXPRESSIBLE, Peer, accepts, reading, verdict
 
 #: The name under which the correct twin runs beside its faults.
 TWIN = "twin"
@@ -87,7 +88,7 @@ class SelfTest:
 
 def names() -> list[str]:
     """The correct twin, and every fault's id."""
-    return [TWIN, *(fault.id for fault in FAULTS)]
+    return [TWIN, *FAULTS]
 
 
 def self_test(
@@ -146,10 +147,10 @@ def prepare() -> None:
 
 def _judge(name: str, settings: Settings, peers: Sequence[Peer]) -> Row:
     started = time.perf_counter()
-    fault = next((fault for fault in FAULTS if fault.id == name), None)
-    if fault is None:
+    if name == TWIN:
         report = conform(twin_backend(), replace(settings, stop=False))
         return Row(name, "", (), None, time.perf_counter() - started, _bad(report))
+    fault = FAULTS[name]
     report = conform(backend_of(fault), settings)
     seconds = time.perf_counter() - started
     first = min((v.after for v in report.verdicts if v.after is not None), default=None)
