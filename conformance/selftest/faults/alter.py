@@ -23,13 +23,13 @@ def altered(piece: str, function: Callable[..., Any]) -> Twin:
 def made(piece: str, change: Callable[..., Any]) -> Twin:
     """What a piece makes is changed: ``change(at, made)``, with the config for ``at`` around the stack."""
     correct = getattr(Differentiable, piece)
-    return altered(piece, lambda twin, at, *given: change(at, correct(twin, at, *given)))
+    return altered(piece, lambda twin, at, *arguments: change(at, correct(twin, at, *arguments)))
 
 
 def given(piece: str, change: Callable[..., Any]) -> Twin:
     """What a piece is given is changed: ``change(at, *what it is given)`` returns all of it, as a tuple."""
     correct = getattr(Differentiable, piece)
-    return altered(piece, lambda twin, at, *given: correct(twin, at, *change(at, *given)))
+    return altered(piece, lambda twin, at, *arguments: correct(twin, at, *change(at, *arguments)))
 
 
 # Effects

@@ -12,6 +12,7 @@ from conformance.conventions import Transform
 from conformance.conventions.layouts import states
 from conformance.selftest.faults.alter import Model, called, given
 from conformance.selftest.faults.degenerate import unbatched_as_rows
+from conformance.selftest.faults.dropout import undropped
 from conformance.selftest.faults.fault import FULL, OPTIONS, Fault
 from conformance.selftest.faults.twin import Arguments, Twin
 from conformance.spec import Array, LSTMConfig, Params, State, param_shapes, state_shapes
@@ -152,7 +153,7 @@ FAULTS = (
     Fault("unbatched-undeclared", "(L, I) is accepted, and read as L rows of one step.", "keras PR7387",
         "undeclared unbatched", OPTIONS, called(unbatched_as_rows), lacking(unbatched=False)),
     Fault("dropout-ignored", "Dropout in training is accepted and ignored.", "DL4J", "dropout in training", OPTIONS,
-        Twin(drop=lambda twin, at, below: below)),
+        Twin(drop=undropped)),
     Fault("float64-undeclared", "float64 is accepted, and computed in float32.", "ports with float buffers",
         "undeclared float64", OPTIONS, Twin(precision=lambda twin, config: "float32"),
         replace(FULL, dtypes=("float32",))),
