@@ -216,10 +216,10 @@ def _totals(test: SelfTest) -> str:
 
 def _sole_catchers(rows: list[Row]) -> str:
     """Which properties catch how many faults, and which faults nothing else catches."""
-    found: dict[str, list[Row]] = {}
+    catches: dict[str, list[Row]] = {}
     for row in rows:
         for id in row.caught_by:
-            found.setdefault(id, []).append(row)
+            catches.setdefault(id, []).append(row)
     shown = [
         [
             id,
@@ -227,7 +227,7 @@ def _sole_catchers(rows: list[Row]) -> str:
             sum(row.caught_by[0] == id for row in own),
             ", ".join(r.fault for r in own if len(r.caught_by) == 1),
         ]
-        for id, own in sorted(found.items(), key=lambda item: -len(item[1]))
+        for id, own in sorted(catches.items(), key=lambda item: -len(item[1]))
     ]
     return tabulate(shown, ["property", "catches", "first", "alone"])
 

@@ -80,10 +80,10 @@ def first_alone(axis: int) -> Callable[[Array], Array]:
     """Zeros but in the first of an axis, where all of it are one in memory."""
 
     def change(values: Array) -> Array:
-        found = np.moveaxis(values.copy(), axis, 0)
-        if values.ndim == 3 and len(found) > 1 and values.strides[axis] == 0:
-            found[1:] = 0
-        return np.moveaxis(found, 0, axis)
+        read = np.moveaxis(values.copy(), axis, 0)
+        if values.ndim == 3 and len(read) > 1 and values.strides[axis] == 0:
+            read[1:] = 0
+        return np.moveaxis(read, 0, axis)
 
     return change
 

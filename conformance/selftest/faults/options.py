@@ -100,13 +100,13 @@ def _default_biases(config: LSTMConfig, params: Params) -> Params:
     """Keras's default: the forget gate's bias is 1."""
     if config.bias:
         return params
-    H, found = config.hidden_size, dict(params)
+    H, filled = config.hidden_size, dict(params)
     for name, value in params.items():
         if name.startswith("weight_hh"):
             end = name.removeprefix("weight_hh")
-            found["bias_hh" + end] = np.zeros(4 * H, value.dtype)
-            found["bias_ih" + end] = np.repeat(np.asarray([0, 1, 0, 0], value.dtype), H)
-    return found
+            filled["bias_hh" + end] = np.zeros(4 * H, value.dtype)
+            filled["bias_ih" + end] = np.repeat(np.asarray([0, 1, 0, 0], value.dtype), H)
+    return filled
 
 
 def lacking(**options: bool) -> Any:

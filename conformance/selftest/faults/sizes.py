@@ -126,8 +126,8 @@ def _offset(count: int, stride: int, bits: int) -> Array:
 
 def _gathered(twin: Twin, at: Place, values: Array, lengths: Array) -> Array:
     """In reverse, the steps are gathered by offsets of 15 bits."""
-    found = values[_offset(len(values), values[0].size, 15)] if at.direction else values
-    return correct.flip(twin, at, found, lengths)
+    gathered = values[_offset(len(values), values[0].size, 15)] if at.direction else values
+    return correct.flip(twin, at, gathered, lengths)
 
 
 def _pairs(values: Array) -> Array:
