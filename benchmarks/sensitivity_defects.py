@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from conformance.conventions import Transform, Whole
+from conformance.conventions.parameters import each
 from conformance.selftest.faults import twin as correct
+from conformance.selftest.faults.alter import half
 from conformance.selftest.faults.equations import celled, gate
-from conformance.selftest.faults.numerics import half, half_accumulated, rounded_dot, significand
-from conformance.selftest.faults.parameters import each, through
-from conformance.selftest.faults.twin import Transform, Twin, Whole
+from conformance.selftest.faults.packing import kept
+from conformance.selftest.faults.precision import half_accumulated, rounded_dot, significand
+from conformance.selftest.faults.twin import Twin
 from conformance.spec import Array, LSTMConfig, State
 
 DTYPES = ("float32", "float64")
@@ -56,7 +59,7 @@ def one_element(name: str, change: Callable[[float, float], float]) -> Callable[
             value.flat[0] = change(value.flat[0], e)
             return value
 
-        return each(changed, name)
+        return Twin(transform=each(changed, name))
 
     return at
 
@@ -100,8 +103,8 @@ DEFECTS = (
     Defect("cell in bfloat16", lambda e: celled(significand(7)), (2.0**-8,)),
     Defect("cell in float16", lambda e: celled(half), (2.0**-11,)),
     Defect("forget gate in float16", lambda e: gate(1, half), (2.0**-11,)),
-    Defect("weights in float16", lambda e: each(through("float16"), "weight"), (2.0**-11,)),
+    Defect("weights in float16", lambda e: kept(half, "weight"), (2.0**-11,)),
     Defect("TF32 products", lambda e: rounded_dot(significand(10)), (2.0**-11,)),
     Defect("float16 accumulation", lambda e: Twin(dot=half_accumulated), (2.0**-11,)),
-    Defect("all in float32", lambda e: Twin(precision=lambda config: "float32"), (2.0**-24,), ("float64",)),
+    Defect("all in float32", lambda e: Twin(precision=lambda twin, config: "float32"), (2.0**-24,), ("float64",)),
 )

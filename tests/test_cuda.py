@@ -287,7 +287,7 @@ UNDECLARED = {
 
 @pytest.mark.parametrize(("fault", "property"), UNDECLARED.items())
 def test_arithmetic_that_is_not_declared_is_found(fault: str, property: str) -> None:
-    (one,) = (each for each in FAULTS if each.id == fault)
+    one = FAULTS[fault]
     report = conform(backend_of(one), Settings(20, only=(property,), shrink=False))
     assert [verdict.outcome for verdict in report.verdicts] == ["failed"]
 

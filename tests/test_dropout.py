@@ -96,7 +96,7 @@ def test_gross_deviations_are_seen_in_nearly_every_case(p: float) -> None:
     assert _missed(1 - p, p, ELEMENTS) < 1e-6
 
 
-@pytest.mark.parametrize("fault", [f for f in FAULTS if f.capabilities.dropout], ids=lambda fault: fault.id)
+@pytest.mark.parametrize("fault", [f for f in FAULTS.values() if f.capabilities.dropout], ids=lambda fault: fault.id)
 def test_a_fault_of_dropout_comes_back(fault: Fault) -> None:
     """Shared masks change the rate by chance, which comes and goes; that they are shared is seen every time."""
     report = conform(backend_of(fault), Settings(cases=0, only=("dropout",), shrink=False))
@@ -124,7 +124,7 @@ def test_half_precision_is_not_read() -> None:
     ],
 )
 def test_each_kind_of_fault_is_named_for_what_it_is(fault: str, property: str) -> None:
-    backend = backend_of(next(f for f in FAULTS if f.id == fault))
+    backend = backend_of(FAULTS[fault])
     chosen = ("dropout.elements", "dropout.rate", "dropout.independence")
     report = conform(backend, Settings(cases=0, only=chosen, shrink=False))
     failed = {v.property for v in report.verdicts if v.outcome == "failed"}

@@ -31,7 +31,7 @@ from conformance.reference.forward import lstm
 from conformance.report.model import Verdict
 from conformance.selftest.faults import DIFFERENT, twin_backend
 from conformance.selftest.faults.backward import Differentiable
-from conformance.selftest.faults.numerics import half_accumulated
+from conformance.selftest.faults.precision import half_accumulated
 from conformance.spec import Array, Params, Result, State, param_shapes, state_shapes, suffix
 from conformance.trials.trial import Trial
 

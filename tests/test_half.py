@@ -131,7 +131,7 @@ def test_a_different_lstm_is_not_accused(other: Different, dtype: str) -> None:
             assert margin(Trial(other.backend, recipe)) <= 1
 
 
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.kind == HALF], ids=lambda fault: fault.id)
+@pytest.mark.parametrize("fault", [f for f in FAULTS.values() if f.kind == HALF], ids=lambda fault: fault.id)
 def test_a_fault_of_half_precision_is_caught_in_float16(fault: Fault) -> None:
     assert alarms(only(backend_of(fault), "float16"), stop=True)
 
@@ -146,7 +146,7 @@ def test_half_sums_are_right_where_they_are_declared(dtype: str) -> None:
 
 def test_what_is_computed_in_float32_and_returned_in_16_bits_is_right() -> None:
     """h may stay wide until it is returned, which the teacher-forced oracle does not see."""
-    wide = Backend("wide", twin_backend().capabilities, Twin(precision=lambda config: "float32").build)
+    wide = Backend("wide", twin_backend().capabilities, Twin(precision=lambda twin, config: "float32").build)
     for dtype in HALVES:
         for seed in range(20):
             recipe = Recipe(I=5, H=8, layers=2, L=30, N=2, state="both", gain=5, dtype=dtype, seed=seed)

@@ -186,9 +186,9 @@ def accused(build: Callable[..., Any], capabilities: Capabilities = FULL) -> lis
 
 
 def test_an_lstm_that_answers_a_length_of_0_is_not_accused() -> None:
-    def accept(config: LSTMConfig, x: Array, state: Any, lengths: Array | None) -> Any:
+    def accept(twin: Twin, config: LSTMConfig, x: Array, state: Any, lengths: Array | None) -> Any:
         ends = None if lengths is None else np.where(lengths == 0, 1, lengths)
-        checked = Twin().accept(config, x, state, ends)
+        checked = Twin().accept(twin, config, x, state, ends)
         return *checked[:2], lengths
 
     assert not accused(Twin(accept=accept).build)

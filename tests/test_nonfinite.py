@@ -33,7 +33,7 @@ def outcomes(backend: Backend, settings: Settings = GROUP) -> dict[str, str]:
     return {v.property: v.message if v.outcome.bad else v.outcome for v in verdicts}
 
 
-@pytest.mark.parametrize("fault", [f for f in FAULTS if f.kind == NONFINITE], ids=lambda fault: fault.id)
+@pytest.mark.parametrize("fault", [f for f in FAULTS.values() if f.kind == NONFINITE], ids=lambda fault: fault.id)
 def test_the_group_alone_catches_its_faults(fault: Fault) -> None:
     report = conform(backend_of(fault), replace(GROUP, cases=30, fixed=True, stop=True))
     assert report.bad
@@ -117,7 +117,7 @@ def test_rows_are_asked_apart_where_nn_lstm_keeps_them_apart() -> None:
 def test_a_nan_in_the_wrong_place_is_named() -> None:
     from conformance.properties import nonfinite
 
-    backend = backend_of(next(fault for fault in FAULTS if fault.id == "nan-masked-by-zero"))
+    backend = backend_of(FAULTS["nan-masked-by-zero"])
     recipes = (Recipe(I=2, H=3, L=5, N=3, ragged=True, seed=seed) for seed in range(20))
 
     def found(recipe: Recipe) -> str:

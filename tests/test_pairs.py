@@ -8,16 +8,12 @@ from conformance.drivers.cli import main
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.errors import UsageError
-from conformance.selftest.faults import FAULTS, Fault, backend_of
+from conformance.selftest.faults import FAULTS, backend_of
 from conformance.selftest.pairs import Pair, PairTest, contained, joined, ring, table, to_json
 
 
-def fault(id: str) -> Fault:
-    return next(fault for fault in FAULTS if fault.id == id)
-
-
 def test_both_faults_of_a_pair_are_reported() -> None:
-    both = joined(fault("h-0-ignored"), fault("x-scaled-in-place"))
+    both = joined(FAULTS["h-0-ignored"], FAULTS["x-scaled-in-place"])
     assert both is not None
     only = ("state.h-alone", "purity.input-untouched")
     report = conform(backend_of(both), Settings(cases=0, only=only, shrink=False))
@@ -25,7 +21,7 @@ def test_both_faults_of_a_pair_are_reported() -> None:
 
 
 def test_faults_of_the_same_piece_are_no_pair() -> None:
-    assert joined(fault("h-0-ignored"), fault("c-0-ignored")) is None
+    assert joined(FAULTS["h-0-ignored"], FAULTS["c-0-ignored"]) is None
 
 
 @pytest.mark.parametrize(
@@ -40,24 +36,24 @@ def test_faults_of_the_same_piece_are_no_pair() -> None:
 def test_a_fault_of_the_size_is_reported_beside_one_at_every_size(
     of_size: str, shows: str, everywhere: str, always: str
 ) -> None:
-    both = joined(fault(of_size), fault(everywhere))
+    both = joined(FAULTS[of_size], FAULTS[everywhere])
     assert both is not None
     settings = Settings(cases=0, only=(shows, always), shrink=False)
     told = {
         name: sorted(v.property for v in conform(backend_of(one), settings).verdicts if v.outcome.bad)
-        for name, one in (("both", both), ("everywhere", fault(everywhere)))
+        for name, one in (("both", both), ("everywhere", FAULTS[everywhere]))
     }
     assert told == {"both": sorted([always, shows]), "everywhere": [always]}
 
 
 def test_a_fault_that_contains_the_other_makes_no_distinct_pair() -> None:
-    everywhere, somewhere = fault("recurrent-bias-ignored"), fault("recurrent-bias-lost-in-last-block")
+    everywhere, somewhere = FAULTS["recurrent-bias-ignored"], FAULTS["recurrent-bias-lost-in-last-block"]
     assert contained(everywhere, somewhere, 0)
-    assert not contained(somewhere, fault("h-0-ignored"), 0)
+    assert not contained(somewhere, FAULTS["h-0-ignored"], 0)
     # No case of the fixed set has so many units: it is hidden, not contained.
-    assert not contained(fault("forget-bias-one"), fault("units-past-512"), 0)
+    assert not contained(FAULTS["forget-bias-one"], FAULTS["units-past-512"], 0)
     # Only a later call shows the second.
-    assert not contained(everywhere, fault("first-call-ignores-state"), 0)
+    assert not contained(everywhere, FAULTS["first-call-ignores-state"], 0)
 
 
 @pytest.mark.parametrize("seed", range(3))

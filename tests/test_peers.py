@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 
 from conformance.cases.case import canonical
+from conformance.conventions.parameters import ORDERS
 from conformance.drivers.cli import main
 from conformance.errors import UsageError
 from conformance.reference.forward import lstm
-from conformance.selftest.faults import DIFFERENT, FAULTS, Fault
+from conformance.selftest.faults import DIFFERENT, FAULTS
 from conformance.selftest.faults.fault import FULL
 from conformance.selftest.faults.twin import Twin
 from conformance.selftest.peers import (
     CAUGHT,
     INEXPRESSIBLE,
     MISSED,
-    ORDERS,
     Peer,
     accepts,
     hand_written,
@@ -42,10 +42,6 @@ def onnx() -> Peer:
 @pytest.fixture(scope="module")
 def written() -> Peer:
     return hand_written()
-
-
-def fault(id: str) -> Fault:
-    return next(fault for fault in FAULTS if fault.id == id)
 
 
 def test_the_oracle_agrees_with_every_vector(onnx: Peer, written: Peer) -> None:
@@ -78,7 +74,6 @@ def test_correct_implementations_are_accepted(onnx: Peer, written: Peer) -> None
 
 
 def test_onnx_accepts_every_gate_order_and_the_hand_written_test_one(onnx: Peer, written: Peer) -> None:
-    assert len(ORDERS) == 24
     assert [order for order in ORDERS if accepts(onnx, reading(order).build, FULL)] == list(ORDERS)
     assert [order for order in ORDERS if accepts(written, reading(order).build, FULL)] == ["ifgo"]
 
@@ -100,7 +95,7 @@ def test_onnx_accepts_every_gate_order_and_the_hand_written_test_one(onnx: Peer,
     ],
 )
 def test_verdicts(onnx: Peer, written: Peer, id: str, by_onnx: str, by_hand: str) -> None:
-    assert (verdict(onnx, fault(id)), verdict(written, fault(id))) == (by_onnx, by_hand)
+    assert (verdict(onnx, FAULTS[id]), verdict(written, FAULTS[id])) == (by_onnx, by_hand)
 
 
 def test_the_command_tells_them_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

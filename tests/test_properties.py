@@ -166,7 +166,7 @@ PROOF = {
 
 @pytest.mark.parametrize(("property", "fault"), PROOF.items())
 def test_the_property_alone_catches_its_fault(property: str, fault: str) -> None:
-    backend = backend_of(next(f for f in FAULTS if f.id == fault))
+    backend = backend_of(FAULTS[fault])
     [verdict] = conform(backend, Settings(cases=30, only=(property,), shrink=False, stop=True)).verdicts
     assert verdict.outcome in ("failed", "error"), verdict.message
 
@@ -180,7 +180,7 @@ def test_every_property_is_proven() -> None:
     [("sigmoid-one-past-13", 13, 18), ("tanh-dented", 2.4, 2.6), ("sigmoid-saturates-early", 10, 18)],
 )
 def test_it_is_told_where_an_activation_is_wrong(id: str, least: float, most: float) -> None:
-    fault = next(fault for fault in FAULTS if fault.id == id)
+    fault = FAULTS[id]
     report = conform(backend_of(fault), Settings(cases=0, only=("values.activations",), shrink=False))
     told = re.match(r"(?:gate [ifgo] at a preactivation|tanh\(c\) at c) of (\S+): ", report.verdicts[0].message)
     assert told is not None

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from conformance.selftest.score import TWIN, Row, SelfTest, self_test, table
 
 from conformance.drivers.cli import main
 from conformance.engine.plan import Settings
 from conformance.errors import UsageError
-from conformance.selftest.selftest import TWIN, Row, SelfTest, self_test, table
 
 FEW = ("gate-order-iofg", "c-n-is-h-n")
 
@@ -62,7 +62,7 @@ def test_the_command_writes_json(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_the_command_fails_if_a_fault_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
     escaped = SelfTest((Row("b", "class", (), None, 0.1),))
-    monkeypatch.setattr("conformance.selftest.selftest.self_test", lambda *arguments: escaped)
+    monkeypatch.setattr("conformance.selftest.score.self_test", lambda *arguments: escaped)
     assert main(["self-test"]) == 1
 
 

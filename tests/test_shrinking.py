@@ -38,7 +38,7 @@ MINIMAL = [
 
 @pytest.mark.parametrize(("fault", "property", "structure"), MINIMAL)
 def test_the_smallest_case_has_only_what_the_fault_needs(fault: str, property: str, structure: str) -> None:
-    backend = backend_of(next(f for f in FAULTS if f.id == fault))
+    backend = backend_of(FAULTS[fault])
     [verdict] = conform(backend, Settings(cases=30, only=(property,))).verdicts
     assert verdict.outcome == "failed"
     assert verdict.recipe is not None

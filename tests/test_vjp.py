@@ -343,7 +343,7 @@ ELSEWHERE = (
 )
 ALONE = [
     fault
-    for fault in FAULTS
+    for fault in FAULTS.values()
     if fault.kind == GRADIENTS and not fault.capabilities.dropout and fault.id not in ELSEWHERE
 ]
 

@@ -36,7 +36,7 @@ from conformance.report.data import write
 from conformance.report.levels import level_of
 from conformance.report.table import table
 from conformance.report.text import arrays, conclusion, failures, head
-from conformance.selftest import pairs, peers, selftest
+from conformance.selftest import pairs, peers, score
 from conformance.selftest.faults import FAULTS
 from conformance.targets import registry
 from conformance.targets.find import find
@@ -223,7 +223,7 @@ def _probed(judge: Judge) -> int:
 
 def _self_test(options: argparse.Namespace) -> int:
     if options.list:
-        rows = [[fault.id, fault.kind, fault.shows_when, fault.description] for fault in FAULTS]
+        rows = [[fault.id, fault.kind, fault.shows_when, fault.description] for fault in FAULTS.values()]
         print(tabulate(rows, ["fault", "class", "shows when", "description"]))
         return 0
     if options.pairs and (options.faults or options.attribute or options.peers):
@@ -243,8 +243,8 @@ def _self_test(options: argparse.Namespace) -> int:
             test = pairs.pair_test(options.pairs, settings, options.jobs, watch)
             text, data = pairs.table(test), pairs.to_json(test)
         else:
-            test = selftest.self_test(options.faults, settings, options.attribute, options.jobs, watch, beside)
-            text, data = selftest.table(test, options.attribute), selftest.to_json(test)
+            test = score.self_test(options.faults, settings, options.attribute, options.jobs, watch, beside)
+            text, data = score.table(test, options.attribute), score.to_json(test)
     print(text)
     if options.json is not None:
         options.json.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")

@@ -28,7 +28,7 @@ from conformance.selftest.faults import FAULTS, Fault, backend_of
 from conformance.selftest.faults.fault import FULL
 from conformance.selftest.faults.twin import Twin
 from conformance.selftest.peers import equal, result_of
-from conformance.selftest.selftest import prepare
+from conformance.selftest.score import prepare
 
 #: How many faults a ring may have: two make a pair, and from far more no ring can be closed.
 _FEWEST, _MOST = 2, 100
@@ -100,7 +100,7 @@ def ring(count: int, seed: int) -> list[Fault]:
         raise UsageError(f"{count} pairs of faults were asked for", f"--pairs takes {_FEWEST} to {_MOST}")
     rng = random.Random(seed)
     # Those of the forward pass: what declares more, or less, has pieces of its own kind.
-    forward = [fault for fault in FAULTS if fault.capabilities == FULL]
+    forward = [fault for fault in FAULTS.values() if fault.capabilities == FULL]
     rest = rng.sample(forward, len(forward))
     chosen = [rest.pop()]
     while len(chosen) < count:
@@ -140,8 +140,8 @@ def pair_test(
 
 def _failed(names: tuple[str, ...], settings: Settings) -> tuple[tuple[str, ...], frozenset[str]]:
     """The properties that a fault, or two at once, fail."""
-    faults = [next(fault for fault in FAULTS if fault.id == name) for name in names]
-    fault = faults[0] if len(faults) == 1 else joined(*faults)
+    first, *second = (FAULTS[name] for name in names)
+    fault = joined(first, *second) if second else first
     assert fault is not None
     report = conform(backend_of(fault), settings)
     return names, frozenset(verdict.property for verdict in report.verdicts if verdict.outcome.bad)

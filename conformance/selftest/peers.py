@@ -1,7 +1,7 @@
-"""What other tests of LSTMs catch of the same faults: the ONNX project's node tests, and a typical hand-written one.
+"""What other test sets catch of the same faults: the ONNX project's node tests, and a typical hand-written one.
 
-A peer is a set of single calls with wanted results and a tolerance. ONNX's are those of its own package, with its own
-tolerance (``onnx/backend/test/case/node/lstm.py``); the hand-written one compares with ``torch.nn.LSTM``.
+A peer is such a set: single calls with wanted results and a tolerance. ONNX's are those of its own package, with its
+own tolerance (``onnx/backend/test/case/node/lstm.py``); the hand-written one compares with ``torch.nn.LSTM``.
 
 A peer cannot express a fault if no single call of the peer's form gives other bits than the correct LSTM: no vectors
 that are only chosen better would show it.
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from importlib import import_module
 from importlib.metadata import version
-from itertools import permutations, product
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -24,19 +24,16 @@ from conformance.cases import strategies
 from conformance.cases.case import Case, canonical, handed, realise
 from conformance.cases.covering import fixed_set
 from conformance.cases.recipe import FILLS, Recipe
+from conformance.conventions.parameters import gate_order, gates_read_as
 from conformance.engine.search import search
 from conformance.errors import UsageError
 from conformance.selftest.faults.fault import Fault
-from conformance.selftest.faults.parameters import each, gate_order
 from conformance.selftest.faults.twin import Twin
-from conformance.spec import GATES, Array, LSTMConfig, Result, State, suffix
+from conformance.spec import Array, LSTMConfig, Result, State, suffix
 from conformance.trials.calls import fresh_params, shape_error, unpack
 
 #: What a peer says of a fault.
 CAUGHT, MISSED, INEXPRESSIBLE = "caught", "missed", "cannot express"
-
-#: The gate orders an implementation may read its weights in.
-ORDERS = tuple("".join(order) for order in permutations(GATES))
 
 #: Random calls, besides the fixed set with every fill, among which a fault is looked for.
 _DRAWN = 50
@@ -183,7 +180,7 @@ def accepts(peer: Peer, build: Build, capabilities: Capabilities) -> bool:
 
 def reading(order: str) -> Twin:
     """The correct LSTM, but for its parameters, whose gates it reads in ``order``."""
-    return each(gate_order(order), "weight_ih", "weight_hh", "bias")
+    return Twin(transform=gates_read_as(order))
 
 
 def _declared(case: Case, c: Capabilities) -> bool:

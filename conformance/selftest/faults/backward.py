@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from conformance.selftest.faults.twin import Forward, Gates, Place, Twin, Weights, Whole, by_gate
+from conformance.conventions import Whole
+from conformance.selftest.faults.twin import Forward, Gates, Place, Twin, Weights, by_gate
 from conformance.spec import Array, LSTMConfig, Params, State, suffix
 
 Gradients = dict[str, Array]
@@ -70,7 +71,7 @@ def record_step(twin: Differentiable, at: Place, w: Weights, x_t: Array, h: Arra
     """A step with all that the backward pass needs of it."""
     a = twin.preactivations(twin, at, w, x_t, h)
     i, f, g, o = twin.gates(twin, at, w, a)
-    c_t = twin.cell(at, i, f, g, c)
+    c_t = twin.cell(twin, at, i, f, g, c)
     m = twin.hidden(twin, at, o, c_t)
     return Step(x_t, h, c, a, i, f, g, o, c_t, m, twin.project(twin, at, w, m))
 
@@ -80,15 +81,15 @@ def record_layer(
 ) -> tuple[Array, Array, Array, list[Step]]:
     """``layer`` with its steps in reading order."""
     outputs, steps = [], []
-    for t, x_t in enumerate(twin.flip(at, x, lengths)):
+    for t, x_t in enumerate(twin.flip(twin, at, x, lengths)):
         now = at._replace(t=t)
-        on = twin.updates(now, lengths)
+        on = twin.updates(twin, now, lengths)
         # Zeros in place of the padding: the gradient of what is masked is 0 times it, which may be NaN.
         step = twin.record_step(twin, now, w, np.where(on, x_t, np.zeros_like(x_t)), h, c)
         h, c = np.where(on, step.h_t, h), np.where(on, step.c_t, c)
-        outputs.append(np.where(twin.shows(now, lengths), step.h_t, np.zeros_like(h)))
+        outputs.append(np.where(twin.shows(twin, now, lengths), step.h_t, np.zeros_like(h)))
         steps.append(step)
-    return twin.unflip(at, np.stack(outputs), lengths), h, c, steps
+    return twin.unflip(twin, at, np.stack(outputs), lengths), h, c, steps
 
 
 def record_stack(
@@ -100,16 +101,16 @@ def record_stack(
         halves = []
         for direction in range(config.num_directions):
             at = Place(config, k, direction, len(x))
-            below = twin.feed(at, sequence)
+            below = twin.feed(twin, at, sequence)
             half, h, c, steps = twin.record_layer(
-                twin, at, twin.weights(params, at), below, *twin.start(at, state), lengths
+                twin, at, twin.weights(twin, at, params), below, *twin.start(twin, at, state), lengths
             )
             halves.append(half)
             h_n.append(h)
             c_n.append(c)
             tapes.append(steps)
         at = Place(config, k, 0, len(x))
-        sequence = twin.join(at, halves, sequence)
+        sequence = twin.join(twin, at, halves, sequence)
         if not at.last:
             masks.append(twin.drop(twin, at, np.ones_like(sequence)))
             sequence = sequence * masks[k]
@@ -140,7 +141,7 @@ def d_hidden(twin: Differentiable, at: Place, s: Step, d_m: Array) -> tuple[Arra
     return d_m * y, d_m * s.o * twin.d_tanh(s.c_t, y)
 
 
-def d_cell(at: Place, s: Step, d_c: Array) -> tuple[Array, Array, Array, Array]:
+def d_cell(twin: Differentiable, at: Place, s: Step, d_c: Array) -> Gates:
     """d_i, d_f, d_g, d_c_{t−1}, (N, H) each."""
     return d_c * s.g, d_c * s.c, d_c * s.i, d_c * s.f
 
@@ -160,7 +161,7 @@ def d_preactivations(twin: Differentiable, at: Place, w: Weights, d_a: Array) ->
 def d_step(twin: Differentiable, at: Place, w: Weights, s: Step, d_h: Array, d_c: Array) -> Adjoint:
     """From d_h_t (N, P) and d_c_t (N, H), those of the step before."""
     d_o, gain = twin.d_hidden(twin, at, s, twin.d_project(twin, at, w, d_h))
-    d_i, d_f, d_g, d_c_before = twin.d_cell(at, s, d_c + gain)
+    d_i, d_f, d_g, d_c_before = twin.d_cell(twin, at, s, d_c + gain)
     d_a = twin.d_gates(twin, at, s, (d_i, d_f, d_g, d_o))
     d_x, d_h_before = twin.d_preactivations(twin, at, w, d_a)
     return Adjoint(d_a, d_x, d_h_before, d_c_before)
@@ -192,7 +193,7 @@ def d_sum(
     return total
 
 
-def d_hold(at: Place, on: Array, step: Array, later: Array) -> Array:
+def d_hold(twin: Differentiable, at: Place, on: Array, step: Array, later: Array) -> Array:
     """The gradient of a row's state: the step's where it has one, else what came from later."""
     return np.where(on, step, later)
 
@@ -208,34 +209,34 @@ def d_layer(
     d_c: Array,
 ) -> Sweep:
     """From d_output (L, N, P), d_h_n (N, P) and d_c_n (N, H)."""
-    d_outputs = twin.d_unflip(at, d_output, lengths)
+    d_outputs = twin.d_unflip(twin, at, d_output, lengths)
     d_a, d_x, d_hs = [], [], []
     for t in reversed(range(len(steps))):
         now = at._replace(t=t)
-        on, shown = twin.updates(now, lengths), twin.shows(now, lengths)
+        on, shown = twin.updates(twin, now, lengths), twin.shows(twin, now, lengths)
         d_h_t = np.where(shown, d_outputs[t], np.zeros_like(d_h)) + np.where(on, d_h, np.zeros_like(d_h))
         before = twin.d_step(twin, now, w, steps[t], d_h_t, np.where(on, d_c, np.zeros_like(d_c)))
-        d_h, d_c = twin.d_hold(now, on, before.h, d_h), twin.d_hold(now, on, before.c, d_c)
+        d_h, d_c = twin.d_hold(twin, now, on, before.h, d_h), twin.d_hold(twin, now, on, before.c, d_c)
         d_a.insert(0, before.a)
         d_x.insert(0, before.x)
         d_hs.insert(0, d_h_t)
-    return Sweep(twin.d_flip(at, np.stack(d_x), lengths), d_h, d_c, twin.d_sum(twin, at, w, steps, d_a, d_hs))
+    return Sweep(twin.d_flip(twin, at, np.stack(d_x), lengths), d_h, d_c, twin.d_sum(twin, at, w, steps, d_a, d_hs))
 
 
 # The stack back
 
 
-def d_join(at: Place, d_sequence: Array) -> list[Array]:
+def d_join(twin: Differentiable, at: Place, d_sequence: Array) -> list[Array]:
     """The gradients of the directions' outputs (L, N, P)."""
     return np.split(d_sequence, at.config.num_directions, axis=2)
 
 
-def d_feed(at: Place, d_halves: list[Array]) -> Array:
+def d_feed(twin: Differentiable, at: Place, d_halves: list[Array]) -> Array:
     """The gradient of what all directions read (L, N, features)."""
     return sum(d_halves[1:], d_halves[0])
 
 
-def d_drop(at: Place, mask: Array, d_sequence: Array) -> Array:
+def d_drop(twin: Differentiable, at: Place, mask: Array, d_sequence: Array) -> Array:
     """The gradient of a lower layer's output, from that of what is left of it."""
     return d_sequence * mask
 
@@ -254,25 +255,25 @@ def d_stack(
     d_params = {}
     for k in reversed(range(config.num_layers)):
         d_halves = []
-        d_outputs = twin.d_join(Place(config, k, 0, len(d_sequence)), d_sequence)
+        d_outputs = twin.d_join(twin, Place(config, k, 0, len(d_sequence)), d_sequence)
         for direction in range(config.num_directions):
             at = Place(config, k, direction, len(d_sequence))
-            d_state = twin.start(at, (d_result.h_n, d_result.c_n))
-            w = twin.weights(params, at)
+            d_state = twin.start(twin, at, (d_result.h_n, d_result.c_n))
+            w = twin.weights(twin, at, params)
             sweep = twin.d_layer(twin, at, w, tapes[at.slot], lengths, d_outputs[direction], *d_state)
             d_halves.append(sweep.x)
             d_h_0[at.slot], d_c_0[at.slot] = sweep.h_0, sweep.c_0
             d_params |= {name + suffix(k, direction): value for name, value in sweep.weights.items()}
         at = Place(config, k, 0, len(d_sequence))
-        d_sequence = twin.d_feed(at, d_halves)
-        d_sequence = twin.d_drop(at, masks[k - 1], d_sequence) if k else d_sequence
+        d_sequence = twin.d_feed(twin, at, d_halves)
+        d_sequence = twin.d_drop(twin, at, masks[k - 1], d_sequence) if k else d_sequence
     return {"x": d_sequence, "h_0": d_h_0, "c_0": d_c_0, **d_params}
 
 
 # The call
 
 
-def d_leave(config: LSTMConfig, d_result: Whole, unbatched: bool) -> Whole:
+def d_leave(twin: Differentiable, config: LSTMConfig, d_result: Whole, unbatched: bool) -> Whole:
     """The gradients of a result in canonical layout."""
     d_output, d_h_n, d_c_n = d_result
     if unbatched:
@@ -280,7 +281,7 @@ def d_leave(config: LSTMConfig, d_result: Whole, unbatched: bool) -> Whole:
     return Whole(d_output.swapaxes(0, 1) if config.batch_first else d_output, d_h_n, d_c_n)
 
 
-def d_enter(config: LSTMConfig, grads: Gradients, unbatched: bool) -> Gradients:
+def d_enter(twin: Differentiable, config: LSTMConfig, grads: Gradients, unbatched: bool) -> Gradients:
     """The gradients of x and the state in the caller's layout, among the others."""
     if unbatched:
         return grads | {name: grads[name][:, 0] for name in ("x", "h_0", "c_0")}
@@ -308,25 +309,25 @@ class Differentiable(Twin):
     d_tanh: Callable[[Array, Array], Array] = d_tanh
     d_project: Callable[[Differentiable, Place, Weights, Array], Array] = d_project
     d_hidden: Callable[[Differentiable, Place, Step, Array], tuple[Array, Array]] = d_hidden
-    d_cell: Callable[[Place, Step, Array], tuple[Array, Array, Array, Array]] = d_cell
+    d_cell: Callable[[Differentiable, Place, Step, Array], Gates] = d_cell
     d_gates: Callable[[Differentiable, Place, Step, Gates], Array] = d_gates
     d_preactivations: Callable[[Differentiable, Place, Weights, Array], tuple[Array, Array]] = d_preactivations
     d_step: Callable[[Differentiable, Place, Weights, Step, Array, Array], Adjoint] = d_step
     d_weights: Callable[[Differentiable, Place, Weights, Step, Array, Array], Gradients] = d_weights
 
     d_sum: Callable[..., Gradients] = d_sum
-    d_hold: Callable[[Place, Array, Array, Array], Array] = d_hold
-    d_flip: Callable[[Place, Array, Array], Array] = Twin.flip
-    d_unflip: Callable[[Place, Array, Array], Array] = Twin.unflip
+    d_hold: Callable[[Differentiable, Place, Array, Array, Array], Array] = d_hold
+    d_flip: Callable[[Differentiable, Place, Array, Array], Array] = Twin.flip
+    d_unflip: Callable[[Differentiable, Place, Array, Array], Array] = Twin.unflip
     d_layer: Callable[..., Sweep] = d_layer
 
-    d_join: Callable[[Place, Array], list[Array]] = d_join
-    d_feed: Callable[[Place, list[Array]], Array] = d_feed
-    d_drop: Callable[[Place, Array, Array], Array] = d_drop
+    d_join: Callable[[Differentiable, Place, Array], list[Array]] = d_join
+    d_feed: Callable[[Differentiable, Place, list[Array]], Array] = d_feed
+    d_drop: Callable[[Differentiable, Place, Array, Array], Array] = d_drop
     d_stack: Callable[..., Gradients] = d_stack
 
-    d_leave: Callable[[LSTMConfig, Whole, bool], Whole] = d_leave
-    d_enter: Callable[[LSTMConfig, Gradients, bool], Gradients] = d_enter
+    d_leave: Callable[[Differentiable, LSTMConfig, Whole, bool], Whole] = d_leave
+    d_enter: Callable[[Differentiable, LSTMConfig, Gradients, bool], Gradients] = d_enter
     d_around: Callable[[Differentiable, LSTMConfig, Params, Vjp], Vjp] = d_around
 
     def build(self, config: LSTMConfig, params: Params) -> Forward:
@@ -338,7 +339,7 @@ class Differentiable(Twin):
             x: Array, state: State | None, lengths: Array | None, grad_output: Array, grad_h_n: Array, grad_c_n: Array
         ) -> tuple[tuple[Array, State], Gradients]:
             with np.errstate(all="ignore"):
-                x, state, lengths = self.accept(config, x, state, lengths)
+                x, state, lengths = self.accept(self, config, x, state, lengths)
                 unbatched, cotangents = x.ndim == 2, (grad_output, grad_h_n, grad_c_n)
                 packed, sequence, state, rows = self.entered(config, kept, x, state, lengths)
                 result, tapes, masks = self.record_stack(self, config, packed, sequence, state, rows)
@@ -347,10 +348,10 @@ class Differentiable(Twin):
                     if given.shape != part.shape or given.dtype != part.dtype:
                         wanted = f"{part.dtype} {part.shape}"
                         raise ValueError(f"grad_{name} must be {wanted}, got {given.dtype} {given.shape}")
-                d_result = self.d_leave(config, Whole(*cotangents), unbatched)
+                d_result = self.d_leave(self, config, Whole(*cotangents), unbatched)
                 d_result = Whole(*(part.astype(sequence.dtype) for part in d_result))
                 grads = self.d_stack(self, config, packed, tapes, masks, rows, d_result)
-                grads = self.d_enter(config, grads, unbatched)
+                grads = self.d_enter(self, config, grads, unbatched)
                 return returned, {name: value.astype(config.dtype) for name, value in grads.items()}
 
         forward.vjp = self.d_around(self, config, params, vjp)

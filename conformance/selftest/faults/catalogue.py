@@ -4,48 +4,39 @@ from __future__ import annotations
 
 from conformance.backend import Backend
 from conformance.selftest.faults import (
+    activations,
     calls,
     conjunctions,
+    conventions,
+    degenerate,
     dropout,
     equations,
     gradient_calls,
-    gradient_conditions,
+    gradient_layers,
+    gradient_sizes,
     gradients,
     half,
-    large,
-    layouts,
     lengths,
     memory,
     models,
     nonfinite,
-    numerics,
     options,
-    parameters,
+    packing,
+    precision,
+    sizes,
     structure,
 )
 from conformance.selftest.faults.backward import Differentiable
 from conformance.selftest.faults.fault import EVERYTHING, Fault
 
-FAULTS: tuple[Fault, ...] = (
-    *parameters.FAULTS,
-    *layouts.FAULTS,
-    *equations.FAULTS,
-    *numerics.FAULTS,
-    *half.FAULTS,
-    *nonfinite.FAULTS,
-    *structure.FAULTS,
-    *memory.FAULTS,
-    *calls.FAULTS,
-    *models.FAULTS,
-    *dropout.FAULTS,
-    *options.FAULTS,
-    *conjunctions.FAULTS,
-    *lengths.FAULTS,
-    *gradients.FAULTS,
-    *gradient_calls.FAULTS,
-    *gradient_conditions.FAULTS,
-    *large.FAULTS,
+_MODULES = (
+    *(conventions, packing, equations, activations, precision, half, nonfinite, structure, sizes, degenerate, lengths),
+    *(memory, calls, models, options, dropout, conjunctions),
+    *(gradients, gradient_layers, gradient_calls, gradient_sizes),
 )
+
+#: Every fault by its id.
+FAULTS: dict[str, Fault] = {fault.id: fault for module in _MODULES for fault in module.FAULTS}
 
 
 def backend_of(fault: Fault) -> Backend:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from conformance.backend import Backend
+from conformance.conventions import Whole
 from conformance.selftest.faults import backward
 from conformance.selftest.faults import twin as correct
+from conformance.selftest.faults.alter import Map
 from conformance.selftest.faults.backward import Adjoint, Differentiable, Gradients, Step
 from conformance.selftest.faults.fault import EVERYTHING
-from conformance.selftest.faults.twin import Gates, Place, Twin, Weights, Whole, by_gate, summed_wide
+from conformance.selftest.faults.twin import Gates, Place, Twin, Weights, by_gate, summed_wide
 from conformance.spec import Array, LSTMConfig, Params, State, finfo
-
-Map = Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
@@ -114,11 +114,11 @@ def rows_that_go_on(
 ) -> tuple[Array, Array, Array]:
     """Each step is run for the rows that have not ended, and for no others."""
     h, c, outputs = h.copy(), c.copy(), np.zeros((*x.shape[:2], h.shape[1]), h.dtype)
-    for t, x_t in enumerate(correct.flip(at, x, lengths)):
+    for t, x_t in enumerate(correct.flip(twin, at, x, lengths)):
         on = np.flatnonzero(t < lengths)
         h[on], c[on] = twin.step(twin, at._replace(t=t), w, x_t[on], h[on], c[on])
         outputs[t, on] = h[on]
-    return correct.flip(at, outputs, lengths), h, c
+    return correct.flip(twin, at, outputs, lengths), h, c
 
 
 def longest_first(twin: Twin, config: LSTMConfig, params: Params, x: Array, state: State, lengths: Array) -> Whole:
@@ -183,7 +183,7 @@ def ulps(function: Map, whole: int) -> Map:
 # Cells and storage
 
 
-def fused_cell(at: Place, i: Array, f: Array, g: Array, c: Array) -> Array:
+def fused_cell(twin: Twin, at: Place, i: Array, f: Array, g: Array, c: Array) -> Array:
     """f·c + i·g with one rounding."""
     i, f, g, wide = (part.astype(np.longdouble) for part in (i, f, g, c))
     return (f * wide + i * g).astype(c.dtype)
@@ -294,49 +294,26 @@ DIFFERENT = (
     Different("tanh-by-sigmoid", "tanh(a) = 2·σ(2a) − 1.", Twin(tanh=tanh_by_sigmoid)),
     Different("stable-sigmoid", "σ by e^−|a|, whatever the sign.", Twin(sigmoid=stable_sigmoid)),
     Different("tanh-by-exponential", "tanh by e^−2|a|.", Twin(tanh=tanh_by_exponential)),
-    Different(
-        "activations-3-ulps-off",
-        "σ and tanh are off by up to 3 ulps, in 16 bits by one.",
-        Twin(sigmoid=ulps(correct.sigmoid, 3), tanh=ulps(np.tanh, 3)),
-    ),
-    Different("float64-inside", "float32 models are computed in float64.", Twin(precision=lambda config: "float64")),
+    Different("activations-3-ulps-off", "σ and tanh are off by up to 3 ulps, in 16 bits by one.",
+        Twin(sigmoid=ulps(correct.sigmoid, 3), tanh=ulps(np.tanh, 3))),
+    Different("float64-inside", "float32 models are computed in float64.",
+        Twin(precision=lambda twin, config: "float64")),
     Different("fused-cell", "c_t is rounded once.", Twin(cell=fused_cell)),
     Different("flush-to-zero", "Subnormal numbers are flushed to zero.", Twin(step=flushed_step)),
-    Different(
-        "gradient-from-preactivations",
-        "Derivatives are taken from the preactivations.",
-        Differentiable(d_sigmoid=sigmoid_slope, d_tanh=tanh_slope),
-    ),
-    Different(
-        "gradient-tanh-factored",
-        "tanh′ = (1 − y)(1 + y).",
-        Differentiable(d_tanh=lambda a, y: (1 - y) * (1 + y)),
-    ),
-    Different(
-        "gradient-sums-at-once",
-        "The weights' gradients are one product over all steps.",
-        Differentiable(d_sum=sum_at_once),
-    ),
-    Different(
-        "gradient-sums-forward",
-        "The weights' gradients are summed from the first step on.",
-        Differentiable(d_sum=sum_forward),
-    ),
-    Different(
-        "gradient-gate-by-gate",
-        "What goes back to x and h is summed gate by gate.",
-        Differentiable(d_preactivations=gate_by_gate),
-    ),
-    Different(
-        "gradient-first-step-apart",
-        "A first step from nothing is written without its forget gate.",
-        Differentiable(d_gates=first_step_apart),
-    ),
+    Different("gradient-from-preactivations", "Derivatives are taken from the preactivations.",
+        Differentiable(d_sigmoid=sigmoid_slope, d_tanh=tanh_slope)),
+    Different("gradient-tanh-factored", "tanh′ = (1 − y)(1 + y).",
+        Differentiable(d_tanh=lambda a, y: (1 - y) * (1 + y))),
+    Different("gradient-sums-at-once", "The weights' gradients are one product over all steps.",
+        Differentiable(d_sum=sum_at_once)),
+    Different("gradient-sums-forward", "The weights' gradients are summed from the first step on.",
+        Differentiable(d_sum=sum_forward)),
+    Different("gradient-gate-by-gate", "What goes back to x and h is summed gate by gate.",
+        Differentiable(d_preactivations=gate_by_gate)),
+    Different("gradient-first-step-apart", "A first step from nothing is written without its forget gate.",
+        Differentiable(d_gates=first_step_apart)),
     Different("gradient-recomputed", "The backward pass computes each step anew.", Differentiable(d_step=recomputed)),
     Different("gradient-in-float64", "The backward pass is in float64.", Differentiable(d_stack=back_in_float64)),
-    Different(
-        "gradient-flush-to-zero",
-        "In the backward pass subnormal numbers are flushed to zero.",
-        Differentiable(d_step=flushed_back),
-    ),
-)
+    Different("gradient-flush-to-zero", "In the backward pass subnormal numbers are flushed to zero.",
+        Differentiable(d_step=flushed_back)),
+)  # fmt: skip

@@ -7,14 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from conformance.conventions import Whole
 from conformance.selftest.faults import twin as correct
 from conformance.selftest.faults.fault import DROPOUT, FULL, Fault
-from conformance.selftest.faults.twin import Place, Twin, Weights, Whole
+from conformance.selftest.faults.twin import Place, Twin, Weights
 from conformance.spec import Array, LSTMConfig, Params, State
 
 _STACKS = replace(FULL, dropout=True)
 
-Map = Callable[[float], float]
+Rate = Callable[[float], float]
 
 
 def _active(config: LSTMConfig) -> bool:
@@ -31,34 +32,33 @@ def _inverse(q: float) -> float:
     return 1 / q if q else 0.0
 
 
-def between(rate: Map = lambda p: p, scale: Map = lambda p: _inverse(1 - p), seed: int | None = None) -> Twin:
-    """Dropout between layers with another rate, another scale, or a seed at every call."""
+def between(
+    rate: Rate = lambda p: p,
+    scale: Rate = lambda p: _inverse(1 - p),
+    seed: int | None = None,
+    one_for: tuple[int, ...] = (),
+) -> Twin:
+    """Dropout between layers with another rate, another scale, a seed at every call, or one mask for all of some axes.
+
+    The axes are the steps (0), rows (1) and features (2).
+    """
 
     def drop(twin: Twin, at: Place, below: Array) -> Array:
         p = at.config.dropout
-        return masked(below, rate(p), scale(p), seed=seed) if _active(at.config) else below
+        shape = tuple(1 if axis in one_for else size for axis, size in enumerate(below.shape))
+        return masked(below, rate(p), scale(p), shape, seed) if _active(at.config) else below
 
     return Twin(drop=drop)
 
 
-def one_mask_for(*axes: int) -> Twin:
-    """One mask for all steps (axis 0), all rows (1), all features (2)."""
-
-    def drop(twin: Twin, at: Place, below: Array) -> Array:
-        p = at.config.dropout
-        shape = tuple(1 if axis in axes else size for axis, size in enumerate(below.shape))
-        return masked(below, p, _inverse(1 - p), shape) if _active(at.config) else below
-
-    return Twin(drop=drop)
+def undropped(twin: Twin, at: Place, below: Array) -> Array:
+    """Nothing is dropped between layers."""
+    return below
 
 
 def where(dropped: Callable[[Place], bool]) -> Twin:
     """Dropout above some layers only."""
-
-    def drop(twin: Twin, at: Place, below: Array) -> Array:
-        return correct.drop(twin, at, below) if dropped(at) else below
-
-    return Twin(drop=drop)
+    return Twin(drop=lambda twin, at, below: (correct.drop if dropped(at) else undropped)(twin, at, below))
 
 
 def _forward_half(twin: Twin, at: Place, below: Array) -> Array:
@@ -72,9 +72,9 @@ def _same_for_both_halves(twin: Twin, at: Place, below: Array) -> Array:
     return masked(halves, p, _inverse(1 - p), shape).reshape(below.shape) if _active(at.config) else below
 
 
-def _apart(at: Place, below: Array) -> Array:
+def _apart(twin: Twin, at: Place, below: Array) -> Array:
     """Each direction of the upper layer drops for itself."""
-    return correct.drop(Twin(), at, below) if at.layer else below
+    return correct.drop(twin, at, below) if at.layer else below
 
 
 def _whatever_the_mode(twin: Twin, at: Place, below: Array) -> Array:
@@ -94,8 +94,8 @@ def _not_a_number(twin: Twin, at: Place, below: Array) -> Array:
     return below * (kept * (1 / np.asarray(1 - p, below.dtype))) if _active(at.config) else below
 
 
-def _input_too(at: Place, below: Array) -> Array:
-    return below if at.layer else correct.drop(Twin(), at, below)
+def _input_too(twin: Twin, at: Place, below: Array) -> Array:
+    return below if at.layer else correct.drop(twin, at, below)
 
 
 def _output_too(twin: Twin, config: LSTMConfig, params: Params, x: Array, state: State, lengths: Array) -> Whole:
@@ -140,62 +140,61 @@ def _fault(id: str, description: str, stands_for: str, shows_when: str, twin: Tw
 
 FAULTS = (
     _fault("dropout-unscaled", "What is kept is not scaled by 1/(1 − p).", "inverted dropout forgotten", "training",
-           between(scale=lambda p: 1.0)),
+        between(scale=lambda p: 1.0)),
     _fault("dropout-scaled-by-p", "What is kept is scaled by 1/p.", "keep_prob", "training, p ≠ 1/2",
-           between(scale=_inverse)),
+        between(scale=_inverse)),
     _fault("dropout-scaled-twice", "What is kept is scaled by 1/(1 − p)².", "scaled in training and in the layer",
-           "training", between(scale=lambda p: _inverse(1 - p) ** 2)),
+        "training", between(scale=lambda p: _inverse(1 - p) ** 2)),
     _fault("dropout-scaled-by-ten-at-most", "What is kept is scaled by no more than 10.", "a guard against 1/0",
-           "training, p > 0.9", between(scale=lambda p: min(_inverse(1 - p), 10.0))),
+        "training, p > 0.9", between(scale=lambda p: min(_inverse(1 - p), 10.0))),
     _fault("dropout-keeps-p", "p is the probability of keeping.", "TensorFlow 1's keep_prob", "training, p ≠ 1/2",
-           between(lambda p: 1 - p, _inverse)),
+        between(lambda p: 1 - p, _inverse)),
     _fault("dropout-rate-swapped", "1 − p are dropped, the rest is scaled by 1/(1 − p).", "keep_prob",
-           "training, p ≠ 1/2", between(lambda p: 1 - p)),
+        "training, p ≠ 1/2", between(lambda p: 1 - p)),
     _fault("dropout-halved", "Half of p is dropped.", "applied to one of two copies", "training",
-           between(lambda p: p / 2)),
+        between(lambda p: p / 2)),
     _fault("dropout-a-tenth-less", "0.9·p is dropped.", "a threshold in low precision", "training",
-           between(lambda p: 0.9 * p)),
+        between(lambda p: 0.9 * p)),
     _fault("dropout-seeded-at-each-call", "Every call has the same mask.", "a fixed seed", "training, second call",
-           between(seed=0)),
+        between(seed=0)),
     _fault("dropout-mask-for-all-steps", "One mask for all steps.", "Gal & Ghahramani 2016", "training, L > 1",
-           one_mask_for(0)),
+        between(one_for=(0,))),
     _fault("dropout-mask-for-all-rows", "One mask for all rows.", "a mask made without the batch axis",
-           "training, N > 1", one_mask_for(1)),
+        "training, N > 1", between(one_for=(1,))),
     _fault("dropout-of-whole-steps", "One chance for all features of a step.", "Keras SpatialDropout1D", "training",
-           one_mask_for(2)),
+        between(one_for=(2,))),
     _fault("dropout-of-whole-features", "One chance for all steps and rows of a feature.", "a mask of shape (P,)",
-           "training", one_mask_for(0, 1)),
+        "training", between(one_for=(0, 1))),
     _fault("dropout-in-evaluation-too", "The mode is ignored.", "DL4J dropout at inference", "evaluation",
-           Twin(drop=_whatever_the_mode)),
+        Twin(drop=_whatever_the_mode)),
     _fault("dropout-scaled-in-evaluation", "Nothing is scaled in training, everything by 1 − p in evaluation.",
-           "the first formulation (2012)", "always", Twin(drop=_scaled_in_evaluation)),
+        "the first formulation (2012)", "always", Twin(drop=_scaled_in_evaluation)),
     _fault("dropout-declared-and-ignored", "Nothing is dropped.", "cells chained by hand", "training",
-           where(lambda at: False)),
+        Twin(drop=undropped)),
     _fault("dropout-above-the-first-layer-only", "Nothing is dropped above the second layer.", "loops with an if",
-           "training, layers > 2", where(lambda at: at.layer == 0)),
+        "training, layers > 2", where(lambda at: at.layer == 0)),
     _fault("dropout-below-the-last-layer-only", "Nothing is dropped above the first of three layers.",
-           "loops with an if", "training, layers > 2", where(lambda at: at.layer == at.config.num_layers - 2)),
+        "loops with an if", "training, layers > 2", where(lambda at: at.layer == at.config.num_layers - 2)),
     _fault("dropout-of-the-forward-half", "Nothing is dropped of the reverse half.", "dropout before concatenation",
-           "training, bidirectional", Twin(drop=_forward_half)),
+        "training, bidirectional", Twin(drop=_forward_half)),
     _fault("dropout-mask-for-both-halves", "Both halves have the same mask.", "a mask of P features",
-           "training, bidirectional", Twin(drop=_same_for_both_halves)),
+        "training, bidirectional", Twin(drop=_same_for_both_halves)),
     _fault("dropout-for-each-direction", "Each direction above drops for itself.", "directions chained by hand",
-           "training, bidirectional", Twin(feed=_apart, drop=lambda twin, at, below: below)),
+        "training, bidirectional", Twin(feed=_apart, drop=undropped)),
     _fault("dropout-for-each-gate", "Each gate above drops for itself.", "Keras implementation=1", "training",
-           Twin(preactivations=_each_gate, drop=lambda twin, at, below: below)),
+        Twin(preactivations=_each_gate, drop=undropped)),
     _fault("dropout-of-the-input", "The first layer's input is dropped too.", "Keras LSTM(dropout=…)", "training",
-           Twin(feed=_input_too)),
+        Twin(feed=_input_too)),
     _fault("dropout-of-the-output", "The last layer's output is dropped too.", "one Dropout for each layer", "training",
-           Twin(stack=_output_too)),
+        Twin(stack=_output_too)),
     _fault("dropout-of-one-layer", "One layer alone drops its output.", "one Dropout for each layer",
-           "training, layers = 1", Twin(stack=_single_layer)),
+        "training, layers = 1", Twin(stack=_single_layer)),
     _fault("dropout-of-the-recurrence", "h_{t−1} is dropped, and nothing between layers.",
-           "Keras LSTM(recurrent_dropout=…)", "training, L > 1",
-           Twin(preactivations=_recurrence, drop=lambda twin, at, below: below)),
+        "Keras LSTM(recurrent_dropout=…)", "training, L > 1", Twin(preactivations=_recurrence, drop=undropped)),
     _fault("dropout-before-the-projection", "What is projected is dropped, and not what it gives.", "LSTMP cells",
-           "training, projection", Twin(hidden=_before_projection, drop=lambda twin, at, below: below)),
+        "training, projection", Twin(hidden=_before_projection, drop=undropped)),
     _fault("dropout-of-h-n", "The lower layers' h_n are dropped.", "final states taken after dropout", "training",
-           Twin(stack=_h_n_too)),
+        Twin(stack=_h_n_too)),
     _fault("dropout-of-all-not-a-number", "With p = 1 the scale is infinite, and 0·∞ passes on.", "mask times scale",
-           "training, p = 1", Twin(drop=_not_a_number)),
+        "training, p = 1", Twin(drop=_not_a_number)),
 )  # fmt: skip

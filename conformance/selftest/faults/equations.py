@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from conformance.selftest.faults import twin as correct
+from conformance.selftest.faults.alter import Map, made
 from conformance.selftest.faults.fault import GATES, Fault
 from conformance.selftest.faults.twin import Gates, Place, Twin, Weights
 from conformance.spec import Array, State
-
-Map = Callable[[Array], Array]
 
 
 def gate(index: int, change: Map) -> Twin:
@@ -31,7 +31,7 @@ def activated(change: Callable[[Twin, Array, Array, Array, Array], Gates]) -> Tw
 
 def celled(change: Map) -> Twin:
     """The cell changed at every step."""
-    return Twin(cell=lambda at, i, f, g, c: change(correct.cell(at, i, f, g, c)))
+    return made("cell", lambda at, c_t: change(c_t))
 
 
 def projected(change: Callable[[Twin, Weights, Array], Array]) -> Twin:
@@ -42,7 +42,7 @@ def projected(change: Callable[[Twin, Weights, Array], Array]) -> Twin:
 def _from_old_cell(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array) -> State:
     i, f, g, o = twin.gates(twin, at, w, twin.preactivations(twin, at, w, x, h))
     m = twin.hidden(twin, at, o, c)
-    return twin.project(twin, at, w, m), twin.cell(at, i, f, g, c)
+    return twin.project(twin, at, w, m), twin.cell(twin, at, i, f, g, c)
 
 
 def _forget_bias_after(twin: Twin, at: Place, w: Weights, a: Array) -> Gates:
@@ -60,11 +60,9 @@ def _coupled(twin: Twin, at: Place, w: Weights, a: Array) -> Gates:
 
 def _peephole(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array) -> State:
     """An output gate that sees the cell with weight 1e-3."""
-    a = twin.preactivations(twin, at, w, x, h)
-    a = a + 1e-3 * np.concatenate([0 * c, 0 * c, 0 * c, c], axis=1)
-    i, f, g, o = twin.gates(twin, at, w, a)
-    c_t = twin.cell(at, i, f, g, c)
-    return twin.project(twin, at, w, twin.hidden(twin, at, o, c_t)), c_t
+    sees = 1e-3 * np.concatenate([0 * c, 0 * c, 0 * c, c], axis=1)
+    looking = replace(twin, preactivations=lambda _, at, w, x, h: twin.preactivations(twin, at, w, x, h) + sees)
+    return correct.step(looking, at, w, x, h, c)
 
 
 def _unprojected_recurrence(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array) -> State:
@@ -75,42 +73,42 @@ def _unprojected_recurrence(twin: Twin, at: Place, w: Weights, x: Array, h: Arra
 
 FAULTS = (
     Fault("forget-bias-after-sigmoid", "The forget gate's bias is added after the sigmoid.", "tvm PR3410", "with bias",
-          GATES, Twin(gates=_forget_bias_after)),
+        GATES, Twin(gates=_forget_bias_after)),
     Fault("input-forget", "The forget gate is 1 − i.", "ONNX input_forget, TFLite", "always", GATES,
-          Twin(gates=_coupled)),
+        Twin(gates=_coupled)),
     Fault("candidate-through-sigmoid", "g is σ instead of tanh.", "Keras activations swapped", "always", GATES,
-          activated(lambda t, i, f, g, o: (t.sigmoid(i), t.sigmoid(f), t.sigmoid(g), t.sigmoid(o)))),
+        activated(lambda t, i, f, g, o: (t.sigmoid(i), t.sigmoid(f), t.sigmoid(g), t.sigmoid(o)))),
     Fault("candidate-linear", "g is its preactivation.", "CoreML activations", "always", GATES,
-          activated(lambda t, i, f, g, o: (t.sigmoid(i), t.sigmoid(f), g, t.sigmoid(o)))),
+        activated(lambda t, i, f, g, o: (t.sigmoid(i), t.sigmoid(f), g, t.sigmoid(o)))),
     Fault("output-gate-tanh", "o is tanh instead of σ.", "CoreML activations", "always", GATES,
-          activated(lambda t, i, f, g, o: (t.sigmoid(i), t.sigmoid(f), t.tanh(g), t.tanh(o)))),
+        activated(lambda t, i, f, g, o: (t.sigmoid(i), t.sigmoid(f), t.tanh(g), t.tanh(o)))),
     Fault("input-gate-added", "c_t = f·c + (i + g).", "torchrecurrent#22", "always", GATES,
-          Twin(cell=lambda at, i, f, g, c: f * c + (i + g))),
+        Twin(cell=lambda twin, at, i, f, g, c: f * c + (i + g))),
     Fault("forget-gate-on-both", "c_t = f·(c + i·g).", "hand-written cells", "always", GATES,
-          Twin(cell=lambda at, i, f, g, c: f * (c + i * g))),
+        Twin(cell=lambda twin, at, i, f, g, c: f * (c + i * g))),
     Fault("hidden-without-tanh", "h_t = o·c_t.", "OpenVINO third activation", "always", GATES,
-          Twin(hidden=lambda twin, at, o, c: o * c)),
+        Twin(hidden=lambda twin, at, o, c: o * c)),
     Fault("hidden-tanh-outside", "h_t = tanh(o·c_t).", "hand-written cells", "always", GATES,
-          Twin(hidden=lambda twin, at, o, c: twin.tanh(o * c))),
+        Twin(hidden=lambda twin, at, o, c: twin.tanh(o * c))),
     Fault("hidden-from-old-cell", "h_t uses the cell before its update.", "hand-written cells", "always", GATES,
-          Twin(step=_from_old_cell)),
+        Twin(step=_from_old_cell)),
     Fault("peephole", "The output gate sees the old cell with weight 1e-3.", "ONNX, TFLite peepholes", "c_0 or L > 1",
-          GATES, Twin(step=_peephole)),
+        GATES, Twin(step=_peephole)),
     Fault("leaky-forget", "The forget gate is multiplied by 1 − 1e-5.", "numeric guards", "float32: gates open", GATES,
-          gate(1, lambda f: f * (1 - 1e-5))),
+        gate(1, lambda f: f * (1 - 1e-5))),
     Fault("sigmoid-epsilon", "1e-6 is added to σ's denominator.", "numeric guards", "always", GATES,
-          Twin(sigmoid=lambda a: 1 / (1 + np.exp(-a) + 1e-6))),
+        Twin(sigmoid=lambda a: 1 / (1 + np.exp(-a) + 1e-6))),
     Fault("cell-epsilon", "1e-6 is added to the cell at every step.", "numeric guards", "always", GATES,
-          celled(lambda c: c + 1e-6)),
+        celled(lambda c: c + 1e-6)),
     Fault("projection-not-recurrent", "A projected model goes on with tanh(c) of its first P units.", "pytorch#74953",
-          "projection, L > 1", GATES, Twin(step=_unprojected_recurrence)),
+        "projection, L > 1", GATES, Twin(step=_unprojected_recurrence)),
     Fault("projection-skipped", "The projection keeps the first P units.", "pytorch#74953", "projection", GATES,
-          projected(lambda twin, w, m: m[:, : len(w["weight_hr"])])),
+        projected(lambda twin, w, m: m[:, : len(w["weight_hr"])])),
     Fault("projection-twice", "The projection is applied twice.", "pytorch#74953", "projection", GATES,
-          projected(lambda twin, w, m: (
-              lambda h: twin.dot(h, w["weight_hr"][:, : h.shape[1]]))(twin.dot(m, w["weight_hr"])))),
+        projected(lambda twin, w, m: (
+            lambda h: twin.dot(h, w["weight_hr"][:, : h.shape[1]]))(twin.dot(m, w["weight_hr"])))),
     Fault("projection-then-tanh", "The projected h passes through tanh.", "LSTMP variants", "projection", GATES,
-          projected(lambda twin, w, m: twin.tanh(twin.dot(m, w["weight_hr"])))),
+        projected(lambda twin, w, m: twin.tanh(twin.dot(m, w["weight_hr"])))),
     Fault("tanh-of-projected-cell", "The cell is projected instead of o·tanh(c).", "LSTMP variants", "projection",
-          GATES, Twin(hidden=lambda twin, at, o, c: o * c if at.config.proj_size else o * twin.tanh(c))),
+        GATES, Twin(hidden=lambda twin, at, o, c: o * c if at.config.proj_size else o * twin.tanh(c))),
 )  # fmt: skip

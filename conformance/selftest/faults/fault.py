@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from conformance.backend import Build, Capabilities
-from conformance.selftest.faults.twin import Transform, Twin
+from conformance.conventions import Transform
+from conformance.conventions.transform import FINAL, GATES, LAYOUT, LENGTHS, REVERSE, STACK, STATE
+from conformance.selftest.faults.twin import Twin
 
 #: What most faults declare.
 FULL = Capabilities(
@@ -22,14 +24,7 @@ FULL = Capabilities(
 #: All that the twin can do: a fault of what FULL leaves out declares what it needs of it.
 EVERYTHING = replace(FULL, gradients=True, dropout=True, dtypes=(*FULL.dtypes, "float16", "bfloat16"))
 
-LENGTHS = "variable lengths, masks"
-STATE = "initial state"
-LAYOUT = "axes and layout"
-REVERSE = "time order of the reverse direction"
-FINAL = "final state"
 MEMORY = "memory and strides"
-STACK = "bidirectional × stacked"
-GATES = "gate arithmetic"
 OPTIONS = "refused options silently accepted"
 DEGENERATE = "degenerate sizes"
 RANGE = "dtype and range"
@@ -72,5 +67,5 @@ class Fault:
 
     @property
     def transform(self) -> Transform | None:
-        """The convention, where the fault is nothing but one: what a diagnosis can search for and make up for."""
+        """What its arguments and results are taken for, where the fault is nothing but that; None elsewhere."""
         return self.twin.transform if replace(self.twin, transform=Transform(), shared={}) == Twin() else None

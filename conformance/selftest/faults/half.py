@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from conformance.selftest.faults import twin as correct
-from conformance.selftest.faults.equations import Map, celled
+from conformance.conventions import Transform
+from conformance.conventions.layouts import results
+from conformance.selftest.faults.activations import naive_sigmoid
+from conformance.selftest.faults.alter import Map, made, stored
+from conformance.selftest.faults.equations import celled
 from conformance.selftest.faults.fault import FULL, HALF, Fault
-from conformance.selftest.faults.numerics import naive_sigmoid
-from conformance.selftest.faults.parameters import each
-from conformance.selftest.faults.twin import Gates, Place, Transform, Twin, Weights
+from conformance.selftest.faults.packing import kept
+from conformance.selftest.faults.twin import Place, Twin, Weights
 from conformance.spec import Array, numpy_dtype
 
 BOTH = replace(FULL, dtypes=("float16", "bfloat16"))
@@ -29,11 +31,6 @@ def half_summed(x: Array, W: Array) -> Array:
 def _recurrent_half_summed(twin: Twin, at: Place, w: Weights, x: Array, h: Array) -> Array:
     a = twin.dot(x, w["weight_ih"]) + half_summed(h, w["weight_hh"])
     return a + w["bias_ih"] + w["bias_hh"] if "bias_ih" in w else a
-
-
-def stored(dtype: str) -> Map:
-    """Rounded to another dtype."""
-    return lambda v: v.astype(numpy_dtype(dtype)).astype(v.dtype)
 
 
 def misread(v: Array) -> Array:
@@ -58,39 +55,29 @@ def rational_tanh(a: Array) -> Array:
     return (wide * (27 + wide**2) / (27 + 9 * wide**2)).astype(a.dtype)
 
 
-def _bits_lost(at: Place, i: Array, f: Array, g: Array, c: Array) -> Array:
-    """The cell times 256 and back."""
-    return correct.cell(at, i, f, g, c) * 256 / 256
-
-
-def _gates_in_steps(twin: Twin, at: Place, w: Weights, a: Array) -> Gates:
-    i, f, g, o = (steps_of(2.0**-7)(v) for v in correct.gates(twin, at, w, a))
-    return i, f, g, o
-
-
 FAULTS = (
     Fault("half-sums", "Dot products are summed in the 16-bit dtype, and stagnate.", "half GEMMs", "always", HALF,
-          Twin(dot=half_summed), BOTH),
+        Twin(dot=half_summed), BOTH),
     Fault("half-recurrent-sums", "Only the recurrent product is summed in the 16-bit dtype.", "half GEMMs",
-          "h_0 or L > 1", HALF, Twin(preactivations=_recurrent_half_summed), BOTH),
+        "h_0 or L > 1", HALF, Twin(preactivations=_recurrent_half_summed), BOTH),
     Fault("weights-through-bfloat16", "float16 weights are stored in bfloat16.", "mixed-precision checkpoints",
-          "always", HALF, each(lambda config, name, v: stored("bfloat16")(v), "weight"), FLOAT16),
+        "always", HALF, kept(stored("bfloat16"), "weight"), FLOAT16),
     Fault("cell-through-bfloat16", "The cell of a float16 model is kept in bfloat16.", "mixed-precision kernels",
-          "always", HALF, celled(stored("bfloat16")), FLOAT16),
+        "always", HALF, celled(stored("bfloat16")), FLOAT16),
     Fault("half-dtypes-misread", "Weights are converted to the other 16-bit dtype, and the bits read as they were.",
-          "dtype tags lost in conversion", "always", HALF, each(lambda config, name, v: misread(v)), BOTH),
+        "dtype tags lost in conversion", "always", HALF, kept(misread), BOTH),
     Fault("half-sigmoid-nan", "σ is e^a / (1 + e^a), NaN once that overflows at 11.1 in float16.", "dynet#1525",
-          "a > 11 (88)", HALF, Twin(sigmoid=naive_sigmoid), BOTH),
+        "a > 11 (88)", HALF, Twin(sigmoid=naive_sigmoid), BOTH),
     Fault("half-cell-overflows", "The cell is multiplied by 256 and divided again, and overflows in float16.",
-          "oneDNN#976", "c beyond 255", HALF, Twin(cell=_bits_lost), FLOAT16),
+        "oneDNN#976", "c beyond 255", HALF, celled(lambda c: c * 256 / 256), FLOAT16),
     Fault("half-tanh-rational", "tanh is a (27 + a²) / (27 + 9 a²).", "embedded kernels", "float16", HALF,
-          Twin(tanh=rational_tanh), BOTH),
+        Twin(tanh=rational_tanh), BOTH),
     Fault("gates-in-eight-bits", "The gates are multiples of 1/128.", "8-bit activations", "float16", HALF,
-          Twin(gates=_gates_in_steps), BOTH),
+        made("gates", lambda at, gates: tuple(steps_of(2.0**-7)(v) for v in gates)), BOTH),
     Fault("biases-in-eight-bits", "Biases are multiples of 1/32.", "8-bit exports", "with bias, float16", HALF,
-          each(lambda config, name, v: steps_of(2.0**-5)(v), "bias"), BOTH),
+        kept(steps_of(2.0**-5), "bias"), BOTH),
     Fault("small-inputs-flushed", "Elements of x below 2^−10 are taken for 0, 4 bits too early.", "flush to zero",
-          "small x, large weights", HALF, Twin(transform=Transform(x=lambda config, x: flushed(x))), BOTH),
+        "small x, large weights", HALF, Twin(transform=Transform(x=lambda config, x: flushed(x))), BOTH),
     Fault("half-h-n-in-float32", "h_n is returned in float32.", "mixed-precision kernels", "always", HALF,
-          Twin(transform=Transform(result=lambda config, r: r._replace(h_n=r.h_n.astype("float32")))), BOTH),
+        Twin(transform=results(h_n=lambda config, r: r.h_n.astype("float32"))), BOTH),
 )  # fmt: skip

@@ -8,36 +8,21 @@ from typing import Any
 import numpy as np
 
 from conformance.selftest.faults import twin as correct
+from conformance.selftest.faults.alter import Model, Results, called
 from conformance.selftest.faults.fault import MEMORY, Fault
-from conformance.selftest.faults.twin import Forward, Twin
+from conformance.selftest.faults.twin import Twin
 from conformance.spec import Array, LSTMConfig, Params, State
-
-Results = tuple[Array, State]
 
 
 def fetched(change: Callable[[Array], Array], *names: str) -> Twin:
     """An array that the caller handed over read otherwise; x and the state by default."""
-    return Twin(fetch=lambda name, v: change(v) if name in (names or ("x", "h_0", "c_0")) else correct.fetch(name, v))
+    read = names or ("x", "h_0", "c_0")
+    return Twin(fetch=lambda twin, config, name, v: change(v) if name in read else correct.fetch(twin, config, name, v))
 
 
-def called(change: Callable[[dict[str, Any], Forward, Array, State | None], Results]) -> Twin:
-    """A call surrounded; the dictionary is the model's own memory."""
-
-    def around(twin: Twin, config: LSTMConfig, params: Params, forward: Forward) -> Forward:
-        memory: dict[str, Any] = {"config": config}
-
-        def call(x: Array, state: State | None = None, lengths: Array | None = None) -> Results:
-            inner = forward if lengths is None else lambda x, state: forward(x, state, lengths)
-            return change(memory, inner, x, state)
-
-        return call
-
-    return Twin(around=around)
-
-
-def returned(change: Callable[[Results, Array, State | None], Results]) -> Twin:
+def finished(change: Callable[[Results, Array, State | None], Results]) -> Twin:
     """A call's results changed, seen with its arguments."""
-    return called(lambda memory, forward, x, state: change(forward(x, state), x, state))
+    return called(lambda model, x, state, lengths: change(model.call(x, state, lengths), x, state))
 
 
 # Strides
@@ -95,35 +80,49 @@ def first_alone(axis: int) -> Callable[[Array], Array]:
     """Zeros but in the first of an axis, where all of it are one in memory."""
 
     def change(values: Array) -> Array:
-        found = np.moveaxis(values.copy(), axis, 0)
-        if values.ndim == 3 and len(found) > 1 and values.strides[axis] == 0:
-            found[1:] = 0
-        return np.moveaxis(found, 0, axis)
+        read = np.moveaxis(values.copy(), axis, 0)
+        if values.ndim == 3 and len(read) > 1 and values.strides[axis] == 0:
+            read[1:] = 0
+        return np.moveaxis(read, 0, axis)
 
     return change
 
 
-def _c_0_by_h_0(memory: dict[str, Any], forward: Forward, x: Array, state: State | None) -> Results:
+def _rounded_down(values: Array) -> Array:
+    """Four features at a time are read from the multiple of 16 bytes at or below where they lie."""
+    over = values.ctypes.data % 16 // values.itemsize
+    aligned = values.dtype == np.float32 and values.flags.c_contiguous and values.shape[-1] % 4 == 0
+    return np.roll(values, over).copy() if aligned else values.copy()
+
+
+def _c_0_by_h_0(model: Model, x: Array, state: State | None, lengths: Array | None) -> Results:
     """c_0 is read as if contiguous where h_0 is."""
     if state is not None and state[0].flags.c_contiguous and not state[1].flags.c_contiguous:
         state = state[0], from_pointer(state[1])
-    return forward(x, state)
+    return model.call(x, state, lengths)
+
+
+def _expanded(model: Model, x: Array, state: State | None, lengths: Array | None) -> Results:
+    """A state that is one for all layers and directions is read for the first alone."""
+    if state is not None and any(part.shape[0] > 1 and part.strides[0] == 0 for part in state):
+        h_0, c_0 = (np.concatenate([part[:1], 0 * part[1:]]) for part in state)
+        state = h_0, c_0
+    return model.call(x, state, lengths)
 
 
 # What a call changes or gives away
 
 
-def x_scaled_in_place(memory: dict[str, Any], forward: Forward, x: Array, state: State | None) -> Results:
+def x_scaled_in_place(result: Results, x: Array, state: State | None) -> Results:
     """x doubled after the call."""
-    result = forward(x, state)
     if x.flags.writeable:
         x *= 2
     return result
 
 
-def _x_reversed_in_place(memory: dict[str, Any], forward: Forward, x: Array, state: State | None) -> Results:
-    result = forward(x, state)
-    if memory["config"].bidirectional and x.flags.writeable:
+def _x_reversed_in_place(model: Model, x: Array, *more: Any) -> Results:
+    result = model.call(x, *more)
+    if model.config.bidirectional and x.flags.writeable:
         x[...] = x[::-1].copy()
     return result
 
@@ -134,7 +133,7 @@ def _state_updated_in_place(which: int) -> Twin:
             state[which][...] = result[1][which]
         return result
 
-    return returned(change)
+    return finished(change)
 
 
 def _c_n_in_c_0(result: Results, x: Array, state: State | None) -> Results:
@@ -155,35 +154,27 @@ def _output_in_x(result: Results, x: Array, state: State | None) -> Results:
     return x, finals
 
 
-def _needs_writable(memory: dict[str, Any], forward: Forward, x: Array, state: State | None) -> Results:
+def _needs_writable(model: Model, x: Array, *more: Any) -> Results:
     x += 0
-    return forward(x, state)
+    return model.call(x, *more)
 
 
-def _lengths_sorted_in_place(twin: Twin, config: LSTMConfig, params: Params, forward: Forward) -> Forward:
-    def call(x: Array, state: State | None = None, lengths: Array | None = None) -> Results:
-        result = forward(x, state, lengths)
-        if lengths is not None:
-            lengths.sort()
-        return result
-
-    return call
+def _lengths_sorted_in_place(model: Model, x: Array, state: State | None, lengths: Array | None) -> Results:
+    result = model.call(x, state, lengths)
+    if lengths is not None:
+        lengths.sort()
+    return result
 
 
-def _h_n_aliases_bias(twin: Twin, config: LSTMConfig, params: Params, forward: Forward) -> Forward:
+def _h_n_in_weights(model: Model, *call: Any) -> Results:
     """h_n is written into a parameter's memory where it fits."""
-
-    def call(*args: Any, **more: Any) -> Results:
-        output, (h_n, c_n) = forward(*args, **more)
-        room = params["weight_ih_l0"].reshape(-1)
-        if h_n.size > room.size:
-            return output, (h_n, c_n)
-        h_n = h_n.copy()
-        kept = room[: h_n.size].reshape(h_n.shape)
-        kept[...] = h_n
-        return output, (kept, c_n)
-
-    return call
+    output, (h_n, c_n) = model.call(*call)
+    room = model.params["weight_ih_l0"].reshape(-1)
+    if h_n.size > room.size:
+        return output, (h_n, c_n)
+    kept = room[: h_n.size].reshape(h_n.shape)
+    kept[...] = h_n.copy()
+    return output, (kept, c_n)
 
 
 def _bias_summed_in_place(twin: Twin, config: LSTMConfig, params: Params) -> Params:
@@ -195,74 +186,65 @@ def _bias_summed_in_place(twin: Twin, config: LSTMConfig, params: Params) -> Par
 def _garbage(name: str, place: Callable[[Array], Array]) -> Twin:
     """Part of a result is whatever the memory held."""
 
-    def around(twin: Twin, config: LSTMConfig, params: Params, forward: Forward) -> Forward:
-        def call(*args: Any, **more: Any) -> Results:
-            output, (h_n, c_n) = forward(*args, **more)
-            seed = twin.shared["calls"] = twin.shared.get("calls", 0) + 1
-            part = {"output": output, "h_n": h_n, "c_n": c_n}[name]
-            spoiled = place(part)
-            spoiled[...] = np.random.default_rng(seed).normal(size=spoiled.shape)
-            return output, (h_n, c_n)
+    def change(model: Model, *call: Any) -> Results:
+        output, (h_n, c_n) = model.call(*call)
+        seed = model.shared["calls"] = model.shared.get("calls", 0) + 1
+        spoiled = place({"output": output, "h_n": h_n, "c_n": c_n}[name])
+        spoiled[...] = np.random.default_rng(seed).normal(size=spoiled.shape)
+        return output, (h_n, c_n)
 
-        return call
-
-    return Twin(around=around)
-
-
-def _rounded_down(values: Array) -> Array:
-    """Four features at a time are read from the multiple of 16 bytes at or below where they lie."""
-    over = values.ctypes.data % 16 // values.itemsize
-    aligned = values.dtype == np.float32 and values.flags.c_contiguous and values.shape[-1] % 4 == 0
-    return np.roll(values, over).copy() if aligned else values.copy()
+    return called(change)
 
 
 FAULTS = (
     Fault("reads-from-base", "Arrays are read from the start of the memory that they lie in.", "pytorch#345",
-          "views of larger arrays", MEMORY, fetched(from_base)),
+        "views of larger arrays", MEMORY, fetched(from_base)),
     Fault("reads-contiguous", "Arrays are read from their first element on, as if contiguous.", "pytorch#345, #619",
-          "non-contiguous", MEMORY, fetched(from_pointer)),
+        "non-contiguous", MEMORY, fetched(from_pointer)),
     Fault("reads-memory-order", "Arrays are read in the order in which they lie in memory.", "pytorch#619",
-          "transposed or Fortran", MEMORY, fetched(memory_order)),
+        "transposed or Fortran", MEMORY, fetched(memory_order)),
     Fault("reads-unsigned-strides", "Negative strides are taken for positive.", "NumPy C extensions",
-          "negative strides", MEMORY, fetched(unsigned_strides)),
+        "negative strides", MEMORY, fetched(unsigned_strides)),
     Fault("reads-packed-rows", "The stride of the last axis is taken for 1.", "BLAS leading dimensions",
-          "last axis strided", MEMORY, fetched(packed_rows)),
+        "last axis strided", MEMORY, fetched(packed_rows)),
     Fault("reads-packed-steps", "Where features lie side by side, rows and steps are taken to do so too.",
-          "BLAS leading dimensions", "slices over rows or steps", MEMORY, fetched(packed_steps)),
+        "BLAS leading dimensions", "slices over rows or steps", MEMORY, fetched(packed_steps)),
     Fault("c-0-taken-like-h-0", "c_0 is read as if contiguous where h_0 is.", "pytorch#619",
-          "c_0 not contiguous, h_0 contiguous", MEMORY, called(_c_0_by_h_0)),
+        "c_0 not contiguous, h_0 contiguous", MEMORY, called(_c_0_by_h_0)),
     Fault("x-of-one-step", "Of an x that is broadcast over time only the first step is read.", "expanded tensors",
-          "stride 0 over the steps", MEMORY, fetched(first_alone(0), "x")),
+        "stride 0 over the steps", MEMORY, fetched(first_alone(0), "x")),
     Fault("state-of-one-row", "Of a state that is broadcast over the batch only the first row is read.",
-          "expanded tensors", "stride 0 over the rows", MEMORY, fetched(first_alone(1), "h_0", "c_0")),
+        "expanded tensors", "stride 0 over the rows", MEMORY, fetched(first_alone(1), "h_0", "c_0")),
+    Fault("state-broadcast-over-layers", "Of a state that is broadcast over layers, one layer's is read.",
+        "expanded states", "a state of stride 0 over layers", MEMORY, called(_expanded)),
     Fault("state-reads-contiguous", "h_0 and c_0 are read as if contiguous.", "pytorch#345", "non-contiguous state",
-          MEMORY, fetched(from_pointer, "h_0", "c_0")),
+        MEMORY, fetched(from_pointer, "h_0", "c_0")),
     Fault("c-0-reads-memory-order", "c_0 is read in the order in which it lies in memory.", "pytorch#619",
-          "transposed or Fortran c_0", MEMORY, fetched(memory_order, "c_0")),
+        "transposed or Fortran c_0", MEMORY, fetched(memory_order, "c_0")),
     Fault("x-scaled-in-place", "x is scaled in place.", "in-place preprocessing", "x looked at after the call", MEMORY,
-          called(x_scaled_in_place)),
+        finished(x_scaled_in_place)),
     Fault("x-reversed-in-place", "x is left reversed in time by the reverse direction.", "in-place flips",
-          "bidirectional, x looked at after the call", MEMORY, called(_x_reversed_in_place)),
+        "bidirectional, x looked at after the call", MEMORY, called(_x_reversed_in_place)),
     Fault("h-0-updated-in-place", "h_0 holds h_n after the call.", "hand-written loops", "h_0 looked at after the call",
-          MEMORY, _state_updated_in_place(0)),
+        MEMORY, _state_updated_in_place(0)),
     Fault("c-0-updated-in-place", "c_0 holds c_n after the call.", "hand-written loops", "c_0 looked at after the call",
-          MEMORY, _state_updated_in_place(1)),
+        MEMORY, _state_updated_in_place(1)),
     Fault("c-n-in-c-0", "After one step c_n is c_0's own memory.", "hand-written loops", "L = 1, state given", MEMORY,
-          returned(_c_n_in_c_0)),
+        finished(_c_n_in_c_0)),
     Fault("output-in-x", "The output is written over x where their shapes agree.", "mxnet#17898", "I = D·P", MEMORY,
-          returned(_output_in_x)),
+        finished(_output_in_x)),
     Fault("lengths-sorted-in-place", "The caller's lengths are sorted.", "mlverse/torch#499",
-          "unsorted lengths, looked at after the call", MEMORY, Twin(around=_lengths_sorted_in_place)),
+        "unsorted lengths, looked at after the call", MEMORY, called(_lengths_sorted_in_place)),
     Fault("needs-writable-input", "x is prepared in place, which a read-only x does not allow.",
-          "in-place preprocessing", "read-only x", MEMORY, called(_needs_writable)),
+        "in-place preprocessing", "read-only x", MEMORY, called(_needs_writable)),
     Fault("h-n-in-weights", "h_n is written into the memory of a weight.", "pytorch#1721", "parameters after the call",
-          MEMORY, Twin(around=_h_n_aliases_bias)),
+        MEMORY, called(_h_n_in_weights)),
     Fault("biases-summed-in-place", "b_hh is added into the caller's b_ih as the model is built.", "pytorch#1721",
-          "with bias, parameters after the build", MEMORY, Twin(pack=_bias_summed_in_place)),
+        "with bias, parameters after the build", MEMORY, Twin(pack=_bias_summed_in_place)),
     Fault("rows-past-4-uninitialised", "The output past index 4 of its second axis is never written.",
-          "tflite-micro#2449", "N > 4", MEMORY, _garbage("output", lambda y: y[:, 4:])),
+        "tflite-micro#2449", "N > 4", MEMORY, _garbage("output", lambda y: y[:, 4:])),
     Fault("c-n-uninitialised", "The reverse direction's c_n is never written.", "tflite-micro#2449", "bidirectional",
-          MEMORY, _garbage("c_n", lambda c: c[1::2])),
+        MEMORY, _garbage("c_n", lambda c: c[1::2])),
     Fault("aligned-loads", "Vectors of four are read from multiples of 16 bytes.", "movaps",
-          "float32 x that starts elsewhere, I % 4 = 0", MEMORY, fetched(_rounded_down, "x")),
+        "float32 x that starts elsewhere, I % 4 = 0", MEMORY, fetched(_rounded_down, "x")),
 )  # fmt: skip

@@ -1,16 +1,13 @@
-"""Faults of whole models: what several leave to each other, and what a call makes of its arguments first."""
+"""Faults of parameters: those that one model leaves to another, and what becomes of them when many models are built."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from typing import Any
 
-import numpy as np
-
-from conformance.selftest.faults.calls import cached
-from conformance.selftest.faults.fault import CALLS, LENGTHS, MEMORY, STALE, Fault
-from conformance.selftest.faults.memory import Results, called
+from conformance.selftest.faults.fault import STALE, Fault
 from conformance.selftest.faults.twin import Forward, Twin
-from conformance.spec import Array, LSTMConfig, Params, State
+from conformance.spec import LSTMConfig, Params
 
 
 def table(places: int) -> Twin:
@@ -21,7 +18,7 @@ def table(places: int) -> Twin:
         mine = len(built)
         built.append(params)
 
-        def call(*args: Any, **more: Any) -> Results:
+        def call(*args: Any, **more: Any) -> Any:
             latest = max(range(mine, len(built), places))
             return Twin().build(config, built[latest])(*args, **more)
 
@@ -30,43 +27,18 @@ def table(places: int) -> Twin:
     return Twin(around=around)
 
 
-def _masking(twin: Twin, config: LSTMConfig, params: Params, forward: Forward) -> Forward:
-    """Steps of zeros at a row's end are padding."""
+def cached(key: Callable[[LSTMConfig, Params], Hashable], *names: str) -> Twin:
+    """Packed parameters are kept for all models by a key; those of ``names`` alone, if any are given."""
 
-    def call(x: Array, state: State | None = None, lengths: Array | None = None) -> Results:
-        if x.ndim == 3 and lengths is None and x.size:
-            rows = x if config.batch_first else x.swapaxes(0, 1)
-            there = (rows != 0).any(2)
-            ends = there.shape[1] - np.argmax(there[:, ::-1], axis=1)
-            lengths = np.where(there.any(1), ends, 1).astype(np.int64)
-            if (lengths == there.shape[1]).all():
-                lengths = None
-        return forward(x, state) if lengths is None else forward(x, state, lengths=lengths)
+    def pack(twin: Twin, config: LSTMConfig, params: Params) -> Params:
+        packed = twin.shared.setdefault((config, key(config, params)), {k: v.copy() for k, v in params.items()})
+        return {name: packed[name] if name.startswith(names or "") else value for name, value in params.items()}
 
-    return call
+    return Twin(pack=pack)
 
 
-def _specialised(memory: dict[str, Any], forward: Forward, x: Array, state: State | None) -> Results:
-    """After two calls of one row, every row is taken to have the first one's state."""
-    rows = x.shape[0 if memory["config"].batch_first else 1] if x.ndim == 3 else 0
-    if memory.get("single", 0) >= 2 and rows > 1 and state is not None:
-        state = np.repeat(state[0][:, :1], rows, axis=1), np.repeat(state[1][:, :1], rows, axis=1)
-    memory["single"] = memory.get("single", 0) + (rows == 1)
-    return forward(x, state)
-
-
-def _expanded(memory: dict[str, Any], forward: Forward, x: Array, state: State | None) -> Results:
-    """A state that is one for all layers and directions is read for the first alone."""
-    if state is not None and any(part.shape[0] > 1 and part.strides[0] == 0 for part in state):
-        state = tuple(np.concatenate([part[:1], 0 * part[1:]]) for part in state)  # type: ignore[assignment]
-    return forward(x, state)
-
-
-def _of_eight_plans(memory: dict[str, Any], forward: Forward, x: Array, state: State | None) -> Results:
-    """The plans of eight shapes, and x's scale in them, are kept: a ninth one takes the first one's place."""
-    plans = memory.setdefault("plans", {})
-    mine = plans.setdefault(x.shape, len(plans))
-    return forward(x if len(plans) <= mine + 8 else x / 2, state)
+def _bytes_of(name: str) -> Callable[[LSTMConfig, Params], Hashable]:
+    return lambda config, params: params[name].tobytes()
 
 
 def _beginning(config: LSTMConfig, params: Params) -> bytes:
@@ -74,18 +46,27 @@ def _beginning(config: LSTMConfig, params: Params) -> bytes:
 
 
 FAULTS = (
+    Fault("stale-by-config", "Packed parameters are kept for each config.", "pytorch#65688", "a second model", STALE,
+        cached(lambda config, params: None)),
+    Fault("stale-recurrent-weights", "Packed recurrent weights are kept for each config.", "pytorch PR91111",
+        "a second model", STALE, cached(lambda config, params: None, "weight_hh")),
+    Fault("stale-biases", "Biases are kept for each config.", "pytorch PR91111", "a second model with bias", STALE,
+        cached(lambda config, params: None, "bias")),
+    Fault("stale-projection", "Projections are kept for each config.", "pytorch#74953",
+        "a second model with projection", STALE, cached(lambda config, params: None, "weight_hr")),
+    Fault("stale-by-first-weights", "Packed parameters are kept for each first layer's weight_ih.", "pytorch#65688",
+        "a second model with the same first weights", STALE, cached(_bytes_of("weight_ih_l0"))),
+    Fault("stale-by-recurrent-weights", "Packed parameters are kept for each first layer's weight_hh.", "pytorch#65688",
+        "a second model with the same recurrent weights", STALE, cached(_bytes_of("weight_hh_l0"))),
+    Fault("stale-by-all-but-top", "Packed parameters are kept for each config and first layer.", "pytorch#65688",
+        "layers > 1, a second model with the same first layer", STALE,
+        cached(lambda config, params: b"".join(v.tobytes() for k, v in sorted(params.items()) if k.endswith("_l0")))),
+    Fault("latest-model-runs", "The model built last runs in place of all of the same config.", "global workspaces",
+        "two models in turn", STALE, table(1)),
     Fault("one-of-four-places", "The fifth model of a config takes the first one's place.", "tables of handles",
-          "five models of one config", STALE, table(4)),
+        "five models of one config", STALE, table(4)),
     Fault("one-of-sixteen-places", "The seventeenth model of a config takes the first one's place.",
-          "tables of handles", "seventeen models of one config", STALE, table(16)),
-    Fault("one-of-eight-plans", "The ninth shape takes the first one's place.", "plans that are kept by shape",
-          "nine shapes, and the first again", CALLS, called(_of_eight_plans)),
+        "tables of handles", "seventeen models of one config", STALE, table(16)),
     Fault("packed-by-first-weights", "Parameters are packed once for models that begin alike.", "ideep#158",
-          "two models that differ in the last elements of their weights", STALE, cached(_beginning)),
-    Fault("zero-steps-are-padding", "Steps of zeros at a row's end are taken for padding.", "keras#3086",
-          "no lengths, x ends in zeros", LENGTHS, Twin(around=_masking)),
-    Fault("specialised-after-two-calls", "After two calls of one row, all rows have the first one's state.",
-          "pytorch#49764", "N = 1 twice, then N > 1 with state", CALLS, called(_specialised)),
-    Fault("state-broadcast-over-layers", "Of a state that is broadcast over layers, one layer's is read.",
-          "expanded states", "a state of stride 0 over layers", MEMORY, called(_expanded)),
+        "two models that differ in the last elements of their weights", STALE, cached(_beginning)),
 )  # fmt: skip

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from conformance.conventions import Transform, Whole
+from conformance.conventions.layouts import states
 from conformance.selftest.faults import twin as correct
-from conformance.selftest.faults.equations import Map
+from conformance.selftest.faults.activations import of_cell
+from conformance.selftest.faults.alter import Map, made
 from conformance.selftest.faults.fault import NONFINITE, Fault
-from conformance.selftest.faults.layouts import states
-from conformance.selftest.faults.numerics import preactivated
-from conformance.selftest.faults.parameters import each
-from conformance.selftest.faults.twin import Place, Transform, Twin, Weights, Whole
+from conformance.selftest.faults.packing import kept
+from conformance.selftest.faults.twin import Place, Twin, Weights
 from conformance.spec import Array, LSTMConfig
 
 
-def nan_hidden(config: LSTMConfig, x: Array) -> Array:
+def nan_hidden(x: Array) -> Array:
     """NaN read as 0."""
     return np.nan_to_num(x, nan=0.0, posinf=np.inf, neginf=-np.inf)
 
@@ -58,31 +59,30 @@ def _masked(
 
 FAULTS = (
     Fault("nan-hidden", "A NaN in x is read as 0.", "guards with nan_to_num", "x has a NaN", NONFINITE,
-          Twin(transform=Transform(x=nan_hidden))),
+        Twin(transform=Transform(x=lambda config, x: nan_hidden(x)))),
     Fault("nan-spread", "A NaN or an infinity in one row spoils every row.", "batch reductions", "x has a NaN, N > 1",
-          NONFINITE, Twin(transform=Transform(x=nan_spread))),
+        NONFINITE, Twin(transform=Transform(x=nan_spread))),
     Fault("nan-clamped", "Preactivations are clamped to ±1e4 by comparisons that turn NaN into a limit.",
-          "-ffast-math, fmin and fmax", "NaN", NONFINITE,
-          preactivated(lambda w, a: np.fmax(np.fmin(a, 1e4), -1e4).astype(a.dtype))),
+        "-ffast-math, fmin and fmax", "NaN", NONFINITE,
+        made("preactivations", lambda at, a: np.fmax(np.fmin(a, 1e4), -1e4).astype(a.dtype))),
     Fault("nan-cleaned-from-results", "NaN in results is replaced by 0.", "guards with nan_to_num", "NaN", NONFINITE,
-          Twin(transform=Transform(result=lambda config, r: Whole(*(nan_hidden(config, part) for part in r))))),
+        Twin(transform=Transform(result=lambda config, r: Whole(*map(nan_hidden, r))))),
     Fault("nan-state-reset", "A state that is not a number is reset to 0.", "streaming guards", "state has a NaN",
-          NONFINITE, states(nan_hidden)),
+        NONFINITE, Twin(transform=states(lambda config, state: nan_hidden(state)))),
     Fault("nan-state-spread", "A NaN in the state of one row spoils every row's.", "batch reductions",
-          "state has a NaN, N > 1", NONFINITE, states(nan_beside)),
-    Fault("nan-weights-cleaned", "A NaN in a parameter is loaded as 0.", "loaders with nan_to_num",
-          "a weight is NaN", NONFINITE, each(lambda config, name, v: nan_hidden(config, v))),
+        "state has a NaN, N > 1", NONFINITE, Twin(transform=states(nan_beside))),
+    Fault("nan-weights-cleaned", "A NaN in a parameter is loaded as 0.", "loaders with nan_to_num", "a weight is NaN",
+        NONFINITE, kept(nan_hidden)),
     Fault("nan-masked-by-zero", "Outputs past a row's end are computed and multiplied by 0.", "masks by multiplication",
-          "NaN, unequal lengths", NONFINITE, Twin(layer=_masked)),
+        "NaN, unequal lengths", NONFINITE, Twin(layer=_masked)),
     Fault("infinity-hidden", "An infinity in x is read as 0.", "guards with nan_to_num", "x is infinite", NONFINITE,
-          Twin(transform=Transform(x=infinity_hidden))),
+        Twin(transform=Transform(x=infinity_hidden))),
     Fault("sigmoid-nan-at-infinity", "σ is a quotient that is ∞ / ∞ at ∞ alone.", "dynet#1525", "x is infinite",
-          NONFINITE, Twin(sigmoid=undefined_where(np.isposinf, correct.sigmoid))),
+        NONFINITE, Twin(sigmoid=undefined_where(np.isposinf, correct.sigmoid))),
     Fault("tanh-nan-at-infinity", "tanh is a times a function of a that vanishes: ∞ · 0.", "rational functions",
-          "x is infinite", NONFINITE, Twin(tanh=undefined_where(np.isinf, np.tanh))),
+        "x is infinite", NONFINITE, Twin(tanh=undefined_where(np.isinf, np.tanh))),
     Fault("input-norm-overflows", "x is divided by a power of two near its norm, which overflows.",
-          "normalisation guards", "x near the largest number", NONFINITE, Twin(transform=Transform(x=normed))),
+        "normalisation guards", "x near the largest number", NONFINITE, Twin(transform=Transform(x=normed))),
     Fault("cell-square-overflows", "tanh(c) is made from c², NaN once that overflows.", "ComputeLibrary#779",
-          "c beyond 1e19 (1e154)", NONFINITE,
-          Twin(hidden=lambda twin, at, o, c: o * undefined_where(lambda c: np.isinf(c * c), np.tanh)(c))),
+        "c beyond 1e19 (1e154)", NONFINITE, of_cell(undefined_where(lambda c: np.isinf(c * c), np.tanh))),
 )  # fmt: skip

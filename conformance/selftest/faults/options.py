@@ -8,35 +8,34 @@ from typing import Any
 
 import numpy as np
 
-from conformance.selftest.faults import twin as correct
-from conformance.selftest.faults.fault import DEGENERATE, FULL, OPTIONS, Fault
-from conformance.selftest.faults.twin import Forward, Transform, Twin, Whole
-from conformance.spec import Array, LSTMConfig, Params, State, param_shapes
+from conformance.conventions import Transform
+from conformance.conventions.layouts import states
+from conformance.selftest.faults.alter import Model, called, given
+from conformance.selftest.faults.degenerate import unbatched_as_rows
+from conformance.selftest.faults.dropout import undropped
+from conformance.selftest.faults.fault import FULL, OPTIONS, Fault
+from conformance.selftest.faults.twin import Arguments, Twin
+from conformance.spec import Array, LSTMConfig, Params, State, param_shapes, state_shapes
 
-Arguments = tuple[Array, State | None, Array | None]
 
-
-def forgiving(fit: Callable[[LSTMConfig, Array, State | None], tuple[Array, State | None]]) -> Twin:
-    """Arguments made to fit before they are checked."""
-
-    def accept(config: LSTMConfig, x: Array, state: State | None, lengths: Array | None) -> Arguments:
-        return correct.accept(config, *fit(config, x, state), lengths)
-
-    return Twin(accept=accept)
+def forgiving(fit: Callable[[LSTMConfig, Array], Array]) -> Twin:
+    """x made to fit before it is checked."""
+    return given("accept", lambda config, x, *more: (fit(config, x), *more))
 
 
 def state_fitted(fit: Callable[[Array, tuple[int, ...]], Array]) -> Twin:
     """h_0 and c_0 made to fit the shape that they should have."""
 
-    def both(config: LSTMConfig, x: Array, state: State | None) -> tuple[Array, State | None]:
+    def accept(config: LSTMConfig, x: Array, state: State | None, lengths: Array | None) -> Arguments:
         if state is None or x.ndim not in (2, 3):
-            return x, state
-        slots = config.num_layers * config.num_directions
-        rows = () if x.ndim == 2 else (x.shape[0 if config.batch_first else 1],)
-        h_0, c_0 = state
-        return x, (fit(h_0, (slots, *rows, config.output_size)), fit(c_0, (slots, *rows, config.hidden_size)))
+            return x, state, lengths
+        wanted = state_shapes(config, x.shape[0 if config.batch_first else 1])
+        h_0, c_0 = (
+            fit(part, shape if x.ndim == 3 else (shape[0], shape[2])) for part, shape in zip(state, wanted, strict=True)
+        )
+        return x, (h_0, c_0), lengths
 
-    return forgiving(both)
+    return given("accept", accept)
 
 
 def _cut(part: Array, shape: tuple[int, ...]) -> Array:
@@ -58,48 +57,32 @@ def _refilled(part: Array, shape: tuple[int, ...]) -> Array:
     return part.reshape(-1)[:size].reshape(shape) if part.size >= size else part
 
 
-def _features_cut(config: LSTMConfig, x: Array, state: State | None) -> tuple[Array, State | None]:
-    return x[..., : config.input_size], state
-
-
-def _features_padded(config: LSTMConfig, x: Array, state: State | None) -> tuple[Array, State | None]:
+def _features_padded(config: LSTMConfig, x: Array) -> Array:
     missing = max(0, config.input_size - x.shape[-1])
-    return np.concatenate([x, np.zeros((*x.shape[:-1], missing), x.dtype)], axis=-1), state
+    return np.concatenate([x, np.zeros((*x.shape[:-1], missing), x.dtype)], axis=-1)
 
 
-def _extra_axis_dropped(config: LSTMConfig, x: Array, state: State | None) -> tuple[Array, State | None]:
-    return x.reshape(x.shape[-3:]), state
-
-
-def _bytes_reinterpreted(config: LSTMConfig, x: Array, state: State | None) -> tuple[Array, State | None]:
+def _bytes_reinterpreted(config: LSTMConfig, x: Array) -> Array:
     """Where there are too few of them, they are read again: what lies behind them is not ours."""
     if x.dtype == config.dtype:
-        return x, state
-    return np.resize(np.ascontiguousarray(x).reshape(-1).view(config.dtype), x.shape), state
-
-
-def _vector_accepted(config: LSTMConfig, x: Array, state: State | None) -> tuple[Array, State | None]:
-    return (x[None] if x.ndim == 1 else x), state
+        return x
+    return np.resize(np.ascontiguousarray(x).reshape(-1).view(config.dtype), x.shape)
 
 
 def running_as(change: Callable[[LSTMConfig], LSTMConfig], finish: Callable[..., Any] = lambda config, r: r) -> Twin:
     """The model runs as if its config were another; ``finish(config, result)`` makes up for the shapes."""
 
-    def around(twin: Twin, config: LSTMConfig, params: Params, forward: Forward) -> Forward:
-        other = change(config)
-        if other == config:
-            return forward
-        inner = Twin().build(other, {name: params[name] for name in param_shapes(other) if name in params})
+    def call(model: Model, x: Array, state: State | None, lengths: Array | None) -> Any:
+        other = change(model.config)
+        if other == model.config:
+            return model.call(x, state, lengths)
+        params = {name: model.params[name] for name in param_shapes(other) if name in model.params}
+        if state is not None:
+            slots = other.num_layers * other.num_directions
+            state = state[0][:slots], state[1][:slots]
+        return finish(model.config, Twin().build(other, params)(x, state, lengths))
 
-        def call(x: Array, state: State | None = None, lengths: Array | None = None) -> Any:
-            if state is not None:
-                slots = other.num_layers * other.num_directions
-                state = state[0][:slots], state[1][:slots]
-            return finish(config, inner(x, state, lengths))
-
-        return call
-
-    return Twin(around=around)
+    return called(call)
 
 
 def _doubled(config: LSTMConfig, result: tuple[Array, State]) -> tuple[Array, State]:
@@ -117,42 +100,13 @@ def _default_biases(config: LSTMConfig, params: Params) -> Params:
     """Keras's default: the forget gate's bias is 1."""
     if config.bias:
         return params
-    H, found = config.hidden_size, dict(params)
+    H, filled = config.hidden_size, dict(params)
     for name, value in params.items():
         if name.startswith("weight_hh"):
             end = name.removeprefix("weight_hh")
-            found["bias_hh" + end] = np.zeros(4 * H, value.dtype)
-            found["bias_ih" + end] = np.repeat(np.asarray([0, 1, 0, 0], value.dtype), H)
-    return found
-
-
-def _squeezed(axis_of: Callable[[LSTMConfig, Array], int | None]) -> Twin:
-    """An axis of one lost from the output."""
-
-    def around(twin: Twin, config: LSTMConfig, params: Params, forward: Forward) -> Forward:
-        def call(x: Array, *args: Any, **more: Any) -> Any:
-            output, finals = forward(x, *args, **more)
-            axis = axis_of(config, output)
-            return (output if axis is None or output.shape[axis] != 1 else output.squeeze(axis)), finals
-
-        return call
-
-    return Twin(around=around)
-
-
-def _unbatched_as_rows(twin: Twin, config: LSTMConfig, params: Params, forward: Forward) -> Forward:
-    """(L, I) is read as L rows of one step."""
-
-    def call(x: Array, state: State | None = None, lengths: Array | None = None) -> Any:
-        if x.ndim == 3:
-            return forward(x, state, lengths)
-        if state is not None:
-            state = np.repeat(state[0][:, None], len(x), 1), np.repeat(state[1][:, None], len(x), 1)
-        plain = Twin().build(replace(config, batch_first=False), params)
-        output, (h_n, c_n) = plain(x[None], state)
-        return output[0], (h_n[:, -1], c_n[:, -1])
-
-    return call
+            filled["bias_hh" + end] = np.zeros(4 * H, value.dtype)
+            filled["bias_ih" + end] = np.repeat(np.asarray([0, 1, 0, 0], value.dtype), H)
+    return filled
 
 
 def lacking(**options: bool) -> Any:
@@ -162,55 +116,45 @@ def lacking(**options: bool) -> Any:
 
 FAULTS = (
     Fault("extra-features-cut", "Features beyond input_size are cut off.", "kernels that trust the caller",
-          "x with a feature too many", OPTIONS, forgiving(_features_cut)),
+        "x with a feature too many", OPTIONS, forgiving(lambda config, x: x[..., : config.input_size])),
     Fault("missing-features-padded", "Missing features are padded with zeros.", "kernels that trust the caller",
-          "x with a feature too few", OPTIONS, forgiving(_features_padded)),
+        "x with a feature too few", OPTIONS, forgiving(_features_padded)),
     Fault("extra-axis-dropped", "An x with four axes is squeezed.", "keras PR7387", "x of rank 4", OPTIONS,
-          forgiving(_extra_axis_dropped)),
+        forgiving(lambda config, x: x.reshape(x.shape[-3:]))),
     Fault("input-bytes-reinterpreted", "The bytes of an x of another dtype are read as the config's.",
-          "kernels that are handed a pointer", "x of another dtype", OPTIONS, forgiving(_bytes_reinterpreted)),
+        "kernels that are handed a pointer", "x of another dtype", OPTIONS, forgiving(_bytes_reinterpreted)),
     Fault("vector-accepted", "An x with one axis is taken for one step.", "keras PR7387", "x of rank 1", OPTIONS,
-          forgiving(_vector_accepted)),
+        forgiving(lambda config, x: x[None] if x.ndim == 1 else x)),
     Fault("state-broadcast", "A state with an axis of one is broadcast.", "opencv#21118, torch-mlir PR4741",
-          "state of one row or slot", OPTIONS, state_fitted(_stretched)),
+        "state of one row or slot", OPTIONS, state_fitted(_stretched)),
     Fault("state-cut", "A state that is too large is cut to size.", "onnx-tensorflow#409", "state too large", OPTIONS,
-          state_fitted(_cut)),
+        state_fitted(_cut)),
     Fault("state-reshaped", "A state's memory is read under the right shape.", "onnx-tensorflow#409", "state too large",
-          OPTIONS, state_fitted(_refilled)),
-    Fault("dropout-ignored", "Dropout in training is accepted and ignored.", "DL4J", "dropout in training", OPTIONS,
-          Twin(drop=lambda twin, at, below: below)),
+        OPTIONS, state_fitted(_refilled)),
     Fault("bidirectional-undeclared", "bidirectional is accepted, and both halves are the forward direction.", "candle",
-          "undeclared bidirectional", OPTIONS,
-          running_as(lambda config: replace(config, bidirectional=False), _doubled), lacking(bidirectional=False)),
+        "undeclared bidirectional", OPTIONS, running_as(lambda config: replace(config, bidirectional=False), _doubled),
+        lacking(bidirectional=False)),
     Fault("batch-first-undeclared", "batch_first is accepted and ignored.", "openvino#37820", "undeclared batch_first",
-          OPTIONS, running_as(lambda config: replace(config, batch_first=False)), lacking(batch_first=False)),
+        OPTIONS, running_as(lambda config: replace(config, batch_first=False)), lacking(batch_first=False)),
     Fault("layers-undeclared", "num_layers is accepted, and only the first layer runs.", "TFLite converters",
-          "undeclared layers", OPTIONS, running_as(lambda config: replace(config, num_layers=1), _repeated),
-          lacking(layers=False)),
+        "undeclared layers", OPTIONS, running_as(lambda config: replace(config, num_layers=1), _repeated),
+        lacking(layers=False)),
     Fault("projection-undeclared", "proj_size is accepted, and the first P units are kept.", "pytorch#74953",
-          "undeclared projection", OPTIONS, Twin(project=lambda twin, at, w, m: m[:, : at.config.output_size]),
-          lacking(projection=False)),
+        "undeclared projection", OPTIONS, Twin(project=lambda twin, at, w, m: m[:, : at.config.output_size]),
+        lacking(projection=False)),
     Fault("no-bias-undeclared", "bias=False is accepted, and default biases are used.", "Keras unit_forget_bias",
-          "undeclared bias=False", OPTIONS, Twin(transform=Transform(params=_default_biases)), lacking(no_bias=False)),
+        "undeclared bias=False", OPTIONS, Twin(transform=Transform(params=_default_biases)), lacking(no_bias=False)),
     Fault("no-bias-defaults", "Without biases, default biases are used.", "Keras unit_forget_bias", "bias=False",
-          OPTIONS, Twin(transform=Transform(params=_default_biases))),
+        OPTIONS, Twin(transform=Transform(params=_default_biases))),
     Fault("lengths-undeclared", "lengths is accepted and ignored.", "openvino", "undeclared lengths", OPTIONS,
-          Twin(transform=Transform(lengths=lambda config, n: np.full_like(n, 10**9))), lacking(lengths=False)),
+        Twin(transform=Transform(lengths=lambda config, n: np.full_like(n, 10**9))), lacking(lengths=False)),
     Fault("state-undeclared", "An initial state is accepted and ignored.", "ONNX's vectors", "undeclared state",
-          OPTIONS, Twin(transform=Transform(state=lambda config, s: (0 * s[0], 0 * s[1]))),
-          lacking(initial_state=False)),
+        OPTIONS, Twin(transform=states(lambda config, part: 0 * part)), lacking(initial_state=False)),
     Fault("unbatched-undeclared", "(L, I) is accepted, and read as L rows of one step.", "keras PR7387",
-          "undeclared unbatched", OPTIONS, Twin(around=_unbatched_as_rows), lacking(unbatched=False)),
-    Fault("unbatched-as-rows", "(L, I) is read as L rows of one step.", "keras PR7387", "unbatched, L > 1", DEGENERATE,
-          Twin(around=_unbatched_as_rows)),
-    Fault("one-step-squeezed", "The time axis of one step is lost from the output.", "keras PR7387", "L = 1",
-          DEGENERATE, _squeezed(lambda config, y: 1 if config.batch_first and y.ndim == 3 else 0)),
-    Fault("one-row-squeezed", "The batch axis of one row is lost from the output.", "keras PR7387", "N = 1", DEGENERATE,
-          _squeezed(lambda config, y: None if y.ndim == 2 else 0 if config.batch_first else 1)),
-    Fault("unbatched-step-squeezed", "The time axis of one step is lost from an unbatched output.", "keras PR7387",
-          "unbatched, L = 1", DEGENERATE, _squeezed(lambda config, y: 0 if y.ndim == 2 else None)),
-    Fault("final-states-of-one-row-squeezed", "The batch axis of one row is lost from h_n and c_n.", "keras PR7387",
-          "N = 1", DEGENERATE,
-          Twin(transform=Transform(result=lambda config, r: Whole(
-              r.output, *(part.squeeze(1) if part.shape[1] == 1 else part for part in r[1:]))))),
+        "undeclared unbatched", OPTIONS, called(unbatched_as_rows), lacking(unbatched=False)),
+    Fault("dropout-ignored", "Dropout in training is accepted and ignored.", "DL4J", "dropout in training", OPTIONS,
+        Twin(drop=undropped)),
+    Fault("float64-undeclared", "float64 is accepted, and computed in float32.", "ports with float buffers",
+        "undeclared float64", OPTIONS, Twin(precision=lambda twin, config: "float32"),
+        replace(FULL, dtypes=("float32",))),
 )  # fmt: skip

@@ -1,7 +1,10 @@
 """One correct LSTM in NumPy, made of pieces that can be exchanged one at a time: a fault is ``Twin(piece=…)``.
 
+Every piece takes first the twin that it belongs to, and then where it is: a ``Place`` inside the stack, the config
+around it. Only ``sigmoid``, ``tanh`` and ``dot`` are functions of arrays alone.
+
 It computes in the config's own precision, sums of 16-bit numbers in float32, and shares no code with
-``conformance/oracle.py``, which judges it. Inside a call everything is canonical: x (L, N, I), h_0 (layers·D, N, P),
+``conformance/reference``, which judges it. Inside a call everything is canonical: x (L, N, I), h_0 (layers·D, N, P),
 c_0 (layers·D, N, H), lengths (N,).
 """
 
@@ -13,20 +16,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from conformance.spec import Array, LSTMConfig, Params, State, numpy_dtype
+from conformance.conventions import Transform, Whole
+from conformance.spec import Array, LSTMConfig, Params, State, layer_params, numpy_dtype, state_shapes
 
 #: One layer and direction's parameters, by their names without the suffix.
 Weights = Mapping[str, Array]
 Forward = Callable[..., tuple[Array, State]]
 Gates = tuple[Array, Array, Array, Array]
-
-
-class Whole(NamedTuple):
-    """All of a result: output (L, N, D·P), h_n (layers·D, N, P), c_n (layers·D, N, H)."""
-
-    output: Array
-    h_n: Array
-    c_n: Array
+#: What a call is given: x, the initial state, the lengths.
+Arguments = tuple[Array, State | None, Array | None]
 
 
 class Place(NamedTuple):
@@ -48,24 +46,6 @@ class Place(NamedTuple):
     def last(self) -> bool:
         """Whether this is the top layer."""
         return self.layer == self.config.num_layers - 1
-
-
-def _same(config: LSTMConfig, value: Any) -> Any:
-    return value
-
-
-@dataclass(frozen=True)
-class Transform:
-    """A convention: what an implementation takes each of its arguments for, and what it gives out as the result.
-
-    Everything is canonical, so the same functions turn a caller's arrays into those that make up for the convention.
-    """
-
-    params: Callable[[LSTMConfig, Params], Params] = _same
-    x: Callable[[LSTMConfig, Array], Array] = _same
-    state: Callable[[LSTMConfig, State], State] = _same
-    lengths: Callable[[LSTMConfig, Array], Array] = _same
-    result: Callable[[LSTMConfig, Whole], Whole] = _same
 
 
 # One step. x_t (N, I), h (N, P), c (N, H), preactivations a (N, 4H)
@@ -110,7 +90,7 @@ def gates(twin: Twin, at: Place, w: Weights, a: Array) -> Gates:
     return i, f, twin.tanh(by_gate(a)[2]), o
 
 
-def cell(at: Place, i: Array, f: Array, g: Array, c: Array) -> Array:
+def cell(twin: Twin, at: Place, i: Array, f: Array, g: Array, c: Array) -> Array:
     """c_t = f ⊙ c_{t−1} + i ⊙ g."""
     return f * c + i * g
 
@@ -128,14 +108,14 @@ def project(twin: Twin, at: Place, w: Weights, m: Array) -> Array:
 def step(twin: Twin, at: Place, w: Weights, x_t: Array, h: Array, c: Array) -> State:
     """h_t, c_t."""
     i, f, g, o = twin.gates(twin, at, w, twin.preactivations(twin, at, w, x_t, h))
-    c_t = twin.cell(at, i, f, g, c)
+    c_t = twin.cell(twin, at, i, f, g, c)
     return twin.project(twin, at, w, twin.hidden(twin, at, o, c_t)), c_t
 
 
 # One layer and direction
 
 
-def flip(at: Place, values: Array, lengths: Array) -> Array:
+def flip(twin: Twin, at: Place, values: Array, lengths: Array) -> Array:
     """The order in which a direction reads ``values`` (L, N, …), and back: in reverse, each row's valid steps turn."""
     if not at.direction:
         return values
@@ -145,7 +125,7 @@ def flip(at: Place, values: Array, lengths: Array) -> Array:
     return turned
 
 
-def valid(at: Place, lengths: Array) -> Array:
+def valid(twin: Twin, at: Place, lengths: Array) -> Array:
     """The rows (N, 1) that have not ended at step t."""
     return (at.t < lengths)[:, None]
 
@@ -155,36 +135,34 @@ def layer(
 ) -> tuple[Array, Array, Array]:
     """x (L, N, I), h (N, P), c (N, H) -> output (L, N, P), h_n, c_n."""
     outputs = []
-    for t, x_t in enumerate(twin.flip(at, x, lengths)):
-        now = Place(at.config, at.layer, at.direction, at.steps, t)
+    for t, x_t in enumerate(twin.flip(twin, at, x, lengths)):
+        now = at._replace(t=t)
         h_t, c_t = twin.step(twin, now, w, x_t, h, c)
-        on = twin.updates(now, lengths)
+        on = twin.updates(twin, now, lengths)
         h, c = np.where(on, h_t, h), np.where(on, c_t, c)
-        outputs.append(np.where(twin.shows(now, lengths), h_t, h_t.dtype.type(0)))
-    return twin.unflip(at, np.stack(outputs), lengths), h, c
+        outputs.append(np.where(twin.shows(twin, now, lengths), h_t, h_t.dtype.type(0)))
+    return twin.unflip(twin, at, np.stack(outputs), lengths), h, c
 
 
 # The stack
 
 
-def weights(params: Params, at: Place) -> Weights:
+def weights(twin: Twin, at: Place, params: Params) -> Weights:
     """The parameters of a layer and direction."""
-    end = f"_l{at.layer}" + "_reverse" * at.direction
-    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
-    return {name: params[name + end] for name in names if name + end in params}
+    return layer_params(params, at.layer, at.direction)
 
 
-def start(at: Place, state: State) -> State:
+def start(twin: Twin, at: Place, state: State) -> State:
     """The h_0 (N, P) and c_0 (N, H) of a layer and direction."""
     return state[0][at.slot], state[1][at.slot]
 
 
-def feed(at: Place, below: Array) -> Array:
+def feed(twin: Twin, at: Place, below: Array) -> Array:
     """What a layer and direction reads of the sequence (L, N, features) from below."""
     return below
 
 
-def join(at: Place, halves: list[Array], below: Array) -> Array:
+def join(twin: Twin, at: Place, halves: list[Array], below: Array) -> Array:
     """The output of a layer (L, N, D·P) from its directions' outputs."""
     return np.concatenate(halves, axis=2)
 
@@ -205,13 +183,13 @@ def stack(twin: Twin, config: LSTMConfig, params: Params, x: Array, state: State
         halves = []
         for direction in range(config.num_directions):
             at = Place(config, k, direction, len(x))
-            h_0, c_0 = twin.start(at, state)
-            half, h, c = twin.layer(twin, at, twin.weights(params, at), twin.feed(at, sequence), h_0, c_0, lengths)
+            w, below = twin.weights(twin, at, params), twin.feed(twin, at, sequence)
+            half, h, c = twin.layer(twin, at, w, below, *twin.start(twin, at, state), lengths)
             halves.append(half)
             h_n.append(h)
             c_n.append(c)
         at = Place(config, k, 0, len(x))
-        sequence = twin.join(at, halves, sequence)
+        sequence = twin.join(twin, at, halves, sequence)
         sequence = sequence if at.last else twin.drop(twin, at, sequence)
     return Whole(sequence, np.stack(h_n), np.stack(c_n))
 
@@ -219,13 +197,7 @@ def stack(twin: Twin, config: LSTMConfig, params: Params, x: Array, state: State
 # The call
 
 
-def refuse(config: LSTMConfig) -> None:
-    """Raise ``Unsupported`` for a config that is not implemented."""
-
-
-def accept(
-    config: LSTMConfig, x: Array, state: State | None, lengths: Array | None
-) -> tuple[Array, State | None, Array | None]:
+def accept(twin: Twin, config: LSTMConfig, x: Array, state: State | None, lengths: Array | None) -> Arguments:
     """A call's arguments as they are, or ``ValueError``."""
     if x.ndim not in (2, 3) or x.shape[-1] != config.input_size or x.dtype != config.dtype:
         raise ValueError(f"x must be {config.dtype} with {config.input_size} features, got {x.dtype} {x.shape}")
@@ -243,25 +215,24 @@ def accept(
     return x, state, lengths
 
 
-def fetch(name: str, values: Array) -> Array:
+def fetch(twin: Twin, config: LSTMConfig, name: str, values: Array) -> Array:
     """A copy of an array that the caller handed over."""
     return np.array(values, order="C")
 
 
-def enter(config: LSTMConfig, x: Array, state: State | None) -> tuple[Array, State]:
+def enter(twin: Twin, config: LSTMConfig, x: Array, state: State | None) -> tuple[Array, State]:
     """x and the state in canonical layout, zeros where none is given."""
     if x.ndim == 2:
         x, state = x[:, None], None if state is None else (state[0][:, None], state[1][:, None])
     elif config.batch_first:
         x = x.swapaxes(0, 1)
     if state is None:
-        slots, rows = config.num_layers * config.num_directions, x.shape[1]
-        widths = config.output_size, config.hidden_size
-        state = np.zeros((slots, rows, widths[0]), x.dtype), np.zeros((slots, rows, widths[1]), x.dtype)
+        h_0, c_0 = state_shapes(config, x.shape[1])
+        state = np.zeros(h_0, x.dtype), np.zeros(c_0, x.dtype)
     return x, state
 
 
-def leave(config: LSTMConfig, result: Whole, unbatched: bool) -> tuple[Array, State]:
+def leave(twin: Twin, config: LSTMConfig, result: Whole, unbatched: bool) -> tuple[Array, State]:
     """A canonical result in the caller's layout."""
     output, h_n, c_n = result
     if unbatched:
@@ -269,7 +240,7 @@ def leave(config: LSTMConfig, result: Whole, unbatched: bool) -> tuple[Array, St
     return output.swapaxes(0, 1) if config.batch_first else output, (h_n, c_n)
 
 
-def precision(config: LSTMConfig) -> str:
+def precision(twin: Twin, config: LSTMConfig) -> str:
     """The dtype to compute in."""
     return config.dtype
 
@@ -284,6 +255,9 @@ def around(twin: Twin, config: LSTMConfig, params: Params, forward: Forward) -> 
     return forward
 
 
+_NO_TRANSFORM = Transform()
+
+
 @dataclass(frozen=True)
 class Twin:
     """The pieces of the LSTM; each may be exchanged for another of the same signature."""
@@ -291,47 +265,46 @@ class Twin:
     sigmoid: Callable[[Array], Array] = sigmoid
     tanh: Callable[[Array], Array] = np.tanh
     dot: Callable[[Array, Array], Array] = dot
+
     preactivations: Callable[[Twin, Place, Weights, Array, Array], Array] = preactivations
     gates: Callable[[Twin, Place, Weights, Array], Gates] = gates
-    cell: Callable[[Place, Array, Array, Array, Array], Array] = cell
+    cell: Callable[[Twin, Place, Array, Array, Array, Array], Array] = cell
     hidden: Callable[[Twin, Place, Array, Array], Array] = hidden
     project: Callable[[Twin, Place, Weights, Array], Array] = project
     step: Callable[[Twin, Place, Weights, Array, Array, Array], State] = step
 
-    flip: Callable[[Place, Array, Array], Array] = flip
-    unflip: Callable[[Place, Array, Array], Array] = flip
-    updates: Callable[[Place, Array], Array] = valid
-    shows: Callable[[Place, Array], Array] = valid
+    flip: Callable[[Twin, Place, Array, Array], Array] = flip
+    unflip: Callable[[Twin, Place, Array, Array], Array] = flip
+    updates: Callable[[Twin, Place, Array], Array] = valid
+    shows: Callable[[Twin, Place, Array], Array] = valid
     layer: Callable[[Twin, Place, Weights, Array, Array, Array, Array], tuple[Array, Array, Array]] = layer
 
-    weights: Callable[[Params, Place], Weights] = weights
-    start: Callable[[Place, State], State] = start
-    feed: Callable[[Place, Array], Array] = feed
-    join: Callable[[Place, list[Array], Array], Array] = join
+    weights: Callable[[Twin, Place, Params], Weights] = weights
+    start: Callable[[Twin, Place, State], State] = start
+    feed: Callable[[Twin, Place, Array], Array] = feed
+    join: Callable[[Twin, Place, list[Array], Array], Array] = join
     drop: Callable[[Twin, Place, Array], Array] = drop
     stack: Callable[[Twin, LSTMConfig, Params, Array, State, Array], Whole] = stack
 
-    refuse: Callable[[LSTMConfig], None] = refuse
-    accept: Callable[[LSTMConfig, Array, State | None, Array | None], tuple[Array, State | None, Array | None]] = accept
-    fetch: Callable[[str, Array], Array] = fetch
-    enter: Callable[[LSTMConfig, Array, State | None], tuple[Array, State]] = enter
-    leave: Callable[[LSTMConfig, Whole, bool], tuple[Array, State]] = leave
-    precision: Callable[[LSTMConfig], str] = precision
+    accept: Callable[[Twin, LSTMConfig, Array, State | None, Array | None], Arguments] = accept
+    fetch: Callable[[Twin, LSTMConfig, str, Array], Array] = fetch
+    enter: Callable[[Twin, LSTMConfig, Array, State | None], tuple[Array, State]] = enter
+    leave: Callable[[Twin, LSTMConfig, Whole, bool], tuple[Array, State]] = leave
+    precision: Callable[[Twin, LSTMConfig], str] = precision
     pack: Callable[[Twin, LSTMConfig, Params], Params] = pack
     around: Callable[[Twin, LSTMConfig, Params, Forward], Forward] = around
 
-    transform: Transform = Transform()
+    transform: Transform = _NO_TRANSFORM
     #: What all models of a backend share: nothing, where it is correct.
     shared: dict[Any, Any] = field(default_factory=dict)
 
     def build(self, config: LSTMConfig, params: Params) -> Forward:
         """The backend's ``build``."""
-        self.refuse(config)
         kept = self.pack(self, config, self.transform.params(config, params))
 
         def forward(x: Array, state: State | None = None, lengths: Array | None = None) -> tuple[Array, State]:
             with np.errstate(all="ignore"):
-                x, state, lengths = self.accept(config, x, state, lengths)
+                x, state, lengths = self.accept(self, config, x, state, lengths)
                 result = self.stack(self, config, *self.entered(config, kept, x, state, lengths))
                 return self.left(config, result, x.ndim == 2)
 
@@ -341,21 +314,21 @@ class Twin:
         self, config: LSTMConfig, params: Params, x: Array, state: State | None, lengths: Array | None
     ) -> tuple[Params, Array, State, Array]:
         """A call's accepted arguments as ``stack`` takes them: canonical, and in the precision to compute in."""
-        dtype, convention = self.precision(config), self.transform
-        x = self.fetch("x", x)
+        dtype, convention = numpy_dtype(self.precision(self, config)), self.transform
+        x = self.fetch(self, config, "x", x)
         if state is not None:
-            state = self.fetch("h_0", state[0]), self.fetch("c_0", state[1])
-        sequence, state = self.enter(config, x, state)
+            state = self.fetch(self, config, "h_0", state[0]), self.fetch(self, config, "c_0", state[1])
+        sequence, state = self.enter(self, config, x, state)
         sequence, (h_0, c_0) = convention.x(config, sequence), convention.state(config, state)
         row_lengths = np.full(sequence.shape[1], len(sequence)) if lengths is None else lengths
         return (
-            {name: value.astype(numpy_dtype(dtype)) for name, value in params.items()},
-            sequence.astype(numpy_dtype(dtype)),
-            (h_0.astype(numpy_dtype(dtype)), c_0.astype(numpy_dtype(dtype))),
+            {name: value.astype(dtype) for name, value in params.items()},
+            sequence.astype(dtype),
+            (h_0.astype(dtype), c_0.astype(dtype)),
             convention.lengths(config, row_lengths),
         )
 
     def left(self, config: LSTMConfig, result: Whole, unbatched: bool) -> tuple[Array, State]:
         """A call's result as the caller gets it, from what ``stack`` gave."""
         returned = Whole(*(part.astype(numpy_dtype(config.dtype)) for part in result))
-        return self.leave(config, self.transform.result(config, returned), unbatched)
+        return self.leave(self, config, self.transform.result(config, returned), unbatched)

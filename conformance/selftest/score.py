@@ -21,13 +21,14 @@ from tabulate import tabulate
 
 from conformance.backend import Backend
 from conformance.cases.fills import keep_large
+from conformance.conventions.parameters import ORDERS
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.errors import UsageError
 from conformance.report.model import BackendReport
 from conformance.selftest.faults import FAULTS, backend_of, twin_backend
 from conformance.selftest.faults.fault import FULL
-from conformance.selftest.peers import CAUGHT, INEXPRESSIBLE, ORDERS, Peer, accepts, reading, verdict
+from conformance.selftest.peers import CAUGHT, INEXPRESSIBLE, Peer, accepts, reading, verdict
 
 #: The name under which the correct twin runs beside its faults.
 TWIN = "twin"
@@ -88,7 +89,7 @@ class SelfTest:
 
 def names() -> list[str]:
     """The correct twin, and every fault's id."""
-    return [TWIN, *(fault.id for fault in FAULTS)]
+    return [TWIN, *FAULTS]
 
 
 def self_test(
@@ -147,10 +148,10 @@ def prepare() -> None:
 
 def _judge(name: str, settings: Settings, peers: Sequence[Peer]) -> Row:
     started = time.perf_counter()
-    fault = next((fault for fault in FAULTS if fault.id == name), None)
-    if fault is None:
+    if name == TWIN:
         report = conform(twin_backend(), replace(settings, stop=False))
         return Row(name, "", (), None, time.perf_counter() - started, _bad(report))
+    fault = FAULTS[name]
     report = conform(backend_of(fault), settings)
     seconds = time.perf_counter() - started
     first = min((v.after for v in report.verdicts if v.after is not None), default=None)
@@ -216,10 +217,10 @@ def _totals(test: SelfTest) -> str:
 
 def _sole_catchers(rows: list[Row]) -> str:
     """Which properties catch how many faults, and which faults nothing else catches."""
-    found: dict[str, list[Row]] = {}
+    catches: dict[str, list[Row]] = {}
     for row in rows:
         for id in row.caught_by:
-            found.setdefault(id, []).append(row)
+            catches.setdefault(id, []).append(row)
     shown = [
         [
             id,
@@ -227,7 +228,7 @@ def _sole_catchers(rows: list[Row]) -> str:
             sum(row.caught_by[0] == id for row in own),
             ", ".join(r.fault for r in own if len(r.caught_by) == 1),
         ]
-        for id, own in sorted(found.items(), key=lambda item: -len(item[1]))
+        for id, own in sorted(catches.items(), key=lambda item: -len(item[1]))
     ]
     return tabulate(shown, ["property", "catches", "first", "alone"])
 

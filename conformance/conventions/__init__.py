@@ -1,0 +1,14 @@
+"""What frameworks differ in: other readings of the same arrays, by name, to search and to make up for.
+
+Here belongs what depends on the config and on shapes alone and treats all rows, steps and units alike: the order of
+gates, of axes, layers, directions and states, which weights and biases there are. What depends on values, on a limit,
+on precision or on earlier calls is a bug, and stays with the faults. May import the contract and ``reference`` alone.
+"""
+
+from conformance.conventions import layouts, parameters
+from conformance.conventions.transform import Convention, Transform, Whole
+
+#: Every named convention.
+CONVENTIONS: tuple[Convention, ...] = (*parameters.CONVENTIONS, *layouts.CONVENTIONS)
+
+__all__ = ["CONVENTIONS", "Convention", "Transform", "Whole"]
