@@ -1,4 +1,4 @@
-"""The oracle's gradient against two witnesses; the judgement of gradients on correct and on wrong ones."""
+"""The reference's gradient against two witnesses; the judgement of gradients on correct and on wrong ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from conformance.report.model import Verdict
 from conformance.selftest.faults import DIFFERENT, twin_backend
 from conformance.selftest.faults.backward import Differentiable
 from conformance.selftest.faults.numerics import half_accumulated
-from conformance.spec import Array, Params, Result, State, param_shapes, state_shapes, suffix
+from conformance.spec import Array, Params, Result, State, param_shapes, state_shapes
 from conformance.trials.trial import Trial
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
@@ -195,7 +195,7 @@ def judged(backend: Backend, recipe: Recipe, loss: str = "any") -> list[Finding]
 
 
 @pytest.mark.parametrize("text", RECIPES)
-def test_a_tapped_case_computes_what_the_plain_one_does(text: str) -> None:
+def test_a_tapped_case_computes_what_the_original_does(text: str) -> None:
     recipe = replace(parse(text), unbatched=False, batch_first=False)
     case = realise(recipe)
     tapped, cotangents = tap(case), draw(case, recipe.seed)
@@ -210,9 +210,9 @@ def test_a_tapped_case_computes_what_the_plain_one_does(text: str) -> None:
     double = arithmetic("float64", {})
     assert double is not None
     seen = tapped.adjoints(found["x"], double)
-    for layer, direction in case.config.slots() if case.config.bias else ():
-        bias = grads["bias_ih" + suffix(layer, direction)]
-        total = seen[layer][direction].value.sum((0, 1))
+    for slot in case.config.slots() if case.config.bias else ():
+        bias = grads["bias_ih" + slot.suffix]
+        total = seen[slot].value.sum((0, 1))
         assert np.allclose(total, bias, rtol=1e-9, atol=1e-9 * np.abs(bias).max())
 
 
@@ -223,7 +223,7 @@ def test_autograd_is_within_the_bound(text: str, loss: str) -> None:
     assert max(finding.margin() for finding in findings) <= 1.0
     config = parse(text).config
     tensors = {finding.tensor for finding in findings}
-    assert {f"grad preactivations{suffix(*slot)}" for slot in config.slots()} <= tensors
+    assert {f"grad preactivations{slot.suffix}" for slot in config.slots()} <= tensors
     assert {f"grad {name}" for name in ("x", "h_0", "c_0", *param_shapes(config))} <= tensors
 
 
@@ -343,14 +343,14 @@ def test_slopes_hold_the_ways_of_computing_them(a: float, ways: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_the_dyadic_gradient_is_the_oracles(seed: int) -> None:
+def test_the_dyadic_gradient_is_the_references(seed: int) -> None:
     recipe = Recipe(
         I=2, H=3, L=5, N=3, state="both", bidirectional=seed % 2 > 0, bias=seed % 3 > 0, proj=2 * (seed % 4 > 1)
     )
-    plain = realise(replace(recipe, ragged=seed % 5 > 2, seed=seed, dtype=("float32", "float64")[seed % 2]))
-    declared = arithmetic(plain.config.dtype, {})
+    original = realise(replace(recipe, ragged=seed % 5 > 2, seed=seed, dtype=("float32", "float64")[seed % 2]))
+    declared = arithmetic(original.config.dtype, {})
     assert declared is not None
-    probe = dyadic(plain, seed, declared)
+    probe = dyadic(original, seed, declared)
     case = probe.case
     given = case.config, case.params, case.x, case.state, case.lengths, *probe.cotangents
     (output, finals), grads = vjp(*given)

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from conformance import LSTMConfig
 from conformance.reference.forward import lstm, sigmoid, time_order
-from conformance.spec import Array, Params, State, layer_params, param_shapes, state_shapes
+from conformance.spec import Array, Params, Slot, State, layer_params, param_shapes, state_shapes
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
 
@@ -108,7 +108,7 @@ def by_mpmath(config: LSTMConfig, params: Params, x: Array, state: State, length
         above = exact(np.zeros((steps, batch, D * P)))
         for direction, row in itertools.product(range(D), range(batch)):
             slot = layer * D + direction
-            p = {name: exact(value) for name, value in layer_params(params, layer, direction).items()}
+            p = {name: exact(value) for name, value in layer_params(params, Slot(layer, direction)).items()}
             valid = range(lengths[row])
             for t in reversed(valid) if direction else valid:
                 h, c = step_by_mpmath(p, below[t, row], h_n[slot, row], c_n[slot, row])

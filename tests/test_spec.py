@@ -14,12 +14,12 @@ from conformance.backend import loop_over_time
 from conformance.spec import (
     Array,
     Params,
+    Slot,
     State,
     layer_params,
     numpy_dtype,
     param_shapes,
     state_shapes,
-    suffix,
 )
 
 CONFIGS = [
@@ -81,14 +81,17 @@ def test_the_state_is_shaped_as_nn_lstm_returns_it(config: LSTMConfig) -> None:
 
 
 def test_slots_are_layer_major_then_direction() -> None:
-    config = LSTMConfig(3, 4, 2, bidirectional=True)
-    assert [suffix(*slot) for slot in config.slots()] == ["_l0", "_l0_reverse", "_l1", "_l1_reverse"]
+    config = LSTMConfig(3, 4, 2, bidirectional=True, proj_size=2)
+    assert [slot.suffix for slot in config.slots()] == ["_l0", "_l0_reverse", "_l1", "_l1_reverse"]
+    assert [slot.position(config) for slot in config.slots()] == [0, 1, 2, 3]
+    assert config.slots(1) == config.slots()[2:]
+    assert [slot.features(config) for slot in config.slots(0)] == [slice(0, 2), slice(2, 4)]
 
 
 def test_layer_params_drops_the_suffix_and_what_is_absent() -> None:
     config = LSTMConfig(3, 4, 2, bias=False, bidirectional=True)
     params = {name: np.full(shape, i) for i, (name, shape) in enumerate(param_shapes(config).items())}
-    last = layer_params(params, 1, 1)
+    last = layer_params(params, Slot(1, 1))
     assert list(last) == ["weight_ih", "weight_hh"]
     assert last["weight_hh"] is params["weight_hh_l1_reverse"]
 

@@ -32,7 +32,7 @@ from functools import lru_cache
 import numpy as np
 
 from conformance.cases.recipe import Recipe
-from conformance.spec import GATES, Array, LSTMConfig, finfo, numpy_dtype, param_shapes
+from conformance.spec import GATES, Array, LSTMConfig, finfo, numpy_dtype, param_shapes, state_shapes
 
 #: The standard deviation of the sum of four uniform 16-bit numbers.
 _SPREAD = 65536 / np.sqrt(3.0)
@@ -44,7 +44,6 @@ _LEVELS = {
     "float16": (64.0, 2.0**10, 2.0**-11),
     "bfloat16": (256.0, 2.0**10, 2.0**-8),
 }
-
 
 #: A case with more elements than this in a gate's weights and in x is not kept for the next one of the same values.
 _kept_elements = 2**14
@@ -90,13 +89,12 @@ def permutation(seed: int, name: str, count: int) -> Array:
     return np.roll(order, 1) if np.array_equal(order, np.arange(count)) else order
 
 
-def fill(recipe: Recipe, config: LSTMConfig) -> tuple[dict[str, Array], Array, Array, Array]:
-    """``params, x (L, N, I), h_0, c_0`` of a recipe, in ``config.dtype``, C-contiguous and read-only."""
+def fill(recipe: Recipe, config: LSTMConfig) -> dict[str, Array]:
+    """A recipe's parameters, x (L, N, I), h_0 and c_0 by name, in ``config.dtype``, C-contiguous and read-only."""
     alike = replace(recipe, view="plain", state="none", ragged=False, unbatched=False, edits=())
     weights = config.hidden_size * (config.hidden_size + config.input_size + recipe.N)
     large = weights + recipe.L * recipe.N * config.input_size > _kept_elements
-    params, x, h_0, c_0 = _filled.__wrapped__(alike, config) if large else _filled(alike, config)
-    return dict(params), x, h_0, c_0
+    return dict(_filled.__wrapped__(alike, config) if large else _filled(alike, config))
 
 
 def keep_large() -> None:
@@ -106,15 +104,10 @@ def keep_large() -> None:
 
 
 @lru_cache(maxsize=1024)
-def _filled(recipe: Recipe, config: LSTMConfig) -> tuple[dict[str, Array], Array, Array, Array]:
+def _filled(recipe: Recipe, config: LSTMConfig) -> dict[str, Array]:
     # Half of all cases are asked for again: properties derive the same ones, and shrinking comes back to them.
-    slots = config.num_layers * config.num_directions
-    shapes = dict(param_shapes(config))
-    shapes |= {
-        "x": (recipe.L, recipe.N, config.input_size),
-        "h_0": (slots, recipe.N, config.output_size),
-        "c_0": (slots, recipe.N, config.hidden_size),
-    }
+    h_0, c_0 = state_shapes(config, recipe.N)
+    shapes = {**param_shapes(config), "x": (recipe.L, recipe.N, config.input_size), "h_0": h_0, "c_0": c_0}
     make = _MAKERS.get(recipe.fill)
     values = {tensor: _base(recipe, config, tensor, shape) for tensor, shape in shapes.items()}
     if make is not None:
@@ -123,8 +116,7 @@ def _filled(recipe: Recipe, config: LSTMConfig) -> tuple[dict[str, Array], Array
     arrays = {tensor: np.ascontiguousarray(value, dtype) for tensor, value in values.items()}
     for array in arrays.values():
         array.flags.writeable = False
-    x, h_0, c_0 = (arrays.pop(tensor) for tensor in ("x", "h_0", "c_0"))
-    return arrays, x, h_0, c_0
+    return arrays
 
 
 def _base(recipe: Recipe, config: LSTMConfig, tensor: str, shape: tuple[int, ...]) -> Array:
@@ -213,8 +205,8 @@ def _digital(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> di
     x is ±1, and |h| is 0 or at least tanh(1) = 0.76, so the sign of every preactivation is that of one term.
     """
     level, seed = _LEVELS[config.dtype][0], recipe.seed
-    for layer, direction in config.slots():
-        end = f"_l{layer}{'_reverse' if direction else ''}"
+    for slot in config.slots():
+        end = slot.suffix
         rows, width = values["weight_ih" + end].shape
         joined = np.zeros((rows, width + config.output_size))
         raw = stream(seed, "digital" + end, 3 * rows)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from conformance.errors import UsageError
-from conformance.spec import DTYPES, LSTMConfig, lacking
+from conformance.spec import DTYPES, LSTMConfig, dtype_unavailable
 
 #: The dtypes that can be judged here: bfloat16 needs a package of its own.
-JUDGED_DTYPES = tuple(dtype for dtype in DTYPES if lacking(dtype) is None)
+JUDGED_DTYPES = tuple(dtype for dtype in DTYPES if dtype_unavailable(dtype) is None)
 
 #: What the caller gives as the initial state: nothing, h_0 alone (c_0 zeros), c_0 alone, or both.
 STATES = ("none", "both", "h", "c")
@@ -22,7 +22,7 @@ STATES = ("none", "both", "h", "c")
 #: How arrays lie in memory when they are handed over.
 VIEWS = ("plain", "transposed", "strided", "gapped", "offset", "negative", "fortran", "readonly")
 
-#: How values are made; ``fills.py`` describes each.
+#: How values are made; ``cases/fills.py`` describes each.
 FILLS = (
     "normal",
     "integers",
@@ -66,7 +66,7 @@ class Recipe:
     #: The weights' standard deviation times √(fan-in).
     gain: float = 1.0
     seed: int = 0
-    #: What the simplifier took away from the arrays, one text for each step (``simplify.py``).
+    #: What the simplifier took away from the arrays, one text each (``cases/edits.py``).
     edits: tuple[str, ...] = ()
 
     @property
@@ -104,6 +104,20 @@ class Recipe:
             else:
                 words.append(f"{field.name}={value}")
         return " ".join(words)
+
+
+def model_fields(config: LSTMConfig) -> dict[str, Any]:
+    """The fields of a recipe whose model has this config."""
+    return {
+        "I": config.input_size,
+        "H": config.hidden_size,
+        "layers": config.num_layers,
+        "bidirectional": config.bidirectional,
+        "bias": config.bias,
+        "batch_first": config.batch_first,
+        "proj": config.proj_size,
+        "dtype": config.dtype,
+    }
 
 
 #: An option of ``Capabilities``, and what turns any recipe into one that uses it.
@@ -157,7 +171,7 @@ def parse(text: str) -> Recipe:
         else:
             values[key] = tuple(value.split(","))
     recipe = Recipe(**values)
-    if reason := lacking(recipe.dtype):
+    if reason := dtype_unavailable(recipe.dtype):
         raise UsageError(f"recipe {text!r}: {reason}")
     if recipe.unbatched and (recipe.N != 1 or recipe.ragged):
         raise UsageError("an unbatched recipe has N=1 and is not ragged")

@@ -10,7 +10,7 @@ from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer
 from conformance.properties.model import Property, missing
 from conformance.report.model import Verdict
-from conformance.spec import lacking
+from conformance.spec import dtype_unavailable
 
 
 @dataclass
@@ -132,4 +132,4 @@ def unavailable(backend: Backend) -> str | None:
 
 def unjudged(backend: Backend) -> str | None:
     """Why a declared dtype cannot be judged here, or None."""
-    return next((reason for dtype in backend.capabilities.dtypes if (reason := lacking(dtype))), None)
+    return next((reason for dtype in backend.capabilities.dtypes if (reason := dtype_unavailable(dtype))), None)

@@ -26,7 +26,7 @@ from conformance.processes.wire.fields import capabilities_to_fields
 from conformance.processes.wire.message import Message, Stream, decode, write
 from conformance.properties import catalogue
 from conformance.report.environment import environment
-from conformance.spec import DTYPES, LSTMConfig, Params, lacking
+from conformance.spec import DTYPES, LSTMConfig, Params, dtype_unavailable
 from conformance.targets.registry import find_at
 from conformance.trials.trial import Trial
 
@@ -128,7 +128,7 @@ def _hold(parent: _Parent, request: Message) -> Backend:
     told = capabilities_to_fields(backend.capabilities)
     told |= {"type": "held", "name": backend.name, "note": backend.remark(), "origin": backend.origin}
     told |= {"lacks": " ".join(sorted(backend.lacks)), "threads": str(backend.capabilities.threads)}
-    told["lacking"] = " ".join(dtype for dtype in DTYPES if lacking(dtype))
+    told["lacking"] = " ".join(dtype for dtype in DTYPES if dtype_unavailable(dtype))
     told["environment"] = ", ".join(f"{name} {version}" for name, version in environment().items())
     if reason := unavailable(backend):
         told["unavailable"] = reason
