@@ -122,20 +122,21 @@ def _grow(combination: Choice, factors: Factors, uncovered: set[Choice], rng: ra
     row = dict(combination)
     rest = [factor for factor in factors if factor[0] not in row]
     rng.shuffle(rest)
-    names = [name for name, _ in factors]
+    place = {name: at for at, (name, _) in enumerate(factors)}
 
     def ordered(choices: Iterable[tuple[str, object]]) -> Choice:
-        return tuple(sorted(choices, key=lambda choice: names.index(choice[0])))
+        return tuple(sorted(choices, key=lambda choice: place[choice[0]]))
 
     for name, values in rest:
         chosen = ordered(row.items())
-        gains = []
+        gains = {}
         for value in values:
             new = (name, value)
-            covered = [ordered((*pair, new)) in uncovered for pair in combinations(chosen, 2)]
-            # Draws between equals, and only for what is feasible.
-            gains.append(sum(covered) + rng.random() / 2 if feasible((*chosen, new)) else -1.0)
-        row[name] = values[gains.index(max(gains))]
+            if feasible((*chosen, new)):
+                covered = sum(ordered((*pair, new)) in uncovered for pair in combinations(chosen, 2))
+                # Less than one more combination: it decides between equals.
+                gains[value] = covered + rng.random() / 2
+        row[name] = max(gains, key=lambda value: gains[value])
     return ordered(row.items())
 
 

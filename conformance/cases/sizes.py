@@ -8,7 +8,6 @@ with options, so the fixed set's sizes are chosen by the combinations of three f
 from __future__ import annotations
 
 import random
-from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from functools import lru_cache
 from itertools import combinations
@@ -39,6 +38,9 @@ _CANDIDATES, _WORK = 600, 110_000
 
 #: Sizes up to the next of these are of one kind: code handles what is beyond a vector or a block in another way.
 _KINDS = (0, 1, 2, 4, 8, 16)
+
+#: The bits of a set of all features.
+_ALL = -1
 
 #: A size that is new, in one row or in several, counts as much as this many new combinations.
 _NEW_SIZE = 200
@@ -88,23 +90,23 @@ def size_features(recipe: Recipe) -> list[str]:
 class Occurred:
     """The sizes, and the combinations of three features, of the recipes that were added.
 
-    Features are numbered as they come, and sets of them are kept as the bits of a number: ``_beside[a, b]`` holds
-    those that occurred in one recipe with a and b, a < b, themselves included.
+    Features are numbered as they come, and a set of them is kept as the bits of a number: ``_missing[a, b]`` holds
+    those that never occurred in one recipe with a and b, a < b; at first all features, a and b themselves included.
     """
 
     def __init__(self) -> None:
         self._sizes: set[tuple[str, int, bool]] = set()
         self._numbers: dict[Hashable, int] = {}
-        self._beside: defaultdict[tuple[int, int], int] = defaultdict(int)
+        self._missing: dict[tuple[int, int], int] = {}
 
     def gain(self, recipe: Recipe, features: Sequence[Hashable]) -> int:
         """How much a recipe and its features would add: about the number of new combinations, and more for new sizes.
 
-        Each new combination is counted by its three pairs, hence the division. A new pair counts for two more: its own
-        features are not beside it yet.
+        Each new combination is counted by its three pairs, hence the division; and each new pair by its two features.
         """
         pairs, bits = self._pairs(features)
-        new = sum((bits & ~self._beside.get(pair, 0)).bit_count() for pair in pairs)
+        missing = self._missing.get
+        new = sum([(bits & missing(pair, _ALL)).bit_count() for pair in pairs])
         return new // 3 + _NEW_SIZE * len(_sizes(recipe) - self._sizes)
 
     def add(self, recipe: Recipe, features: Sequence[Hashable]) -> None:
@@ -112,7 +114,7 @@ class Occurred:
         pairs, bits = self._pairs(features)
         self._sizes |= _sizes(recipe)
         for pair in pairs:
-            self._beside[pair] |= bits
+            self._missing[pair] = self._missing.get(pair, _ALL) & ~bits
 
     def _pairs(self, features: Sequence[Hashable]) -> tuple[combinations[tuple[int, int]], int]:
         """Every two features' numbers, and the bits of all features."""
