@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch_lstm import call, module_of
 
 from conformance import Capabilities, LSTMConfig, Unsupported
 from conformance.backend import Backend
@@ -48,18 +48,7 @@ def by_torch(
     grad_c_n: Array,
 ) -> tuple[tuple[Array, State], Gradients]:
     """nn.LSTM's autograd in the config's dtype, rows of different length packed."""
-    dtype = getattr(torch, config.dtype)
-    module = torch.nn.LSTM(
-        config.input_size,
-        config.hidden_size,
-        config.num_layers,
-        config.bias,
-        config.batch_first,
-        bidirectional=config.bidirectional,
-        proj_size=config.proj_size,
-        dtype=dtype,
-    )
-    module.load_state_dict({name: torch.tensor(value) for name, value in params.items()})
+    module = module_of(config, params)
     rows = x.shape[:-1] if x.ndim == 2 else (x.shape[0 if config.batch_first else 1],)
     h_shape, c_shape = state_shapes(config, rows[0])
     if x.ndim == 2:
@@ -67,18 +56,12 @@ def by_torch(
     if state is None:
         state = np.zeros(h_shape, config.dtype), np.zeros(c_shape, config.dtype)
     given, h_0, c_0 = (torch.tensor(np.ascontiguousarray(v), requires_grad=True) for v in (x, *state))
-    if lengths is None:
-        output, (h_n, c_n) = module(given, (h_0, c_0))
-    else:
-        steps = x.shape[1 if config.batch_first else 0]
-        packed = pack_padded_sequence(given, torch.tensor(lengths), config.batch_first, enforce_sorted=False)
-        packed_output, (h_n, c_n) = module(packed, (h_0, c_0))
-        output, _ = pad_packed_sequence(packed_output, config.batch_first, total_length=steps)
+    output, (h_n, c_n) = call(module, given, (h_0, c_0), lengths)
     inputs = {"x": given, "h_0": h_0, "c_0": c_0, **dict(module.named_parameters())}
     cotangents = [torch.tensor(np.ascontiguousarray(v)) for v in (grad_output, grad_h_n, grad_c_n)]
-    found = torch.autograd.grad([output, h_n, c_n], list(inputs.values()), cotangents)
+    grads = torch.autograd.grad([output, h_n, c_n], list(inputs.values()), cotangents)
     results = output.detach().numpy(), (h_n.detach().numpy(), c_n.detach().numpy())
-    return results, {name: value.numpy() for name, value in zip(inputs, found, strict=True)}
+    return results, {name: value.numpy() for name, value in zip(inputs, grads, strict=True)}
 
 
 def call_of(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch_lstm import module_of
 
 from conformance import Backend, Capabilities, LSTMConfig, Unsupported, reorder
 from conformance.backend import loop_over_time
@@ -53,29 +54,14 @@ def test_a_config_is_a_value() -> None:
 
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 def test_parameters_are_named_and_shaped_as_in_a_state_dict(config: LSTMConfig) -> None:
-    module = torch.nn.LSTM(
-        config.input_size,
-        config.hidden_size,
-        config.num_layers,
-        config.bias,
-        bidirectional=config.bidirectional,
-        proj_size=config.proj_size,
-    )
-    expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    expected = {name: tuple(value.shape) for name, value in module_of(config).state_dict().items()}
     assert list(param_shapes(config).items()) == list(expected.items())
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 def test_the_state_is_shaped_as_nn_lstm_returns_it(config: LSTMConfig) -> None:
-    module = torch.nn.LSTM(
-        config.input_size,
-        config.hidden_size,
-        config.num_layers,
-        bidirectional=config.bidirectional,
-        proj_size=config.proj_size,
-    )
-    output, (h_n, c_n) = module(torch.zeros(2, 5, config.input_size))
+    output, (h_n, c_n) = module_of(config)(torch.zeros(2, 5, config.input_size))
     assert state_shapes(config, 5) == (h_n.shape, c_n.shape)
     assert output.shape[-1] == config.num_directions * config.output_size
 

@@ -35,7 +35,7 @@ from conformance.reference.backward import Gradients, last_steps
 from conformance.reference.forward import time_order, weights
 from conformance.spec import Array, LSTMConfig, Result, Slot
 
-#: An activation's derivative may be off by this many unit roundoffs of its own, beside what its argument brings along.
+#: An activation's derivative may be off by this many unit roundoffs of its own, beside the error of its argument.
 SLOPE_ULPS = 8.0
 
 #: The adjoints of each layer and direction's preactivations, (L, N, 4H) in the order of time.
@@ -231,7 +231,7 @@ def judge(
                     yield finding("grad " + tensor, layers, slot, actual, expected)
             terms.append((a.time_order(lengths, slot.reverse), p["weight_ih"].T))
             unforced.append((want.a.time_order(lengths, slot.reverse), p["weight_ih"].T))
-    # A direction whose part is not added does not show in its taps either, so that what it should be counts as well.
+    # The taps of a direction whose share is left out show nothing of it: so the adjoints that it must have count too.
     for adjoints in (terms,) if observed is None else (terms, unforced):
         yield finding("grad x", layers, Slot(0, 0), grads["x"], dot(adjoints, [], "any").masked(valid))
 

@@ -82,8 +82,8 @@ EXACT = np.zeros(())
 class Approx:
     """A value and a bound on its error, in an arithmetic: ``+`` and ``*`` carry the bound along.
 
-    Each operation errs by its operands' errors and by one rounding of what was really computed, which is at most the
-    unit roundoff times the largest magnitude that the result can have.
+    Each operation errs by its operands' errors and by one rounding of the number that was really computed, which is at
+    most the unit roundoff times the largest magnitude that the result can have.
     """
 
     __slots__ = ("arithmetic", "error", "value")

@@ -128,10 +128,10 @@ def realise(recipe: Recipe, fixed: tuple[LSTMConfig, Params] | None = None) -> C
 
 
 def _lengths(recipe: Recipe) -> Array:
-    """Each row's length, int64 (N,): in two of nine cases uniform, else of a kind that lengths are got wrong on.
+    """Each row's length, int64 (N,): in two of nine cases uniform, else of a kind that is often got wrong.
 
     Some row is short, wherever there are two steps: full lengths alone show nothing of them. In large cases, of which
-    there are few, some row is full as well: where all are short, what is wrong far out stays in the padding.
+    there are few, some row is full as well: where all are short, a defect at late steps stays in the padding.
     """
     L, last = recipe.L, np.arange(recipe.N) == recipe.N - 1
     uniform = (stream(recipe.seed, "lengths", recipe.N) % np.uint64(L)).astype(np.int64) + 1
@@ -165,7 +165,7 @@ def handed(case: Case) -> tuple[Array, State | None, Array | None]:
 
 
 def arrange(values: Array, view: str) -> Array:
-    """A fresh array of equal values that lies in memory as ``view`` says; what it skips over holds large numbers."""
+    """A fresh array of equal values that lies in memory as ``view`` says; gaps hold large numbers."""
     if view == "transposed":
         return np.array(values.swapaxes(0, 1), order="C").swapaxes(0, 1)
     if view == "fortran":

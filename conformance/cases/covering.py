@@ -60,7 +60,7 @@ def judged_dtypes(backend: Backend) -> tuple[str, ...]:
 
 
 def choices(recipe: Recipe) -> Choice:
-    """A recipe's value for each factor: what coverage counts."""
+    """A recipe's value for each factor, by which coverage is counted."""
     layout = "unbatched" if recipe.unbatched else "batch-first" if recipe.batch_first else "time-major"
     return (
         ("layers", recipe.layers),
@@ -171,7 +171,7 @@ def _sized(factors: Factors, batch_first: bool, compiled: bool, fixed: LSTMConfi
 
 
 def _features(recipe: Recipe) -> list[Hashable]:
-    """What code may depend on in a case: its options, and its sizes."""
+    """All that code may depend on in a case: its options, and its size features."""
     return [*choices(recipe), *size_features(recipe)]
 
 
@@ -213,7 +213,7 @@ def common(backend: Backend, seed: int) -> list[Recipe]:
 def _recipe(
     row: dict[str, object], sizes: Mapping[str, int], number: int, batch_first: bool, fixed: LSTMConfig | None
 ) -> Recipe:
-    """A covering row with some sizes, and what the row leaves open by its number."""
+    """A covering row with some sizes as a recipe; the row's number decides what it leaves open."""
     if fixed is not None:
         H, proj = fixed.hidden_size, fixed.proj_size
     else:

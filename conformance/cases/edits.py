@@ -1,11 +1,11 @@
-"""Edits: what the simplifier takes away from a case, one text each.
+"""Edits: the steps by which the simplifier makes a case smaller and easier to read, one text each.
 
 ``-t3``, ``-n0``, ``-i1`` and ``-u2`` delete a time step, row, input feature or hidden unit. ``0:x`` zeroes a tensor,
 ``0:x[2:4]`` a range of its elements, in C order, ``0:x[2]`` one of them; ``1:…`` sets them to ±1 or 0, ``r:…`` rounds.
 
 A recipe's edits are applied from left to right, each to the result of the one before: an index counts what is still
-there. Invariant: after each edit the tensors have the shapes that the config gives them, and lengths are at most L. An
-edit only deletes or sets to 0, ±1 or a whole number; so the order of ever simpler cases ends, whoever chooses edits.
+there. Invariant: after each edit the tensors have the shapes that the config gives them, and no length exceeds L. An
+edit never adds anything: it deletes, or sets elements to 0, ±1 or whole numbers.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ gate-i … -o    the other gates saturated, so that c_n or h_n shows one activat
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
@@ -138,26 +139,26 @@ def _base(recipe: Recipe, config: LSTMConfig, tensor: str, shape: tuple[int, ...
     return values
 
 
-def _gates(values: dict[str, Array], tensor: str) -> Array:
-    """A view of a packed tensor by gate: (4, H, …)."""
-    return values[tensor].reshape(4, -1, *values[tensor].shape[1:])
+def _gates(values: dict[str, Array], *kinds: str) -> Iterator[Array]:
+    """Views (4, H, …) by gate of the packed tensors whose names begin with one of ``kinds``."""
+    for tensor, value in values.items():
+        if tensor.startswith(kinds):
+            yield value.reshape(4, -1, *value.shape[1:])
 
 
 def _large_cell(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
     u = uniform(recipe.seed, "large-cell", values["c_0"].shape)
     values["c_0"] = np.where(values["c_0"] < 0, -1.0, 1.0) * 3.0 * (1000 / 3) ** u
-    for tensor in values:
-        if tensor.startswith("bias_ih"):
-            _gates(values, tensor)[1] += 6.0
+    for _, f, _, _ in _gates(values, "bias_ih"):
+        f += 6.0
     return values
 
 
 def _large_x(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
-    scale = 2.0 ** (4 + int(stream(recipe.seed, "large-x", 1)[0] % np.uint64(10)))
+    scale = 2.0 ** (4 + pick(recipe.seed, "large-x", 10))
     values["x"] *= scale
-    for tensor in values:
-        if tensor.startswith("weight_ih_l0"):
-            values[tensor] /= scale
+    for weight in _gates(values, "weight_ih_l0"):
+        weight /= scale
     return values
 
 
@@ -165,33 +166,29 @@ def _saturated(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> 
     # float16 ends at 65,504: beyond, ∞ − ∞ would be a right answer.
     decades = 1 if config.dtype == "float16" else 2
     level = 10.0 ** (2 + decades * float(uniform(recipe.seed, "saturated", (1,))[0]))
-    for tensor in values:
-        if tensor.startswith(("weight_ih", "weight_hh")):
-            values[tensor] *= level / recipe.gain
+    for weight in _gates(values, "weight_ih", "weight_hh"):
+        weight *= level / recipe.gain
     return values
 
 
 def _subnormal(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
     tiny = float(finfo(config.dtype).smallest_normal)
-    below = int(stream(recipe.seed, "subnormal", 1)[0] % np.uint64(22))
+    below = pick(recipe.seed, "subnormal", 22)
     for tensor in ("x", "h_0", "c_0"):
         values[tensor] *= tiny * 2.0**-below
     if below == 21:
         values["x"] *= 0.0
-    for tensor in values:
-        if tensor.startswith("bias"):
-            _gates(values, tensor)[2] = 0.0
+    for _, _, g, _ in _gates(values, "bias"):
+        g[...] = 0.0
     return values
 
 
 def _carry(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
-    level = _LEVELS[config.dtype][0]
     values["c_0"] *= 4.0
-    for tensor in values:
-        if tensor.startswith(("weight_ih", "weight_hh")):
-            _gates(values, tensor)[:2] = 0.0
-        elif tensor.startswith("bias"):
-            _gates(values, tensor)[0], _gates(values, tensor)[1] = -level, level
+    for i, f, _, _ in _gates(values, "weight_ih", "weight_hh"):
+        i[...], f[...] = 0.0, 0.0
+    for i, f, _, _ in _gates(values, "bias"):
+        i[...], f[...] = -saturating(config.dtype), saturating(config.dtype)
     return values
 
 
@@ -204,7 +201,7 @@ def _digital(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> di
 
     x is ±1, and |h| is 0 or at least tanh(1) = 0.76, so the sign of every preactivation is that of one term.
     """
-    level, seed = _LEVELS[config.dtype][0], recipe.seed
+    level, seed = saturating(config.dtype), recipe.seed
     for slot in config.slots():
         end = slot.suffix
         rows, width = values["weight_ih" + end].shape
@@ -253,17 +250,14 @@ def _gate(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[
 
     i: f=0, g=1, so c = i.  f: i=0, c_0 = 1, so c = f.  g: f=0, i=1, so c = g.  o: f=1, i=0, c_0 large, so h = o.
     """
-    gate = recipe.fill[-1]
-    level = _LEVELS[config.dtype][0]
-    fixed = {"i": {"f": -1, "g": 1, "o": 1}, "f": {"i": -1, "g": 1, "o": 1}}
-    fixed |= {"g": {"i": 1, "f": -1, "o": 1}, "o": {"i": -1, "f": 1, "g": 1}}
-    for tensor in values:
-        for other, sign in fixed[gate].items():
-            row = GATES.index(other)
-            if tensor.startswith(("weight_ih", "weight_hh")):
-                _gates(values, tensor)[row] = 0.0
-            elif tensor.startswith("bias"):
-                _gates(values, tensor)[row] = sign * level
+    gate, level = recipe.fill[-1], saturating(config.dtype)
+    others = {"i": {"f": -1, "g": 1, "o": 1}, "f": {"i": -1, "g": 1, "o": 1}}
+    others |= {"g": {"i": 1, "f": -1, "o": 1}, "o": {"i": -1, "f": 1, "g": 1}}
+    for other, sign in others[gate].items():
+        for weight in _gates(values, "weight_ih", "weight_hh"):
+            weight[GATES.index(other)] = 0.0
+        for bias in _gates(values, "bias"):
+            bias[GATES.index(other)] = sign * level
     values["c_0"] = np.full_like(values["c_0"], 64.0 if gate == "o" else 1.0)
     return values
 
@@ -277,8 +271,5 @@ _MAKERS = {
     "zero-weights": _zero_weights,
     "digital": _digital,
     "cancelling": _cancelling,
-    "gate-i": _gate,
-    "gate-f": _gate,
-    "gate-g": _gate,
-    "gate-o": _gate,
+    **{f"gate-{gate}": _gate for gate in GATES},
 }

@@ -1,4 +1,4 @@
-"""A test case's structural description: what Hypothesis draws and shrinks, and its one-line text form.
+"""A test case's structural description, which Hypothesis draws and shrinks, and its one-line text form.
 
 ``I=3 H=5 layers=2 bidirectional L=4 N=2 state=both seed=12`` is a recipe; ``parse`` reads back what ``str`` writes.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from conformance.errors import UsageError
-from conformance.spec import DTYPES, LSTMConfig, dtype_unavailable
+from conformance.spec import DTYPES, GATES, LSTMConfig, dtype_unavailable
 
 #: The dtypes that can be judged here: bfloat16 needs a package of its own.
 JUDGED_DTYPES = tuple(dtype for dtype in DTYPES if dtype_unavailable(dtype) is None)
@@ -37,10 +37,7 @@ FILLS = (
     "zero-weights",
     "digital",
     "cancelling",
-    "gate-i",
-    "gate-f",
-    "gate-g",
-    "gate-o",
+    *(f"gate-{gate}" for gate in GATES),
 )
 
 
@@ -72,16 +69,7 @@ class Recipe:
     @property
     def config(self) -> LSTMConfig:
         """The config of the model before any edits."""
-        return LSTMConfig(
-            self.I,
-            self.H,
-            num_layers=self.layers,
-            bias=self.bias,
-            batch_first=self.batch_first,
-            bidirectional=self.bidirectional,
-            proj_size=self.proj,
-            dtype=self.dtype,
-        )
+        return LSTMConfig(**{theirs: getattr(self, ours) for ours, theirs in _MODEL.items()})
 
     def __str__(self) -> str:
         words = [f"I={self.I}", f"H={self.H}"]
@@ -106,21 +94,17 @@ class Recipe:
         return " ".join(words)
 
 
+#: The fields of a recipe that its model depends on, each with the config's name for it.
+_MODEL = {"I": "input_size", "H": "hidden_size", "layers": "num_layers", "proj": "proj_size"}
+_MODEL |= {name: name for name in ("bidirectional", "bias", "batch_first", "dtype")}
+
+
 def model_fields(config: LSTMConfig) -> dict[str, Any]:
     """The fields of a recipe whose model has this config."""
-    return {
-        "I": config.input_size,
-        "H": config.hidden_size,
-        "layers": config.num_layers,
-        "bidirectional": config.bidirectional,
-        "bias": config.bias,
-        "batch_first": config.batch_first,
-        "proj": config.proj_size,
-        "dtype": config.dtype,
-    }
+    return {ours: getattr(config, theirs) for ours, theirs in _MODEL.items()}
 
 
-#: An option of ``Capabilities``, and what turns any recipe into one that uses it.
+#: Each option of ``Capabilities``, and the function that turns any recipe into one that uses it.
 OPTIONS: dict[str, Callable[[Recipe], Recipe]] = {
     "layers": lambda r: replace(r, layers=2),
     "bidirectional": lambda r: replace(r, bidirectional=True),

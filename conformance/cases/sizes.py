@@ -36,7 +36,7 @@ _LARGE = {"I": (31, 64), "H": (33, 65, 129), "L": (16, 17), "N": (17, 33)}
 #: How many candidates there are, and how much work one may be, as a product of its sizes.
 _CANDIDATES, _WORK = 600, 110_000
 
-#: Sizes up to the next of these are of one kind: code handles what is beyond a vector or a block in another way.
+#: Sizes up to the next of these are of one kind: code handles the rest beyond a vector or a block in another way.
 _KINDS = (0, 1, 2, 4, 8, 16)
 
 #: The bits of a set of all features.

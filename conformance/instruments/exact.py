@@ -55,8 +55,8 @@ class Dyadic:
     def adjoints(self, grad_x: Array, declared: Arithmetic) -> Adjoints:
         """∂a of each direction, which shows in the gradient of the steering inputs."""
         config, rows = self.case.config, 4 * self.case.config.hidden_size
-        seen = read_taps(grad_x[..., config.input_size - config.num_directions * rows :], declared)
-        return {slot: seen[..., slot.direction * rows : (slot.direction + 1) * rows] for slot in config.slots(0)}
+        size = config.input_size - config.num_directions * rows
+        return {slot: read_taps(grad_x[..., _steering(slot, size, rows)], declared) for slot in config.slots()}
 
 
 def dyadic(original: Case, seed: int, declared: Arithmetic) -> Dyadic:
@@ -95,12 +95,9 @@ def _drawn(original: Case, seed: int) -> tuple[Case, Cotangents]:
         weight[:, _steering(slot, size, rows)] = np.eye(rows)
     x = np.zeros((original.steps, original.batch, config.input_size))
     x[..., :size] = _choose(seed, "x", "x", (original.steps, original.batch, size))
-    state = None
-    if original.state is not None:
-        h_0, c_0 = (
-            _choose(seed, name, name, part.shape) for name, part in zip(("h_0", "c_0"), original.state, strict=True)
-        )
-        state = h_0, c_0
+    h_0, c_0 = original.initial()
+    state = _choose(seed, "h_0", "h_0", h_0.shape), _choose(seed, "c_0", "c_0", c_0.shape)
+    state = None if original.state is None else state
     loss = Cotangents(*(_choose(seed, f"loss {n}", "loss", tuple(shape)) for n, shape in enumerate(shapes(original))))
     return replace(original, config=config, params=params, x=x, state=state, rule="any"), within(original, loss)
 
@@ -120,20 +117,18 @@ def _steering(slot: Slot, size: int, rows: int) -> slice:
 def _steered(case: Case, size: int, seed: int) -> tuple[Result, dict[Slot, Tape]]:
     """The exact result, and the tapes; sets the case's steering inputs, those beyond the first ``size`` of x."""
     config, rows, lengths = case.config, 4 * case.config.hidden_size, case.row_lengths()
-    (h_0, c_0), h_n, c_n, halves, tapes = case.initial(), [], [], [], {}
+    (h_0, c_0), parts, tapes = case.initial(), [], {}
     for slot in config.slots():
         signs = _choose(seed, f"steering {slot.direction}", "steering", (case.steps, case.batch, 4, rows // 4))
         p, x = weights(case.params, slot), time_order(case.x[..., :size], lengths, slot.reverse)
         p |= {"weight_ih": p["weight_ih"][:, :size]}
         at, level = slot.position(config), saturating(config.dtype)
-        a, tape, half, h, c = _steer(p, x, h_0[at], c_0[at], case.valid, signs, level)
+        a, tapes[slot], half, h_n, c_n = _steer(p, x, h_0[at], c_0[at], case.valid, signs, level)
         case.x[..., _steering(slot, size, rows)] = time_order(a, lengths, slot.reverse)
-        tapes[slot] = tape
-        halves.append(time_order(half, lengths, slot.reverse))
-        h_n.append(h)
-        c_n.append(c)
+        parts.append((time_order(half, lengths, slot.reverse), h_n, c_n))
     # A direction reads the other's steering inputs too, with weights 0.
     tapes = {slot: tape._replace(x=time_order(case.x, lengths, slot.reverse)) for slot, tape in tapes.items()}
+    halves, h_n, c_n = zip(*parts, strict=True)
     return Result(np.concatenate(halves, axis=2), np.stack(h_n), np.stack(c_n)), tapes
 
 

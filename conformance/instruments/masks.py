@@ -68,7 +68,7 @@ def probe(trial: Trial) -> Case:
     """
     recipe, declared = trial.recipe, trial.backend.capabilities
     several = declared.batch and not recipe.unbatched
-    # The biases keep what the middle layer puts out above 0.
+    # The biases keep the middle layer's outputs above 0.
     three = recipe.layers > 2 and recipe.bias and several and "h_n" in declared.returns
     sizes = {"layers": 3 if three else 2}
     if not declared.compiled:
@@ -85,8 +85,8 @@ def probe(trial: Trial) -> Case:
 def wired(case: Case, p: float, both: bool) -> Case:
     """A first layer that puts out ±tanh(1); above it unit j reads element j, of ``both`` directions or of its own.
 
-    Recurrent weights and biases of the layers above stay random, but small, and so does what the other gates read: then
-    the outputs for 0 and for y/(1 − p) are at least 0.001 apart, a thousand times their bound.
+    Recurrent weights and biases of the layers above stay random, but small, and so do the other gates' input weights:
+    then the outputs for 0 and for y/(1 − p) are at least 0.001 apart, a thousand times their bound.
     """
     config, x = case.config, np.where(case.x < 0, -1.0, 1.0).astype(case.x.dtype)
     H, P, D = config.hidden_size, config.output_size, config.num_directions
@@ -126,7 +126,7 @@ def live(trial: Trial) -> Case:
     recipe, declared = trial.recipe, trial.backend.capabilities
     three = recipe.seed % 3 == 0 and "h_n" in declared.returns
     sizes = {"layers": 3 if three else 2, "I": 1 + min(recipe.I, 4), "H": 8, "proj": 4 if recipe.proj else 0}
-    # The biases keep what the middle layer puts out above 0.
+    # The biases keep the middle layer's outputs above 0.
     sizes |= {"bias": recipe.bias or three, "L": 1 if three else 5, "N": min(recipe.N, 3)}
     ragged = recipe.seed % 3 == 1 and declared.lengths and not recipe.unbatched
     drawn = trial.derived(**sizes, ragged=ragged, fill="normal", gain=0.5, edits=()).case

@@ -34,7 +34,7 @@ from conformance.spec import Array, LSTMConfig, Result, Slot, param_shapes
 
 @dataclass(frozen=True, eq=False)
 class Tapped:
-    """A case, the same with taps and relays, and what belongs to the one in the results of the other."""
+    """A case, the same with taps and relays, and how the results of the second contain those of the first."""
 
     original: Case
     case: Case
