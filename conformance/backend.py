@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from conformance.spec import DTYPES, GATES, Array, LSTMConfig, Params, State, cannot_hold
+from conformance.spec import DTYPES, GATES, Array, LSTMConfig, Params, State, dtype_unavailable
 
 #: The words ``Capabilities.arithmetic`` may use for a dtype; without one, it is the dtype's own IEEE arithmetic, and
 #: dot products of a 16-bit dtype are summed in float32 at least. "half-accumulate" sums in 16 bits.
@@ -134,13 +134,13 @@ class Backend:
 
 def unavailable(backend: Backend) -> str | None:
     """Why a backend cannot be judged here at all, or None."""
-    reasons = [cannot_hold(dtype) for dtype in backend.capabilities.dtypes]
+    reasons = [dtype_unavailable(dtype) for dtype in backend.capabilities.dtypes]
     return backend.available() or (reasons[0] if all(reasons) else None)
 
 
 def unjudged(backend: Backend) -> str | None:
     """Why a declared dtype cannot be judged here, or None."""
-    return next((reason for dtype in backend.capabilities.dtypes if (reason := cannot_hold(dtype))), None)
+    return next((reason for dtype in backend.capabilities.dtypes if (reason := dtype_unavailable(dtype))), None)
 
 
 def reorder(array: Array, order: str) -> Array:

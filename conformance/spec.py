@@ -6,7 +6,7 @@ constructor's argument names, the ``state_dict`` names, the gate order i, f, g, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -24,6 +24,32 @@ GATES = "ifgo"
 
 #: The dtypes a config can name.
 DTYPES = ("float32", "float64", "float16", "bfloat16")
+
+
+class Slot(NamedTuple):
+    """One layer and direction of an LSTM: layer 0 reads x, direction 0 is forward and 1 is reverse."""
+
+    layer: int
+    direction: int
+
+    @property
+    def reverse(self) -> bool:
+        """Whether it reads each row from its last valid step to its first."""
+        return bool(self.direction)
+
+    @property
+    def suffix(self) -> str:
+        """The end of its parameters' names: ``_l0``, ``_l0_reverse``, ``_l1`` …"""
+        return f"_l{self.layer}{'_reverse' if self.reverse else ''}"
+
+    def position(self, config: LSTMConfig) -> int:
+        """Where it stands on the state's first axis (layers·D): layer-major, forward before reverse."""
+        return self.layer * config.num_directions + self.direction
+
+    def features(self, config: LSTMConfig) -> slice:
+        """Its P features among the D·P of its layer's output."""
+        size = config.output_size
+        return slice(self.direction * size, (self.direction + 1) * size)
 
 
 @dataclass(frozen=True)
@@ -69,9 +95,10 @@ class LSTMConfig:
         """The features that layer ``layer`` reads: I for the first, D·P for the others."""
         return self.input_size if layer == 0 else self.num_directions * self.output_size
 
-    def slots(self) -> Iterator[tuple[int, int]]:
-        """(layer, direction) in the order of the state's first axis: layer-major, forward before reverse."""
-        return ((layer, direction) for layer in range(self.num_layers) for direction in range(self.num_directions))
+    def slots(self, layer: int | None = None) -> list[Slot]:
+        """The layers and directions in the order of the state's first axis; those of one ``layer`` if it is given."""
+        layers = range(self.num_layers) if layer is None else (layer,)
+        return [Slot(k, direction) for k in layers for direction in range(self.num_directions)]
 
 
 class Result(NamedTuple):
@@ -103,16 +130,11 @@ def finfo(name: str) -> Any:
     return ml_dtypes.finfo(ml_dtypes.bfloat16)
 
 
-def cannot_hold(name: str) -> str | None:
-    """Why arrays of a config's dtype cannot be made here, or None."""
+def dtype_unavailable(name: str) -> str | None:
+    """Why arrays of a config's dtype cannot be made here, or None if they can."""
     if name != "bfloat16" or find_spec("ml_dtypes"):
         return None
     return "bfloat16 arrays need the package ml_dtypes: pip install 'lstm-conformance[half]'"
-
-
-def suffix(layer: int, direction: int) -> str:
-    """The end of a parameter's name: ``_l0``, ``_l0_reverse``, ``_l1`` …"""
-    return f"_l{layer}{'_reverse' if direction else ''}"
 
 
 @lru_cache(maxsize=512)
@@ -120,9 +142,9 @@ def param_shapes(config: LSTMConfig) -> Mapping[str, tuple[int, ...]]:
     """Every parameter's name and shape, in ``torch.nn.LSTM``'s ``state_dict`` order."""
     rows, size = 4 * config.hidden_size, config.output_size
     shapes: dict[str, tuple[int, ...]] = {}
-    for layer, direction in config.slots():
-        end = suffix(layer, direction)
-        shapes["weight_ih" + end] = (rows, config.layer_input_size(layer))
+    for slot in config.slots():
+        end = slot.suffix
+        shapes["weight_ih" + end] = (rows, config.layer_input_size(slot.layer))
         shapes["weight_hh" + end] = (rows, size)
         if config.bias:
             shapes["bias_ih" + end] = (rows,)
@@ -138,8 +160,7 @@ def state_shapes(config: LSTMConfig, batch: int) -> tuple[tuple[int, int, int], 
     return (slots, batch, config.output_size), (slots, batch, config.hidden_size)
 
 
-def layer_params(params: Params, layer: int, direction: int) -> dict[str, Array]:
+def layer_params(params: Params, slot: Slot) -> dict[str, Array]:
     """One layer and direction's parameters, by their names without the suffix."""
-    end = suffix(layer, direction)
     names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
-    return {name: params[name + end] for name in names if name + end in params}
+    return {name: params[name + slot.suffix] for name in names if name + slot.suffix in params}

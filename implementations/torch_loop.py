@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
-from conformance.spec import Array, Params, State, suffix
+from conformance.spec import Array, Params, Slot, State
 from conformance.targets.torch_module import from_torch, to_torch, vjp_of
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
@@ -100,7 +100,7 @@ def torch_loop(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
                 slot = len(finals)
                 order = turned if direction else t
                 read = torch.take_along_dim(sequence, order, 0)
-                half, *final = scan(read, h_0[slot], c_0[slot], valid, suffix(layer, direction))
+                half, *final = scan(read, h_0[slot], c_0[slot], valid, Slot(layer, direction).suffix)
                 halves.append(torch.take_along_dim(half, order, 0))
                 finals.append(final)
             sequence = torch.cat(halves, dim=2)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 
 from conformance.backend import Backend, Capabilities
 from conformance.cases import strategies
-from conformance.cases.case import apply, arrange, handed, realise, tensors
+from conformance.cases.case import arrange, handed, realise, tensors
+from conformance.cases.edits import apply
 from conformance.cases.fills import normal, stream
 from conformance.cases.recipe import FILLS, OPTIONS, VIEWS, Recipe, parse
 from conformance.errors import UsageError
@@ -155,16 +156,15 @@ def test_deleting_a_unit_that_does_nothing_changes_nothing() -> None:
     """The deletion removes the right rows and columns: a unit without outgoing weights can go."""
     case = realise(Recipe(I=3, H=4, layers=2, bidirectional=True, L=5, N=2))
     D, H, unit = 2, 4, 2
-    params = {name: value.copy() for name, value in case.params.items()}
-    case = replace(case, params=params)
-    for name, value in params.items():
+    values = {name: value.copy() for name, value in tensors(case).items()}
+    for name, value in values.items():
         if name.startswith("weight_hh"):
             value[:, unit] = 0
         elif name.startswith("weight_ih_l1"):
             value[:, [unit + d * H for d in range(D)]] = 0
-    output, _ = lstm(case.config, case.params, case.x)
-    smaller = apply(case, f"-u{unit}")
-    fewer, _ = lstm(smaller.config, smaller.params, smaller.x)
+    output, _ = lstm(case.config, values, values["x"])
+    config, smaller, _ = apply(f"-u{unit}", case.config, values, None)
+    fewer, _ = lstm(config, smaller, smaller["x"])
     keep = [j for j in range(D * H) if j % H != unit]
     np.testing.assert_allclose(fewer, output[..., keep], rtol=1e-12, atol=1e-15)
 
@@ -172,9 +172,9 @@ def test_deleting_a_unit_that_does_nothing_changes_nothing() -> None:
 @pytest.mark.parametrize("edit", ["-t9", "-q1", "0:bias_zz[0:1]", "0:x[a:b]", "z:x"])
 def test_an_edit_that_does_not_fit_is_named(edit: str) -> None:
     with pytest.raises(UsageError, match="edit"):
-        apply(realise(Recipe(L=2)), edit)
+        realise(Recipe(L=2, edits=(edit,)))
 
 
 def test_ones_keep_zeros_and_signs() -> None:
-    case = apply(apply(realise(Recipe(I=4, L=1)), "0:x[1]"), "1:x")
+    case = realise(Recipe(I=4, L=1, edits=("0:x[1]", "1:x")))
     assert sorted(set(case.x.ravel().tolist())) in ([-1, 0, 1], [-1, 0], [0, 1])

@@ -1,4 +1,4 @@
-"""The oracle's gradient against two witnesses; the judgement of gradients on correct and on wrong ones."""
+"""The reference's gradient against two witnesses; the judgement of gradients on correct and on wrong ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch_lstm import call, module_of
 
 from conformance import Capabilities, LSTMConfig, Unsupported
 from conformance.backend import Backend
@@ -32,7 +32,7 @@ from conformance.report.model import Verdict
 from conformance.selftest.faults import DIFFERENT, twin_backend
 from conformance.selftest.faults.backward import Differentiable
 from conformance.selftest.faults.precision import half_accumulated
-from conformance.spec import Array, Params, Result, State, param_shapes, state_shapes, suffix
+from conformance.spec import Array, Params, Result, State, param_shapes, state_shapes
 from conformance.trials.trial import Trial
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
@@ -49,18 +49,7 @@ def by_torch(
     grad_c_n: Array,
 ) -> tuple[tuple[Array, State], Gradients]:
     """nn.LSTM's autograd in the config's dtype, rows of different length packed."""
-    dtype = getattr(torch, config.dtype)
-    module = torch.nn.LSTM(
-        config.input_size,
-        config.hidden_size,
-        config.num_layers,
-        config.bias,
-        config.batch_first,
-        bidirectional=config.bidirectional,
-        proj_size=config.proj_size,
-        dtype=dtype,
-    )
-    module.load_state_dict({name: torch.tensor(value) for name, value in params.items()})
+    module = module_of(config, params)
     rows = x.shape[:-1] if x.ndim == 2 else (x.shape[0 if config.batch_first else 1],)
     h_shape, c_shape = state_shapes(config, rows[0])
     if x.ndim == 2:
@@ -68,18 +57,12 @@ def by_torch(
     if state is None:
         state = np.zeros(h_shape, config.dtype), np.zeros(c_shape, config.dtype)
     given, h_0, c_0 = (torch.tensor(np.ascontiguousarray(v), requires_grad=True) for v in (x, *state))
-    if lengths is None:
-        output, (h_n, c_n) = module(given, (h_0, c_0))
-    else:
-        steps = x.shape[1 if config.batch_first else 0]
-        packed = pack_padded_sequence(given, torch.tensor(lengths), config.batch_first, enforce_sorted=False)
-        packed_output, (h_n, c_n) = module(packed, (h_0, c_0))
-        output, _ = pad_packed_sequence(packed_output, config.batch_first, total_length=steps)
+    output, (h_n, c_n) = call(module, given, (h_0, c_0), lengths)
     inputs = {"x": given, "h_0": h_0, "c_0": c_0, **dict(module.named_parameters())}
     cotangents = [torch.tensor(np.ascontiguousarray(v)) for v in (grad_output, grad_h_n, grad_c_n)]
-    found = torch.autograd.grad([output, h_n, c_n], list(inputs.values()), cotangents)
+    grads = torch.autograd.grad([output, h_n, c_n], list(inputs.values()), cotangents)
     results = output.detach().numpy(), (h_n.detach().numpy(), c_n.detach().numpy())
-    return results, {name: value.numpy() for name, value in zip(inputs, found, strict=True)}
+    return results, {name: value.numpy() for name, value in zip(inputs, grads, strict=True)}
 
 
 def call_of(
@@ -196,7 +179,7 @@ def judged(backend: Backend, recipe: Recipe, loss: str = "any") -> list[Finding]
 
 
 @pytest.mark.parametrize("text", RECIPES)
-def test_a_tapped_case_computes_what_the_plain_one_does(text: str) -> None:
+def test_a_tapped_case_computes_what_the_original_does(text: str) -> None:
     recipe = replace(parse(text), unbatched=False, batch_first=False)
     case = realise(recipe)
     tapped, cotangents = tap(case), draw(case, recipe.seed)
@@ -211,9 +194,9 @@ def test_a_tapped_case_computes_what_the_plain_one_does(text: str) -> None:
     double = arithmetic("float64", {})
     assert double is not None
     seen = tapped.adjoints(found["x"], double)
-    for layer, direction in case.config.slots() if case.config.bias else ():
-        bias = grads["bias_ih" + suffix(layer, direction)]
-        total = seen[layer][direction].value.sum((0, 1))
+    for slot in case.config.slots() if case.config.bias else ():
+        bias = grads["bias_ih" + slot.suffix]
+        total = seen[slot].value.sum((0, 1))
         assert np.allclose(total, bias, rtol=1e-9, atol=1e-9 * np.abs(bias).max())
 
 
@@ -224,7 +207,7 @@ def test_autograd_is_within_the_bound(text: str, loss: str) -> None:
     assert max(finding.margin() for finding in findings) <= 1.0
     config = parse(text).config
     tensors = {finding.tensor for finding in findings}
-    assert {f"grad preactivations{suffix(*slot)}" for slot in config.slots()} <= tensors
+    assert {f"grad preactivations{slot.suffix}" for slot in config.slots()} <= tensors
     assert {f"grad {name}" for name in ("x", "h_0", "c_0", *param_shapes(config))} <= tensors
 
 
@@ -344,14 +327,14 @@ def test_slopes_hold_the_ways_of_computing_them(a: float, ways: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_the_dyadic_gradient_is_the_oracles(seed: int) -> None:
+def test_the_dyadic_gradient_is_the_references(seed: int) -> None:
     recipe = Recipe(
         I=2, H=3, L=5, N=3, state="both", bidirectional=seed % 2 > 0, bias=seed % 3 > 0, proj=2 * (seed % 4 > 1)
     )
-    plain = realise(replace(recipe, ragged=seed % 5 > 2, seed=seed, dtype=("float32", "float64")[seed % 2]))
-    declared = arithmetic(plain.config.dtype, {})
+    original = realise(replace(recipe, ragged=seed % 5 > 2, seed=seed, dtype=("float32", "float64")[seed % 2]))
+    declared = arithmetic(original.config.dtype, {})
     assert declared is not None
-    probe = dyadic(plain, seed, declared)
+    probe = dyadic(original, seed, declared)
     case = probe.case
     given = case.config, case.params, case.x, case.state, case.lengths, *probe.cotangents
     (output, finals), grads = vjp(*given)

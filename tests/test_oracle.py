@@ -1,4 +1,4 @@
-"""The oracle against two witnesses that share nothing with it: torch.nn.LSTM in float64, and mpmath at 50 digits."""
+"""The reference against two witnesses that share nothing with it: torch.nn.LSTM in float64, and mpmath at 50 digits."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import mpmath
 import numpy as np
 import pytest
 import torch
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch_lstm import call, module_of
 
 from conformance import LSTMConfig
 from conformance.reference.forward import lstm, sigmoid, time_order
-from conformance.spec import Array, Params, State, layer_params, param_shapes, state_shapes
+from conformance.spec import Array, Params, Slot, State, layer_params, param_shapes, state_shapes
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
 
@@ -39,27 +39,9 @@ def by_torch(
     config: LSTMConfig, params: Params, x: Array, state: State | None, lengths: Array | None
 ) -> tuple[Array, State]:
     """nn.LSTM in float64, rows of different length packed."""
-    module = torch.nn.LSTM(
-        config.input_size,
-        config.hidden_size,
-        config.num_layers,
-        config.bias,
-        config.batch_first,
-        bidirectional=config.bidirectional,
-        proj_size=config.proj_size,
-        dtype=torch.float64,
-    )
-    module.load_state_dict({name: torch.tensor(value) for name, value in params.items()})
-    given: Any = torch.tensor(x)
     hx = None if state is None else (torch.tensor(state[0]), torch.tensor(state[1]))
     with torch.no_grad():
-        if lengths is None:
-            output, (h_n, c_n) = module(given, hx)
-        else:
-            steps = x.shape[1 if config.batch_first else 0]
-            packed = pack_padded_sequence(given, torch.tensor(lengths), config.batch_first, enforce_sorted=False)
-            output, (h_n, c_n) = module(packed, hx)
-            output, _ = pad_packed_sequence(output, config.batch_first, total_length=steps)
+        output, (h_n, c_n) = call(module_of(config, params), torch.tensor(x), hx, lengths)
     return output.numpy(), (h_n.numpy(), c_n.numpy())
 
 
@@ -107,12 +89,12 @@ def by_mpmath(config: LSTMConfig, params: Params, x: Array, state: State, length
     for layer in range(config.num_layers):
         above = exact(np.zeros((steps, batch, D * P)))
         for direction, row in itertools.product(range(D), range(batch)):
-            slot = layer * D + direction
-            p = {name: exact(value) for name, value in layer_params(params, layer, direction).items()}
+            at = layer * D + direction
+            p = {name: exact(value) for name, value in layer_params(params, Slot(layer, direction)).items()}
             valid = range(lengths[row])
             for t in reversed(valid) if direction else valid:
-                h, c = step_by_mpmath(p, below[t, row], h_n[slot, row], c_n[slot, row])
-                h_n[slot, row], c_n[slot, row] = h, c
+                h, c = step_by_mpmath(p, below[t, row], h_n[at, row], c_n[at, row])
+                h_n[at, row], c_n[at, row] = h, c
                 above[t, row, direction * P : (direction + 1) * P] = h
         below = above
     return below.astype(np.float64), (h_n.astype(np.float64), c_n.astype(np.float64))

@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch_lstm import module_of
 
 from conformance import Backend, Capabilities, LSTMConfig, Unsupported, reorder
 from conformance.backend import loop_over_time
 from conformance.spec import (
     Array,
     Params,
+    Slot,
     State,
     layer_params,
     numpy_dtype,
     param_shapes,
     state_shapes,
-    suffix,
 )
 
 CONFIGS = [
@@ -53,42 +54,30 @@ def test_a_config_is_a_value() -> None:
 
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 def test_parameters_are_named_and_shaped_as_in_a_state_dict(config: LSTMConfig) -> None:
-    module = torch.nn.LSTM(
-        config.input_size,
-        config.hidden_size,
-        config.num_layers,
-        config.bias,
-        bidirectional=config.bidirectional,
-        proj_size=config.proj_size,
-    )
-    expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    expected = {name: tuple(value.shape) for name, value in module_of(config).state_dict().items()}
     assert list(param_shapes(config).items()) == list(expected.items())
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 def test_the_state_is_shaped_as_nn_lstm_returns_it(config: LSTMConfig) -> None:
-    module = torch.nn.LSTM(
-        config.input_size,
-        config.hidden_size,
-        config.num_layers,
-        bidirectional=config.bidirectional,
-        proj_size=config.proj_size,
-    )
-    output, (h_n, c_n) = module(torch.zeros(2, 5, config.input_size))
+    output, (h_n, c_n) = module_of(config)(torch.zeros(2, 5, config.input_size))
     assert state_shapes(config, 5) == (h_n.shape, c_n.shape)
     assert output.shape[-1] == config.num_directions * config.output_size
 
 
 def test_slots_are_layer_major_then_direction() -> None:
-    config = LSTMConfig(3, 4, 2, bidirectional=True)
-    assert [suffix(*slot) for slot in config.slots()] == ["_l0", "_l0_reverse", "_l1", "_l1_reverse"]
+    config = LSTMConfig(3, 4, 2, bidirectional=True, proj_size=2)
+    assert [slot.suffix for slot in config.slots()] == ["_l0", "_l0_reverse", "_l1", "_l1_reverse"]
+    assert [slot.position(config) for slot in config.slots()] == [0, 1, 2, 3]
+    assert config.slots(1) == config.slots()[2:]
+    assert [slot.features(config) for slot in config.slots(0)] == [slice(0, 2), slice(2, 4)]
 
 
 def test_layer_params_drops_the_suffix_and_what_is_absent() -> None:
     config = LSTMConfig(3, 4, 2, bias=False, bidirectional=True)
     params = {name: np.full(shape, i) for i, (name, shape) in enumerate(param_shapes(config).items())}
-    last = layer_params(params, 1, 1)
+    last = layer_params(params, Slot(1, 1))
     assert list(last) == ["weight_ih", "weight_hh"]
     assert last["weight_hh"] is params["weight_hh_l1_reverse"]
 

@@ -1,4 +1,4 @@
-"""Numbers that carry a bound on what rounding in a declared arithmetic may have done to them.
+"""Numbers that carry a bound on their error, which rounding in a declared arithmetic may have caused.
 
 A running error analysis (Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed., §3.3): each operation gives
 its result in float64, and the error that it inherits and adds. docs/bounds.md derives the constants.
@@ -6,7 +6,7 @@ its result in float64, and the error that it inherits and adds. docs/bounds.md d
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 from conformance.reference.forward import sigmoid, time_order
 from conformance.spec import Array, finfo
 
-#: Unit roundoff of float64, the oracle's own.
+#: Unit roundoff of float64, the reference's own.
 _U64 = 2.0**-53
 
 #: Every activation may be off by this many unit roundoffs, absolutely: a legitimate 0.5 + 0.5·tanh(a/2) is off by
@@ -82,8 +82,8 @@ EXACT = np.zeros(())
 class Approx:
     """A value and a bound on its error, in an arithmetic: ``+`` and ``*`` carry the bound along.
 
-    Each operation errs by its operands' errors and by one rounding of what was really computed, which is at most the
-    unit roundoff times the largest magnitude that the result can have.
+    Each operation errs by its operands' errors and by one rounding of the number that was really computed, which is at
+    most the unit roundoff times the largest magnitude that the result can have.
     """
 
     __slots__ = ("arithmetic", "error", "value")
@@ -93,9 +93,14 @@ class Approx:
         self.error = error
         self.arithmetic = arithmetic
 
+    @property
+    def largest(self) -> Array:
+        """The largest magnitude that it may have."""
+        return np.abs(self.value) + self.error
+
     def __mul__(self, other: Approx) -> Approx:
         value = self.value * other.value
-        largest = (np.abs(self.value) + self.error) * (np.abs(other.value) + other.error)
+        largest = self.largest * other.largest
         error = largest - np.abs(value) + self.arithmetic.unit * largest + self.arithmetic.tiny
         return Approx(value, error, self.arithmetic)
 
@@ -115,6 +120,10 @@ class Approx:
         """This where ``mask``, else ``other``."""
         return Approx(np.where(mask, self.value, other.value), np.where(mask, self.error, other.error), self.arithmetic)
 
+    def masked(self, valid: Array) -> Approx:
+        """This where ``valid``, else exactly 0."""
+        return Approx(np.where(valid, self.value, 0.0), np.where(valid, self.error, 0.0), self.arithmetic)
+
     def time_order(self, lengths: Array, reverse: bool) -> Approx:
         """The time axis in the order a direction reads it."""
         error = time_order(self.error, lengths, reverse) if self.error.ndim else self.error
@@ -133,24 +142,28 @@ def stack(parts: list[Approx]) -> Approx:
     return Approx(np.stack([p.value for p in parts]), np.stack([p.error for p in parts]), parts[0].arithmetic)
 
 
+def sigmoid_derivative(a: Array) -> Array:
+    """σ′(a), without cancellation; tanh′(a) is 4σ′(2a)."""
+    e = np.exp(-np.abs(a))
+    return e / (1.0 + e) ** 2
+
+
 def activate_sigmoid(a: Approx) -> Approx:
     """σ(a): the error times the largest slope within reach, and the activation's allowance."""
-    e = np.exp(-np.maximum(np.abs(a.value) - a.error, 0.0))
-    slope = e / (1.0 + e) ** 2
+    slope = sigmoid_derivative(np.maximum(np.abs(a.value) - a.error, 0.0))
     allowance = a.arithmetic.activation * a.arithmetic.unit
     return Approx(sigmoid(a.value), np.minimum(a.error * slope, 1.0) + allowance, a.arithmetic)
 
 
 def activate_tanh(a: Approx) -> Approx:
     """tanh(a): the error times the largest slope within reach, and the activation's allowance."""
-    e = np.exp(-2.0 * np.maximum(np.abs(a.value) - a.error, 0.0))
-    slope = 4.0 * e / (1.0 + e) ** 2
+    slope = 4.0 * sigmoid_derivative(2.0 * np.maximum(np.abs(a.value) - a.error, 0.0))
     allowance = a.arithmetic.activation * a.arithmetic.unit
     return Approx(np.tanh(a.value), np.minimum(a.error * slope, 2.0) + allowance, a.arithmetic)
 
 
 class Weight:
-    """A matrix W (rows, n) that is known exactly; what the bound of a product needs of it is computed once."""
+    """A matrix W (rows, n) that is known exactly, and what the bound of its products needs, computed once."""
 
     def __init__(self, W: Array) -> None:
         self.W = np.asarray(W, np.float64)
@@ -172,51 +185,51 @@ class Weight:
 
 
 def dot(terms: Sequence[tuple[Approx, Array | Weight]], biases: list[Array], rule: str) -> Approx:
-    """Σ a·Wᵀ + Σ b in any order of summation, with any splitting; W (rows, n) and b (rows,) are exact.
+    """Σ x·Wᵀ + Σ b in any order of summation, with any splitting; W (rows, n) and b (rows,) are exact.
 
-    With n terms in all, their sum S, the sum A of their magnitudes and the sum Q of their squares:
+    Let n be the number of terms in all, S their sum, A the sum of their magnitudes and Q the sum of their squares. What
+    the errors of x, subnormal factors and underflows may change is always allowed; rounding is allowed by a rule:
 
-    * any data: every partial sum is at most (A + |S|)/2 in magnitude, n + 1 roundings of one each;
-    * "iid" data: roundings and partial sums are random, with variance n(S²/9 + Q/18) + Q/3, eight deviations allowed;
-    * "exact" data: dyadic, every partial sum is representable, so there is no error at all.
+    * "any" data: n + 1 roundings, each of a partial sum, which is at most (A + |S|)/2 in magnitude;
+    * "iid" data: roundings and partial sums are random, with variance n(S²/9 + Q/18) + Q/3; eight deviations are
+      allowed where that is less;
+    * "exact" data: dyadic, and every partial sum is representable, so that nothing is rounded and nothing underflows.
 
-    Where sums are wider than what is stored, each product and each sum of products and biases is rounded once more. A
-    subnormal factor may be taken for 0.
+    Where sums are wider than what is stored, each product and each sum of products and biases is rounded once more.
     """
     a = terms[0][0].arithmetic
-    S = A = Q = inherited = 0.0
-    n = len(biases)
-    parts = list(biases)
-    for x, factor in terms:
-        weight = factor if isinstance(factor, Weight) else Weight(factor)
-        magnitude = np.abs(x.value)
-        if (lost := np.where(magnitude < a.tiny, magnitude, 0.0)).any():
-            inherited = inherited + lost @ weight.magnitude
-        if weight.least < a.tiny:
-            inherited = inherited + magnitude @ np.where(weight.magnitude < a.tiny, weight.magnitude, 0.0)
-        if x.error.ndim:
-            inherited = inherited + x.error @ weight.magnitude
-            magnitude = magnitude + x.error
-        parts.append(x.value @ weight.W.T)
-        S = S + parts[-1]
-        A = A + magnitude @ weight.magnitude
-        if rule == "iid":
-            Q = Q + (magnitude * magnitude) @ weight.square
-        n += weight.W.shape[1]
-    for b in biases:
-        S, A, Q = S + b, A + np.abs(b), Q + b * b
+    factors = [(x, x.largest, W if isinstance(W, Weight) else Weight(W)) for x, W in terms]
+    products = [x.value @ weight.W.T for x, _, weight in factors]
+    S = np.asarray(sum([*products, *biases], 0.0))
+    A = sum([*(largest @ weight.magnitude for _, largest, weight in factors), *map(np.abs, biases)], 0.0)
+    inherited = sum((error for x, _, weight in factors for error in _inherited(x, weight)), 0.0)
     if rule == "exact":
-        return Approx(np.asarray(S), 0.0 * np.asarray(A) + inherited, a)
+        return Approx(S, 0.0 * np.asarray(A) + inherited, a)
+    n = len(biases) + sum(weight.W.shape[1] for _, _, weight in factors)
     rounding = (n + 1) * a.accumulate * (1 + 2 * n * a.accumulate) * (A + np.abs(S) + inherited) / 2
     converted = a.inputs * (2 + a.inputs) * A
     if rule == "iid":
+        squares = [(largest * largest) @ weight.square for _, largest, weight in factors]
+        Q = sum([*squares, *(b * b for b in biases)], 0.0)
         variance = n * (S * S / 9 + Q / 18) + Q / 3
         rounding = np.minimum(rounding, _DEVIATIONS * a.accumulate * np.sqrt(variance))
         converted = np.minimum(converted, _DEVIATIONS * a.inputs * np.sqrt(2 * Q / 3))
     underflows = n + 2
     if a.wide:
-        magnitudes = sum(np.abs(part) for part in parts)
-        stored = sum(np.abs(part) for part in parts[len(biases) :]) + (len(parts) - 1) * (magnitudes + np.abs(S)) / 2
+        parts = [np.abs(part) for part in (*biases, *products)]
+        sums = (len(parts) - 1) * (sum(parts) + np.abs(S)) / 2
+        stored = sum(parts[len(biases) :]) + sums
         rounding = rounding + a.unit * (1 + 2 * len(parts) * a.unit) * (stored + inherited)
         underflows = 2 * len(parts)
-    return Approx(np.asarray(S), inherited + rounding + converted + underflows * a.tiny, a)
+    return Approx(S, inherited + rounding + converted + underflows * a.tiny, a)
+
+
+def _inherited(x: Approx, weight: Weight) -> Iterator[Array]:
+    """What x·Wᵀ may be off by before anything is rounded: a subnormal factor may be taken for 0, and x has an error."""
+    magnitude, tiny = np.abs(x.value), x.arithmetic.tiny
+    if (lost := np.where(magnitude < tiny, magnitude, 0.0)).any():
+        yield lost @ weight.magnitude
+    if weight.least < tiny:
+        yield magnitude @ np.where(weight.magnitude < tiny, weight.magnitude, 0.0)
+    if x.error.ndim:
+        yield x.error @ weight.magnitude

@@ -1,4 +1,4 @@
 """Test cases: recipes, the arrays made from them, and how recipes are chosen.
 
-Here belongs what is asked, whoever is asked. What must come back belongs in ``bounds`` and ``properties``.
+Here belong the questions that a backend is asked. The right answers belong in ``bounds`` and ``properties``.
 """

@@ -6,15 +6,14 @@ arrays in the layout and memory order that the case asks for, and ``canonical`` 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
+from conformance.cases.edits import apply
 from conformance.cases.fills import fill, pick, stream
 from conformance.cases.recipe import Recipe
-from conformance.errors import UsageError
+from conformance.reference.forward import leave, valid_steps
 from conformance.spec import Array, LSTMConfig, Params, Result, State, param_shapes, state_shapes
 
 #: Cases with a size beyond this are large.
@@ -32,7 +31,7 @@ class Case:
     lengths: Array | None = None
     unbatched: bool = False
     view: str = "plain"
-    #: What the bound may assume of the data: "iid" (straight from the generator), "any", or "exact" (dyadic).
+    #: What the bound may assume of the data: "iid" (straight from the generator), "any", or "exact" (dyadic numbers).
     rule: str = "any"
     #: The model is baked into the backend: its layers cannot be run apart.
     fixed: bool = False
@@ -46,6 +45,11 @@ class Case:
     def batch(self) -> int:
         """N."""
         return self.x.shape[1]
+
+    @property
+    def valid(self) -> Array:
+        """Whether each step is within its row's length, (L, N, 1): a mask that stands beside features."""
+        return valid_steps(self.steps, self.row_lengths())
 
     def initial(self) -> State:
         """The initial state, zeros where none is given."""
@@ -63,8 +67,8 @@ class Case:
         if layers == self.config.num_layers:
             return self
         config = replace(self.config, num_layers=layers)
-        slots = layers * config.num_directions
-        state = None if self.state is None else (self.state[0][:slots], self.state[1][:slots])
+        slots = slice(len(config.slots()))
+        state = None if self.state is None else (self.state[0][slots], self.state[1][slots])
         params = {name: self.params[name] for name in param_shapes(config)}
         return replace(self, config=config, params=params, state=state)
 
@@ -93,34 +97,41 @@ class Case:
         return text + (f", {nonzero or 'no'} weight{'s' if nonzero > 1 else ''} nonzero" if nonzero <= 3 else "")
 
 
+def tensors(case: Case) -> dict[str, Array]:
+    """The parameters, x, and h_0 and c_0 if they are given, by name: all that an edit can change."""
+    state = {} if case.state is None else {"h_0": case.state[0], "c_0": case.state[1]}
+    return {**case.params, "x": case.x, **state}
+
+
 def realise(recipe: Recipe, fixed: tuple[LSTMConfig, Params] | None = None) -> Case:
-    """The case of a recipe, always the same one. A ``fixed`` model keeps its own config and params."""
+    """The case of a recipe, always the same one; ``UsageError`` if an edit does not fit.
+
+    A ``fixed`` model keeps its own config and params.
+    """
     config = recipe.config if fixed is None else fixed[0]
-    params, x, h_0, c_0 = fill(recipe, config)
+    values = fill(recipe, config)
     if fixed is not None:
-        params = dict(fixed[1])
-    states: dict[str, State | None] = {
-        "none": None,
-        "both": (h_0, c_0),
-        "h": (h_0, np.zeros_like(c_0)),
-        "c": (np.zeros_like(h_0), c_0),
-    }
+        values = {**fixed[1], **{name: values[name] for name in ("x", "h_0", "c_0")}}
+    for name in ("h_0", "c_0"):
+        if recipe.state == "none":
+            del values[name]
+        elif recipe.state not in ("both", name[0]):
+            values[name] = np.zeros_like(values[name])
     lengths = _lengths(recipe) if recipe.ragged else None
+    for edit in recipe.edits:
+        config, values, lengths = apply(edit, config, values, lengths)
+    x = values.pop("x")
+    state = None if recipe.state == "none" else (values.pop("h_0"), values.pop("c_0"))
     random = recipe.fill in ("normal", "large-cell") and not recipe.edits and fixed is None
     rule = "iid" if random else "any"
-    case = Case(
-        config, params, x, states[recipe.state], lengths, recipe.unbatched, recipe.view, rule, fixed is not None
-    )
-    for edit in recipe.edits:
-        case = apply(case, edit)
-    return case
+    return Case(config, values, x, state, lengths, recipe.unbatched, recipe.view, rule, fixed is not None)
 
 
 def _lengths(recipe: Recipe) -> Array:
-    """Each row's length, int64 (N,): in two of nine cases uniform, else of a kind that lengths are got wrong on.
+    """Each row's length, int64 (N,): in two of nine cases uniform, else of a kind that is often got wrong.
 
     Some row is short, wherever there are two steps: full lengths alone show nothing of them. In large cases, of which
-    there are few, some row is full as well: where all are short, what is wrong far out stays in the padding.
+    there are few, some row is full as well: where all are short, a defect at late steps stays in the padding.
     """
     L, last = recipe.L, np.arange(recipe.N) == recipe.N - 1
     uniform = (stream(recipe.seed, "lengths", recipe.N) % np.uint64(L)).astype(np.int64) + 1
@@ -146,21 +157,15 @@ def _lengths(recipe: Recipe) -> Array:
 
 def handed(case: Case) -> tuple[Array, State | None, Array | None]:
     """Fresh arrays of one call: x and state in the config's layout and the case's memory order, lengths."""
-    x = case.x
-    if case.unbatched:
-        x = x[:, 0]
-    elif case.config.batch_first:
-        x = x.swapaxes(0, 1)
-    state = case.state
-    if state is not None and case.unbatched:
-        state = state[0][:, 0], state[1][:, 0]
+    x, state = leave(case.config, case.x, case.unbatched), case.state
     if state is not None:
-        state = arrange(state[0], case.view), arrange(state[1], case.view)
+        h_0, c_0 = (arrange(part[:, 0] if case.unbatched else part, case.view) for part in state)
+        state = h_0, c_0
     return arrange(x, case.view), state, None if case.lengths is None else case.lengths.copy()
 
 
 def arrange(values: Array, view: str) -> Array:
-    """A fresh array of equal values that lies in memory as ``view`` says; what it skips over holds large numbers."""
+    """A fresh array of equal values that lies in memory as ``view`` says; gaps hold large numbers."""
     if view == "transposed":
         return np.array(values.swapaxes(0, 1), order="C").swapaxes(0, 1)
     if view == "fortran":
@@ -195,79 +200,3 @@ def canonical(case: Case, result: Result) -> Result:
     if case.config.batch_first and output is not None:
         output = output.swapaxes(0, 1)
     return Result(output, h_n, c_n)
-
-
-# Edits: what the simplifier takes away, one text each. -t3, -n0, -i1, -u2 delete a time step, row, feature, hidden
-# unit; 0:x zeroes a tensor, 0:x[2:4] a range of its elements, 0:x[2] one; 1:… makes them ±1, r:… rounds them.
-
-
-def tensors(case: Case) -> dict[str, Array]:
-    """Everything an edit can change by name."""
-    found = {**case.params, "x": case.x}
-    if case.state is not None:
-        found |= {"h_0": case.state[0], "c_0": case.state[1]}
-    return found
-
-
-def apply(case: Case, edit: str) -> Case:
-    """The case after one edit; ``UsageError`` if it does not fit."""
-    if not re.fullmatch(r"-[tniu]\d+|[01r]:\w+(\[\d+(:\d+)?\])?", edit):
-        raise UsageError(f"recipe edit {edit!r} is not known", "edits are like -t0, -u2, 0:x, 1:x[3], r:c_0[0:4]")
-    try:
-        if edit[0] == "-":
-            return _delete(case, edit[1], int(edit[2:]))
-        how, _, place = edit.partition(":")
-        name, _, span = place.rstrip("]").partition("[")
-        first, _, last = span.partition(":")
-        whole = slice(None) if not span else slice(int(first), int(last or first) + (not last))
-        return _set(case, how, name, whole)
-    except (KeyError, ValueError, IndexError) as error:
-        raise UsageError(f"recipe edit {edit!r} does not fit its case ({error})") from error
-
-
-def _set(case: Case, how: str, name: str, span: slice) -> Case:
-    values = tensors(case)[name].copy()
-    flat: Array = values.reshape(-1)
-    changes: dict[str, Any] = {"0": lambda v: 0 * v, "1": np.sign, "r": np.rint}
-    flat[span] = changes[how](flat[span])
-    if name == "x":
-        return replace(case, x=values)
-    if name in ("h_0", "c_0"):
-        assert case.state is not None
-        return replace(case, state=(values, case.state[1]) if name == "h_0" else (case.state[0], values))
-    return replace(case, params={**case.params, name: values})
-
-
-def _delete(case: Case, what: str, index: int) -> Case:
-    config, state, lengths = case.config, case.state, case.lengths
-    if what == "t":
-        lengths = None if lengths is None else np.minimum(lengths, case.steps - 1)
-        return replace(case, x=np.delete(case.x, index, axis=0), lengths=lengths)
-    if what == "n":
-        state = None if state is None else (np.delete(state[0], index, axis=1), np.delete(state[1], index, axis=1))
-        lengths = None if lengths is None else np.delete(lengths, index)
-        return replace(case, x=np.delete(case.x, index, axis=1), state=state, lengths=lengths)
-    if what == "i":
-        config = replace(config, input_size=config.input_size - 1)
-        params = {
-            name: np.delete(value, index, axis=1) if name.startswith("weight_ih_l0") else value
-            for name, value in case.params.items()
-        }
-        return replace(case, config=config, params=params, x=np.delete(case.x, index, axis=2))
-    H, D = config.hidden_size, config.num_directions
-    smaller = replace(config, hidden_size=H - 1)
-    params = {}
-    for name, value in case.params.items():
-        if name.startswith("weight_hr"):
-            params[name] = np.delete(value, index, axis=1)
-            continue
-        value = np.delete(value, [gate * H + index for gate in range(4)], axis=0)
-        if not config.proj_size and name.startswith("weight_hh"):
-            value = np.delete(value, index, axis=1)
-        elif not config.proj_size and name.startswith("weight_ih") and not name.startswith("weight_ih_l0"):
-            value = np.delete(value, [direction * H + index for direction in range(D)], axis=1)
-        params[name] = np.ascontiguousarray(value)
-    if state is not None:
-        h_0 = state[0] if config.proj_size else np.delete(state[0], index, axis=2)
-        state = h_0, np.delete(state[1], index, axis=2)
-    return replace(case, config=smaller, params=params, state=state)

@@ -1,4 +1,4 @@
-"""What a vjp is given beside the call: the gradient of a loss by each part of the result."""
+"""Cotangents, which a vjp is given beside the call: the gradient of a loss by each part of the result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from conformance.cases.fills import normal, pick, uniform
 from conformance.reference.forward import leave
 from conformance.spec import Array, state_shapes
 
-#: What a loss looks at: any of the three, drawn for each by itself, all of them, or one alone.
+#: The parts that a loss depends on: any of the three, drawn for each by itself; all of them; or one alone.
 LOSSES = ("any", "all", "output", "h_n", "c_n")
 
 
@@ -42,9 +42,9 @@ def zeros(case: Case) -> Cotangents:
 def draw(case: Case, seed: int, loss: str = "any", parts: tuple[str, ...] = Cotangents._fields) -> Cotangents:
     """Nearly normal values, each part at a scale of its own from 1e-6 to 1e2; nothing past a row's length.
 
-    Of ``parts``, which the backend returns, "any" loss drops each with a probability of one in four, but never all; and
-    every fifth seed's is on each row's last output alone, as a classifier's is. Every fifth one's leaves
-    out the output of a row and of the later half of the steps, and is on the final states besides.
+    Of ``parts``, which the backend returns, a loss on "any" drops each with a probability of one in four, but never
+    all. For every fifth seed it depends on each row's last output alone, as a classifier's does; for another fifth on
+    the final states and on the outputs of all rows but one in the first half of the steps.
     """
     alone = loss == "any" and "output" in parts and seed % 5 == 3
     partial = loss == "any" and len(parts) > 1 and seed % 5 == 2
@@ -66,9 +66,8 @@ def draw(case: Case, seed: int, loss: str = "any", parts: tuple[str, ...] = Cota
 
 
 def within(case: Case, cotangents: Cotangents) -> Cotangents:
-    """The same without what lies past a row's length."""
-    valid = (np.arange(case.steps)[:, None] < case.row_lengths())[..., None]
-    return cotangents._replace(output=np.where(valid, cotangents.output, cotangents.output.dtype.type(0)))
+    """The same, zero past a row's length."""
+    return cotangents._replace(output=np.where(case.valid, cotangents.output, cotangents.output.dtype.type(0)))
 
 
 def handed(case: Case, cotangents: Cotangents) -> tuple[Array, Array, Array]:

@@ -26,13 +26,14 @@ gate-i … -o    the other gates saturated, so that c_n or h_n shows one activat
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 
 from conformance.cases.recipe import Recipe
-from conformance.spec import GATES, Array, LSTMConfig, finfo, numpy_dtype, param_shapes
+from conformance.spec import GATES, Array, LSTMConfig, finfo, numpy_dtype, param_shapes, state_shapes
 
 #: The standard deviation of the sum of four uniform 16-bit numbers.
 _SPREAD = 65536 / np.sqrt(3.0)
@@ -44,7 +45,6 @@ _LEVELS = {
     "float16": (64.0, 2.0**10, 2.0**-11),
     "bfloat16": (256.0, 2.0**10, 2.0**-8),
 }
-
 
 #: A case with more elements than this in a gate's weights and in x is not kept for the next one of the same values.
 _kept_elements = 2**14
@@ -90,13 +90,12 @@ def permutation(seed: int, name: str, count: int) -> Array:
     return np.roll(order, 1) if np.array_equal(order, np.arange(count)) else order
 
 
-def fill(recipe: Recipe, config: LSTMConfig) -> tuple[dict[str, Array], Array, Array, Array]:
-    """``params, x (L, N, I), h_0, c_0`` of a recipe, in ``config.dtype``, C-contiguous and read-only."""
+def fill(recipe: Recipe, config: LSTMConfig) -> dict[str, Array]:
+    """A recipe's parameters, x (L, N, I), h_0 and c_0 by name, in ``config.dtype``, C-contiguous and read-only."""
     alike = replace(recipe, view="plain", state="none", ragged=False, unbatched=False, turn=0, edits=())
     weights = config.hidden_size * (config.hidden_size + config.input_size + recipe.N)
     large = weights + recipe.L * recipe.N * config.input_size > _kept_elements
-    params, x, h_0, c_0 = _filled.__wrapped__(alike, config) if large else _filled(alike, config)
-    return dict(params), x, h_0, c_0
+    return dict(_filled.__wrapped__(alike, config) if large else _filled(alike, config))
 
 
 def keep_large() -> None:
@@ -106,15 +105,10 @@ def keep_large() -> None:
 
 
 @lru_cache(maxsize=1024)
-def _filled(recipe: Recipe, config: LSTMConfig) -> tuple[dict[str, Array], Array, Array, Array]:
+def _filled(recipe: Recipe, config: LSTMConfig) -> dict[str, Array]:
     # Half of all cases are asked for again: properties derive the same ones, and shrinking comes back to them.
-    slots = config.num_layers * config.num_directions
-    shapes = dict(param_shapes(config))
-    shapes |= {
-        "x": (recipe.L, recipe.N, config.input_size),
-        "h_0": (slots, recipe.N, config.output_size),
-        "c_0": (slots, recipe.N, config.hidden_size),
-    }
+    h_0, c_0 = state_shapes(config, recipe.N)
+    shapes = {**param_shapes(config), "x": (recipe.L, recipe.N, config.input_size), "h_0": h_0, "c_0": c_0}
     make = _MAKERS.get(recipe.fill)
     values = {tensor: _base(recipe, config, tensor, shape) for tensor, shape in shapes.items()}
     if make is not None:
@@ -123,8 +117,7 @@ def _filled(recipe: Recipe, config: LSTMConfig) -> tuple[dict[str, Array], Array
     arrays = {tensor: np.ascontiguousarray(value, dtype) for tensor, value in values.items()}
     for array in arrays.values():
         array.flags.writeable = False
-    x, h_0, c_0 = (arrays.pop(tensor) for tensor in ("x", "h_0", "c_0"))
-    return arrays, x, h_0, c_0
+    return arrays
 
 
 def _base(recipe: Recipe, config: LSTMConfig, tensor: str, shape: tuple[int, ...]) -> Array:
@@ -146,26 +139,26 @@ def _base(recipe: Recipe, config: LSTMConfig, tensor: str, shape: tuple[int, ...
     return values
 
 
-def _gates(values: dict[str, Array], tensor: str) -> Array:
-    """A view of a packed tensor by gate: (4, H, …)."""
-    return values[tensor].reshape(4, -1, *values[tensor].shape[1:])
+def _gates(values: dict[str, Array], *kinds: str) -> Iterator[Array]:
+    """Views (4, H, …) by gate of the packed tensors whose names begin with one of ``kinds``."""
+    for tensor, value in values.items():
+        if tensor.startswith(kinds):
+            yield value.reshape(4, -1, *value.shape[1:])
 
 
 def _large_cell(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
     u = uniform(recipe.seed, "large-cell", values["c_0"].shape)
     values["c_0"] = np.where(values["c_0"] < 0, -1.0, 1.0) * 3.0 * (1000 / 3) ** u
-    for tensor in values:
-        if tensor.startswith("bias_ih"):
-            _gates(values, tensor)[1] += 6.0
+    for _, f, _, _ in _gates(values, "bias_ih"):
+        f += 6.0
     return values
 
 
 def _large_x(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
-    scale = 2.0 ** (4 + int(stream(recipe.seed, "large-x", 1)[0] % np.uint64(10)))
+    scale = 2.0 ** (4 + pick(recipe.seed, "large-x", 10))
     values["x"] *= scale
-    for tensor in values:
-        if tensor.startswith("weight_ih_l0"):
-            values[tensor] /= scale
+    for weight in _gates(values, "weight_ih_l0"):
+        weight /= scale
     return values
 
 
@@ -173,33 +166,29 @@ def _saturated(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> 
     # float16 ends at 65,504: beyond, ∞ − ∞ would be a right answer.
     decades = 1 if config.dtype == "float16" else 2
     level = 10.0 ** (2 + decades * float(uniform(recipe.seed, "saturated", (1,))[0]))
-    for tensor in values:
-        if tensor.startswith(("weight_ih", "weight_hh")):
-            values[tensor] *= level / recipe.gain
+    for weight in _gates(values, "weight_ih", "weight_hh"):
+        weight *= level / recipe.gain
     return values
 
 
 def _subnormal(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
     tiny = float(finfo(config.dtype).smallest_normal)
-    below = int(stream(recipe.seed, "subnormal", 1)[0] % np.uint64(22))
+    below = pick(recipe.seed, "subnormal", 22)
     for tensor in ("x", "h_0", "c_0"):
         values[tensor] *= tiny * 2.0**-below
     if below == 21:
         values["x"] *= 0.0
-    for tensor in values:
-        if tensor.startswith("bias"):
-            _gates(values, tensor)[2] = 0.0
+    for _, _, g, _ in _gates(values, "bias"):
+        g[...] = 0.0
     return values
 
 
 def _carry(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[str, Array]:
-    level = _LEVELS[config.dtype][0]
     values["c_0"] *= 4.0
-    for tensor in values:
-        if tensor.startswith(("weight_ih", "weight_hh")):
-            _gates(values, tensor)[:2] = 0.0
-        elif tensor.startswith("bias"):
-            _gates(values, tensor)[0], _gates(values, tensor)[1] = -level, level
+    for i, f, _, _ in _gates(values, "weight_ih", "weight_hh"):
+        i[...], f[...] = 0.0, 0.0
+    for i, f, _, _ in _gates(values, "bias"):
+        i[...], f[...] = -saturating(config.dtype), saturating(config.dtype)
     return values
 
 
@@ -212,9 +201,9 @@ def _digital(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> di
 
     x is ±1, and |h| is 0 or at least tanh(1) = 0.76, so the sign of every preactivation is that of one term.
     """
-    level, seed = _LEVELS[config.dtype][0], recipe.seed
-    for layer, direction in config.slots():
-        end = f"_l{layer}{'_reverse' if direction else ''}"
+    level, seed = saturating(config.dtype), recipe.seed
+    for slot in config.slots():
+        end = slot.suffix
         rows, width = values["weight_ih" + end].shape
         joined = np.zeros((rows, width + config.output_size))
         raw = stream(seed, "digital" + end, 3 * rows)
@@ -261,17 +250,14 @@ def _gate(recipe: Recipe, config: LSTMConfig, values: dict[str, Array]) -> dict[
 
     i: f=0, g=1, so c = i.  f: i=0, c_0 = 1, so c = f.  g: f=0, i=1, so c = g.  o: f=1, i=0, c_0 large, so h = o.
     """
-    gate = recipe.fill[-1]
-    level = _LEVELS[config.dtype][0]
-    fixed = {"i": {"f": -1, "g": 1, "o": 1}, "f": {"i": -1, "g": 1, "o": 1}}
-    fixed |= {"g": {"i": 1, "f": -1, "o": 1}, "o": {"i": -1, "f": 1, "g": 1}}
-    for tensor in values:
-        for other, sign in fixed[gate].items():
-            row = GATES.index(other)
-            if tensor.startswith(("weight_ih", "weight_hh")):
-                _gates(values, tensor)[row] = 0.0
-            elif tensor.startswith("bias"):
-                _gates(values, tensor)[row] = sign * level
+    gate, level = recipe.fill[-1], saturating(config.dtype)
+    others = {"i": {"f": -1, "g": 1, "o": 1}, "f": {"i": -1, "g": 1, "o": 1}}
+    others |= {"g": {"i": 1, "f": -1, "o": 1}, "o": {"i": -1, "f": 1, "g": 1}}
+    for other, sign in others[gate].items():
+        for weight in _gates(values, "weight_ih", "weight_hh"):
+            weight[GATES.index(other)] = 0.0
+        for bias in _gates(values, "bias"):
+            bias[GATES.index(other)] = sign * level
     values["c_0"] = np.full_like(values["c_0"], 64.0 if gate == "o" else 1.0)
     return values
 
@@ -285,8 +271,5 @@ _MAKERS = {
     "zero-weights": _zero_weights,
     "digital": _digital,
     "cancelling": _cancelling,
-    "gate-i": _gate,
-    "gate-f": _gate,
-    "gate-g": _gate,
-    "gate-o": _gate,
+    **{f"gate-{gate}": _gate for gate in GATES},
 }

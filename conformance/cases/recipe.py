@@ -1,4 +1,4 @@
-"""A test case's structural description: what Hypothesis draws and shrinks, and its one-line text form.
+"""A test case's structural description, which Hypothesis draws and shrinks, and its one-line text form.
 
 ``I=3 H=5 layers=2 bidirectional L=4 N=2 state=both seed=12`` is a recipe; ``parse`` reads back what ``str`` writes.
 """
@@ -11,10 +11,10 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from conformance.errors import UsageError
-from conformance.spec import DTYPES, LSTMConfig, cannot_hold
+from conformance.spec import DTYPES, GATES, LSTMConfig, dtype_unavailable
 
 #: The dtypes that can be judged here: bfloat16 needs a package of its own.
-JUDGED_DTYPES = tuple(dtype for dtype in DTYPES if cannot_hold(dtype) is None)
+JUDGED_DTYPES = tuple(dtype for dtype in DTYPES if dtype_unavailable(dtype) is None)
 
 #: What the caller gives as the initial state: nothing, h_0 alone (c_0 zeros), c_0 alone, or both.
 STATES = ("none", "both", "h", "c")
@@ -22,7 +22,7 @@ STATES = ("none", "both", "h", "c")
 #: How arrays lie in memory when they are handed over.
 VIEWS = ("plain", "transposed", "strided", "gapped", "offset", "negative", "fortran", "readonly")
 
-#: How values are made; ``fills.py`` describes each.
+#: How values are made; ``cases/fills.py`` describes each.
 FILLS = (
     "normal",
     "integers",
@@ -37,10 +37,7 @@ FILLS = (
     "zero-weights",
     "digital",
     "cancelling",
-    "gate-i",
-    "gate-f",
-    "gate-g",
-    "gate-o",
+    *(f"gate-{gate}" for gate in GATES),
 )
 
 
@@ -68,22 +65,13 @@ class Recipe:
     seed: int = 0
     #: Which variant a property asks for, of those that it takes in turn (``Property.turns``); 0 is the first.
     turn: int = 0
-    #: What the simplifier took away from the arrays, one text for each step (``simplify.py``).
+    #: What the simplifier took away from the arrays, one text for each step (``cases/edits.py``).
     edits: tuple[str, ...] = ()
 
     @property
     def config(self) -> LSTMConfig:
         """The config of the model before any edits."""
-        return LSTMConfig(
-            self.I,
-            self.H,
-            num_layers=self.layers,
-            bias=self.bias,
-            batch_first=self.batch_first,
-            bidirectional=self.bidirectional,
-            proj_size=self.proj,
-            dtype=self.dtype,
-        )
+        return LSTMConfig(**{theirs: getattr(self, ours) for ours, theirs in _MODEL.items()})
 
     def __str__(self) -> str:
         words = [f"I={self.I}", f"H={self.H}"]
@@ -108,7 +96,17 @@ class Recipe:
         return " ".join(words)
 
 
-#: An option of ``Capabilities``, and what turns any recipe into one that uses it.
+#: The fields of a recipe that its model depends on, each with the config's name for it.
+_MODEL = {"I": "input_size", "H": "hidden_size", "layers": "num_layers", "proj": "proj_size"}
+_MODEL |= {name: name for name in ("bidirectional", "bias", "batch_first", "dtype")}
+
+
+def model_fields(config: LSTMConfig) -> dict[str, Any]:
+    """The fields of a recipe whose model has this config."""
+    return {ours: getattr(config, theirs) for ours, theirs in _MODEL.items()}
+
+
+#: Each option of ``Capabilities``, and the function that turns any recipe into one that uses it.
 OPTIONS: dict[str, Callable[[Recipe], Recipe]] = {
     "layers": lambda r: replace(r, layers=2),
     "bidirectional": lambda r: replace(r, bidirectional=True),
@@ -159,7 +157,7 @@ def parse(text: str) -> Recipe:
         else:
             values[key] = tuple(value.split(","))
     recipe = Recipe(**values)
-    if reason := cannot_hold(recipe.dtype):
+    if reason := dtype_unavailable(recipe.dtype):
         raise UsageError(f"recipe {text!r}: {reason}")
     if recipe.unbatched and (recipe.N != 1 or recipe.ragged):
         raise UsageError("an unbatched recipe has N=1 and is not ragged")

@@ -6,15 +6,15 @@ hide swapped axes, and two of them are equal in the others; 1, 2^k and 2^k ± 1 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
 from conformance.backend import Backend
 from conformance.cases.covering import judged_dtypes
-from conformance.cases.recipe import STATES, VIEWS, Recipe
+from conformance.cases.recipe import STATES, VIEWS, Recipe, model_fields
 
 T = TypeVar("T")
 
@@ -34,7 +34,6 @@ _FILLS = (*("normal",) * 8, "integers", "sparse", "constant", "ramp", "large-cel
 def recipes(draw: st.DrawFn, backend: Backend) -> Recipe:
     """Recipes of cases that the backend has declared."""
     c = backend.capabilities
-    compiled = c.compiled
     # Simplest first: no two sizes are equal.
     equal = draw(st.sampled_from((*[""] * 20, "NH", "NL", "IH", "LH", "NI")))
     used: dict[str, int] = {}
@@ -47,47 +46,43 @@ def recipes(draw: st.DrawFn, backend: Backend) -> Recipe:
             used[name] = draw(st.sampled_from([n for n in pool if n == 1 or n not in used.values()]))
         return used[name]
 
-    def option(declared: bool) -> bool:
-        return declared and draw(st.booleans())
-
     unbatched = c.unbatched and draw(st.integers(0, 5)) == 5
-    rows = size("N", _COMPILED["rows"] if compiled else _ROWS) if c.batch and not unbatched else 1
-    if c.fixed is not None:
-        config = c.fixed[0]
-        features = {"I": config.input_size, "H": config.hidden_size, "proj": config.proj_size}
-        structure = {
-            "layers": config.num_layers,
-            "bidirectional": config.bidirectional,
-            "bias": config.bias,
-            "batch_first": config.batch_first,
-            "dtype": config.dtype,
-        }
-    else:
-        features = {name: size(name, _COMPILED["features"] if compiled else _FEATURES) for name in "HI"}
-        features["proj"] = draw(st.integers(1, features["H"] - 1)) if features["H"] > 1 and option(c.projection) else 0
-        structure = {
-            "layers": draw(st.sampled_from((1, 2, 3))) if c.layers else 1,
-            "bidirectional": option(c.bidirectional),
-            "bias": not option(c.no_bias),
-            "batch_first": option(c.batch_first),
-            "dtype": draw(st.sampled_from(judged_dtypes(backend))),
-        }
+    rows = size("N", _COMPILED["rows"] if c.compiled else _ROWS) if c.batch and not unbatched else 1
+    model = _model(draw, backend, size) if c.fixed is None else model_fields(c.fixed[0])
     # Without outputs, a case takes as many runs as it has steps.
-    pool = _COMPILED["steps"] if compiled else _STEPS if "output" in c.returns else _STEPS[:14]
-    steps = size("L", pool)
+    steps = size("L", _COMPILED["steps"] if c.compiled else _STEPS if "output" in c.returns else _STEPS[:14])
     return Recipe(
-        **features,
-        **structure,
+        **model,
         unbatched=unbatched,
         L=steps,
         N=rows,
         state=draw(st.sampled_from(STATES)) if c.initial_state else "none",
-        ragged=steps > 1 and not unbatched and option(c.lengths),
+        ragged=steps > 1 and not unbatched and c.lengths and draw(st.booleans()),
         view=draw(st.sampled_from(VIEWS)) if "views" not in backend.ruled_out and draw(st.booleans()) else "plain",
         fill=draw(st.sampled_from(_FILLS)),
         gain=draw(st.sampled_from(_GAINS)),
         seed=draw(st.integers(0, 2**32 - 1)),
     )
+
+
+def _model(draw: st.DrawFn, backend: Backend, size: Callable[[str, Sequence[int]], int]) -> dict[str, Any]:
+    """The fields of a recipe that its model depends on, within what is declared."""
+    c = backend.capabilities
+
+    def option(declared: bool) -> bool:
+        return declared and draw(st.booleans())
+
+    pool = _COMPILED["features"] if c.compiled else _FEATURES
+    features = {name: size(name, pool) for name in "HI"}
+    return {
+        **features,
+        "proj": draw(st.integers(1, features["H"] - 1)) if features["H"] > 1 and option(c.projection) else 0,
+        "layers": draw(st.sampled_from((1, 2, 3))) if c.layers else 1,
+        "bidirectional": option(c.bidirectional),
+        "bias": not option(c.no_bias),
+        "batch_first": option(c.batch_first),
+        "dtype": draw(st.sampled_from(judged_dtypes(backend))),
+    }
 
 
 @st.composite

@@ -1,9 +1,10 @@
 """A gradient with an exact answer: every number in it is dyadic, and every order of summation gives the same bits.
 
-Inputs wired to the preactivations by an identity (as in ``taps.py``), this time not zero, steer each of them to 0 or
-to ±B, where the activations saturate: σ is 0, ½ or 1, tanh is 0 or ±1. Each cell is 0, or so large that its tanh is ±1.
-So σ′ is 0 or ¼ and tanh′ 0 or 1; weights and cotangents are small whole numbers. The sum of all terms' magnitudes, and
-the power of two that divides every term, tell which sums are exact in a given precision.
+Steering inputs are wired to the preactivations by an identity, as taps are (``instruments/taps.py``). They are chosen
+such that each preactivation is 0 or ±B, where the activations saturate: σ is 0, ½ or 1, tanh is 0 or ±1. Each cell is
+0, or so large that its tanh is ±1. So σ′ is 0 or ¼ and tanh′ 0 or 1; weights and cotangents are small whole numbers.
+The sum of all terms' magnitudes, and the power of two that divides every term, tell which sums are exact in a given
+precision.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from conformance.bounds.backward import Adjoints
-from conformance.bounds.rounding import Approx, Arithmetic
+from conformance.bounds.rounding import Arithmetic
 from conformance.cases.case import Case
 from conformance.cases.cotangents import Cotangents, shapes, within
 from conformance.cases.fills import saturating, stream
+from conformance.instruments.taps import read_taps
 from conformance.reference.backward import Gradients, LayerGradients, Slopes, layer_vjp, slopes
 from conformance.reference.forward import Tape, time_order, weights
-from conformance.spec import Array, Result, param_shapes, suffix
+from conformance.spec import Array, Result, Slot, param_shapes
 
 #: The magnitude of the cells that are not 0: halved once, and ±1 a step, they stay beyond 20, where tanh is 1.
 _CELL = 64.0
@@ -42,7 +44,7 @@ _VALUES = {
 
 @dataclass(frozen=True, eq=False)
 class Dyadic:
-    """A case of one layer with its cotangents, what it returns, and its gradients, ``exact`` where no order rounds."""
+    """A case of one layer with its cotangents, result and gradients; ``exact`` says where no order of sums rounds."""
 
     case: Case
     cotangents: Cotangents
@@ -52,86 +54,113 @@ class Dyadic:
 
     def adjoints(self, grad_x: Array, declared: Arithmetic) -> Adjoints:
         """∂a of each direction, which shows in the gradient of the steering inputs."""
-        config, own = self.case.config, 4 * self.case.config.hidden_size
-        taps = np.asarray(grad_x[..., config.input_size - config.num_directions * own :], np.float64)
-        seen = Approx(taps, (declared.unit + declared.inputs) * np.abs(taps), declared)
-        return [[seen[..., d * own : (d + 1) * own] for d in range(config.num_directions)]]
+        config, rows = self.case.config, 4 * self.case.config.hidden_size
+        size = config.input_size - config.num_directions * rows
+        return {slot: read_taps(grad_x[..., _steering(slot, size, rows)], declared) for slot in config.slots()}
 
 
-def dyadic(plain: Case, seed: int, declared: Arithmetic) -> Dyadic:
-    """The dyadic case with the structure of a plain one of a single layer, of fewer steps if more would round."""
+def dyadic(original: Case, seed: int, declared: Arithmetic) -> Dyadic:
+    """The dyadic case with the structure of an original of one layer, of fewer steps if more would round."""
     bits = round(-np.log2(max(declared.unit, declared.accumulate, declared.inputs)))
-    for steps in reversed(range(1, min(plain.steps, _STEPS) + 1)):
-        lengths = None if plain.lengths is None else np.minimum(plain.lengths, steps)
-        found = _build(replace(plain, x=plain.x[:steps], lengths=lengths), seed, bits)
-        if found is not None:
-            return found
+    for steps in reversed(range(1, min(original.steps, _STEPS) + 1)):
+        lengths = None if original.lengths is None else np.minimum(original.lengths, steps)
+        built = _build(replace(original, x=original.x[:steps], lengths=lengths), seed, bits)
+        if built is not None:
+            return built
     raise AssertionError("a single step is exact in any precision")
 
 
-def _build(plain: Case, seed: int, bits: int) -> Dyadic | None:
-    """The case with as many steps as the plain one; None if an adjoint within it would round."""
-    lengths, size = plain.row_lengths(), plain.config.input_size
-    D, P, rows = plain.config.num_directions, plain.config.output_size, 4 * plain.config.hidden_size
-    valid = (np.arange(plain.steps)[:, None] < lengths)[..., None]
-    config = replace(plain.config, input_size=size + D * rows)
-    dtype = plain.x.dtype
+def _build(original: Case, seed: int, bits: int) -> Dyadic | None:
+    """The case with as many steps as the original; None if an adjoint within it would round."""
+    case, cotangents = _drawn(original, seed)
+    result, tapes = _steered(case, original.config.input_size, seed)
+    summed = _summed(case, cotangents, tapes, bits)
+    if summed is None:
+        return None
+    dtype = original.x.dtype
+    params = {name: value.astype(dtype) for name, value in case.params.items()}
+    state = None if case.state is None else (case.state[0].astype(dtype), case.state[1].astype(dtype))
+    typed = replace(case, params=params, x=case.x.astype(dtype), state=state)
+    return Dyadic(typed, Cotangents(*(part.astype(dtype) for part in cotangents)), result, *summed)
 
-    def choose(name: str, kind: str, shape: tuple[int, ...]) -> Array:
-        raw = stream(seed, f"dyadic {name}", int(np.prod(shape)))
-        values = np.array(_VALUES[kind], np.float64)
-        return values[(raw % np.uint64(len(values))).astype(np.int64)].reshape(shape)
 
-    params = {name: choose(name, name.partition("_l")[0], shape) for name, shape in param_shapes(config).items()}
-    x = np.zeros((plain.steps, plain.batch, config.input_size))
-    x[..., :size] = choose("x", "x", (plain.steps, plain.batch, size))
-    h_0, c_0 = (np.zeros(part.shape) for part in plain.initial())
-    if plain.state is not None:
-        h_0, c_0 = choose("h_0", "h_0", h_0.shape), choose("c_0", "c_0", c_0.shape)
-    loss = Cotangents(*(choose(f"loss {n}", "loss", tuple(shape)) for n, shape in enumerate(shapes(plain))))
-    loss = within(plain, loss)
-
-    tapes, halves = [], []
-    h_n, c_n = np.empty(h_0.shape), np.empty(c_0.shape)
-    for d in range(D):
-        taps = slice(size + d * rows, size + (d + 1) * rows)
-        weight = params["weight_ih" + suffix(0, d)]
+def _drawn(original: Case, seed: int) -> tuple[Case, Cotangents]:
+    """The case and its cotangents in float64; its steering inputs are wired, and still 0."""
+    config, size, rows = original.config, original.config.input_size, 4 * original.config.hidden_size
+    config = replace(config, input_size=size + config.num_directions * rows)
+    params = {name: _choose(seed, name, name.partition("_l")[0], shape) for name, shape in param_shapes(config).items()}
+    for slot in config.slots():
+        weight = params["weight_ih" + slot.suffix]
         weight[:, size:] = 0
-        weight[:, taps] = np.eye(rows)
-        signs = choose(f"steering {d}", "steering", (plain.steps, plain.batch, 4, rows // 4))
-        read = time_order(x[..., :size], lengths, bool(d))
-        p = weights(params, 0, d) | {"weight_ih": weight[:, :size]}
-        a, tape, half, h_n[d], c_n[d] = _steer(p, read, h_0[d], c_0[d], valid, signs, saturating(config.dtype))
-        x[..., taps] = time_order(a, lengths, bool(d))
-        halves.append(time_order(half, lengths, bool(d)))
-        tapes.append(tape)
+        weight[:, _steering(slot, size, rows)] = np.eye(rows)
+    x = np.zeros((original.steps, original.batch, config.input_size))
+    x[..., :size] = _choose(seed, "x", "x", (original.steps, original.batch, size))
+    h_0, c_0 = original.initial()
+    state = _choose(seed, "h_0", "h_0", h_0.shape), _choose(seed, "c_0", "c_0", c_0.shape)
+    state = None if original.state is None else state
+    loss = Cotangents(*(_choose(seed, f"loss {n}", "loss", tuple(shape)) for n, shape in enumerate(shapes(original))))
+    return replace(original, config=config, params=params, x=x, state=state, rule="any"), within(original, loss)
 
-    grads, sizes, quanta = Gradients(), Gradients(), dict[str, float]()
-    for d, tape in enumerate(tapes):
-        p, tape = weights(params, 0, d), tape._replace(x=time_order(x, lengths, bool(d)))
-        half = time_order(loss.output[..., d * P : (d + 1) * P], lengths, bool(d))
-        own, slope = (half, loss.h_n[d], loss.c_n[d]), slopes(tape)
-        found = layer_vjp(p, tape, slope, valid, *own)
+
+def _choose(seed: int, name: str, kind: str, shape: tuple[int, ...]) -> Array:
+    """Values of a kind, from the stream that belongs to the name."""
+    raw = stream(seed, f"dyadic {name}", int(np.prod(shape)))
+    values = np.array(_VALUES[kind], np.float64)
+    return values[(raw % np.uint64(len(values))).astype(np.int64)].reshape(shape)
+
+
+def _steering(slot: Slot, size: int, rows: int) -> slice:
+    """A direction's steering inputs among the features of x, of which the first ``size`` are others."""
+    return slice(size + slot.direction * rows, size + (slot.direction + 1) * rows)
+
+
+def _steered(case: Case, size: int, seed: int) -> tuple[Result, dict[Slot, Tape]]:
+    """The exact result, and the tapes; sets the case's steering inputs, those beyond the first ``size`` of x."""
+    config, rows, lengths = case.config, 4 * case.config.hidden_size, case.row_lengths()
+    (h_0, c_0), parts, tapes = case.initial(), [], {}
+    for slot in config.slots():
+        signs = _choose(seed, f"steering {slot.direction}", "steering", (case.steps, case.batch, 4, rows // 4))
+        p, x = weights(case.params, slot), time_order(case.x[..., :size], lengths, slot.reverse)
+        p |= {"weight_ih": p["weight_ih"][:, :size]}
+        at, level = slot.position(config), saturating(config.dtype)
+        a, tapes[slot], half, h_n, c_n = _steer(p, x, h_0[at], c_0[at], case.valid, signs, level)
+        case.x[..., _steering(slot, size, rows)] = time_order(a, lengths, slot.reverse)
+        parts.append((time_order(half, lengths, slot.reverse), h_n, c_n))
+    # A direction reads the other's steering inputs too, with weights 0.
+    tapes = {slot: tape._replace(x=time_order(case.x, lengths, slot.reverse)) for slot, tape in tapes.items()}
+    halves, h_n, c_n = zip(*parts, strict=True)
+    return Result(np.concatenate(halves, axis=2), np.stack(h_n), np.stack(c_n)), tapes
+
+
+def _summed(
+    case: Case, cotangents: Cotangents, tapes: dict[Slot, Tape], bits: int
+) -> tuple[Gradients, dict[str, Array]] | None:
+    """The gradients, and where each is exact in any order of summation; None if an adjoint would round.
+
+    A sum is exact in any order if the sum of its terms' magnitudes, in units of a power of two that divides all of
+    them, has no more than ``bits`` bits: so has every partial sum.
+    """
+    lengths, valid = case.row_lengths(), case.valid
+    grads, sizes, units = Gradients(), Gradients(), dict[str, float]()
+    for slot, tape in tapes.items():
+        p, slope, at = weights(case.params, slot), slopes(tape), slot.position(case.config)
+        half = time_order(cotangents.output[..., slot.features(case.config)], lengths, slot.reverse)
+        loss = half, cotangents.h_n[at], cotangents.c_n[at]
+        own = layer_vjp(p, tape, slope, valid, *loss)
         # Of the magnitudes of everything, it is the sum of all terms' magnitudes.
         positive = {name: np.abs(value) for name, value in p.items()}
-        total = layer_vjp(positive, Tape(*map(np.abs, tape)), slope, valid, *map(np.abs, own))
-        q = _quanta(tape, slope, found)
-        if not _representable(found, total, q, bits):
+        total = layer_vjp(positive, Tape(*map(np.abs, tape)), slope, valid, *map(np.abs, loss))
+        unit = _units(tape, slope, own)
+        if not _representable(own, total, unit, bits):
             return None
-        for into, part in ((grads, found), (sizes, total)):
-            into["x"] = into.get("x", 0.0) + time_order(part.x, lengths, bool(d))
+        for into, part in ((grads, own), (sizes, total)):
+            into["x"] = into.get("x", 0.0) + time_order(part.x, lengths, slot.reverse)
             for name, value in (("h_0", part.h_0), ("c_0", part.c_0)):
-                into[name] = np.concatenate([into[name], value[None]]) if d else value[None]
-            into |= {name + suffix(0, d): value for name, value in part.params.items()}
-        quanta |= {name + suffix(0, d): q[name] for name in found.params}
-        quanta |= {name: min(q[name], quanta.get(name, np.inf)) for name in ("x", "h_0", "c_0")}
-    exact = {name: sizes[name] <= 2.0**bits * quanta[name] for name in grads}
-
-    state = None if plain.state is None else (h_0.astype(dtype), c_0.astype(dtype))
-    typed = {name: value.astype(dtype) for name, value in params.items()}
-    case = replace(plain, config=config, params=typed, x=x.astype(dtype), state=state, rule="any")
-    cotangents = Cotangents(*(part.astype(dtype) for part in loss))
-    return Dyadic(case, cotangents, Result(np.concatenate(halves, axis=2), h_n, c_n), grads, exact)
+                into[name] = np.stack([*into.get(name, ()), value])
+            into |= {name + slot.suffix: value for name, value in part.params.items()}
+        units |= {name + slot.suffix: unit[name] for name in own.params}
+        units |= {name: min(unit[name], units.get(name, np.inf)) for name in ("x", "h_0", "c_0")}
+    return grads, {name: sizes[name] <= 2.0**bits * units[name] for name in grads}
 
 
 def _steer(
@@ -139,7 +168,8 @@ def _steer(
 ) -> tuple[Array, Tape, Array, Array, Array]:
     """Steering inputs (L, N, 4H) for one direction in its reading order, its tape, output, h_n and c_n.
 
-    ``signs`` (L, N, 4, H) are what its gates are wished to be; some are changed, so that each cell stays 0 or large.
+    ``signs`` (L, N, 4, H) are the wished signs of its gates' preactivations; some are changed, so that each cell stays
+    0 or large.
     """
     empty, halved = c == 0, np.zeros(c.shape, bool)
     steering, tape = np.zeros((*x.shape[:2], len(p["weight_hh"]))), []
@@ -167,7 +197,7 @@ def _steer(
     return steering, Tape(*map(np.stack, zip(*tape, strict=True))), output, h, c
 
 
-def quantum(*values: Array) -> float:
+def unit_of(*values: Array) -> float:
     """The largest power of two, at most 1, that divides all of the values."""
     flat = np.concatenate([np.abs(value).reshape(-1) for value in values])
     fraction, exponent = np.frexp(flat[flat != 0])
@@ -176,17 +206,17 @@ def quantum(*values: Array) -> float:
     return float(lowest.min(initial=1.0))
 
 
-def _quanta(tape: Tape, slope: Slopes, found: LayerGradients) -> dict[str, float]:
+def _units(tape: Tape, slope: Slopes, own: LayerGradients) -> dict[str, float]:
     """A power of two that divides every term of each sum: weights and cotangents are whole numbers."""
-    a = quantum(found.a)
-    q = {"a": a, "h": a, "x": a, "h_0": a, "c_0": quantum(found.c_0), "bias_ih": a, "bias_hh": a}
-    q["c"] = quantum(found.m * tape.o * slope.c, found.c * tape.f)
-    q["weight_ih"], q["weight_hh"] = a * quantum(tape.x), a * quantum(tape.h_before)
-    q["weight_hr"] = a * quantum(tape.m)
-    return q
+    a = unit_of(own.a)
+    units = {"a": a, "h": a, "x": a, "h_0": a, "c_0": unit_of(own.c_0), "bias_ih": a, "bias_hh": a}
+    units["c"] = unit_of(own.m * tape.o * slope.c, own.c * tape.f)
+    units["weight_ih"], units["weight_hh"] = a * unit_of(tape.x), a * unit_of(tape.h_before)
+    units["weight_hr"] = a * unit_of(tape.m)
+    return units
 
 
-def _representable(found: LayerGradients, total: LayerGradients, q: dict[str, float], bits: int) -> bool:
+def _representable(own: LayerGradients, total: LayerGradients, units: dict[str, float], bits: int) -> bool:
     """Whether every adjoint within the pass is exact: ∂h and ∂m as sums, ∂c as a sum, ∂a as products of those."""
-    pairs = ((total.h, q["h"]), (total.m, q["h"]), (total.c, q["c"]), (found.a, q["a"]), (found.c_0, q["c_0"]))
-    return all(np.abs(size).max() <= 2.0**bits * least for size, least in pairs)
+    sizes = ((total.h, "h"), (total.m, "h"), (total.c, "c"), (own.a, "a"), (own.c_0, "c_0"))
+    return all(np.abs(size).max() <= 2.0**bits * units[name] for size, name in sizes)

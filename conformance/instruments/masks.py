@@ -7,20 +7,18 @@ for it, and its own output says which.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import ceil
-from typing import Any
 
 import numpy as np
 
-from conformance.bounds.forward import Expectation, Expected, Finding
+from conformance.bounds.forward import Expectation, Expected, Finding, compare, in_float64
 from conformance.bounds.rounding import EXACT, Approx
 from conformance.cases.case import Case
 from conformance.cases.fills import stream
 from conformance.reference.forward import sigmoid, time_order
-from conformance.spec import Array, layer_params
+from conformance.spec import Array, LSTMConfig, Result, layer_params
 from conformance.trials.outcomes import Discard
 from conformance.trials.trial import Trial
 
@@ -45,11 +43,11 @@ def with_dropout(case: Case, p: float, training: bool = True) -> Case:
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read off several calls of one model.
+    """The elements that several calls of one model dropped.
 
     dropped (boundaries, calls, L, N, D, P): which elements of a layer's output the layer above did not get.
     valid (L, N): the steps within each row's length.
-    findings: everything returned against what follows from these elements, the calls side by side as rows of one batch.
+    findings: the results compared with those that follow from these elements; the calls are rows of one batch.
     """
 
     case: Case
@@ -59,7 +57,7 @@ class Reading:
 
     @property
     def worst(self) -> Finding:
-        """What fits least."""
+        """The finding with the largest margin."""
         return max(self.findings, key=Finding.margin)
 
 
@@ -70,7 +68,7 @@ def probe(trial: Trial) -> Case:
     """
     recipe, declared = trial.recipe, trial.backend.capabilities
     several = declared.batch and not recipe.unbatched
-    # The biases keep what the middle layer puts out above 0.
+    # The biases keep the middle layer's outputs above 0.
     three = recipe.layers > 2 and recipe.bias and several and "h_n" in declared.returns
     sizes = {"layers": 3 if three else 2}
     if not declared.compiled:
@@ -87,8 +85,8 @@ def probe(trial: Trial) -> Case:
 def wired(case: Case, p: float, both: bool) -> Case:
     """A first layer that puts out ±tanh(1); above it unit j reads element j, of ``both`` directions or of its own.
 
-    Recurrent weights and biases of the layers above stay random, but small, and so does what the other gates read: then
-    the outputs for 0 and for y/(1 − p) are at least 0.001 apart, a thousand times their bound.
+    Recurrent weights and biases of the layers above stay random, but small, and so do the other gates' input weights:
+    then the outputs for 0 and for y/(1 − p) are at least 0.001 apart, a thousand times their bound.
     """
     config, x = case.config, np.where(case.x < 0, -1.0, 1.0).astype(case.x.dtype)
     H, P, D = config.hidden_size, config.output_size, config.num_directions
@@ -128,7 +126,7 @@ def live(trial: Trial) -> Case:
     recipe, declared = trial.recipe, trial.backend.capabilities
     three = recipe.seed % 3 == 0 and "h_n" in declared.returns
     sizes = {"layers": 3 if three else 2, "I": 1 + min(recipe.I, 4), "H": 8, "proj": 4 if recipe.proj else 0}
-    # The biases keep what the middle layer puts out above 0.
+    # The biases keep the middle layer's outputs above 0.
     sizes |= {"bias": recipe.bias or three, "L": 1 if three else 5, "N": min(recipe.N, 3)}
     ragged = recipe.seed % 3 == 1 and declared.lengths and not recipe.unbatched
     drawn = trial.derived(**sizes, ragged=ragged, fill="normal", gain=0.5, edits=()).case
@@ -160,72 +158,70 @@ def read(trial: Trial) -> Reading:
     D, P, last = config.num_directions, config.output_size, config.num_layers - 1
     calls = max(2, ceil(ELEMENTS / (int(lengths.sum()) * P)))
     model = trial.model(case)
-    results = [trial.run(case, model) for _ in range(calls)]
-    output, h_n, c_n = (_beside(parts) for parts in zip(*results, strict=True))
+    result = _side_by_side([in_float64(trial.run(case, model)) for _ in range(calls)])
     h_0, c_0 = (np.tile(part, (1, calls, 1)) for part in case.initial())
     many = replace(case, x=np.tile(case.x, (1, calls, 1)), state=(h_0, c_0), lengths=np.tile(lengths, calls))
     expectation = Expectation(many, declared)
 
-    findings = list(_compared(0, expectation.free_running(0), None, h_n, c_n))
+    def compared(k: int, halves: list[Expected]) -> list[Finding]:
+        seen = result if k == last else result._replace(output=None)
+        pairs = zip(config.slots(k), halves, strict=True)
+        return [finding for slot, half in pairs for finding in compare(config, k + 1, slot, half, seen)]
+
+    findings = compared(0, expectation.free_running(0))
     below, patterns = expectation.below(1), []
     for k in range(1, last + 1):
-        outputs = output if k == last else np.concatenate([*h_n[k * D : (k + 1) * D]], axis=1)[None]
+        outputs = outputs_of(config, k, result)
         dropped = dropped_by(many, k, below.value, outputs)
         patterns.append(dropped.reshape(case.steps, calls, case.batch, D, P).swapaxes(0, 1))
         # 1 − p, its reciprocal and the product are rounded, and so is p, by at most u·p.
         scaled = np.where(dropped.reshape(below.value.shape), 0.0, below.value / (1 - p))
         error = (below.error / (1 - p)) + (3 + p / (1 - p)) * declared.unit * np.abs(scaled)
-        halves = expectation.layer(k, Approx(scaled, np.where(scaled == 0, 0.0, error), declared), outputs)
-        findings += _compared(k, halves, output if k == last else None, h_n, c_n)
+        read_by_k = Approx(scaled, np.where(scaled == 0, 0.0, error), declared)
+        findings += compared(k, expectation.layer(k, read_by_k, outputs))
         below = Approx(outputs, EXACT, declared)
-    return Reading(case, np.stack(patterns), np.arange(case.steps)[:, None] < lengths, findings)
+    return Reading(case, np.stack(patterns), case.valid[..., 0], findings)
 
 
-def _beside(parts: Sequence[Array | None]) -> Any:
-    """One part of several results, side by side along the batch axis; None if it is not returned."""
-    there = [np.asarray(part, np.float64) for part in parts if part is not None]
-    return np.concatenate(there, axis=1) if there else None
+def outputs_of(config: LSTMConfig, k: int, result: Result) -> Array:
+    """Layer k's output (L, N, D·P); of a middle layer, which has a single step, h_n is all of it."""
+    if k == config.num_layers - 1:
+        assert result.output is not None
+        return result.output
+    assert result.h_n is not None
+    return np.concatenate([result.h_n[slot.position(config)] for slot in config.slots(k)], axis=1)[None]
+
+
+def _side_by_side(results: list[Result]) -> Result:
+    """Several results, side by side along the batch axis."""
+    parts = zip(*results, strict=True)
+    return Result(*(None if part[0] is None else np.concatenate(part, axis=1) for part in parts))
 
 
 def dropped_by(case: Case, k: int, below: Array, outputs: Array) -> Array:
-    """Which elements (L, N, D, P) of what is below it layer k did not get, by ``outputs`` (L, N, D·P), its own.
+    """Which elements (L, N, D, P) of ``below`` layer k did not get, judging by ``outputs`` (L, N, D·P), its own.
 
-    A unit's output is compared with what it would be, had the unit got none of its elements, one, the other or both.
+    A unit's output is compared with the outputs that it would have if it got none of its elements, one, the other or
+    both.
     """
     config, lengths = case.config, case.row_lengths()
     (steps, rows, _), D, P = below.shape, config.num_directions, config.output_size
     h_0, c_0 = case.initial()
     kept = np.array(list(product((0.0, 1.0), repeat=D)))
-    found = []
-    for d in range(D):
-        w = layer_params(case.params, k, d)
-        own = time_order(outputs[..., d * P : (d + 1) * P], lengths, bool(d))
-        got = time_order(below, lengths, bool(d)).reshape(steps, rows, D, P) / (1 - config.dropout)
-        previous = np.concatenate([h_0[k * D + d][None], own[:-1]])
+    dropped = []
+    for slot in config.slots(k):
+        w, at = layer_params(case.params, slot), slot.position(config)
+        own = time_order(outputs[..., slot.features(config)], lengths, slot.reverse)
+        got = time_order(below, lengths, slot.reverse).reshape(steps, rows, D, P) / (1 - config.dropout)
+        previous = np.concatenate([h_0[at][None], own[:-1]])
         a = previous @ w["weight_hh"].T + (w["bias_ih"] + w["bias_hh"] if config.bias else 0.0)
         a = a.reshape(steps, rows, 4, -1)[..., :P]
         a = a + np.einsum("kd,lndp,gdp->klngp", kept, got, _read_by(w["weight_ih"], P, D))
         i, f, g, o = sigmoid(a[..., 0, :]), sigmoid(a[..., 1, :]), np.tanh(a[..., 2, :]), sigmoid(a[..., 3, :])
-        c, nearest = c_0[k * D + d][:, :P], []
+        c, nearest = c_0[at][:, :P], []
         for t in range(steps):
             cells = f[:, t] * c + i[:, t] * g[:, t]
             nearest.append(np.argmin(np.abs(o[:, t] * np.tanh(cells) - own[t]), axis=0))
             c = np.take_along_axis(cells, nearest[t][None], axis=0)[0]
-        found.append(time_order(kept[np.stack(nearest), d] == 0.0, lengths, bool(d)))
-    return np.stack(found, axis=2)
-
-
-def _compared(
-    k: int, halves: list[Expected], output: Array | None, h_n: Array | None, c_n: Array | None
-) -> Iterator[Finding]:
-    """Layer k's parts against what is expected of each direction."""
-    D, P = len(halves), halves[0].output.value.shape[2]
-    for d, half in enumerate(halves):
-        pairs = (
-            ("output", None if output is None else output[..., d * P : (d + 1) * P], half.output),
-            ("h_n", None if h_n is None else h_n[k * D + d], half.h_n),
-            ("c_n", None if c_n is None else c_n[k * D + d], half.c_n),
-        )
-        for tensor, actual, want in pairs:
-            if actual is not None:
-                yield Finding(tensor, k + 1, k, d, actual, want.value, np.broadcast_to(want.error, want.value.shape))
+        dropped.append(time_order(kept[np.stack(nearest), slot.direction] == 0.0, lengths, slot.reverse))
+    return np.stack(dropped, axis=2)

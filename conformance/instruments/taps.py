@@ -1,6 +1,6 @@
 """Adjoint taps: how the adjoints of the preactivations, which no vjp returns, are made to show in the gradient of x.
 
-A tapped case computes what the plain one does. Further inputs that are always zero are wired to the first layer's
+A tapped case computes what the original does. Further inputs that are always zero are wired to the first layer's
 preactivations by an identity, ``x' = [x | 0]``, ``W_ih' = [W_ih | 1]``, one block for each direction: the gradient of
 the loss by such an input is ∂a itself, for the product with the identity has one term.
 
@@ -22,32 +22,32 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from conformance.bounds.backward import SLOPE_ULPS, Adjoints, judge, later, masked
+from conformance.bounds.backward import SLOPE_ULPS, Adjoints, judge, later
 from conformance.bounds.forward import Finding
 from conformance.bounds.rounding import ACTIVATION_ULPS, Approx, Arithmetic
 from conformance.cases.case import Case
 from conformance.cases.cotangents import Cotangents, zeros
 from conformance.cases.fills import saturating
 from conformance.reference.backward import Gradients
-from conformance.spec import Array, LSTMConfig, Result, param_shapes, suffix
+from conformance.spec import Array, LSTMConfig, Result, Slot, param_shapes
 
 
 @dataclass(frozen=True, eq=False)
 class Tapped:
-    """A plain case, the same with taps and relays, and the ways between them."""
+    """A case, the same with taps and relays, and how the results of the second contain those of the first."""
 
-    plain: Case
+    original: Case
     case: Case
 
     @property
     def relays(self) -> int:
         """The relays of each layer and direction."""
-        return self.case.config.hidden_size - self.plain.config.hidden_size
+        return self.case.config.hidden_size - self.original.config.hidden_size
 
     def cotangents(self, cotangents: Cotangents) -> Cotangents:
-        """Those of the tapped case: nothing is lost through a relay."""
+        """Those of the tapped case: the loss does not depend on a relay."""
         output, h_n, c_n = cotangents
-        P = self.plain.config.output_size
+        P = self.original.config.output_size
         halves = [_widened(half, self.case.config.output_size) for half in _halves(output, P)]
         return Cotangents(
             np.concatenate(halves, axis=2),
@@ -56,8 +56,8 @@ class Tapped:
         )
 
     def result(self, result: Result) -> Result:
-        """What the tapped case returned of the plain one's."""
-        P, H = self.plain.config.output_size, self.plain.config.hidden_size
+        """The original's share of a result of the tapped case."""
+        P, H = self.original.config.output_size, self.original.config.hidden_size
         output, h_n, c_n = result
         if output is not None:
             halves = [half[..., :P] for half in _halves(output, self.case.config.output_size)]
@@ -65,45 +65,48 @@ class Tapped:
         return Result(output, None if h_n is None else h_n[..., :P], None if c_n is None else c_n[..., :H])
 
     def gradients(self, grads: Gradients) -> Gradients:
-        """What the tapped case returned of the plain one's."""
-        config = self.plain.config
-        found = {"x": grads["x"][..., : config.input_size]}
-        found |= {name: grads[name][..., : config.output_size] for name in ("h_0",) if name in grads}
-        found |= {name: grads[name][..., : config.hidden_size] for name in ("c_0",) if name in grads}
-        for name in param_shapes(config):
-            found[name] = grads[name][_own(name, config, self.case.config)]
-        return found
+        """The original's share of the gradients of the tapped case."""
+        config = self.original.config
+        sizes = {"x": config.input_size, "h_0": config.output_size, "c_0": config.hidden_size}
+        own = {name: grads[name][..., :size] for name, size in sizes.items() if name in grads}
+        return own | {name: grads[name][_own(name, config, self.case.config)] for name in param_shapes(config)}
 
     def adjoints(self, grad_x: Array, declared: Arithmetic) -> Adjoints:
-        """∂a (L, N, 4H) of each layer and direction of the plain case, with its error, from the tapped grads' x."""
-        config, lengths = self.plain.config, self.plain.row_lengths()
-        valid = (np.arange(self.plain.steps)[:, None] < lengths)[..., None]
-        rows, relays = 4 * config.hidden_size, self.relays
-        taps = np.asarray(grad_x[..., config.input_size :], np.float64)
-        # A tap's one term may have been computed in a wider format, and is rounded once more as the product's input.
-        seen = Approx(taps, (declared.unit + declared.inputs) * np.abs(taps), declared)
-        found: Adjoints = [[] for _ in range(config.num_layers)]
-        for d in range(config.num_directions):
-            here = seen[..., d * (rows + relays) : (d + 1) * (rows + relays)]
+        """∂a (L, N, 4H) of each layer and direction of the original, with its error, from the tapped grads' x."""
+        config, lengths, valid = self.original.config, self.original.row_lengths(), self.original.valid
+        rows, width = 4 * config.hidden_size, 4 * config.hidden_size + self.relays
+        seen = read_taps(grad_x[..., config.input_size :], declared)
+        adjoints: Adjoints = {}
+        for slot in config.slots(0):
+            here = seen[..., slot.direction * width : (slot.direction + 1) * width]
             for k in range(config.num_layers):
-                found[k].append(here[..., :rows])
+                adjoints[Slot(k, slot.direction)] = here[..., :rows]
                 if k < config.num_layers - 1:
-                    relayed = here[..., rows:].time_order(lengths, bool(d))
-                    here = self._above(relayed, valid).time_order(lengths, bool(d))
-        return found
+                    relayed = here[..., rows:].time_order(lengths, slot.reverse)
+                    here = self._above(relayed, valid).time_order(lengths, slot.reverse)
+        return adjoints
 
     def _above(self, r: Approx, valid: Array) -> Approx:
         """∂h of relays (L, N, n) from ∂a of their g rows, both in the order in which the layer reads the steps."""
-        u, bias = r.arithmetic.unit, self.plain.config.bias
+        u, bias = r.arithmetic.unit, self.original.config.bias
         gate, f = (1.0, 0.0) if bias else (0.5, 0.5)
         off = ACTIVATION_ULPS * u
         # i, o, tanh′(a_g) and tanh′(c) at their lowest, and the roundings of four products.
         lowest = (gate - off) ** 2 * (1 - SLOPE_ULPS * u - off**2) ** 2 * (1 - u) ** 4
-        # What a padded step passes back is not hidden here: it has to be found.
+        # What a padded step passes back is not hidden here: it must be reported.
         shown = valid | (r.value != 0)
         inverse = Approx(np.asarray(gate**-2), np.asarray(1 / lowest - gate**-2), r.arithmetic)
         forget = Approx(np.asarray(-f), np.asarray(off), r.arithmetic)
-        return masked((r + forget * later(masked(r, valid))) * inverse, shown)
+        return ((r + forget * later(r.masked(valid))) * inverse).masked(shown)
+
+
+def read_taps(grads: Array, declared: Arithmetic) -> Approx:
+    """Gradients (…, n) of taps as adjoints: each is a product of one term, whose error is that of rounding it.
+
+    It may have been computed in a wider format, and is rounded once more as the product's input.
+    """
+    taps = np.asarray(grads, np.float64)
+    return Approx(taps, (declared.unit + declared.inputs) * np.abs(taps), declared)
 
 
 #: One call of ``forward.vjp``, everything canonical.
@@ -112,7 +115,7 @@ Vjp = Callable[[Case, Cotangents], tuple[Result, Gradients]]
 
 def lower_results(tapped: Tapped, vjp: Vjp) -> list[Result]:
     """What a vjp returns as results of the first 1, 2 … layers, but not all, under a loss that depends on nothing."""
-    prefixes = [tapped.case.prefix(k) for k in range(1, tapped.plain.config.num_layers)]
+    prefixes = [tapped.case.prefix(k) for k in range(1, tapped.original.config.num_layers)]
     return [tapped.result(vjp(prefix, zeros(prefix))[0]) for prefix in prefixes]
 
 
@@ -122,7 +125,7 @@ def judge_tapped(
     """Every comparison of a tapped vjp, each layer and direction forced on what was observed of it."""
     result, grads = vjp(tapped.case, tapped.cotangents(cotangents))
     results, own = [*lower, tapped.result(result)], tapped.gradients(grads)
-    return list(judge(tapped.plain, cotangents, results, own, declared, tapped.adjoints(grads["x"], declared)))
+    return list(judge(tapped.original, cotangents, results, own, declared, tapped.adjoints(grads["x"], declared)))
 
 
 def tap(case: Case) -> Tapped:
@@ -139,8 +142,9 @@ def tap(case: Case) -> Tapped:
     params = {name: np.zeros(shape, case.x.dtype) for name, shape in param_shapes(wide).items()}
     for name, value in case.params.items():
         params[name][_own(name, config, wide)] = value
-    for k, d in config.slots():
-        end, H, wide_H = suffix(k, d), config.hidden_size, wide.hidden_size
+    H, wide_H = config.hidden_size, wide.hidden_size
+    for slot in config.slots():
+        (k, d), end = slot, slot.suffix
         own = (np.arange(4)[:, None] * wide_H + np.arange(H)).reshape(-1)
         g = 2 * wide_H + H + np.arange(relays)
         # The rows to be seen from below: a layer's own, and those of the relays that carry the layers above it.
@@ -160,7 +164,7 @@ def tap(case: Case) -> Tapped:
 
 
 def _own(name: str, config: LSTMConfig, wide: LSTMConfig) -> tuple[Array, ...]:
-    """Where a parameter of the plain model stands in the tapped one's."""
+    """Where a parameter of the original model stands in the tapped one's."""
     units, outputs = np.arange(config.hidden_size), np.arange(config.output_size)
     rows = (np.arange(4)[:, None] * wide.hidden_size + units).reshape(-1)
     if name.startswith("bias"):

@@ -26,7 +26,7 @@ from conformance.processes.wire.fields import capabilities_to_fields
 from conformance.properties import catalogue
 from conformance.report.data import encode
 from conformance.report.environment import environment
-from conformance.spec import DTYPES, LSTMConfig, Params, cannot_hold
+from conformance.spec import DTYPES, LSTMConfig, Params, dtype_unavailable
 from conformance.targets.load import load_at
 
 #: Seconds of work after which a call that begins says so.
@@ -122,7 +122,7 @@ def _hold(parent: _Parent, request: Message) -> Backend:
     told = capabilities_to_fields(backend.capabilities)
     told |= {"type": "held", "name": backend.name, "note": backend.remark(), "origin": backend.origin}
     told |= {"ruled_out": " ".join(sorted(backend.ruled_out)), "threads": str(backend.capabilities.threads)}
-    told["cannot_hold"] = " ".join(dtype for dtype in DTYPES if cannot_hold(dtype))
+    told["cannot_hold"] = " ".join(dtype for dtype in DTYPES if dtype_unavailable(dtype))
     told["environment"] = ", ".join(f"{name} {version}" for name, version in environment().items())
     if reason := unavailable(backend):
         told["unavailable"] = reason

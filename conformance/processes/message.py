@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.spec import Array, cannot_hold, numpy_dtype
+from conformance.spec import Array, dtype_unavailable, numpy_dtype
 
 #: The format's words for the dtypes that a message may hold.
 _WORDS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64", "I64": "int64"}
@@ -148,7 +148,7 @@ def _entry(name: str, entry: object) -> tuple[str, tuple[int, ...], int, int]:
     word, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(word, str) or word not in _WORDS:
         raise Garbled(f"{told} has dtype {_brief(repr(word))}; a message holds {', '.join(_WORDS)}")
-    if word == "BF16" and (reason := cannot_hold("bfloat16")):
+    if word == "BF16" and (reason := dtype_unavailable("bfloat16")):
         raise Garbled(f"{told}: {reason}")
     if not isinstance(shape, list) or len(shape) > 8 or not all(_is_size(n) for n in shape):
         raise Garbled(f"{told} has shape {_brief(repr(shape))}; expected a list of at most 8 whole numbers")

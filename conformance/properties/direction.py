@@ -11,7 +11,7 @@ from conformance.cases.fills import normal
 from conformance.cases.recipe import Recipe
 from conformance.properties.model import prop
 from conformance.reference.forward import time_order
-from conformance.spec import Array, Result, layer_params
+from conformance.spec import Array, Result, Slot, layer_params
 from conformance.trials.trial import Trial
 
 
@@ -25,7 +25,7 @@ _NEEDS = ("bidirectional", "output", "values", "params")
 def one_direction(case: Case, direction: int) -> Case:
     """The first layer's ``direction`` as a forward LSTM of its own, reading the sequence as that direction does."""
     config = replace(case.config, num_layers=1, bidirectional=False)
-    params = {f"{name}_l0": value for name, value in layer_params(case.params, 0, direction).items()}
+    params = {f"{name}_l0": value for name, value in layer_params(case.params, Slot(0, direction)).items()}
     slot = slice(direction, direction + 1)
     state = None if case.state is None else (case.state[0][slot], case.state[1][slot])
     x = time_order(case.x, case.row_lengths(), bool(direction))

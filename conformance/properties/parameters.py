@@ -11,7 +11,7 @@ from conformance.cases.case import Case
 from conformance.cases.fills import permutation
 from conformance.properties.layout import oracle_result
 from conformance.properties.model import prop
-from conformance.spec import Array, Params, Result, suffix
+from conformance.spec import Array, Params, Result
 from conformance.trials.outcomes import Discard, Violation
 from conformance.trials.trial import Trial
 
@@ -33,8 +33,8 @@ def bias_sum(trial: Trial) -> None:
 
     def change(case: Case) -> Case:
         params = dict(case.params)
-        for layer, direction in case.config.slots():
-            ih, hh = (name + suffix(layer, direction) for name in ("bias_ih", "bias_hh"))
+        for slot in case.config.slots():
+            ih, hh = (name + slot.suffix for name in ("bias_ih", "bias_hh"))
             a, b = params[ih], params[hh]
             params[ih], params[hh] = ((b, a), (a + b, 0 * b), (0 * a, a + b))[way]
         return replace(case, params=params)
@@ -55,8 +55,8 @@ def no_bias(trial: Trial) -> None:
     """
     case = trial.case
     zeros = {
-        name + suffix(layer, direction): np.zeros(4 * case.config.hidden_size, case.x.dtype)
-        for layer, direction in case.config.slots()
+        name + slot.suffix: np.zeros(4 * case.config.hidden_size, case.x.dtype)
+        for slot in case.config.slots()
         for name in ("bias_ih", "bias_hh")
     }
     biased = replace(case, config=replace(case.config, bias=True), params={**case.params, **zeros})
@@ -75,7 +75,7 @@ def zero_slot(trial: Trial) -> None:
     first, *others = case.config.slots()
     kinds = [("bias_ih", "bias_hh")] * case.config.bias + [("weight_ih",), ("weight_hh",)]
     for slot, names in product((first, others[trial.pick("slot", len(others))]), kinds):
-        zeros = {name + suffix(*slot): 0 * case.params[name + suffix(*slot)] for name in names}
+        zeros = {name + slot.suffix: 0 * case.params[name + slot.suffix] for name in names}
         zeroed = replace(case, params={**case.params, **zeros}, rule="any")
         trial.require(trial.judge(zeroed, lambda k, zeroed=zeroed: trial.complete(zeroed.prefix(k))), zeroed)
 
@@ -133,7 +133,9 @@ def unit_permutation(trial: Trial) -> None:
     FlagGems#5014 dropped units past 128; vectorised kernels get the last lanes wrong.
     """
     case, H = trial.case, trial.case.config.hidden_size
-    order = {slot: permutation(trial.recipe.seed, f"units {slot}", H) for slot in case.config.slots()}
+    order: dict[tuple[int, int], Array] = {
+        slot: permutation(trial.recipe.seed, f"units {tuple(slot)}", H) for slot in case.config.slots()
+    }
     projected = bool(case.config.proj_size)
 
     def change(case: Case) -> Case:
@@ -160,8 +162,8 @@ def _permuted(case: Case, order: dict[tuple[int, int], Array]) -> Case:
     """The case with the hidden units of each layer and direction in another order."""
     config, H = case.config, case.config.hidden_size
     params: dict[str, Array] = {}
-    for layer, direction in config.slots():
-        end, units = suffix(layer, direction), order[layer, direction]
+    for slot in config.slots():
+        layer, end, units = slot.layer, slot.suffix, order[slot]
         rows = np.concatenate([gate * H + units for gate in range(4)])
         for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
             if name + end in case.params:

@@ -11,7 +11,7 @@ from conformance.cases.fills import normal
 from conformance.cases.recipe import Recipe
 from conformance.properties.model import prop
 from conformance.properties.probes import judge, tiny
-from conformance.spec import Result, layer_params, suffix
+from conformance.spec import Result, Slot, layer_params
 from conformance.trials.outcomes import Discard
 from conformance.trials.trial import Trial
 
@@ -50,9 +50,9 @@ def _alone(case: Case, layer: int, below: np.ndarray) -> Case:
     D = case.config.num_directions
     config = replace(case.config, num_layers=1, input_size=case.config.layer_input_size(layer))
     params = {
-        name + suffix(0, direction): value
+        name + Slot(0, direction).suffix: value
         for direction in range(D)
-        for name, value in layer_params(case.params, layer, direction).items()
+        for name, value in layer_params(case.params, Slot(layer, direction)).items()
     }
     slots = slice(layer * D, (layer + 1) * D)
     state = None if case.state is None else (case.state[0][slots], case.state[1][slots])

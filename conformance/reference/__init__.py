@@ -1,4 +1,4 @@
 """The LSTM in float64, forward and backward, equation by equation.
 
-Here belongs what nn.LSTM computes. What a correct implementation may differ by belongs in ``bounds``.
+Here belong the equations of nn.LSTM. How far a correct implementation may be from them belongs in ``bounds``.
 """

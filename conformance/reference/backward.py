@@ -1,7 +1,7 @@
-"""The oracle's gradient: back-propagation through time in float64, equation by equation.
+"""The gradient of the LSTM: back-propagation through time in float64, equation by equation.
 
 ∂v stands for the gradient of the loss by v, ∂a_t for that by the packed preactivations of step t. With the equations of
-``oracle.py``, from each row's last valid step to its first::
+``reference/forward.py``, from each row's last valid step to its first::
 
     ∂h_t = ∂output_t + W_hhᵀ ∂a_{t+1},  at the last step  ∂output_t + ∂h_n
     ∂m_t = ∂h_t,  and with a projection  ∂m_t = W_hrᵀ ∂h_t,  where m_t = o_t ⊙ tanh(c_t)
@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from conformance.reference.forward import Tape, enter, leave, run, time_order, weights
-from conformance.spec import Array, LSTMConfig, Params, State, suffix
+from conformance.reference.forward import Tape, enter, leave, run, time_order, valid_steps, weights
+from conformance.spec import Array, LSTMConfig, Params, State
 
 #: What a vjp returns beside the results: a gradient for "x", "h_0", "c_0" and each parameter by its name.
 Gradients = dict[str, Array]
@@ -66,7 +66,7 @@ def vjp(
 ) -> tuple[tuple[Array, State], Gradients]:
     """``((output, (h_n, c_n)), grads)`` in float64; each gradient is shaped like what it is the gradient of.
 
-    The first arguments are those of ``oracle.lstm``, the cotangents are shaped like its results.
+    The first arguments are those of ``forward.lstm``, the cotangents are shaped like its results.
     """
     x, state, row_lengths, unbatched = enter(config, x, state, lengths)
     sequence, finals, _, _ = enter(config, grad_output, (grad_h_n, grad_c_n), None)
@@ -74,18 +74,16 @@ def vjp(
 
     (grad_h_n, grad_c_n), grad_h_0, grad_c_0 = finals, np.empty(state[0].shape), np.empty(state[1].shape)
     grads: Gradients = {}
-    P = config.output_size
-    valid = (np.arange(len(x))[:, None] < row_lengths)[..., None]
+    valid = valid_steps(len(x), row_lengths)
     for layer in reversed(range(config.num_layers)):
         below = np.zeros((*x.shape[:2], config.layer_input_size(layer)))
-        for d in range(config.num_directions):
-            slot = layer * config.num_directions + d
-            p, tape = weights(params, layer, d), tapes[slot]
-            half = time_order(sequence[..., d * P : (d + 1) * P], row_lengths, bool(d))
-            own = layer_vjp(p, tape, slopes(tape), valid, half, grad_h_n[slot], grad_c_n[slot])
-            below += time_order(own.x, row_lengths, bool(d))
-            grad_h_0[slot], grad_c_0[slot] = own.h_0, own.c_0
-            grads |= {name + suffix(layer, d): value for name, value in own.params.items()}
+        for slot in config.slots(layer):
+            p, tape, at = weights(params, slot), tapes[slot], slot.position(config)
+            half = time_order(sequence[..., slot.features(config)], row_lengths, slot.reverse)
+            own = layer_vjp(p, tape, slopes(tape), valid, half, grad_h_n[at], grad_c_n[at])
+            below += time_order(own.x, row_lengths, slot.reverse)
+            grad_h_0[at], grad_c_0[at] = own.h_0, own.c_0
+            grads |= {name + slot.suffix: value for name, value in own.params.items()}
         sequence = below
 
     if unbatched:
@@ -105,11 +103,10 @@ def layer_vjp(
 ) -> LayerGradients:
     """One layer and direction from grad_output (L, N, P), ∂h_n (N, P) and ∂c_n (N, H); ``valid`` (L, N, 1).
 
-    It adds and multiplies only: given the magnitudes of everything, it sums the magnitudes of all terms.
+    It only adds and multiplies. So, given the magnitudes of all arguments, it sums the magnitudes of all terms.
     """
     steps = len(valid)
-    last = valid & ~np.concatenate([valid[1:], np.zeros_like(valid[:1])])
-    from_above = np.where(valid, grad_output, 0.0) + np.where(last, grad_h, 0.0)
+    from_above = np.where(valid, grad_output, 0.0) + np.where(last_steps(valid), grad_h, 0.0)
     grad_a = np.zeros((steps + 1, len(grad_c), len(p["weight_hh"])))
     grads_h, grads_m, grads_c = [], [], []
     for t in reversed(range(steps)):
@@ -127,12 +124,17 @@ def layer_vjp(
             kept.append(np.where(on, value, 0.0))
     h, m, c = (np.stack(kept[::-1]) for kept in (grads_h, grads_m, grads_c))
     a = grad_a[:-1]
-    found = {"weight_ih": outer(a, tape.x), "weight_hh": outer(a, tape.h_before)}
+    grads = {"weight_ih": outer(a, tape.x), "weight_hh": outer(a, tape.h_before)}
     if "bias_ih" in p:
-        found |= {"bias_ih": a.sum((0, 1)), "bias_hh": a.sum((0, 1))}
+        grads |= {"bias_ih": a.sum((0, 1)), "bias_hh": a.sum((0, 1))}
     if "weight_hr" in p:
-        found["weight_hr"] = outer(h, tape.m)
-    return LayerGradients(a, h, m, c, a @ p["weight_ih"], a[0] @ p["weight_hh"], grad_c, found)
+        grads["weight_hr"] = outer(h, tape.m)
+    return LayerGradients(a, h, m, c, a @ p["weight_ih"], a[0] @ p["weight_hh"], grad_c, grads)
+
+
+def last_steps(valid: Array) -> Array:
+    """Whether each step is its row's last valid one, in the order in which a direction reads them; like ``valid``."""
+    return valid & ~np.concatenate([valid[1:], np.zeros_like(valid[:1])])
 
 
 def outer(a: Array, b: Array) -> Array:

@@ -20,11 +20,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from conformance.spec import Array, LSTMConfig, Params, State, layer_params, state_shapes
+from conformance.spec import Array, LSTMConfig, Params, Slot, State, layer_params, state_shapes
 
 
 class Tape(NamedTuple):
-    """What one layer and direction went through, in the order it reads the steps; garbage past a row's length.
+    """The values that one layer and direction computed, in the order it reads the steps; garbage past a row's length.
 
     x (L, N, I), h_before (L, N, P) for h_{t−1}, and (L, N, H) for the rest: the gates, c_{t−1}, tanh(c_t) and
     m = o ⊙ tanh(c_t).
@@ -55,7 +55,7 @@ def lstm(
 
 
 def enter(config: LSTMConfig, x: Array, state: State | None, lengths: Array | None) -> tuple[Array, State, Array, bool]:
-    """A call's arguments in float64 and canonical layout, nothing left out, and whether they were unbatched."""
+    """x, state and lengths in float64 and canonical layout, defaults filled in; and whether x was unbatched."""
     x = np.asarray(x, np.float64)
     unbatched = x.ndim == 2
     if unbatched:
@@ -79,32 +79,35 @@ def leave(config: LSTMConfig, sequence: Array, unbatched: bool) -> Array:
 
 def run(
     config: LSTMConfig, params: Params, x: Array, state: State, lengths: Array
-) -> tuple[Array, Array, Array, list[Tape]]:
-    """Canonical output, h_n, c_n, and the tape of each layer and direction in the order of the state's slots."""
+) -> tuple[Array, Array, Array, dict[Slot, Tape]]:
+    """Canonical output, h_n, c_n, and the tape of each layer and direction."""
     h_0, c_0 = state
-    h_n, c_n, tapes = np.empty(h_0.shape), np.empty(c_0.shape), []
+    h_n, c_n, tapes = np.empty(h_0.shape), np.empty(c_0.shape), {}
     below = x
     for layer in range(config.num_layers):
         halves = []
-        for direction in range(config.num_directions):
-            slot = layer * config.num_directions + direction
-            one = weights(params, layer, direction)
-            half, h_n[slot], c_n[slot], tape = _layer(one, below, h_0[slot], c_0[slot], lengths, bool(direction))
+        for slot in config.slots(layer):
+            p, at = weights(params, slot), slot.position(config)
+            half, h_n[at], c_n[at], tapes[slot] = _layer(p, below, h_0[at], c_0[at], lengths, slot.reverse)
             halves.append(half)
-            tapes.append(tape)
         below = np.concatenate(halves, axis=2)
     return below, h_n, c_n, tapes
 
 
-def weights(params: Params, layer: int, direction: int) -> dict[str, Array]:
+def weights(params: Params, slot: Slot) -> dict[str, Array]:
     """One layer and direction's parameters in float64, by their names without the suffix."""
-    return {name: np.asarray(value, np.float64) for name, value in layer_params(params, layer, direction).items()}
+    return {name: np.asarray(value, np.float64) for name, value in layer_params(params, slot).items()}
 
 
 def sigmoid(a: Array) -> Array:
     """σ(a) = 1 / (1 + e^−a), without overflow at either end."""
     small = np.exp(-np.abs(a))
     return np.where(a >= 0, 1.0, small) / (1.0 + small)
+
+
+def valid_steps(steps: int, lengths: Array) -> Array:
+    """Whether each step is within its row's length, (L, N, 1): a mask that stands beside features."""
+    return (np.arange(steps)[:, None] < lengths)[..., None]
 
 
 def time_order(values: Array, lengths: Array, reverse: bool) -> Array:
@@ -120,7 +123,7 @@ def _layer(
     p: dict[str, Array], x: Array, h: Array, c: Array, lengths: Array, reverse: bool
 ) -> tuple[Array, Array, Array, Tape]:
     """One layer and direction: x (L, N, I), h (N, P), c (N, H) -> output (L, N, P), h_n (N, P), c_n (N, H), tape."""
-    x = time_order(x, lengths, reverse)
+    x, valid = time_order(x, lengths, reverse), valid_steps(len(x), lengths)
     output = np.zeros((*x.shape[:2], h.shape[1]))
     tape = []
     for t, x_t in enumerate(x):
@@ -137,8 +140,7 @@ def _layer(
         m = h_next = o * tanh_c
         if "weight_hr" in p:
             h_next = m @ p["weight_hr"].T
-        valid = (t < lengths)[:, None]
-        output[t] = np.where(valid, h_next, 0.0)
+        output[t] = np.where(valid[t], h_next, 0.0)
         tape.append((x_t, h, i, f, g, o, c, tanh_c, m))
-        h, c = np.where(valid, h_next, h), np.where(valid, c_next, c)
+        h, c = np.where(valid[t], h_next, h), np.where(valid[t], c_next, c)
     return time_order(output, lengths, reverse), h, c, Tape(*map(np.stack, zip(*tape, strict=True)))

@@ -29,7 +29,7 @@ from conformance.engine.search import search
 from conformance.errors import UsageError
 from conformance.selftest.faults.fault import Fault
 from conformance.selftest.faults.twin import Twin
-from conformance.spec import Array, LSTMConfig, Result, State, suffix
+from conformance.spec import Array, LSTMConfig, Result, Slot, State
 from conformance.trials.calls import fresh_params, shape_error, unpack
 
 #: What a peer says of a fault.
@@ -127,7 +127,7 @@ def _vector(test: Any) -> Vector | None:
         if config.bias:
             packed["bias_ih"], packed["bias_hh"] = np.split(given["B"][own], 2)
         for name, value in packed.items():
-            params[name + suffix(0, d)] = gate_order("iofg")(config, name, value)
+            params[name + Slot(0, d).suffix] = gate_order("iofg")(config, name, value)
 
     x = given["X"].swapaxes(0, 1) if batch_first else given["X"]
     Y, Y_h, Y_c = (wanted.get(name) for name in ("Y", "Y_h", "Y_c"))

@@ -91,7 +91,7 @@ def c_lstm(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, Sta
     c_forward = getattr(library(), FORWARD[config.dtype])
     c_config = Config(**{field[0]: getattr(config, field[0]) for field in Config._fields_})
     held = {name: np.array(value, config.dtype, order="C") for name, value in params.items()}
-    slots = [layer_params(held, layer, direction) for layer, direction in config.slots()]
+    slots = [layer_params(held, slot) for slot in config.slots()]
     cells = (Cell * len(slots))(*(Cell(**{name: pointer(array) for name, array in slot.items()}) for slot in slots))
 
     def accept(name: str, given: Array, shape: tuple[int, ...], dtype: str) -> Array:

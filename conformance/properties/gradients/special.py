@@ -11,7 +11,7 @@ from conformance.cases.cotangents import draw, zeros
 from conformance.properties.batch import take_rows
 from conformance.properties.gradients.shared import NEEDS, cut, drawn, judge_freely, judged, right
 from conformance.properties.parameters import tied
-from conformance.spec import suffix
+from conformance.spec import Slot
 from conformance.trials.outcomes import BackendError, Discard, Narrowed, Violation
 from conformance.trials.trial import Trial
 
@@ -75,13 +75,13 @@ def nan_kept(trial: Trial) -> None:
         # To refuse it is an answer.
         raise Discard from None
     for direction in range(case.config.num_directions):
-        grad = grads["weight_ih" + suffix(0, direction)]
+        grad = grads["weight_ih" + Slot(0, direction).suffix]
         wrong = ~np.isnan(grad.reshape(4, case.config.hidden_size, -1))
         # The rows of f and o.
         wrong[[1, 3]] = False
         if wrong.any():
             at = tuple(int(k) for k in np.argwhere(wrong.reshape(grad.shape))[0])
-            name = "weight_ih" + suffix(0, direction)
+            name = "weight_ih" + Slot(0, direction).suffix
             raise Violation(f"grad {name}{list(at)} is {grad[at]:.9g} where the equations give nan", case=spoiled)
 
 

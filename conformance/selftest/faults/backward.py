@@ -22,7 +22,7 @@ import numpy as np
 
 from conformance.conventions import Whole
 from conformance.selftest.faults.twin import Forward, Gates, Place, Twin, Weights, by_gate
-from conformance.spec import Array, LSTMConfig, Params, State, suffix
+from conformance.spec import Array, LSTMConfig, Params, Slot, State
 
 Gradients = dict[str, Array]
 Vjp = Callable[..., tuple[tuple[Array, State], Gradients]]
@@ -263,7 +263,7 @@ def d_stack(
             sweep = twin.d_layer(twin, at, w, tapes[at.slot], lengths, d_outputs[direction], *d_state)
             d_halves.append(sweep.x)
             d_h_0[at.slot], d_c_0[at.slot] = sweep.h_0, sweep.c_0
-            d_params |= {name + suffix(k, direction): value for name, value in sweep.weights.items()}
+            d_params |= {name + Slot(k, direction).suffix: value for name, value in sweep.weights.items()}
         at = Place(config, k, 0, len(d_sequence))
         d_sequence = twin.d_feed(twin, at, d_halves)
         d_sequence = twin.d_drop(twin, at, masks[k - 1], d_sequence) if k else d_sequence

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from conformance.conventions import Transform, Whole
-from conformance.spec import Array, LSTMConfig, Params, State, layer_params, numpy_dtype, state_shapes
+from conformance.spec import Array, LSTMConfig, Params, Slot, State, layer_params, numpy_dtype, state_shapes
 
 #: One layer and direction's parameters, by their names without the suffix.
 Weights = Mapping[str, Array]
@@ -149,7 +149,7 @@ def layer(
 
 def weights(twin: Twin, at: Place, params: Params) -> Weights:
     """The parameters of a layer and direction."""
-    return layer_params(params, at.layer, at.direction)
+    return layer_params(params, Slot(at.layer, at.direction))
 
 
 def start(twin: Twin, at: Place, state: State) -> State:
