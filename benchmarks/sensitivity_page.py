@@ -94,11 +94,11 @@ _STYLE = {
 
 def plot(found: Known, path: Path) -> None:
     """One row for each defect, one panel for each dtype."""
-    import matplotlib
+    import matplotlib  # noqa: PLC0415
 
     matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-    from matplotlib.lines import Line2D
+    import matplotlib.pyplot as plt  # noqa: PLC0415
+    from matplotlib.lines import Line2D  # noqa: PLC0415
 
     names, missed = [defect.name for defect in DEFECTS], 10.0
     with plt.rc_context({"svg.hashsalt": "sensitivity", "font.size": 9.5}):

@@ -116,7 +116,7 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
     """The NumPy dtype of a config's dtype name; bfloat16 is ``ml_dtypes.bfloat16``."""
     if name != "bfloat16":
         return np.dtype(name)
-    import ml_dtypes
+    import ml_dtypes  # noqa: PLC0415
 
     return np.dtype(ml_dtypes.bfloat16)
 
@@ -125,7 +125,7 @@ def finfo(name: str) -> Any:
     """``np.finfo`` of a config's dtype name, for bfloat16 too, which NumPy does not know."""
     if name != "bfloat16":
         return np.finfo(name)
-    import ml_dtypes
+    import ml_dtypes  # noqa: PLC0415
 
     return ml_dtypes.finfo(ml_dtypes.bfloat16)
 

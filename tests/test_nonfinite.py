@@ -90,7 +90,7 @@ def test_a_result_that_is_not_finite_fails_where_a_finite_one_is_expected(value:
 
 def test_the_stand_in_of_an_infinity_saturates_every_gate() -> None:
     """The bound of the step that reads it is the activations' allowance, not the rounding of a huge sum."""
-    from conformance.properties import nonfinite
+    from conformance.properties import nonfinite  # noqa: PLC0415
 
     seen: list[Finding] = []
 
@@ -115,7 +115,7 @@ def test_rows_are_asked_apart_where_nn_lstm_keeps_them_apart() -> None:
 
 
 def test_a_nan_in_the_wrong_place_is_named() -> None:
-    from conformance.properties import nonfinite
+    from conformance.properties import nonfinite  # noqa: PLC0415
 
     backend = backend_of(FAULTS["nan-masked-by-zero"])
     recipes = (Recipe(I=2, H=3, L=5, N=3, ragged=True, seed=seed) for seed in range(20))

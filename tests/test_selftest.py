@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from conformance.selftest.score import TWIN, Row, SelfTest, self_test, table
 
 from conformance.drivers.cli import main
 from conformance.engine.plan import Settings
 from conformance.errors import UsageError
+from conformance.selftest.score import TWIN, Row, SelfTest, self_test, table
 
 FEW = ("gate-order-iofg", "c-n-is-h-n")
 

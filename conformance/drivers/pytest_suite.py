@@ -284,7 +284,7 @@ class Suite:
         if not self.in_play or config.getoption("dist") not in ("load", "loadgroup"):
             return None
         # An optional plugin, of whose hook this is: it is there if this is called.
-        from xdist.scheduler import LoadGroupScheduling
+        from xdist.scheduler import LoadGroupScheduling  # noqa: PLC0415
 
         ids = catalogue()
 

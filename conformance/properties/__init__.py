@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from importlib import import_module
 
 from conformance.errors import UsageError
@@ -43,8 +44,6 @@ def select(only: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> list[Pr
     known = catalogue()
     for name in (*only, *exclude):
         if name not in known and name not in GROUPS:
-            import difflib
-
             near = difflib.get_close_matches(name, [*known, *GROUPS], n=3, cutoff=0.4)
             hint = f"did you mean {' or '.join(near)}?" if near else "`lstm-conformance list` shows the ids"
             raise UsageError(f"no property or group is named {name!r}", hint)
