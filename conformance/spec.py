@@ -111,6 +111,10 @@ class Result(NamedTuple):
     h_n: Array | None
     c_n: Array | None
 
+    def in_float64(self) -> Result:
+        """The same parts as float64."""
+        return Result(*(None if part is None else np.asarray(part, np.float64) for part in self))
+
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
     """The NumPy dtype of a config's dtype name; bfloat16 is ``ml_dtypes.bfloat16``."""

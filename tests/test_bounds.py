@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from conformance.backend import Backend, Capabilities
 from conformance.bounds.forward import Expectation, Finding
-from conformance.bounds.rounding import EXACT, Approx, Arithmetic, activate_sigmoid, activate_tanh, arithmetic, dot
+from conformance.bounds.rounding import EXACT, Approx, Arithmetic, arithmetic, dot
 from conformance.cases.case import realise
 from conformance.cases.recipe import Recipe
 from conformance.reference.forward import lstm
@@ -101,7 +101,7 @@ def test_random_dot_products_are_within_the_rule_iid(order: str) -> None:
 @settings(max_examples=200)
 def test_activations_cover_every_input_within_reach(a: float, error: float) -> None:
     x = Approx(np.asarray(a), np.asarray(error), SINGLE)
-    for activate, exact in ((activate_sigmoid, lambda v: 1 / (1 + np.exp(-v))), (activate_tanh, np.tanh)):
+    for activate, exact in ((Approx.sigmoid, lambda v: 1 / (1 + np.exp(-v))), (Approx.tanh, np.tanh)):
         y = activate(x)
         for moved in (a - error, a + error):
             assert abs(exact(moved) - float(y.value)) <= float(y.error)
@@ -111,7 +111,7 @@ def test_half_a_tanh_is_a_legitimate_sigmoid() -> None:
     """0.5 + 0.5·tanh(a/2) in float32 is thousands of ulps off near 0 and must not be accused."""
     a = np.linspace(-30, 5, 10_001).astype(np.float32)
     got = np.float32(0.5) + np.float32(0.5) * np.tanh(np.float32(0.5) * a)
-    y = activate_sigmoid(Approx(a.astype(np.float64), np.zeros(a.shape), SINGLE))
+    y = Approx(a.astype(np.float64), np.zeros(a.shape), SINGLE).sigmoid()
     assert (abs(got - y.value) <= y.error).all()
     assert (abs(got - y.value) / np.spacing(y.value.astype(np.float32))).max() > 1000
 

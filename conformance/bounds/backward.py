@@ -17,17 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from conformance.bounds.forward import (
-    Expectation,
-    Expected,
-    Finding,
-    Steps,
-    compare,
-    finding,
-    in_float64,
-    joined,
-    same_lower_states,
-)
+from conformance.bounds.forward import Expectation, Expected, Finding, Steps, compare, finding, joined, same_below
 from conformance.bounds.rounding import EXACT, Approx, Arithmetic, concatenate, dot, sigmoid_derivative, stack
 from conformance.cases.case import Case
 from conformance.cases.cotangents import Cotangents
@@ -70,12 +60,7 @@ class LayerAdjoint:
 
 
 def layer(
-    p: dict[str, Array],
-    steps: Steps,
-    valid: Array,
-    above: Terms,
-    cotangents: Cotangents,
-    observed: Approx | None,
+    p: dict[str, Array], steps: Steps, valid: Array, above: Terms, cotangents: Cotangents, observed: Approx | None
 ) -> LayerAdjoint:
     """What one layer and direction must pass back, in the order it reads the steps; ``valid`` (L, N, 1).
 
@@ -104,13 +89,7 @@ def layer(
 
 
 def _steps(
-    p: dict[str, Array],
-    s: Steps,
-    slopes: list[Approx],
-    valid: Array,
-    terms: Terms,
-    loss: list[Array],
-    grad_c: Approx,
+    p: dict[str, Array], s: Steps, slopes: list[Approx], valid: Array, terms: Terms, loss: list[Array], grad_c: Approx
 ) -> tuple[Approx, Approx, Approx]:
     """Consecutive steps whose next adjoints are among ``terms``: their ∂a (T, N, 4H) and ∂h, and ∂c before them."""
     slope_i, slope_f, slope_g, slope_o, slope_c = slopes
@@ -133,13 +112,8 @@ def _slopes(s: Steps) -> list[Approx]:
     """The derivatives of i, f, g, o and tanh(c_t)."""
     H = s.c.value.shape[2]
     a_i, a_f, a_g, a_o = (s.a[..., gate * H : (gate + 1) * H] for gate in range(4))
-    return [
-        sigmoid_slope(a_i, s.i),
-        sigmoid_slope(a_f, s.f),
-        tanh_slope(a_g, s.g),
-        sigmoid_slope(a_o, s.o),
-        tanh_slope(s.c, s.tanh_c),
-    ]
+    of_i, of_f, of_o = (sigmoid_slope(a, y) for a, y in ((a_i, s.i), (a_f, s.f), (a_o, s.o)))
+    return [of_i, of_f, tanh_slope(a_g, s.g), of_o, tanh_slope(s.c, s.tanh_c)]
 
 
 def later(values: Approx) -> Approx:
@@ -178,8 +152,8 @@ def forward_pass(
     below, layers = expectation.x, []
     for k, result in enumerate(results):
         slots = (k + 1) * config.num_directions
-        trusted = result is not None and (result is whole or same_lower_states(result, whole, slots))
-        output = in_float64(result).output if result is not None and trusted else None
+        trusted = result is not None and (result is whole or same_below(result, whole, slots))
+        output = result.in_float64().output if result is not None and trusted else None
         layers.append(expectation.layer(k, below, output))
         below = joined(layers[k]) if output is None else Approx(output, EXACT, declared)
         below = scaled(below, scales[k]) if k < len(scales) else below
@@ -204,7 +178,7 @@ def judge(
     config, lengths, valid = case.config, case.row_lengths(), case.valid
     layers, last = config.num_layers, results[-1]
     assert last is not None
-    result, passes = in_float64(last), forward_pass(case, results, declared, scales)
+    result, passes = last.in_float64(), forward_pass(case, results, declared, scales)
     grad_output, grad_h_n, grad_c_n = (np.asarray(part, np.float64) for part in cotangents)
     terms: Terms = []
     unforced: Terms = []
@@ -216,7 +190,7 @@ def judge(
         for slot, half in zip(config.slots(k), passes[k], strict=True):
             yield from compare(config, layers, slot, half, result)
 
-            p, steps, at = weights(case.params, slot), _joined(half.spans), slot.position(config)
+            p, steps, at = weights(case.params, slot), _all_steps(half.spans), slot.position(config)
             seen = None if observed is None else observed[slot].time_order(lengths, slot.reverse)
             from_above = _from_above(config, slot, lengths, above, scales[k] if above and scales else None)
             output = time_order(grad_output[..., slot.features(config)], lengths, slot.reverse)
@@ -263,6 +237,6 @@ def _gradients(
     return grads | {name + slot.suffix: value for name, value in params.items()}
 
 
-def _joined(spans: list[Steps]) -> Steps:
+def _all_steps(spans: list[Steps]) -> Steps:
     """All steps together."""
     return spans[0] if len(spans) == 1 else Steps(*(concatenate(list(parts), 0) for parts in zip(*spans, strict=True)))

@@ -20,17 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from conformance.bounds.rounding import (
-    EXACT,
-    Approx,
-    Arithmetic,
-    Weight,
-    activate_sigmoid,
-    activate_tanh,
-    concatenate,
-    dot,
-    stack,
-)
+from conformance.bounds.rounding import EXACT, Approx, Arithmetic, Weight, concatenate, dot, stack
 from conformance.cases.case import Case
 from conformance.reference.forward import time_order, weights
 from conformance.spec import Array, LSTMConfig, Result, Slot
@@ -181,11 +171,8 @@ def _steps(p: LayerParams, x: Approx, h: Approx, c: Approx, valid: Array, rule: 
     a = dot([(x, p.weight_ih), (h, p.weight_hh)], p.biases, rule)
     H = c.value.shape[1]
     # Of all four blocks at once: one call costs less than it wastes on the third.
-    sigmoids = activate_sigmoid(a)
-    i = sigmoids[..., :H]
-    f = sigmoids[..., H : 2 * H]
-    g = activate_tanh(a[..., 2 * H : 3 * H])
-    o = sigmoids[..., 3 * H :]
+    sigmoids, g = a.sigmoid(), a[..., 2 * H : 3 * H].tanh()
+    i, f, o = (sigmoids[..., gate * H : (gate + 1) * H] for gate in (0, 1, 3))
     update = i * g
     cells = [c]
     for t in range(len(valid)):
@@ -193,7 +180,7 @@ def _steps(p: LayerParams, x: Approx, h: Approx, c: Approx, valid: Array, rule: 
         c = new if valid[t].all() else new.where(valid[t], c)
         cells.append(c)
     stacked = stack(cells)
-    tanh_c = activate_tanh(stacked[1:])
+    tanh_c = stacked[1:].tanh()
     m = output = o * tanh_c
     if p.weight_hr is not None:
         output = dot([(m, p.weight_hr)], [], rule)
@@ -214,8 +201,8 @@ def judge(expectation: Expectation, observe: Callable[[int], Result], assembled:
     case, config, declared = expectation.case, expectation.case.config, expectation.x.arithmetic
     below, previous = expectation.x, None
     for k in [config.num_layers - 1] if case.fixed else range(config.num_layers):
-        result = in_float64(observe(k + 1))
-        if k and not (previous is not None and same_lower_states(previous, result, k * config.num_directions)):
+        result = observe(k + 1).in_float64()
+        if k and not (previous is not None and same_below(previous, result, k * config.num_directions)):
             unseen = expectation.below(k)
             if previous is None or previous.output is None:
                 below = unseen
@@ -244,12 +231,7 @@ def compare(config: LSTMConfig, layers: int, slot: Slot, half: Expected, result:
             yield finding(tensor, layers, slot, returned[place], want)
 
 
-def in_float64(result: Result) -> Result:
-    """The parts of a result as float64."""
-    return Result(*(None if part is None else np.asarray(part, np.float64) for part in result))
-
-
-def same_lower_states(previous: Result, result: Result, slots: int) -> bool:
+def same_below(previous: Result, result: Result, slots: int) -> bool:
     """Whether the lower layers of a stack did exactly what they did alone, as far as their final states show."""
     return all(
         a is not None and b is not None and np.array_equal(a, b[:slots])

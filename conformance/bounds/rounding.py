@@ -116,6 +116,19 @@ class Approx:
         error = self.error[index] if self.error.ndim else self.error
         return Approx(self.value[index], error, self.arithmetic)
 
+    def sigmoid(self) -> Approx:
+        """σ of it: the error times the largest slope within reach, and the activation's allowance."""
+        slope = sigmoid_derivative(np.maximum(np.abs(self.value) - self.error, 0.0))
+        return self._activated(sigmoid(self.value), np.minimum(self.error * slope, 1.0))
+
+    def tanh(self) -> Approx:
+        """tanh of it, likewise."""
+        slope = 4.0 * sigmoid_derivative(2.0 * np.maximum(np.abs(self.value) - self.error, 0.0))
+        return self._activated(np.tanh(self.value), np.minimum(self.error * slope, 2.0))
+
+    def _activated(self, value: Array, inherited: Array) -> Approx:
+        return Approx(value, inherited + self.arithmetic.activation * self.arithmetic.unit, self.arithmetic)
+
     def where(self, mask: Array, other: Approx) -> Approx:
         """This where ``mask``, else ``other``."""
         return Approx(np.where(mask, self.value, other.value), np.where(mask, self.error, other.error), self.arithmetic)
@@ -146,20 +159,6 @@ def sigmoid_derivative(a: Array) -> Array:
     """σ′(a), without cancellation; tanh′(a) is 4σ′(2a)."""
     e = np.exp(-np.abs(a))
     return e / (1.0 + e) ** 2
-
-
-def activate_sigmoid(a: Approx) -> Approx:
-    """σ(a): the error times the largest slope within reach, and the activation's allowance."""
-    slope = sigmoid_derivative(np.maximum(np.abs(a.value) - a.error, 0.0))
-    allowance = a.arithmetic.activation * a.arithmetic.unit
-    return Approx(sigmoid(a.value), np.minimum(a.error * slope, 1.0) + allowance, a.arithmetic)
-
-
-def activate_tanh(a: Approx) -> Approx:
-    """tanh(a): the error times the largest slope within reach, and the activation's allowance."""
-    slope = 4.0 * sigmoid_derivative(2.0 * np.maximum(np.abs(a.value) - a.error, 0.0))
-    allowance = a.arithmetic.activation * a.arithmetic.unit
-    return Approx(np.tanh(a.value), np.minimum(a.error * slope, 2.0) + allowance, a.arithmetic)
 
 
 class Weight:

@@ -13,7 +13,7 @@ from math import ceil
 
 import numpy as np
 
-from conformance.bounds.forward import Expectation, Expected, Finding, compare, in_float64
+from conformance.bounds.forward import Expectation, Expected, Finding, compare
 from conformance.bounds.rounding import EXACT, Approx
 from conformance.cases.case import Case
 from conformance.cases.fills import stream
@@ -158,7 +158,7 @@ def read(trial: Trial) -> Reading:
     D, P, last = config.num_directions, config.output_size, config.num_layers - 1
     calls = max(2, ceil(ELEMENTS / (int(lengths.sum()) * P)))
     model = trial.model(case)
-    result = _side_by_side([in_float64(trial.run(case, model)) for _ in range(calls)])
+    result = _side_by_side([trial.run(case, model).in_float64() for _ in range(calls)])
     h_0, c_0 = (np.tile(part, (1, calls, 1)) for part in case.initial())
     many = replace(case, x=np.tile(case.x, (1, calls, 1)), state=(h_0, c_0), lengths=np.tile(lengths, calls))
     expectation = Expectation(many, declared)
