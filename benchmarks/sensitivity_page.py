@@ -59,23 +59,25 @@ def page(found: Known) -> str:
 
 ![The smallest level that each judge detects, defect by defect](sensitivity.svg)
 
-`python -m benchmarks.sensitivity` builds defects with a level ε into a correct LSTM and goes down from ε = 0.1 in steps
-of √10. Shown is the last level before the first that escapes. This suite makes a default run: its fixed set and 100
-random cases, seed 0, without `refusals.undeclared`, which would ask for another dtype. On the same cases three fixed
-tolerances compare output, h_n and c_n with the float64 oracle's: the defaults of `torch.testing.assert_close` and of
-`np.allclose`, and the ONNX project's rtol 1e-3, atol 1e-7.
+`python -m benchmarks.sensitivity` builds defects of level ε into a correct LSTM. ε goes down from 0.1 in steps of √10.
+The tables show the last level before the first that a judge misses. Four judges are compared on the same cases:
 
-A fixed tolerance accuses correct LSTMs too: the last row is the share of runs of {len(CORRECT)} correct implementations
+- This suite makes a default run: its fixed set and 100 random cases, seed 0. Only `refusals.undeclared` is left out,
+  which would ask for another dtype.
+- Three fixed tolerances compare output, h_n and c_n with the float64 oracle: the defaults of
+  `torch.testing.assert_close` and of `np.allclose`, and the ONNX project's rtol 1e-3, atol 1e-7.
+
+A fixed tolerance accuses correct LSTMs too. The last row is the share of runs of {len(CORRECT)} correct implementations
 that each judge accuses ({", ".join(CORRECT[:4])}, {", ".join(CORRECT[4:])}).
 So a judge detects a defect if it accuses it on more cases than any correct implementation. For this suite that is one
-case; for the others it is
+case. For the tolerances it is
 {limits}.
-That favours them: whoever uses a tolerance judges a case or a few, and does not know how many alarms are false.
+This favours them: a user of a tolerance judges one case or a few, and does not know how many alarms are false.
 
 In the plot u is the unit roundoff, and the legend gives the false alarms in float32 and in float64.
 
-ε scales what it stands beside, or is added to it. *seen* and *missed* are for defects without a size of their own. An
-activation that is off by less than 6 u (4e-07 in float32, 7e-16 in float64) is no defect here: [bounds.md](bounds.md).
+ε scales the quantity beside it, or is added to it. *seen* and *missed* are for defects without a level. An activation
+that is off by less than 6 u (4e-07 in float32, 7e-16 in float64) is no defect here: [bounds.md](bounds.md).
 
 {tables}
 
