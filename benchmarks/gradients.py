@@ -37,7 +37,7 @@ from conformance.engine.search import search
 from conformance.instruments.taps import judge_tapped, lower_results, tap
 from conformance.properties import catalogue, select
 from conformance.properties.gradients.shared import DTYPES
-from conformance.properties.model import missing
+from conformance.properties.model import why_not_asked
 from conformance.reference.backward import Gradients, vjp
 from conformance.report.environment import environment
 from conformance.selftest.faults import backward
@@ -67,7 +67,7 @@ def measure(chunk: tuple[str, int, int]) -> dict[str, Any]:
     name, seed, cases = chunk
     backend, started = correct(name), time.monotonic()
     backend = replace(backend, capabilities=replace(backend.capabilities, dtypes=DTYPES))
-    properties = [p for p in select(("gradients",)) if not missing(backend, p)]
+    properties = [p for p in select(("gradients",)) if not why_not_asked(backend, p)]
     counts: dict[str, int] = {}
     margin, alarms = 0.0, []
 

@@ -15,7 +15,7 @@ from conformance.bounds.chance import surprise
 from conformance.cases.recipe import Recipe, parse
 from conformance.engine.sieve import Settings, conform
 from conformance.instruments.masks import ELEMENTS, RATES, read
-from conformance.properties import dropout
+from conformance.properties import catalogue, dropout
 from conformance.properties.dropout import ALARM, LIMIT
 from conformance.selftest.faults import FAULTS, backend_of, twin_backend
 from conformance.selftest.faults.fault import EVERYTHING, Fault
@@ -105,7 +105,9 @@ def test_a_fault_of_dropout_comes_back(fault: Fault) -> None:
 
 
 def test_half_precision_is_not_read() -> None:
-    assert not any(dropout._precise(Recipe(layers=2, dtype=dtype)) for dtype in ("float16", "bfloat16"))
+    asked = catalogue()["dropout.elements"].when
+    assert asked(Recipe(layers=2, dtype="float32"))
+    assert not any(asked(Recipe(layers=2, dtype=dtype)) for dtype in ("float16", "bfloat16"))
 
 
 @pytest.mark.parametrize(

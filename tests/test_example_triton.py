@@ -31,7 +31,7 @@ JUDGE = """
 import json, sys
 from conformance.engine.judging import Here, Question
 from conformance.properties import select
-from conformance.properties.model import missing
+from conformance.properties.model import why_not_asked
 from conformance.cases.recipe import parse
 from conformance.targets.registry import find
 found = {}
@@ -39,7 +39,8 @@ for name in ("triton", "triton_buggy"):
     backend = find(f"implementations/triton_lstm/triton_lstm.py:{name}")
     assert backend.available() is None
     assert backend.remark().endswith("; its interpreter")
-    asked = [p for p in select(only=("values", "layout", "sequence.stepwise", "degenerate")) if not missing(backend, p)]
+    chosen = select(only=("values", "layout", "sequence.stepwise", "degenerate"))
+    asked = [p for p in chosen if not why_not_asked(backend, p)]
     for text in sys.argv[1:]:
         recipe = parse(text)
         said = Here(backend).ask(recipe, [Question(p) for p in asked if p.when(recipe)])

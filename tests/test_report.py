@@ -13,7 +13,7 @@ from conformance.backend import Backend, Capabilities
 from conformance.cases.case import realise
 from conformance.cases.recipe import Recipe
 from conformance.properties import catalogue
-from conformance.properties.model import undeclared
+from conformance.properties.model import unmet_needs
 from conformance.report import levels, text
 from conformance.report.levels import LEVELS, level_of, reached
 from conformance.report.model import BAD, OUTCOMES, BackendReport, Report, Verdict, to_json
@@ -114,7 +114,7 @@ TRAINING = replace(FULL, **dict.fromkeys(LEVELS["training"], True))
 def _judged(capabilities: Capabilities, *lacks: str) -> BackendReport:
     """The report of a backend that passed everything it declares."""
     backend = Backend("mine", capabilities, lambda config, params: lambda x: x, lacks=frozenset(lacks))
-    without = undeclared(backend)
+    without = unmet_needs(backend)
     verdicts = tuple(
         Verdict("mine", p.id, "not declared" if without.keys() & {*p.needs} else "passed", cases=1)
         for p in catalogue().values()

@@ -34,7 +34,7 @@ from conformance.engine.sieve import Settings
 from conformance.errors import Ended, UsageError
 from conformance.processes.supervisor import Limits
 from conformance.properties import catalogue, select
-from conformance.properties.model import Property, missing
+from conformance.properties.model import Property, why_not_asked
 from conformance.report.levels import level_of
 from conformance.report.model import BAD
 from conformance.report.table import table
@@ -312,8 +312,8 @@ def _replayed(judge: Judge, recipes: list[Recipe], options: argparse.Namespace) 
     if numbers := arrays(case):
         print(textwrap.indent(numbers, "    "))
     asked = select(settings.only, settings.exclude)
-    if settings.only and (lacking := [p for p in asked if missing(backend, p)]):
-        print("\n".join(f"  {p.id:<27} not declared: {'; '.join(missing(backend, p))}" for p in lacking))
+    if settings.only and (lacking := [p for p in asked if why_not_asked(backend, p)]):
+        print("\n".join(f"  {p.id:<27} not declared: {'; '.join(why_not_asked(backend, p))}" for p in lacking))
     verdicts = list(engine.replay(judge, recipes, settings))
     silent = [p for p, outcome, _ in verdicts if outcome == "not run"]
     for p, outcome, message in verdicts:
@@ -349,7 +349,7 @@ def _probed(judge: Judge) -> int:
         if ability.right and not named:
             undeclared.append(ability.option)
     print(tabulate(rows, ["option", "declared", "works", "reason"], tablefmt="simple"))
-    asked = sum(not missing(backend, p) for p in catalogue().values())
+    asked = sum(not why_not_asked(backend, p) for p in catalogue().values())
     print(f"\n{backend.name} declares {asked} of {len(catalogue())} properties", end="")
     print(f"; these seem to work too: {_join(undeclared)}" if undeclared else "")
     if note := backend.remark():

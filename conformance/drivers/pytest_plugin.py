@@ -84,14 +84,14 @@ class Judgement:
 
     def __init__(self, judge: Judge, cases: int, seed: int) -> None:
         from conformance.properties import select
-        from conformance.properties.model import missing
+        from conformance.properties.model import why_not_asked
 
         backend = judge.backend
         select(only=tuple(backend.capabilities.expected_failures))
         self.judge = judge
         self.backend = backend
         self.key: Key = (backend.name, backend.origin, cases, seed)
-        self.declared = {p.id for p in select() if not missing(backend, p)}
+        self.declared = {p.id for p in select() if not why_not_asked(backend, p)}
         self.selected: set[str] = set()
 
     @cached_property

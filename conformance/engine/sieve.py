@@ -29,7 +29,7 @@ from conformance.engine.simplify import Spent, simplify
 from conformance.engine.tally import Ledger, unavailable
 from conformance.errors import Gone, UsageError
 from conformance.properties import select
-from conformance.properties.model import Property, missing, undeclared
+from conformance.properties.model import Property, unmet_needs, why_not_asked
 from conformance.report.model import BackendReport, Verdict
 
 #: After this many suitable cases, a property is offered only one in ``Property.every``.
@@ -154,7 +154,7 @@ class _Sieve:
             long=sum(recipe.L >= 100 for recipe in self.offered),
             seconds=time.monotonic() - self.started,
             interrupted=self.interrupted,
-            lacking=undeclared(self.backend),
+            lacking=unmet_needs(self.backend),
         )
 
     # The three phases
@@ -385,7 +385,7 @@ class _Sieve:
 def replay(backend: Backend | Judge, recipes: list[Recipe], settings: Settings) -> Iterator[tuple[Property, str, str]]:
     """Run recipes one after the other and judge the last: each declared property's outcome and message."""
     judge = _held(backend)
-    asked = [p for p in select(settings.only, settings.exclude) if not missing(judge.backend, p)]
+    asked = [p for p in select(settings.only, settings.exclude) if not why_not_asked(judge.backend, p)]
     for earlier in recipes[:-1]:
         judge.run(earlier)
     for p in asked:

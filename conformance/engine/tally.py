@@ -8,7 +8,7 @@ from conformance.backend import Backend
 from conformance.cases.covering import judged_dtypes
 from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer
-from conformance.properties.model import Property, missing
+from conformance.properties.model import Property, why_not_asked
 from conformance.report.model import Verdict
 from conformance.spec import lacking
 
@@ -36,7 +36,7 @@ class Ledger:
     def __init__(self, backend: Backend, chosen: list[Property]) -> None:
         self.backend = backend
         self.tallies = {p.id: Tally() for p in chosen}
-        self.lacking = {p.id: reasons for p in chosen if (reasons := missing(backend, p))}
+        self.lacking = {p.id: reasons for p in chosen if (reasons := why_not_asked(backend, p))}
         self.verdicts: dict[str, Verdict] = {}
         #: By how the process ended, the property that says so.
         self.ends: dict[str, str] = {}

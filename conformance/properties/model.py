@@ -29,7 +29,7 @@ class Property:
     statement: str
     #: Why it matters, with a public bug.
     why: str
-    #: What a backend must declare: words of ``conditions``.
+    #: What a backend must meet: words of ``needs_of``.
     needs: tuple[str, ...]
     #: The recipes it speaks about.
     when: Callable[[Recipe], bool]
@@ -79,16 +79,16 @@ def registered() -> dict[str, Property]:
     return dict(_registered)
 
 
-def conditions(backend: Backend) -> dict[str, tuple[bool, str]]:
-    """Every word that ``Property.needs`` may use: whether it holds for a backend, and what is said if it does not."""
+def needs_of(backend: Backend) -> dict[str, tuple[bool, str]]:
+    """Every word that ``Property.needs`` may use: whether a backend meets that need, and the reason if it does not."""
     declared = backend.capabilities
     values = any(declared.arithmetic.get(dtype) != "int8" for dtype in declared.dtypes)
     flags = [field.name for field in fields(declared) if field.type == "bool" and field.name != "compiled"]
-    plain = [d for d in declared.dtypes if declared.arithmetic.get(d, "ieee") == "ieee"]
+    ieee = [d for d in declared.dtypes if declared.arithmetic.get(d, "ieee") == "ieee"]
     return {
         **{flag: (getattr(declared, flag), f"{flag} is not declared") for flag in flags},
         **{part: (part in declared.returns, f"{part} is not returned") for part in Result._fields},
-        **{dtype: (dtype in plain, f"{dtype} of IEEE arithmetic is not declared") for dtype in DTYPES},
+        **{dtype: (dtype in ieee, f"{dtype} of IEEE arithmetic is not declared") for dtype in DTYPES},
         "params": (declared.fixed is None, "its parameters are baked in"),
         "values": (values, "no dtype whose values are judged"),
         "slots": (declared.layers or declared.bidirectional, "one layer and direction has nothing to order"),
@@ -113,22 +113,18 @@ def undeclared_options(backend: Backend) -> list[str]:
     return [name for name in options if name not in declared.dtypes and not getattr(declared, name, False)]
 
 
-def undeclared(backend: Backend) -> dict[str, str]:
-    """The words that do not hold for a backend, each with what is said of it."""
-    return {word: reason for word, (holds, reason) in conditions(backend).items() if not holds}
+def unmet_needs(backend: Backend) -> dict[str, str]:
+    """The needs that a backend does not meet, each with the reason."""
+    return {word: reason for word, (met, reason) in needs_of(backend).items() if not met}
 
 
-def missing(backend: Backend, property: Property) -> list[str]:
-    """What the property needs and the backend does not declare, in a person's words; nothing if it is declared."""
+def why_not_asked(backend: Backend, property: Property) -> list[str]:
+    """Why a property is not asked of a backend: a reason for each need that is not met; empty if it is asked."""
     reasons = []
     if backend.capabilities.fixed is not None:
         batched = simplest(backend)
         variants = [*batched, *(replace(recipe, unbatched=True, N=1) for recipe in batched)]
         if not any(property.when(recipe) for recipe in variants):
             reasons.append("the model that is baked in has none of that")
-    words = conditions(backend)
-    for word in property.needs:
-        holds, reason = words[word]
-        if not holds:
-            reasons.append(reason)
-    return reasons
+    needs = needs_of(backend)
+    return reasons + [reason for met, reason in (needs[word] for word in property.needs) if not met]

@@ -1,7 +1,7 @@
-"""Sizes: what holds for a few units, features and rows holds for as many as real models have.
+"""Sizes: an LSTM is right with as many units, features and rows as real models have.
 
-Kernels choose their way by size: tiles and what they leave over, unrolled loops, buffers of a fixed length, a path of
-its own where everything is a multiple of the vector's width. Cases have few steps, so that they stay cheap.
+Kernels choose their way by size: tiles and their remainders, unrolled loops, buffers of a fixed length, a path of its
+own for sizes that are all multiples of the vector's width. Cases have few steps, so that they stay cheap.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from conformance.cases.recipe import Recipe
-from conformance.properties import probes
 from conformance.properties.model import prop
+from conformance.properties.resized import pieces, right_or_consistent, rows
 from conformance.trials.outcomes import Discard, Violation
 from conformance.trials.trial import Trial
 
@@ -63,17 +63,17 @@ def smallest(
     trial: Trial,
     name: str,
     pool: Sequence[dict[str, Any]],
-    judge: Callable[[Trial], None],
+    require: Callable[[Trial], None],
     ends: Mapping[int, int] = _ENDS,
 ) -> None:
-    """Judge the case at one of the pool's sizes; if it is wrong there, the first of the pool at which it is is told."""
+    """Require the case to be right at one of the pool's sizes; if it is not, report the first one that is wrong."""
     end = ends.get(trial.recipe.seed % 4)
     chosen = trial.pick(name, len(pool)) if end is None else max(len(pool) + end, 0)
     try:
-        judge(_at(trial, pool[chosen]))
+        require(_at(trial, pool[chosen]))
     except Violation:
         for sizes in pool[:chosen]:
-            judge(_at(trial, sizes))
+            require(_at(trial, sizes))
         raise
 
 
@@ -105,12 +105,12 @@ def _right_if_right(trial: Trial, name: str, pool: Sequence[dict[str, Any]], end
     # No part of a large model says what the whole must be.
     if not _at(trial, {}).right():
         raise Discard
-    smallest(trial, name, pool, lambda probe: probe.require(probe.findings(), probe.case), ends)
+    smallest(trial, name, pool, Trial.require_right, ends)
 
 
 def _rows_right(trial: Trial, name: str, pool: Sequence[dict[str, Any]]) -> None:
     usual = _at(trial, {})
-    smallest(trial, name, pool, lambda probe: probes.judge(probe, usual, probes.rows))
+    smallest(trial, name, pool, lambda resized: right_or_consistent(resized, usual, rows))
 
 
 def _batched(recipe: Recipe) -> bool:
@@ -133,13 +133,13 @@ def hidden(trial: Trial) -> None:
 def stacked(trial: Trial) -> None:
     """With hundreds of hidden units a second layer, a reverse direction and rows of different length are right too.
 
-    Offsets into a wider layer's input, a tile's mask and the reverse direction's buffers are sized on their own.
+    Offsets into a wider layer's input, a tile's mask and the reverse direction's buffers each have a size of their own.
     """
     declared = trial.backend.capabilities
     if not _at(trial, {}).right():
         raise Discard
-    judged = [dtype for dtype in ("float32", "float64") if declared.arithmetic.get(dtype) != "int8"]
-    dtypes = [dtype for dtype in judged if dtype in declared.dtypes] or [trial.recipe.dtype]
+    wide = [dtype for dtype in ("float32", "float64") if declared.arithmetic.get(dtype) != "int8"]
+    dtypes = [dtype for dtype in wide if dtype in declared.dtypes] or [trial.recipe.dtype]
     if _started(trial.recipe):
         # A larger model, in the wider dtype.
         sizes = {"dtype": dtypes[-1], "H": 520, "proj": 260 if declared.projection else 0, "ragged": False}
@@ -148,24 +148,23 @@ def stacked(trial: Trial) -> None:
         # All options at once, the upper layer reading more than 512 features.
         sizes = {"dtype": dtypes[0], "H": 264, "layers": 1 + declared.layers, "bidirectional": declared.bidirectional}
         sizes |= {"ragged": True, "N": 3} if declared.lengths else {}
-    probe = _at(trial, sizes)
-    probe.require(probe.findings(), probe.case)
+    _at(trial, sizes).require_right()
 
 
 @prop("sizes.features", needs=_NEEDS, limit=6)
 def features(trial: Trial) -> None:
     """Inputs of 100 to 8,195 features are right.
 
-    Word vectors have hundreds of features: sums that long are cut into blocks.
+    Word vectors have hundreds of features, and kernels cut sums that long into blocks.
     """
     _right_if_right(trial, "features", [{"I": size} for size in FEATURES])
 
 
 @prop("sizes.rows", needs=(*_NEEDS, "batch"), when=_batched, limit=6)
-def rows(trial: Trial) -> None:
+def many_rows(trial: Trial) -> None:
     """Batches of 34 to 257 rows are right.
 
-    Training batches have that many; launch configurations end, and 8-bit row numbers overflow.
+    Training batches have that many. Launch configurations end there, and 8-bit row numbers overflow.
     """
     ragged = trial.backend.capabilities.lengths and trial.recipe.seed % 2 == 0
     _rows_right(trial, "rows", [{"N": size, "ragged": ragged} for size in ROWS])
@@ -175,7 +174,7 @@ def rows(trial: Trial) -> None:
 def aligned(trial: Trial) -> None:
     """Sizes that are all multiples of 4, 8, 16 … at once are right.
 
-    Vectorised paths, tensor cores and persistent kernels are taken only then; other cases are odd somewhere.
+    Only then are vectorised paths, tensor cores and persistent kernels taken; other cases have an odd size.
     """
     pool = [dict(zip("IHNL", sizes, strict=True)) for sizes in ALIGNED]
     _rows_right(trial, "aligned", pool)
@@ -183,9 +182,9 @@ def aligned(trial: Trial) -> None:
 
 @prop("sizes.products", needs=(*_NEEDS, "batch"), when=_batched, limit=8)
 def products(trial: Trial) -> None:
-    """Two sizes may be large: hundreds of steps and dozens of rows, rows and units, steps and units; or 1,027 rows.
+    """Two large sizes at once are right: hundreds of steps and dozens of rows, rows and units, steps and units.
 
-    Work is cut into blocks by the product of two sizes, and a whole sequence's offsets overflow 16 bits.
+    Kernels cut work into blocks by the product of two sizes, and offsets into a whole sequence overflow 16 bits.
     """
     declared = trial.backend.capabilities
     one_layer = {"layers": 1, "proj": 0, "bidirectional": declared.bidirectional}
@@ -193,21 +192,21 @@ def products(trial: Trial) -> None:
     sizes["ragged"] = sizes["ragged"] and declared.lengths
     if not declared.initial_state:
         sizes.pop("state", None)
-    probe = _at(trial, one_layer | sizes)
+    large = _at(trial, one_layer | sizes)
     if sizes["N"] > 1:
-        probes.judge(probe, usual, probes.rows)
+        right_or_consistent(large, usual, rows)
     elif not usual.right():
         # A single row has no other to agree with.
         raise Discard
     else:
-        probe.require(probe.findings(), probe.case)
+        large.require_right()
 
 
 @prop("sizes.sweep", needs=_NEEDS, limit=4)
 def sweep(trial: Trial) -> None:
     """Every number of features, units, rows and steps up to 20 is right, and every third or fifth up to 130.
 
-    A path for 41 to 48 units is not met by chance. The smallest size that is wrong is told.
+    Chance rarely meets a path for 41 to 48 units. The smallest size that is wrong is reported.
     """
     r, declared = trial.recipe, trial.backend.capabilities
     alone = r.unbatched or not declared.batch
@@ -220,5 +219,5 @@ def sweep(trial: Trial) -> None:
         # The largest stands for all.
         pool = pool[-1:]
     for size in pool:
-        probe = usual.resized(**{swept: size}, ragged=r.ragged and (swept, size) != ("L", 1))
-        probes.judge(probe, usual, probes.pieces if swept == "L" else probes.rows)
+        resized = usual.resized(**{swept: size}, ragged=r.ragged and (swept, size) != ("L", 1))
+        right_or_consistent(resized, usual, pieces if swept == "L" else rows)

@@ -1,4 +1,4 @@
-"""Gradients beside other calls: before, after and at once, of the same model and of others."""
+"""Gradients beside other calls: before them, after them and at the same time, of the same model and of others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from conformance.cases.case import handed
 from conformance.cases.cotangents import Cotangents, draw
 from conformance.cases.cotangents import handed as handed_cotangents
-from conformance.properties.gradients.shared import cut, drawn, judged, same_or_right
+from conformance.properties.gradients.shared import cut, drawn, gradient_prop, require_same_gradients
 from conformance.properties.purity.calls import at_once
 from conformance.spec import Array
 from conformance.trials.calls import call_vjp, fresh_params
@@ -17,11 +17,11 @@ from conformance.trials.outcomes import Violation
 from conformance.trials.trial import Trial
 
 
-@judged("gradients.repeat", needs=("gradients",))
+@gradient_prop("gradients.repeat", needs=("gradients",))
 def repeat(trial: Trial) -> None:
     """A second vjp of the same model gives what the first gave, and so does a twentieth: nothing accumulates.
 
-    torch adds into ``.grad`` until somebody clears it; tensorflow#47813 needed a reset between calls.
+    torch adds into ``.grad`` until the caller clears it; tensorflow#47813 needed a reset between calls.
     """
     small = cut(trial)
     returned = trial.backend.capabilities.returns
@@ -33,15 +33,15 @@ def repeat(trial: Trial) -> None:
     for _ in range(18 if small.recipe.seed % 4 == 3 and case.steps <= 12 else 1):
         small.vjp(case, draw(case, small.recipe.seed + 1, "all", returned), model)
     second = small.vjp(case, cotangents, model)
-    same_or_right(small, cotangents, first, second, bitwise=trial.backend.capabilities.deterministic)
+    require_same_gradients(small, cotangents, first, second, bitwise=trial.backend.capabilities.deterministic)
 
 
-@judged("gradients.after-others", needs=("gradients", "values", "shapes"))
+@gradient_prop("gradients.after-others", needs=("gradients", "values", "shapes"))
 def after_others(trial: Trial) -> None:
-    """Calls of a model before, and another model's vjp, do not change its vjp, nor does a vjp the calls after it.
+    """A model's earlier calls and another model's vjp do not change its vjp, and a vjp does not change later calls.
 
-    Activations kept from the last forward call or by the arguments alone, buffers that a longer vjp left, and modules
-    left in training mode do.
+    Activations kept from the last forward call, or found again by the arguments alone, change it; so do buffers that a
+    longer vjp left, and modules left in training mode.
     """
     small = cut(trial)
     case, cotangents = small.case, drawn(small)
@@ -61,14 +61,13 @@ def after_others(trial: Trial) -> None:
         else:
             x = other.x if before == "other values" else case.x
             small.call(replace(case, x=x, state=other.state), model)
-        same_or_right(small, cotangents, fresh, small.vjp(case, cotangents, model))
-        result = small.run(case, model)
-        small.relate(lambda k, result=result: result if k == case.config.num_layers else small.observe(k))
+        require_same_gradients(small, cotangents, fresh, small.vjp(case, cotangents, model))
+        small.require_same_result(small.run(case, model))
 
 
-@judged("gradients.untouched", needs=("gradients", "memory"))
+@gradient_prop("gradients.untouched", needs=("gradients", "memory"))
 def untouched(trial: Trial) -> None:
-    """vjp changes nothing that it is handed, not even the cotangents, nor what it returned before.
+    """vjp changes none of its arguments, cotangents included, and no gradient that it returned before.
 
     mxnet#17898: dx was written over dy. Gradients in a workspace are right until the next call.
     """
@@ -94,18 +93,18 @@ def untouched(trial: Trial) -> None:
             raise Violation(f"{name}{list(at)} was {before[name][at]:.9g} and is {value[at]:.9g} after vjp", case=case)
 
 
-@judged("gradients.threads", needs=("gradients", "threads", "values"), limit=8)
+@gradient_prop("gradients.threads", needs=("gradients", "threads", "values"), limit=8)
 def threads(trial: Trial) -> None:
     """The vjps of two models called from two threads at once do not disturb each other.
 
-    A workspace of the backward pass may be one for the process where the forward pass has one for each model.
+    The backward pass may have one workspace for the process, even if the forward pass has one for each model.
     """
     small = cut(trial)
     case, cotangents = small.case, drawn(small)
     other = case if case.fixed else replace(case, params=small.derived(seed=small.recipe.seed + 1).case.params)
     model, second = small.model(case), small.model(other)
     alone = small.vjp(case, cotangents, model)
-    for found in at_once(
+    for beside in at_once(
         lambda: small.vjp(case, cotangents, model), lambda: small.vjp(other, cotangents.scaled(2.0), second)
     ):
-        same_or_right(small, cotangents, alone, found)
+        require_same_gradients(small, cotangents, alone, beside)

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from conformance.bounds.forward import Finding
 from conformance.instruments.sums import sample
-from conformance.properties.gradients.shared import FORCED, NEEDS, cut, drawn, judge_freely, judge_taps, judged, right
+from conformance.properties.gradients.shared import (
+    FORCED,
+    NEEDS,
+    cut,
+    drawn,
+    free_findings,
+    gradient_prop,
+    require_right_gradients,
+    tapped_findings,
+)
 from conformance.properties.sizes import FEATURES, HIDDEN, ROWS, SWEPT_FEW, smallest
+from conformance.trials.agreement import right
 from conformance.trials.outcomes import Discard
 from conformance.trials.trial import Trial
 
@@ -15,12 +24,12 @@ from conformance.trials.trial import Trial
 _TERMS = ((3, 257), (12, 129), (20, 65), (64, 16), (130, 9), (300, 2), (1000, 1), (131, 65))
 
 
-@judged("gradients.long", needs=(*FORCED, "shapes"), limit=8)
+@gradient_prop("gradients.long", needs=(*FORCED, "shapes"), limit=8)
 def long(trial: Trial) -> None:
-    """Over dozens and hundreds of steps each adjoint still follows from the one after it, and no sum lacks a step.
+    """Over dozens and hundreds of steps each adjoint still follows from the one after it, and each sum has every step.
 
-    Kernels take the steps in chunks, and sums in tiles: what crosses a border is lost. MNN#2500 was wrong at large
-    sizes only; back-propagation that is truncated without being asked to be is right for short sequences.
+    Kernels take the steps in chunks, and sums in tiles, and lose a term at a border. MNN#2500 was wrong at large sizes
+    only. Back-propagation that is truncated unasked is right for short sequences.
     """
     small = cut(trial)
     steps = (40, 520, 70, 140)[small.recipe.seed % 4]
@@ -31,29 +40,27 @@ def long(trial: Trial) -> None:
     # Through hundreds of steps with large weights adjoints overflow.
     calm = {"fill": "normal", "gain": min(small.recipe.gain, 2.0)} if steps > 100 else {}
     many = small.derived(layers=layers, L=steps, N=min(small.recipe.N, 2), ragged=ragged, **calm)
-    many.require(judge_taps(many, drawn(many)), many.case)
+    many.require(tapped_findings(many, drawn(many)), many.case)
 
 
-@judged("gradients.untapped", needs=(*NEEDS,))
+@gradient_prop("gradients.untapped", needs=(*NEEDS,))
 def untapped(trial: Trial) -> None:
     """The gradients of a case as it is, at its own sizes and strides, are within the bound that accumulates.
 
-    FlagGems#5014 dropped units past 128: kernels choose their way by size; pytorch#345 and #619, by strides.
+    Kernels choose their way by size (FlagGems#5014 dropped units past 128) and by strides (pytorch#345 and #619).
     """
     r = trial.recipe
     own = trial if trial.backend.capabilities.fixed else trial.derived(L=min(r.L, 6))
     if own.case.steps > 50:
         raise Discard
-    cotangents = drawn(own)
-    result, grads = own.vjp(own.case, cotangents)
-    own.require(judge_freely(own, cotangents, result, grads), own.case)
+    require_right_gradients(own)
 
 
-@judged("gradients.sums", needs=(*NEEDS, "params", "shapes"), limit=8)
+@gradient_prop("gradients.sums", needs=(*NEEDS, "params", "shapes"), limit=8)
 def sums(trial: Trial) -> None:
-    """However many steps and rows there are, the gradient of a weight has every step's and row's share, once.
+    """The gradient of a weight has every step's and row's share once, however many steps and rows there are.
 
-    mxnet#17898 lost what had been added up before. Sums over a batch go through tiles, threads and atomic additions.
+    mxnet#17898 lost the sum so far. Sums over a batch go through tiles, threads and atomic additions.
     """
     r = trial.recipe
     steps, rows = _TERMS[r.seed % len(_TERMS)]
@@ -69,57 +76,54 @@ def sums(trial: Trial) -> None:
     many.require(list(sampled.findings(result, grads, many.arithmetic)), many.case)
 
 
-@judged("gradients.large", needs=(*NEEDS, "params", "shapes"), limit=14)
+@gradient_prop("gradients.large", needs=(*NEEDS, "params", "shapes"), limit=14)
 def large(trial: Trial) -> None:
     """With many rows, units or features, and in eleven layers, the gradients are within the bound that accumulates.
 
     Backward kernels have thresholds of their own: cuDNN's persistent one ends at two thirds of the forward's size.
     """
+    pools = _large(trial)
+    # Every run's fixed set has the same remainders of division by 1,000.
+    pool = pools[trial.recipe.seed % 1000 % len(pools)]
+    # Where weights are small, the bound hardly accumulates.
+    smallest(trial, "large", [sizes | {"gain": 0.3} for sizes in pool], require_right_gradients)
 
-    def judge(probe: Trial) -> None:
-        cotangents = drawn(probe)
-        result, grads = probe.vjp(probe.case, cotangents)
-        probe.require(judge_freely(probe, cotangents, result, grads), probe.case)
 
+def _large(trial: Trial) -> list[list[dict[str, Any]]]:
+    """What may be large, as far as it is declared: each a pool of sizes, smaller ones first."""
     declared = trial.backend.capabilities
     batched = declared.batch and not trial.recipe.unbatched
-    kinds: list[list[dict[str, Any]]] = [
-        [{"H": size} for size in HIDDEN if size < 600],
-        [{"I": size} for size in FEATURES if 500 < size < 1100],
+    units = [{"H": size} for size in HIDDEN if size < 600]
+    features = [{"I": size} for size in FEATURES if 500 < size < 1100]
+    rows = [{"N": size} for size in ROWS]
+    rows_and_units = [{"N": 34, "H": 130}]
+    # The upper layer passes back to more than 256 features.
+    H, both = (160, True) if declared.bidirectional else (300, False)
+    ragged = batched and declared.lengths
+    wide_layers = [{"H": H, "layers": 2, "bidirectional": both, "proj": 0, "ragged": ragged}]
+    many_layers = [{"layers": 11, "H": 5, "proj": 0}]
+    # Taps give an upper layer units beyond its own; without them its last one is the last.
+    long_layers = [{"layers": 2, "L": 70, "H": 40} | ({"N": 34} if batched else {})]
+    return [
+        units,
+        features,
+        *([rows, rows_and_units] if batched else []),
+        *([wide_layers, many_layers, long_layers] if declared.layers else []),
     ]
-    if batched:
-        kinds += [[{"N": size} for size in ROWS], [{"N": 34, "H": 130}]]
-    if declared.layers:
-        # The upper layer passes back to more than 256 features.
-        H, both = (160, True) if declared.bidirectional else (300, False)
-        kinds.append([{"H": H, "layers": 2, "bidirectional": both, "proj": 0, "ragged": batched and declared.lengths}])
-        kinds.append([{"layers": 11, "H": 5, "proj": 0}])
-        # Taps give an upper layer units beyond its own; without them its last one is the last.
-        kinds.append([{"layers": 2, "L": 70, "H": 40} | ({"N": 34} if batched else {})])
-    # Every run's fixed set has the same remainders of division by 1,000.
-    kind = kinds[trial.recipe.seed % 1000 % len(kinds)]
-    # Where weights are small, the bound hardly accumulates.
-    pool = [sizes | {"gain": 0.3} for sizes in kind]
-    smallest(trial, "large", pool, judge)
 
 
-@judged("gradients.sweep", needs=(*NEEDS, "params", "shapes"), limit=4)
+@gradient_prop("gradients.sweep", needs=(*NEEDS, "params", "shapes"), limit=4)
 def sweep(trial: Trial) -> None:
     """Gradients are right for every number of features, units, rows and steps up to 20, and every third up to 64.
 
-    What a vector leaves over is summed apart. The smallest size that is wrong is told.
+    A vector's width leaves a remainder that is summed apart. The smallest size that is wrong is reported.
     """
     r, declared = trial.recipe, trial.backend.capabilities
     alone = r.unbatched or not declared.batch
     swept = ("I", "H", "L" if alone else "N", "L")[r.seed % 4]
     usual = trial.resized(I=3, H=3, N=1 if alone else 2, L=2, proj=0, layers=1, view="plain", fill="normal", gain=0.3)
-
-    def findings(probe: Trial) -> list[Finding]:
-        cotangents = drawn(probe)
-        return judge_freely(probe, cotangents, *probe.vjp(probe.case, cotangents))
-
-    if not right(findings(usual)):
+    cotangents = drawn(usual)
+    if not right(free_findings(usual, cotangents, *usual.vjp(usual.case, cotangents))):
         raise Discard
     for size in SWEPT_FEW:
-        probe = usual.resized(**{swept: size}, ragged=r.ragged and (swept, size) != ("L", 1))
-        probe.require(findings(probe), probe.case)
+        require_right_gradients(usual.resized(**{swept: size}, ragged=r.ragged and (swept, size) != ("L", 1)))
