@@ -68,7 +68,7 @@ def no_steps(trial: Trial) -> None:
             raise Violation(f"after no steps, {name}{list(at)} is {part[at]:.9g}, not {initial[at]:.9g}", case=case)
 
 
-@prop("degenerate.then-right", needs=("shapes", "loop", "values"), limit=12)
+@prop("degenerate.then-right", needs=("shapes", "loop", "values"), limit=12, turns=2)
 def then_right(trial: Trial) -> None:
     """A call without rows or steps, answered or refused, leaves the same model as right as before.
 
@@ -76,7 +76,7 @@ def then_right(trial: Trial) -> None:
     """
     model = trial.model(trial.case)
     batched = trial.backend.capabilities.batch and not trial.case.unbatched
-    empty = _no_rows(trial) if batched and trial.pick("empty", 2) else _no_steps(trial)
+    empty = _no_rows(trial) if batched and trial.in_turn((True, False)) else _no_steps(trial)
     with suppress(BackendError, Narrowed):
         trial.call(empty, model)
     trial.require_same_result(trial.run(trial.case, model))
@@ -112,13 +112,18 @@ def no_length(trial: Trial) -> None:
         )
 
 
-@prop("degenerate.ones", needs=("params", "shapes", "values"), when=lambda r: r.H > 1 or r.I > 1)
+_SIZES = ("I", "H", "L", "N", "proj")
+
+
+@prop("degenerate.ones", needs=("params", "shapes", "values"), when=lambda r: r.H > 1 or r.I > 1, turns=len(_SIZES))
 def ones(trial: Trial) -> None:
     """Models and calls are right where a size is one: features, units, projected units, rows, steps.
 
     An axis of one broadcasts or is squeezed (keras PR7387), and kernels take their vector path for it.
     """
-    sizes = [name for name in ("I", "H", "L", "N", "proj") if getattr(trial.recipe, name) > 1]
-    chosen = {name for name in sizes if trial.pick(f"one {name}", 2)} or {sizes[trial.pick("one", len(sizes))]}
+    sizes = [name for name in _SIZES if getattr(trial.recipe, name) > 1]
+    # The one whose turn it is, and others by chance.
+    chosen = {name for name in sizes if name == trial.in_turn(_SIZES) or trial.pick(f"one {name}", 2)}
+    chosen = chosen or {sizes[trial.pick("one", len(sizes))]}
     changes = dict.fromkeys(chosen, 1) | ({"proj": 0} if "H" in chosen else {})
     trial.resized(**changes).require_right()

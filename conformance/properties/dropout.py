@@ -20,8 +20,14 @@ from conformance.bounds.forward import Expectation, Finding
 from conformance.cases.case import Case
 from conformance.cases.cotangents import draw
 from conformance.cases.recipe import Recipe
-from conformance.instruments.masks import Reading, dropped_by, live, read, with_dropout
-from conformance.properties.gradients.shared import cut, drawn, free_findings, require_same_gradients
+from conformance.instruments.masks import FORMS, RATES, Reading, dropped_by, live, read, with_dropout
+from conformance.properties.gradients.shared import (
+    LOSSES,
+    cut,
+    drawn,
+    free_findings,
+    require_same_gradients,
+)
 from conformance.properties.model import prop
 from conformance.spec import Result
 from conformance.trials.agreement import right
@@ -58,7 +64,7 @@ def _precise(recipe: Recipe) -> bool:
 
 @prop("dropout.evaluation", needs=("dropout", "layers", "values"), when=_stacked)
 def evaluation(trial: Trial) -> None:
-    """In evaluation nothing is dropped or scaled, whatever config.dropout says.
+    """In evaluation nothing is dropped or scaled, for any config.dropout.
 
     DL4J dropped at inference; the first formulation of dropout scales there instead of in training.
     """
@@ -76,7 +82,13 @@ def nothing(trial: Trial) -> None:
     trial.require_same_result(trial.run(case))
 
 
-@prop("dropout.idle-gradients", needs=("dropout", "layers", "gradients", "values"), when=_precise, limit=12)
+@prop(
+    "dropout.idle-gradients",
+    needs=("dropout", "layers", "gradients", "values"),
+    when=_precise,
+    limit=12,
+    turns=LOSSES,
+)
 def idle_gradients(trial: Trial) -> None:
     """In evaluation, and in training with a probability of 0, the gradients are those without dropout.
 
@@ -105,7 +117,13 @@ def everything(trial: Trial) -> None:
     trial.require(trial.findings_of(silent, trial.observing(with_dropout(case, 1.0))), silent)
 
 
-@prop("dropout.everything-gradients", needs=(*_NEEDS, "gradients"), when=_precise, limit=12)
+@prop(
+    "dropout.everything-gradients",
+    needs=(*_NEEDS, "gradients"),
+    when=_precise,
+    limit=12,
+    turns=LOSSES,
+)
 def everything_gradients(trial: Trial) -> None:
     """With a probability of 1 in training no gradient passes back from layer to layer, and every one is a number.
 
@@ -135,24 +153,30 @@ def first_layer(trial: Trial) -> None:
     trial.require_same(lambda k: dropped, trial.case.prefix(1), usual=lambda k: bottom(trial.result))
 
 
+def _reading(trial: Trial) -> Reading:
+    """The elements dropped at the rate whose turn it is, read off once for all properties at the same rate."""
+    p = trial.in_turn(RATES)
+    return trial.once(f"reading at {p}", lambda: read(trial, p))
+
+
 def legible(trial: Trial) -> Reading:
     """The reading, if it explains the results; otherwise it means nothing, and ``dropout.elements`` fails."""
-    reading = trial.once("reading", lambda: read(trial))
+    reading = _reading(trial)
     if not reading.worst.margin() <= 1.0:
         raise Discard
     return reading
 
 
-# What is read off
+# The pattern that is read off
 
 
-@prop("dropout.elements", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS, chance=True)
+@prop("dropout.elements", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS, chance=True, turns=len(RATES))
 def elements(trial: Trial) -> None:
     """In training a layer gets each element of the output below it as 0 or as y/(1 − p), and nothing else is changed.
 
     The recurrence, the states and the last layer's output stay, and both directions get the same elements.
     """
-    reading = trial.once("reading", lambda: read(trial))
+    reading = _reading(trial)
     worst = reading.worst
     if not worst.margin() <= 1.0:
         rows = reading.case.batch
@@ -168,7 +192,7 @@ def elements(trial: Trial) -> None:
     trial.record(worst.margin())
 
 
-@prop("dropout.rate", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS, chance=True)
+@prop("dropout.rate", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS, chance=True, turns=len(RATES))
 def rate(trial: Trial) -> None:
     """In training the share of elements that are dropped is p, between every two layers and in both directions.
 
@@ -188,7 +212,7 @@ def rate(trial: Trial) -> None:
             )
 
 
-@prop("dropout.independence", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS, chance=True)
+@prop("dropout.independence", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS, chance=True, turns=len(RATES))
 def independence(trial: Trial) -> None:
     """In training each element is dropped by a chance of its own, at every layer, call, step, row and feature.
 
@@ -205,23 +229,30 @@ def independence(trial: Trial) -> None:
         a, b = dropped[first][both], dropped[second][both]
         # Given how many of each are dropped, they meet as if b were drawn without replacement, whatever the rate.
         met, share = int((a & b).sum()), float(b.mean()) if b.size else 0.0
-        found = (
+        told = (
             f"neighbouring {name}: where one element was dropped, so was the next in {met:,} of {int(a.sum()):,} cases"
         )
-        found += f"; the share of the next that were dropped is {share:.3f} in all"
-        worst = max(worst, (surprise(met, int(a.sum()), share), found))
+        told += f"; the share of the next that were dropped is {share:.3f} in all"
+        worst = max(worst, (surprise(met, int(a.sum()), share), told))
     if worst[0] > LIMIT:
         raise Violation(worst[1], case=reading.case)
 
 
-@prop("dropout.gradients", needs=(*_NEEDS, "gradients", "output", "shapes"), when=_precise, limit=8, chance=True)
+@prop(
+    "dropout.gradients",
+    needs=(*_NEEDS, "gradients", "output", "shapes"),
+    when=_precise,
+    limit=8,
+    chance=True,
+    turns=len(FORMS),
+)
 def gradients(trial: Trial) -> None:
     """In training a dropped element has no gradient, and a kept one's gradient is scaled by 1/(1 − p) too.
 
     The backward pass needs the mask of its own forward pass. Kernels that fuse dropout draw it again, or forget it, or
     keep one mask for ever.
     """
-    case, declared = live(trial), trial.arithmetic
+    case, declared = live(trial, trial.in_turn(FORMS)), trial.arithmetic
     if declared is None or declared.inputs or declared.accumulate > declared.unit:
         raise Discard
     cotangents, model = draw(case, trial.recipe.seed, "all", trial.backend.capabilities.returns), trial.model(case)

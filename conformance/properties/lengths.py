@@ -93,7 +93,7 @@ def zero_output(trial: Trial) -> None:
         raise Violation(f"output[{t}, {n}, {j}] is {output[t, n, j]:.9g}, expected 0: row {n} has length {length}")
 
 
-@prop("lengths.padding", needs=_NEEDS, when=_ragged)
+@prop("lengths.padding", needs=_NEEDS, when=_ragged, turns=3)
 def padding(trial: Trial) -> None:
     """The contents of the padding have no influence, NaN and infinities included.
 
@@ -102,7 +102,7 @@ def padding(trial: Trial) -> None:
     case, at = trial.case, _padding(trial.case)
     noise = 100 * normal(trial.recipe.seed, "padding", case.x.shape)
     contents = {"large numbers": noise, "NaN": np.full_like(noise, np.nan), "infinities": np.copysign(np.inf, noise)}
-    content = [*contents][trial.pick("content", len(contents))]
+    content = trial.in_turn([*contents])
     changed = replace(case, x=np.where(at[..., None], contents[content], case.x).astype(case.x.dtype))
     try:
         trial.run(changed)
@@ -144,7 +144,7 @@ def all_full(trial: Trial) -> None:
         trial.require_right(replace(full, lengths=short))
 
 
-@prop("lengths.sorted", needs=(*_NEEDS, "batch"), when=_rows_ragged)
+@prop("lengths.sorted", needs=(*_NEEDS, "batch"), when=_rows_ragged, turns=2)
 def sorted_rows(trial: Trial) -> None:
     """Rows given in order of their length, rising or falling, give what they give in any other order.
 
@@ -155,7 +155,7 @@ def sorted_rows(trial: Trial) -> None:
     if case.batch < 2:
         raise Discard
     order = np.argsort(case.row_lengths(), kind="stable")
-    if trial.pick("falling", 2):
+    if trial.in_turn(("rising", "falling")) == "falling":
         order = order[::-1]
     if np.array_equal(order, np.arange(case.batch)):
         order = order[::-1]
@@ -182,7 +182,7 @@ def other_rows(trial: Trial) -> None:
     )
 
 
-@prop("lengths.after-others", needs=_NEEDS, when=_ragged)
+@prop("lengths.after-others", needs=_NEEDS, when=_ragged, turns=4)
 def after_others(trial: Trial) -> None:
     """An earlier call with other lengths, or with none, changes nothing; nor does one with lengths a call without.
 
@@ -196,7 +196,7 @@ def after_others(trial: Trial) -> None:
         "after other lengths": case.steps + 1 - lengths,
         "after a call without lengths": None,
     }
-    what, other = list(others.items())[trial.recipe.seed % len(others)]
+    what, other = trial.in_turn([*others.items()])
     model = trial.model(case)
     trial.run(replace(case, lengths=other), model)
     with _saying(what, case):
@@ -217,7 +217,7 @@ def square(trial: Trial) -> None:
     right_or_consistent(usual.resized(L=N), usual, rows)
 
 
-@prop("lengths.many-rows", needs=(*_NEEDS, "batch", "shapes"), when=_rows_ragged, limit=2)
+@prop("lengths.many-rows", needs=(*_NEEDS, "batch", "shapes"), when=_rows_ragged, limit=2, turns=2)
 def many_rows(trial: Trial) -> None:
     """In a large batch every row keeps its own length.
 
@@ -225,10 +225,10 @@ def many_rows(trial: Trial) -> None:
     """
     r = trial.recipe
     usual = trial.resized(**tiny(r) | {"N": 3, "L": min(r.L, 9)})
-    right_or_consistent(usual.resized(N=(33, 65)[trial.pick("many rows", 2)]), usual, rows)
+    right_or_consistent(usual.resized(N=trial.in_turn((33, 65))), usual, rows)
 
 
-@prop("lengths.long", needs=(*_NEEDS, "shapes"), when=_ragged, limit=2)
+@prop("lengths.long", needs=(*_NEEDS, "shapes"), when=_ragged, limit=2, turns=2)
 def long(trial: Trial) -> None:
     """Rows of more than 127 and of more than 255 steps are read to their end.
 
@@ -236,7 +236,7 @@ def long(trial: Trial) -> None:
     """
     r = trial.recipe
     usual = trial.resized(**tiny(r) | {"L": 4, "N": min(r.N, 3), "layers": min(r.layers, 2)})
-    long = usual.resized(L=(130, 300)[r.seed % 2])
+    long = usual.resized(L=trial.in_turn((130, 300)))
     if long.case.row_lengths().max() < 128:
         raise Discard
     right_or_consistent(long, usual, rows)

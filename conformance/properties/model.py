@@ -1,10 +1,11 @@
-"""What a property is, and how one is registered."""
+"""A property, its registration, and the reasons for which a backend is not asked about it."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 from conformance.backend import Backend
 from conformance.cases.covering import simplest
@@ -13,6 +14,8 @@ from conformance.spec import DTYPES, Result
 from conformance.trials.trial import Trial
 
 Check = Callable[[Trial], None]
+A = TypeVar("A")
+B = TypeVar("B")
 
 #: The dtypes that are asked of a backend that does not declare them: every implementation has heard of these.
 ASKED_DTYPES = ("float32", "float64")
@@ -47,6 +50,12 @@ class Property:
     def group(self) -> str:
         """The id's first word."""
         return self.id.partition(".")[0]
+
+
+def pairs(some: Sequence[A], others: Sequence[B]) -> list[tuple[A, B]]:
+    """Every pair of two independent choices, as variants to be taken in turn: both change from each one to the next."""
+    rounds = range(len(others))
+    return [(one, others[(k + round) % len(others)]) for round in rounds for k, one in enumerate(some)]
 
 
 def always(recipe: Recipe) -> bool:

@@ -77,7 +77,7 @@ def nan_kept(trial: Trial) -> None:
     _nan_where_the_equations_say(ordinary, spoiled)
 
 
-@prop("nonfinite.nan-state", needs=("values", "initial_state"), when=_apart)
+@prop("nonfinite.nan-state", needs=("values", "initial_state"), when=_apart, turns=2)
 def nan_state(trial: Trial) -> None:
     """A NaN in h_0 or c_0 makes exactly those results NaN that depend on it, in its own row.
 
@@ -87,14 +87,18 @@ def nan_state(trial: Trial) -> None:
     case = ordinary.case
     assert case.state is not None
     parts = [part.copy() for part in case.state]
-    which = ordinary.pick("nan state", 2)
+    which = trial.in_turn(range(2))
     parts[which][tuple(ordinary.pick(f"nan state {axis}", size) for axis, size in enumerate(parts[which].shape))] = (
         np.nan
     )
     _nan_where_the_equations_say(ordinary, replace(case, state=(parts[0], parts[1])))
 
 
-@prop("nonfinite.nan-weight", needs=("values", "params"), when=_apart)
+#: The parameters that hold a NaN. The recurrent weights may rightly be left out of a first step from zeros.
+_SPOILED = ("weight_ih", "bias_ih", "bias_hh")
+
+
+@prop("nonfinite.nan-weight", needs=("values", "params"), when=_apart, turns=len(_SPOILED))
 def nan_weight(trial: Trial) -> None:
     """A NaN in an input weight or a bias shows in its own unit, and in every result that depends on that unit.
 
@@ -102,8 +106,8 @@ def nan_weight(trial: Trial) -> None:
     """
     ordinary = trial.derived(fill="normal")
     case = ordinary.case
-    # The recurrent weights may rightly be left out of a first step from zeros.
-    names = [name for name in case.params if name.startswith(("weight_ih", "bias"))]
+    kind = trial.in_turn(_SPOILED if case.config.bias else _SPOILED[:1])
+    names = [name for name in case.params if name.startswith(kind)]
     name = names[ordinary.pick("nan weight", len(names))]
     spoiled = case.params[name].copy()
     spoiled.reshape(-1)[ordinary.pick("nan weight at", spoiled.size)] = np.nan

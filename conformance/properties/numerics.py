@@ -75,7 +75,7 @@ def subnormal(trial: Trial) -> None:
 _FAR = {"float64": 40, "float32": 40, "bfloat16": 40, "float16": 8}
 
 
-@prop("numerics.scaling", needs=("values", "params"))
+@prop("numerics.scaling", needs=("values", "params"), turns=2)
 def scaling(trial: Trial) -> None:
     """An x divided by a power of two and input weights multiplied by it, or vice versa, give right results.
 
@@ -84,7 +84,7 @@ def scaling(trial: Trial) -> None:
     ordinary = trial.derived(fill="normal")
     case = ordinary.case
     far = _FAR[case.config.dtype]
-    power = 2.0 ** (far if trial.recipe.seed % 2 else -far)
+    power = 2.0 ** trial.in_turn((-far, far))
     params = {
         name: (value * power).astype(value.dtype) if name.startswith("weight_ih_l0") else value
         for name, value in case.params.items()

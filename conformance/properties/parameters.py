@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 
@@ -18,13 +19,21 @@ from conformance.trials.trial import Trial
 _NEEDS = ("params", "values")
 
 
-@prop("parameters.bias-sum", needs=_NEEDS, when=lambda r: r.bias)
+#: What becomes of the two biases.
+_BIAS_SUMS: tuple[Callable[[Array, Array], tuple[Array, Array]], ...] = (
+    lambda a, b: (b, a),
+    lambda a, b: (a + b, 0 * b),
+    lambda a, b: (0 * a, a + b),
+)
+
+
+@prop("parameters.bias-sum", needs=_NEEDS, when=lambda r: r.bias, turns=len(_BIAS_SUMS))
 def bias_sum(trial: Trial) -> None:
     """Only the sum b_ih + b_hh matters: to exchange them, or to give the sum as either, changes nothing.
 
     onnx2tf PR291 dropped one of them; ONNX's vectors accept a model that ignores the recurrent bias.
     """
-    way = trial.pick("bias-sum", 3)
+    changed = trial.in_turn(_BIAS_SUMS)
     rounded = {
         name: np.rint(value * 256) / 256 if name.startswith("bias") else value
         for name, value in trial.case.params.items()
@@ -35,8 +44,7 @@ def bias_sum(trial: Trial) -> None:
         params = dict(case.params)
         for layer, direction in case.config.slots():
             ih, hh = (name + suffix(layer, direction) for name in ("bias_ih", "bias_hh"))
-            a, b = params[ih], params[hh]
-            params[ih], params[hh] = ((b, a), (a + b, 0 * b), (0 * a, a + b))[way]
+            params[ih], params[hh] = changed(params[ih], params[hh])
         return replace(case, params=params)
 
     # The sum's rounding is no larger than that of its terms, so the bound of the terms holds for both.
@@ -75,10 +83,13 @@ def zero_slot(trial: Trial) -> None:
         trial.require_right(replace(case, params={**case.params, **zeros}, rule="any"))
 
 
-def tied(params: Params, seed: int) -> Params:
-    """The params, the weights, the biases or, by the seed, both of them as the first of their shape."""
+#: The parameters that are made equal, by the beginning of their names: the biases, the weights, or both.
+TIED = ("bias", "weight", "")
+
+
+def tied(params: Params, kind: str) -> Params:
+    """The params, those of one kind each equal to the first of its shape; ``Discard`` if no two have the same shape."""
     first: dict[tuple[int, ...], Array] = {}
-    kind = ("weight", "bias", "")[seed % 3]
     alike = {
         name: first.setdefault(value.shape, value) if name.startswith(kind) else value for name, value in params.items()
     }
@@ -87,7 +98,7 @@ def tied(params: Params, seed: int) -> Params:
     return alike
 
 
-@prop("parameters.equal", needs=_NEEDS, limit=12)
+@prop("parameters.equal", needs=_NEEDS, limit=12, turns=len(TIED))
 def equal(trial: Trial) -> None:
     """Parameters that hold the same numbers are still parameters of their own.
 
@@ -97,7 +108,7 @@ def equal(trial: Trial) -> None:
     case = trial.case
     if not trial.usually_right():
         raise Discard
-    trial.require_right(replace(case, params=tied(case.params, trial.recipe.seed), rule="any"))
+    trial.require_right(replace(case, params=tied(case.params, trial.in_turn(TIED)), rule="any"))
 
 
 @prop("parameters.pruned", needs=_NEEDS, limit=12)
@@ -185,16 +196,21 @@ def zero_weights(trial: Trial) -> None:
     trial.derived(fill="zero-weights").require_right()
 
 
-@prop("parameters.fresh", needs=_NEEDS)
+#: What differs in the other model: all parameters, or one that begins like this.
+_FRESH = ("all", "weight_ih", "bias_ih", "weight_hh", "bias_hh", "weight_hr")
+
+
+@prop("parameters.fresh", needs=_NEEDS, turns=len(_FRESH))
 def fresh(trial: Trial) -> None:
     """A model built with other weights gives other results: no packed weights of the model before are left.
 
     pytorch#65688 and PR91111: packed weights went stale. One tensor is changed, or all: a cache may look at some only.
     """
     other = trial.derived(seed=trial.recipe.seed + 1).case.params
-    names = list(other)
+    kind = trial.in_turn(_FRESH)
+    names = [name for name in other if name.startswith(kind)] or list(other)
     chosen = names[trial.pick("fresh", len(names))]
-    alone = trial.pick("fresh all", 3) > 0
+    alone = kind != "all"
     if alone:
         # A model that never reads this tensor has another defect.
         if not trial.usually_right():

@@ -47,14 +47,14 @@ def _states_of(trial: Trial) -> tuple[Array, State, Array | None]:
     return x, state, lengths
 
 
-@prop("refusals.feature-size", every=8, limit=12)
+@prop("refusals.feature-size", every=8, limit=12, turns=2)
 def feature_size(trial: Trial) -> None:
     """An x with too many or too few features is refused.
 
     A kernel that does not check reads past a row's end: wrong numbers or a crash.
     """
     x, state, lengths = handed(trial.case)
-    if x.shape[-1] > 1 and trial.pick("feature-size", 2):
+    if x.shape[-1] > 1 and trial.in_turn(("few", "many")) == "few":
         wrong = x[..., :-1]
     else:
         wrong = np.concatenate([x, x[..., :1]], axis=-1)
@@ -62,7 +62,7 @@ def feature_size(trial: Trial) -> None:
     _refused(trial, what, np.ascontiguousarray(wrong), state, lengths)
 
 
-@prop("refusals.state-shape", needs=("initial_state",), every=8, limit=12)
+@prop("refusals.state-shape", needs=("initial_state",), every=8, limit=12, turns=3)
 def state_shape(trial: Trial) -> None:
     """An h_0 or c_0 of another size than the model's is refused.
 
@@ -75,7 +75,7 @@ def state_shape(trial: Trial) -> None:
         ("an initial state with a layer too many", *(np.concatenate([part, part[:1]]) for part in (h_0, c_0))),
     )
     # A cell has no layer axis: the suite's loop takes it away.
-    what, h, c = wrong[trial.pick("state-shape", 2 if "loop" in trial.backend.lacks else 3)]
+    what, h, c = trial.in_turn(wrong[:2] if "loop" in trial.backend.lacks else wrong)
     _refused(trial, f"{what} ({h.shape}, {c.shape} for {h_0.shape}, {c_0.shape})", x, (h, c), lengths)
 
 
@@ -85,6 +85,7 @@ def state_shape(trial: Trial) -> None:
     when=lambda r: not r.unbatched and (r.N > 1 or r.layers > 1 or r.bidirectional),
     every=8,
     limit=12,
+    turns=2,
 )
 def broadcast_state(trial: Trial) -> None:
     """An initial state with an axis of one that would broadcast is refused.
@@ -95,12 +96,12 @@ def broadcast_state(trial: Trial) -> None:
     axes = [axis for axis in (0, 1) if h_0.shape[axis] > 1]
     if not axes:
         raise Discard
-    axis = axes[trial.pick("broadcast", len(axes))]
+    axis = trial.in_turn(axes)
     state = h_0.take([0], axis), c_0.take([0], axis)
     _refused(trial, f"an initial state of shape {state[0].shape} for {h_0.shape}", x, state, lengths)
 
 
-@prop("refusals.input-dtype", needs=("values", "views"), every=8, limit=12)
+@prop("refusals.input-dtype", needs=("values", "views"), every=8, limit=12, turns=2)
 def input_dtype(trial: Trial) -> None:
     """An x or a state of another floating dtype than the model's is refused, or its values are read correctly.
 
@@ -115,7 +116,7 @@ def input_dtype(trial: Trial) -> None:
 
     given = trial.case.state
     case = replace(trial.case, x=exact(trial.case.x), state=given and (exact(given[0]), exact(given[1])))
-    of_state = given is not None and trial.pick("dtype of", 2)
+    of_state = given is not None and trial.in_turn((True, False))
 
     def converted(k: int) -> Result:
         prefix = case.prefix(k)
@@ -133,7 +134,7 @@ def input_dtype(trial: Trial) -> None:
     trial.require_same(converted, case)
 
 
-@prop("refusals.rank", needs=("loop",), every=8, limit=12)
+@prop("refusals.rank", needs=("loop",), every=8, limit=12, turns=2)
 def rank(trial: Trial) -> None:
     """An x with one axis or with four is refused.
 
@@ -141,7 +142,7 @@ def rank(trial: Trial) -> None:
     """
     x, _, _ = handed(trial.case)
     wrong = x[None, None] if x.ndim == 2 else x[None]
-    if trial.pick("rank", 2):
+    if trial.in_turn(("many", "one")) == "one":
         wrong = x.reshape(-1, x.shape[-1])[0]
     _refused(trial, f"an x of shape {wrong.shape}", np.ascontiguousarray(wrong), None)
 
@@ -189,7 +190,7 @@ def lengths(trial: Trial) -> None:
         _refused(trial, *wrong)
 
 
-@prop("refusals.then-right", needs=("shapes", "loop", "values"), limit=12)
+@prop("refusals.then-right", needs=("shapes", "loop", "values"), limit=12, turns=2)
 def then_right(trial: Trial) -> None:
     """A refused call leaves nothing behind: the same model is as right as before.
 
@@ -204,7 +205,7 @@ def then_right(trial: Trial) -> None:
     # Whether it is refused is asked by another property.
     with suppress(BackendError, Narrowed):
         trial.call(case, model, (wide, state, lengths))
-    after = replace(case, state=None) if trial.pick("without a state", 2) else case
+    after = replace(case, state=None) if trial.in_turn((True, False)) else case
     trial.require_same_result(trial.run(after, model), after)
 
 

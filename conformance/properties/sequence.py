@@ -70,7 +70,7 @@ def causality(trial: Trial) -> None:
     )
 
 
-@prop("sequence.zero-steps", needs=("values",), when=lambda r: r.L >= 2)
+@prop("sequence.zero-steps", needs=("values",), when=lambda r: r.L >= 2, turns=3)
 def zero_steps(trial: Trial) -> None:
     """Steps of zeros at the start, at the end or everywhere are steps like any other.
 
@@ -79,7 +79,7 @@ def zero_steps(trial: Trial) -> None:
     case = trial.case
     if case.steps < 2 or not trial.usually_right():
         raise Discard
-    t, first = 1 + trial.pick("zeros", case.steps - 1), trial.pick("first row", 3)
+    t, first = 1 + trial.pick("zeros", case.steps - 1), trial.in_turn(range(3))
     x = case.x.copy()
     for row in range(case.batch):
         # Of three rows one ends with zeros, one starts with them, and one has no other steps.
@@ -87,7 +87,7 @@ def zero_steps(trial: Trial) -> None:
     trial.require_right(replace(case, x=x))
 
 
-@prop("sequence.long", needs=("loop", "output", "values", "shapes"), limit=2, every=8)
+@prop("sequence.long", needs=("loop", "output", "values", "shapes"), limit=2, every=8, turns=2)
 def long(trial: Trial) -> None:
     """Sequences of hundreds of steps stay within the bound, which does not grow with the weights.
 
@@ -95,4 +95,4 @@ def long(trial: Trial) -> None:
     """
     r = trial.recipe
     usual = trial.resized(**tiny(r) | {"L": 4, "N": min(r.N, 2), "layers": min(r.layers, 2)})
-    right_or_consistent(usual.resized(L=(257, 1000)[trial.pick("long", 2)]), usual, pieces)
+    right_or_consistent(usual.resized(L=trial.in_turn((257, 1000))), usual, pieces)

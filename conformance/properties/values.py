@@ -60,15 +60,15 @@ def _excused(trial: Trial, final: Finding) -> bool:
     return bool(np.all(np.abs(final.actual - want.value) <= np.minimum(want.error, 1e-3)))
 
 
-@prop("values.gates", needs=("initial_state", "values", "params"), when=lambda r: r.bias)
+@prop("values.gates", needs=("initial_state", "values", "params"), when=lambda r: r.bias, turns=2)
 def gates(trial: Trial) -> None:
     """With the other gates saturated, c_n and h_n show each gate's activation alone: σ for i, f and o, tanh for g.
 
     tvm PR3410 added the forget bias after the sigmoid, unseen because the tests' bias was 0.
     """
+    # In turn the case's own weights, and some so large that an activation is nearly at its end.
+    gain = trial.in_turn((trial.recipe.gain, 8.0))
     for gate in GATES:
-        # Every other time steep enough to reach where an activation is nearly at its end.
-        gain = (trial.recipe.gain, 8.0)[trial.pick("steep", 2)]
         alone = trial.derived(fill=f"gate-{gate}", layers=1, L=1, state="both", ragged=False, gain=gain)
         try:
             alone.require_right()
@@ -83,7 +83,17 @@ _PLACES = 128
 _END = {"float64": 40.0, "float32": 18.0, "float16": 10.0, "bfloat16": 8.0}
 
 
-@prop("values.activations", needs=("initial_state", "values", "params", "shapes"), when=lambda r: r.bias, limit=8)
+#: How places are chosen: drawn, or all eighths. Functions made of pieces have their seams at such numbers.
+_CHOSEN = ("drawn", "eighths", "drawn", "drawn")
+
+
+@prop(
+    "values.activations",
+    needs=("initial_state", "values", "params", "shapes"),
+    when=lambda r: r.bias,
+    limit=8,
+    turns=len(_CHOSEN),
+)
 def activations(trial: Trial) -> None:
     """Each gate's activation, and the cell's tanh, are right at 128 places from end to end, and at all eighths up to 8.
 
@@ -109,10 +119,10 @@ def activations(trial: Trial) -> None:
 def _places(trial: Trial, shown: str) -> Array:
     """One place in each of 96 intervals from end to end, the others ever closer to 0 on both sides.
 
-    For one seed in four, all eighths from −8 to 8: functions made of pieces have their seams at such numbers.
+    Or, in their turn, all eighths from −8 to 8.
     """
     end, near = _END[trial.recipe.dtype], _PLACES // 4
-    if trial.recipe.seed % 4 == 1:
+    if trial.in_turn(_CHOSEN) == "eighths":
         return (np.arange(_PLACES) - _PLACES // 2) / 8
     within = uniform(trial.recipe.seed, "places " + shown, (_PLACES,))
     even = end * (2 * (np.arange(_PLACES - near) + within[near:]) / (_PLACES - near) - 1)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from conformance.properties.gradients.shared import FORCED, cut, drawn, gradient_prop, small_findings
+from conformance.properties.gradients.shared import (
+    FORCED,
+    LOSSES,
+    LOSSES_IN_TURN,
+    cut,
+    drawn,
+    gradient_prop,
+    small_findings,
+)
 from conformance.trials.agreement import right
 from conformance.trials.outcomes import Discard
 from conformance.trials.trial import Trial
 
 
-def _require(trial: Trial, loss: str, *tensors: str) -> None:
-    small, findings = small_findings(trial, loss)
+def _require(trial: Trial, *tensors: str) -> None:
+    """Some tensors must be right under the loss whose turn it is."""
+    small, findings = small_findings(trial, trial.in_turn(LOSSES_IN_TURN))
     small.require([finding for finding in findings if finding.tensor.startswith(tensors)], small.case)
 
 
@@ -22,7 +31,7 @@ def _alone(trial: Trial, loss: str, *others: str) -> None:
     small.require(findings, small.case)
 
 
-@gradient_prop("gradients.layout", needs=("gradients",))
+@gradient_prop("gradients.layout", needs=("gradients",), turns=LOSSES)
 def layout(trial: Trial) -> None:
     """vjp returns the results, and a gradient for x, h_0, c_0 and each parameter, shaped and typed like its argument.
 
@@ -33,58 +42,58 @@ def layout(trial: Trial) -> None:
     small.vjp(small.case, drawn(small))
 
 
-@gradient_prop("gradients.primal", needs=FORCED)
+@gradient_prop("gradients.primal", needs=FORCED, turns=LOSSES)
 def primal(trial: Trial) -> None:
     """The results that vjp returns are right: the oracle's, within the bound.
 
     oneDNN computes forward passes with and without gradients by different kernels, and both have to be right.
     """
-    _require(trial, "any", "output", "h_n", "c_n")
+    _require(trial, "output", "h_n", "c_n")
 
 
-@gradient_prop("gradients.preactivations", needs=FORCED)
+@gradient_prop("gradients.preactivations", needs=FORCED, turns=LOSSES)
 def preactivations(trial: Trial) -> None:
     """The adjoint of every gate's preactivation, at every step, layer and direction, follows from the one after it.
 
     mxnet#17898: with more than two layers one gradient overwrote another; mlpack PR1742 did not add the reverse one.
     """
-    _require(trial, "any", "grad preactivations")
+    _require(trial, "grad preactivations")
 
 
-@gradient_prop("gradients.input", needs=FORCED)
+@gradient_prop("gradients.input", needs=FORCED, turns=LOSSES)
 def input(trial: Trial) -> None:
     """The gradient of x is W_ihᵀ times the adjoints of the preactivations, summed over both directions.
 
     mlpack PR1742: the reverse direction's part was not added.
     """
-    _require(trial, "any", "grad x")
+    _require(trial, "grad x")
 
 
-@gradient_prop("gradients.state", needs=(*FORCED, "initial_state"))
+@gradient_prop("gradients.state", needs=(*FORCED, "initial_state"), turns=LOSSES)
 def state(trial: Trial) -> None:
     """The gradients of h_0 and c_0 are those of each layer's, direction's and row's own initial state.
 
     Truncated back-propagation and learnt initial states need them. opencv#21118 took one layer's state for all.
     """
-    _require(trial, "any", "grad h_0", "grad c_0")
+    _require(trial, "grad h_0", "grad c_0")
 
 
-@gradient_prop("gradients.weights", needs=FORCED)
+@gradient_prop("gradients.weights", needs=FORCED, turns=LOSSES)
 def weights(trial: Trial) -> None:
     """The gradient of each weight, ih, hh and hr, is the sum over steps and rows of adjoint times input.
 
     mxnet#17898 is right with two layers and wrong with three.
     """
-    _require(trial, "any", "grad weight")
+    _require(trial, "grad weight")
 
 
-@gradient_prop("gradients.biases", needs=FORCED, when=lambda r: r.bias)
+@gradient_prop("gradients.biases", needs=FORCED, when=lambda r: r.bias, turns=LOSSES)
 def biases(trial: Trial) -> None:
     """Both biases receive the same gradient, the sum of the adjoints over steps and rows.
 
     mxnet PR17872: zero bias gradients with more than one layer.
     """
-    _require(trial, "any", "grad bias")
+    _require(trial, "grad bias")
 
 
 @gradient_prop("gradients.h_n-loss", needs=(*FORCED, "h_n"))

@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from conformance.bounds import backward as adjoint
-from conformance.cases.cotangents import draw, zeros
+from conformance.cases.cotangents import zeros
 from conformance.cases.fills import normal
 from conformance.instruments.exact import dyadic as dyadic_case
 from conformance.properties.gradients.shared import (
     FORCED,
+    LOSSES,
     NEEDS,
     cut,
     drawn,
@@ -54,7 +55,11 @@ def dyadic(trial: Trial) -> None:
             raise Violation(f"grad {name}{list(at)} expected {want:.9g} exactly, got {value[at]:.9g}", case=exact.case)
 
 
-@gradient_prop("gradients.linear", needs=("gradients",))
+#: Factors of the cotangents.
+_FACTORS = (-2.0, 2.0**24, 2.0**-24, 64.0)
+
+
+@gradient_prop("gradients.linear", needs=("gradients",), turns=len(_FACTORS) * LOSSES)
 def linear(trial: Trial) -> None:
     """The gradient is linear in the cotangents: 0 for cotangents of 0, and exactly twice as large for twice as large.
 
@@ -74,7 +79,7 @@ def linear(trial: Trial) -> None:
     # From a largest of 1 to 2, so that a factor takes all of them as far.
     largest = max(float(np.abs(part).max(initial=0.0)) for part in cotangents)
     cotangents = cotangents.scaled(2.0 ** -np.floor(np.log2(largest)))
-    factor = (2.0**24, -2.0, 2.0**-24, 64.0)[small.recipe.seed % 4]
+    factor = trial.in_turn(_FACTORS)
     model = small.model(case)
     once, scaled = (small.vjp(case, given, model)[1] for given in (cotangents, cotangents.scaled(factor)))
     # Numbers that underflow are rounded otherwise.
@@ -88,7 +93,7 @@ def linear(trial: Trial) -> None:
             raise Violation(message, case=case)
 
 
-@gradient_prop("gradients.causality", needs=("gradients", "output"), when=lambda r: r.L >= 2)
+@gradient_prop("gradients.causality", needs=("gradients", "output"), when=lambda r: r.L >= 2, turns=2)
 def causality(trial: Trial) -> None:
     """A loss on one step's output has no gradient at the inputs read after that step, in either direction: exactly 0.
 
@@ -103,7 +108,7 @@ def causality(trial: Trial) -> None:
     if case.steps < 2:
         raise Discard
     t = small.pick("causality", case.steps)
-    direction = small.pick("direction", config.num_directions)
+    direction = trial.in_turn(range(config.num_directions))
     P = config.output_size
     loss = zeros(case)
     own = slice(direction * P, (direction + 1) * P)
@@ -119,7 +124,9 @@ def causality(trial: Trial) -> None:
         raise Violation(f"grad x{at} is {value:.9g} though the loss is on {half} output of step {t} alone", case=case)
 
 
-@gradient_prop("gradients.padding", needs=(*FORCED, "lengths"), when=lambda r: r.L >= 2 and not r.unbatched)
+@gradient_prop(
+    "gradients.padding", needs=(*FORCED, "lengths"), when=lambda r: r.L >= 2 and not r.unbatched, turns=LOSSES
+)
 def padding(trial: Trial) -> None:
     """Past a row's length the gradient of x is exactly 0, and the contents of x and of the cotangents are not read.
 
@@ -130,7 +137,7 @@ def padding(trial: Trial) -> None:
     case = ragged.case
     if case.lengths is None or not (case.lengths < case.steps).any():
         raise Discard
-    cotangents = draw(case, ragged.recipe.seed, "any", trial.backend.capabilities.returns)
+    cotangents = drawn(ragged)
     past = np.arange(case.steps)[:, None] >= case.lengths
     noise = 100 * normal(ragged.recipe.seed, "past the end", cotangents.output.shape)
     spoiled = cotangents._replace(output=np.where(past[..., None], noise, cotangents.output).astype(case.x.dtype))
@@ -150,7 +157,7 @@ def padding(trial: Trial) -> None:
     ragged.require(findings, case)
 
 
-@gradient_prop("gradients.none-is-zeros", needs=(*NEEDS, "initial_state"))
+@gradient_prop("gradients.none-is-zeros", needs=(*NEEDS, "initial_state"), turns=LOSSES)
 def none_is_zeros(trial: Trial) -> None:
     """Without an initial state the gradients are those at a state of zeros, h_0's and c_0's included.
 

@@ -26,15 +26,23 @@ NEEDS = ("gradients", "values")
 #: Teacher forcing needs these besides.
 FORCED = (*NEEDS, "params", "output")
 
+#: The losses that the properties of gradients take in turn, see ``draw``.
+LOSSES_IN_TURN = ("any", "partial", "last")
+LOSSES = len(LOSSES_IN_TURN)
+
 #: The sizes up to which cases are cut down, by the number of layers: taps and relays make a model some ten times wider.
 _CUT = {1: 8, 2: 4, 3: 3}
 
 
 def gradient_prop(
-    id: str, needs: tuple[str, ...], when: Callable[[Recipe], bool] = always, limit: int = 20
+    id: str,
+    needs: tuple[str, ...],
+    when: Callable[[Recipe], bool] = always,
+    limit: int = 20,
+    turns: int = 1,
 ) -> Callable[[Check], Check]:
     """Register a property of gradients, for the dtypes whose gradients are judged."""
-    return prop(id, needs, lambda recipe: recipe.dtype in DTYPES and when(recipe), limit=limit)
+    return prop(id, needs, lambda recipe: recipe.dtype in DTYPES and when(recipe), limit=limit, turns=turns)
 
 
 def cut(trial: Trial) -> Trial:
@@ -53,7 +61,7 @@ def cut(trial: Trial) -> Trial:
     return trial.once("small", lambda: trial.derived(**sizes, L=min(recipe.L, longest), view="plain"))
 
 
-def small_findings(trial: Trial, loss: str = "any") -> tuple[Trial, list[Finding]]:
+def small_findings(trial: Trial, loss: str) -> tuple[Trial, list[Finding]]:
     """The small trial, and every comparison of its tapped vjp under one kind of loss."""
     small = cut(trial)
     cotangents = draw(small.case, small.recipe.seed, loss, trial.backend.capabilities.returns)
@@ -90,8 +98,8 @@ def free_findings(
 
 
 def drawn(trial: Trial) -> Cotangents:
-    """Cotangents of all that is returned, by the seed of the trial's recipe."""
-    return draw(trial.case, trial.recipe.seed, "any", trial.backend.capabilities.returns)
+    """Cotangents by the seed of the trial's recipe, of the loss whose turn it is."""
+    return draw(trial.case, trial.recipe.seed, trial.in_turn(LOSSES_IN_TURN), trial.backend.capabilities.returns)
 
 
 def require_right_gradients(trial: Trial) -> None:

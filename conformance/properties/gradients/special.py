@@ -9,36 +9,54 @@ import numpy as np
 from conformance.cases.case import Case
 from conformance.cases.cotangents import draw, zeros
 from conformance.properties.batch import take_rows
-from conformance.properties.gradients.shared import NEEDS, cut, drawn, free_findings, gradient_prop
-from conformance.properties.parameters import tied
+from conformance.properties.gradients.shared import (
+    LOSSES,
+    LOSSES_IN_TURN,
+    NEEDS,
+    cut,
+    drawn,
+    free_findings,
+    gradient_prop,
+)
+from conformance.properties.model import pairs
+from conformance.properties.parameters import TIED, tied
 from conformance.spec import suffix
 from conformance.trials.agreement import right
 from conformance.trials.outcomes import BackendError, Discard, Narrowed, Violation
 from conformance.trials.trial import Trial
 
+#: Losses (``drawn`` takes the same one) and kinds of parameters that are equal.
+_LOSSES_AND_TIED = pairs(LOSSES_IN_TURN, TIED)
 
-@gradient_prop("gradients.equal-parameters", needs=(*NEEDS, "params"))
+
+@gradient_prop("gradients.equal-parameters", needs=(*NEEDS, "params"), turns=len(_LOSSES_AND_TIED))
 def equal_parameters(trial: Trial) -> None:
     """Parameters that hold the same numbers have gradients of their own.
 
     If equal constants are stored once, their gradients are summed, or all but one are lost.
     """
     small = cut(trial)
-    alike = tied(small.case.params, small.recipe.seed)
+    _, kind = trial.in_turn(_LOSSES_AND_TIED)
+    alike = tied(small.case.params, kind)
     _right_with(small, replace(small.case, params=alike, rule="any"))
 
 
-@gradient_prop("gradients.zeros", needs=(*NEEDS, "params"))
+#: Parameters that are zeros, by the beginning of their names.
+_ZEROS = ("weight_ih", "bias", "weight_hh", "bias_ih", "weight_hr")
+
+
+@gradient_prop("gradients.zeros", needs=(*NEEDS, "params"), turns=LOSSES * 4 * 5)
 def zeros_have_gradients(trial: Trial) -> None:
     """Biases, a weight and a row of x that are zeros have gradients like any others.
 
     Biases begin at zero, and so do adapters and pruned weights: without a gradient they would never change.
     """
     small = cut(trial)
-    kinds = ["weight_ih", "weight_hh"]
-    kinds += ["bias", "bias_ih"] if small.case.config.bias else []
-    kinds += ["weight_hr"] if small.case.config.proj_size else []
-    kind = kinds[small.recipe.seed % len(kinds)]
+    kind = trial.in_turn(_ZEROS if trial.backend.capabilities.projection else _ZEROS[:-1])
+    if kind.startswith("bias") and not small.recipe.bias:
+        small = small.resized(bias=True)
+    if kind == "weight_hr" and not small.recipe.proj:
+        small = small.resized(H=max(small.recipe.H, 2), proj=1)
     params = {name: 0 * value if name.startswith(kind) else value for name, value in small.case.params.items()}
     x = small.case.x.copy()
     x[:, small.pick("row of zeros", small.case.batch)] = 0

@@ -95,18 +95,24 @@ def _other(trial: Trial) -> Trial:
     return trial.derived(seed=trial.recipe.seed + 1, fill="normal", state=trial.recipe.state)
 
 
-@prop("purity.result-survives", needs=("memory", "loop"))
+#: How many later calls a result must survive: a few, or more than a ring of buffers has places.
+_LATER = (3, 17, 3, 3)
+
+
+@prop("purity.result-survives", needs=("memory", "loop"), turns=len(_LATER))
 def result_survives(trial: Trial) -> None:
     """A result does not change when the model is called again.
 
     A view of an internal buffer that a later call reuses is right until the caller keeps the result.
     """
+    later = trial.in_turn(_LATER)
+    if later > 3 and trial.case.steps > 12:
+        trial = trial.resized(L=12)
     model = trial.model(trial.case)
     kept = trial.call(trial.case, model)
     before = [None if part is None else part.copy() for part in kept]
     other = _other(trial).case
-    # A ring of buffers comes round: every fourth case waits longer than rings are, if that does not take long.
-    for _ in range(17 if trial.case.steps <= 12 and trial.pick("later calls", 4) == 0 else 3):
+    for _ in range(later):
         trial.call(replace(trial.case, x=other.x, state=other.state), model)
     for name, a, b in zip(Result._fields, kept, before, strict=True):
         if a is not None and b is not None and not np.array_equal(a, b, equal_nan=True):
@@ -135,7 +141,7 @@ def no_alias(trial: Trial) -> None:
     trial.require_same_result(trial.run(case, model))
 
 
-@prop("purity.own-states", needs=("memory", "values", "loop", "initial_state", "h_n", "c_n"))
+@prop("purity.own-states", needs=("memory", "values", "loop", "initial_state", "h_n", "c_n"), turns=2)
 def own_states(trial: Trial) -> None:
     """The caller may edit the states that a call returned and hand them to the next call, which does not change them.
 
@@ -148,7 +154,7 @@ def own_states(trial: Trial) -> None:
     _, h_n, c_n = first
     assert h_n is not None
     assert c_n is not None
-    if trial.pick("edited", 2) and h_n.flags.writeable and c_n.flags.writeable:
+    if trial.in_turn((True, False)) and h_n.flags.writeable and c_n.flags.writeable:
         row = ... if case.unbatched else trial.pick("row", case.batch)
         h_n[:, row] = c_n[:, row] = 0
     kept = h_n.copy(), c_n.copy()
@@ -178,7 +184,11 @@ def no_leak(trial: Trial) -> None:
     trial.require_same_result(trial.run(trial.case, model))
 
 
-@prop("purity.reused-input", needs=("values",), when=lambda r: r.view != "readonly")
+#: Where a value changes: in the last step of the longest row, in any of its steps, or in a state that is given.
+_CHANGED = ("last step", "h_0", "any step", "c_0")
+
+
+@prop("purity.reused-input", needs=("values",), when=lambda r: r.view != "readonly", turns=len(_CHANGED))
 def reused_input(trial: Trial) -> None:
     """A call with the arrays of the call before, one value changed in place, gives the result of the new values.
 
@@ -187,15 +197,15 @@ def reused_input(trial: Trial) -> None:
     """
     case, model = trial.case, trial.model(trial.case)
     x, state, lengths = handed(case)
-    if state is not None and trial.pick("reused state", 3) == 0:
-        changed = state[trial.pick("reused part", 2)]
+    where = trial.in_turn(_CHANGED)
+    if state is not None and where in ("h_0", "c_0"):
+        changed = state[where == "c_0"]
         at = tuple(trial.pick(f"reused at {axis}", size) for axis, size in enumerate(changed.shape))
     else:
-        # The last step of the longest row, or another that it has.
         changed = x[:, None] if case.unbatched else x.swapaxes(0, 1) if case.config.batch_first else x
         n = int(np.argmax(case.row_lengths()))
         last = int(case.row_lengths()[n]) - 1
-        at = (last, trial.pick("step", last + 1))[trial.pick("reused", 2)], n, trial.pick("feature", x.shape[-1])
+        at = trial.pick("step", last + 1) if where == "any step" else last, n, trial.pick("feature", x.shape[-1])
     value = changed[at]
     changed[at] = 1 if value < 0.5 else 0
     trial.call(case, model, (x, state, lengths))

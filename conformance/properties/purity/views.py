@@ -19,12 +19,12 @@ _LOOSE = tuple(view for view in VIEWS if view not in _SOLID)
 
 def _seen_through(trial: Trial, *views: str) -> None:
     """A call whose arrays lie in memory as one of ``views`` says gives the result of contiguous arrays."""
-    view = views[trial.pick("view", len(views))]
+    view = trial.in_turn(views)
     contiguous = trial.derived(view="plain")
     contiguous.require_same_result(contiguous.run(replace(contiguous.case, view=view)))
 
 
-@prop("purity.non-contiguous", needs=("views", "values"))
+@prop("purity.non-contiguous", needs=("views", "values"), turns=3)
 def non_contiguous(trial: Trial) -> None:
     """Transposed inputs, and inputs with gaps between features, rows or steps, give what contiguous ones give.
 
@@ -33,7 +33,12 @@ def non_contiguous(trial: Trial) -> None:
     _seen_through(trial, "transposed", "strided", "gapped")
 
 
-@prop("purity.mixed-views", needs=("views", "values", "initial_state"), when=lambda r: r.state != "none")
+@prop(
+    "purity.mixed-views",
+    needs=("views", "values", "initial_state"),
+    when=lambda r: r.state != "none",
+    turns=len(VIEWS) * len(_SOLID) * len(_LOOSE),
+)
 def mixed_views(trial: Trial) -> None:
     """x, h_0, c_0 and the lengths may each lie in memory in a way of its own.
 
@@ -43,10 +48,10 @@ def mixed_views(trial: Trial) -> None:
     case = contiguous.case
     x, state, lengths = handed(case)
     assert state is not None
-    x = arrange(x, VIEWS[trial.pick("view of x", len(VIEWS))])
+    x = arrange(x, trial.in_turn(VIEWS))
     lengths = None if lengths is None else arrange(lengths, "strided")
     # One contiguous, the other not.
-    solid, loose = _SOLID[trial.pick("solid", len(_SOLID))], _LOOSE[trial.pick("loose", len(_LOOSE))]
+    solid, loose = trial.in_turn(_SOLID), trial.in_turn(_LOOSE)
     for views in ((solid, loose), (loose, solid)):
         h_0, c_0 = (arrange(part, view) for part, view in zip(state, views, strict=True))
         contiguous.require_same_result(contiguous.run(case, arguments=(x, (h_0, c_0), lengths)))
@@ -56,30 +61,44 @@ def _rows_with_state(recipe: Recipe) -> bool:
     return recipe.state != "none" and recipe.N > 1
 
 
-@prop("purity.broadcast-state", needs=("views", "values", "batch", "initial_state"), when=_rows_with_state)
+#: An initial state that is broadcast over the rows, over layers and directions too, or one part of it taken for both.
+_BROADCAST = ("rows", "h_0 for both", "layers and rows", "c_0 for both")
+
+
+@prop(
+    "purity.broadcast-state",
+    needs=("views", "values", "batch", "initial_state"),
+    when=_rows_with_state,
+    turns=len(_BROADCAST),
+)
 def broadcast_state(trial: Trial) -> None:
     """An initial state that is broadcast over rows, or layers too, or is one array twice, gives what copies of it give.
 
     A learnt initial state is handed over as ``h_0.expand(…)``: its stride over the rows is 0, and it is read-only. Many
     tutorials write the state as ``(zeros, zeros)``.
     """
-    slots = (slice(None), slice(1))[trial.recipe.seed % 2]
-    h_0, c_0 = (np.broadcast_to(part[slots, :1], part.shape) for part in trial.case.initial())
-    if h_0.shape == c_0.shape and trial.pick("one array", 2):
-        c_0 = h_0 = trial.case.initial()[trial.pick("which", 2)].copy()
+    how, initial = trial.in_turn(_BROADCAST), trial.case.initial()
+    if how.endswith("for both") and trial.case.config.proj_size:
+        # The parts differ in size.
+        how = "rows"
+    if how.endswith("for both"):
+        c_0 = h_0 = initial[how.startswith("c_0")].copy()
+    else:
+        slots = slice(1) if how == "layers and rows" else slice(None)
+        h_0, c_0 = (np.broadcast_to(part[slots, :1], part.shape) for part in initial)
     case = replace(trial.case, state=(h_0.copy(), c_0.copy()))
     x, _, lengths = handed(case)
     trial.require_same_result(trial.run(case, arguments=(x, (h_0, c_0), lengths)), case)
 
 
-@prop("purity.broadcast-input", needs=("views", "values"), when=lambda r: r.L > 1 or r.N > 1)
+@prop("purity.broadcast-input", needs=("views", "values"), when=lambda r: r.L > 1 or r.N > 1, turns=2)
 def broadcast_input(trial: Trial) -> None:
     """An x that is one step broadcast over all steps, or one row over all rows, gives what copies of it give.
 
     A context vector for every step is handed over as a broadcast array: its stride over time is 0, and it is read-only.
     """
     case = trial.case
-    over_time = case.steps > 1 and (case.batch == 1 or trial.pick("over time", 2) == 1)
+    over_time = case.steps > 1 and (case.batch == 1 or trial.in_turn((True, False)))
     one = case.x[:1] if over_time else case.x[:, :1]
     broadcast = np.broadcast_to(np.ascontiguousarray(one), case.x.shape)
     copied = replace(case, x=broadcast.copy())
