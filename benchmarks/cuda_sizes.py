@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from conformance.backend import Backend, Capabilities
 from conformance.cases.recipe import JUDGED_DTYPES, Recipe
-from conformance.properties import select
-from conformance.properties.model import Property, missing
+from conformance.engine.plan import Settings, plan
+from conformance.properties.model import Property
 
 #: What is asked of a large case. Of the gradients, those properties that keep the sizes; the others cut them down.
 ASKED = ("values", "gradients.untapped", "gradients.sums", "purity.repeat")
@@ -98,4 +98,4 @@ def declared(recipe: Recipe, capabilities: Capabilities) -> bool:
 
 def asked(recipe: Recipe, backend: Backend) -> list[Property]:
     """The properties that a large case is judged by."""
-    return [p for p in select(only=ASKED) if not missing(backend, p) and p.when(recipe)]
+    return [p for p in plan(backend, Settings(only=ASKED)).asked if p.when(recipe)]

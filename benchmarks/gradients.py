@@ -18,6 +18,7 @@ import multiprocessing
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -33,12 +34,13 @@ from conformance.backend import Backend
 from conformance.cases.cotangents import Cotangents, draw
 from conformance.cases.recipe import Recipe
 from conformance.cases.strategies import recipes
+from conformance.engine.plan import Settings, plan
 from conformance.engine.search import search
 from conformance.instruments.taps import judge_tapped, lower_results, tap
-from conformance.properties import catalogue, select
+from conformance.properties import catalogue
 from conformance.properties.gradients.shared import DTYPES
-from conformance.properties.model import missing
 from conformance.reference.backward import Gradients, vjp
+from conformance.report.data import encode
 from conformance.report.environment import environment
 from conformance.selftest.faults import backward
 from conformance.selftest.faults.backward import Differentiable
@@ -67,8 +69,9 @@ def measure(chunk: tuple[str, int, int]) -> dict[str, Any]:
     name, seed, cases = chunk
     backend, started = correct(name), time.monotonic()
     backend = replace(backend, capabilities=replace(backend.capabilities, dtypes=DTYPES))
-    properties = [p for p in select(("gradients",)) if not missing(backend, p)]
+    properties = plan(backend, Settings(only=("gradients",))).asked
     counts: dict[str, int] = {}
+    asked = Counter[str]()
     margin, alarms = 0.0, []
 
     def judge(recipe: Recipe) -> bool:
@@ -77,14 +80,16 @@ def measure(chunk: tuple[str, int, int]) -> dict[str, Any]:
         for p in properties:
             if not p.when(recipe):
                 continue
-            trial.margin = None
+            trial.margin, trial.turn = None, asked[p.id] % p.turns
+            asked[p.id] += 1
             try:
                 with np.errstate(all="ignore"):
                     p.check(trial)
             except Discard:
                 continue
             except Violation as violation:
-                alarms.append({"property": p.id, "recipe": str(recipe), "message": str(violation)})
+                met = str(replace(recipe, turn=trial.turn))
+                alarms.append({"property": p.id, "recipe": met, "fact": encode(violation.fact)})
             margin = max(margin, trial.margin or 0.0)
             counts[recipe.dtype] = counts.get(recipe.dtype, 0) + 1
         return False

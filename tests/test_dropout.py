@@ -58,7 +58,7 @@ def test_the_probe_reads_off_exactly_what_was_dropped(text: str, seed: int) -> N
         return np.where(mask, 0, below / np.asarray(1 - p, below.dtype))
 
     backend = Backend("recorded", EVERYTHING, Twin(drop=drop).build)
-    reading = read(Trial(backend, replace(parse(text), seed=seed)))
+    reading = read(Trial(backend, replace(parse(text), seed=seed)), RATES[seed % len(RATES)])
     boundaries, calls, *_ = reading.dropped.shape
     masks = np.stack(dropped).reshape(calls, boundaries, *dropped[0].shape[:2], *reading.dropped.shape[4:])
     there = reading.valid[..., None, None]

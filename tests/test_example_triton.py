@@ -31,7 +31,7 @@ JUDGE = """
 import json, sys
 from conformance.engine.judging import Here, Question
 from conformance.properties import select
-from conformance.properties.model import missing
+from conformance.engine.plan import Settings, plan
 from conformance.cases.recipe import parse
 from conformance.targets.find import find
 found = {}
@@ -39,7 +39,7 @@ for name in ("triton", "triton_buggy"):
     backend = find(f"implementations/triton_lstm/triton_lstm.py:{name}")
     assert backend.available() is None
     assert backend.remark().endswith("; its interpreter")
-    asked = [p for p in select(only=("values", "layout", "sequence.stepwise", "degenerate")) if not missing(backend, p)]
+    asked = plan(backend, Settings(only=("values", "layout", "sequence.stepwise", "degenerate"))).asked
     for text in sys.argv[1:]:
         recipe = parse(text)
         said = Here(backend).ask(recipe, [Question(p) for p in asked if p.when(recipe)])

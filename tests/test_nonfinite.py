@@ -15,7 +15,7 @@ from conformance.bounds.forward import Finding
 from conformance.cases.recipe import Recipe
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
-from conformance.properties.nonfinite import _apart
+from conformance.properties import catalogue
 from conformance.selftest.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, twin_backend
 from conformance.selftest.faults.fault import NONFINITE
 from conformance.selftest.faults.twin import Forward, Twin
@@ -90,8 +90,6 @@ def test_a_result_that_is_not_finite_fails_where_a_finite_one_is_expected(value:
 
 def test_the_stand_in_of_an_infinity_saturates_every_gate() -> None:
     """The bound of the step that reads it is the activations' allowance, not the rounding of a huge sum."""
-    from conformance.properties import nonfinite  # noqa: PLC0415
-
     seen: list[Finding] = []
 
     class Watched(Trial):
@@ -103,26 +101,26 @@ def test_the_stand_in_of_an_infinity_saturates_every_gate() -> None:
             super().require(findings, case)
 
     for seed in range(10):
-        nonfinite.infinite_input(Watched(find("numpy"), Recipe(I=3, H=4, L=1, N=1, gain=10, seed=seed)))
-    assert len(seen) == 30
+        recipe = Recipe(I=3, H=4, L=1, N=1, gain=10, seed=seed)
+        catalogue()["nonfinite.infinite-input"].check(Watched(find("numpy"), recipe))
+    assert {finding.tensor for finding in seen} == {"output", "h_n", "c_n"}
     assert max(float(finding.bound.max()) for finding in seen) < 1e-5
 
 
 def test_rows_are_asked_apart_where_nn_lstm_keeps_them_apart() -> None:
-    assert _apart(Recipe(L=100, N=9))
-    assert _apart(Recipe(L=8, N=2, dtype="bfloat16"))
-    assert not _apart(Recipe(L=17, dtype="bfloat16"))
+    asked = catalogue()["nonfinite.nan-kept"].when
+    assert asked(Recipe(L=100, N=9))
+    assert asked(Recipe(L=8, N=2, dtype="bfloat16"))
+    assert not asked(Recipe(L=17, dtype="bfloat16"))
 
 
 def test_a_nan_in_the_wrong_place_is_named() -> None:
-    from conformance.properties import nonfinite  # noqa: PLC0415
-
     backend = backend_of(FAULTS["nan-masked-by-zero"])
     recipes = (Recipe(I=2, H=3, L=5, N=3, ragged=True, seed=seed) for seed in range(20))
 
     def found(recipe: Recipe) -> str:
         try:
-            nonfinite.nan_kept(Trial(backend, recipe))
+            catalogue()["nonfinite.nan-kept"].check(Trial(backend, recipe))
         except Violation as violation:
             return str(violation)
         return ""

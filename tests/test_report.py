@@ -36,7 +36,7 @@ from conformance.facts import (
     Within,
 )
 from conformance.properties import catalogue
-from conformance.properties.model import undeclared
+from conformance.properties.model import unmet_needs
 from conformance.report import english, levels, text
 from conformance.report.data import from_json, to_json
 from conformance.report.levels import LEVELS, level_of, reached
@@ -175,7 +175,7 @@ TRAINING = replace(FULL, **dict.fromkeys(LEVELS["training"], True))
 def _judged(capabilities: Capabilities, *lacks: str) -> BackendReport:
     """The report of a backend that passed everything it declares."""
     backend = Backend("mine", capabilities, lambda config, params: lambda x: x, ruled_out=frozenset(lacks))
-    without = undeclared(backend)
+    without = unmet_needs(backend)
     verdicts = tuple(
         Verdict("mine", p.id, Outcome.NOT_DECLARED if {*without} & {*p.needs} else Outcome.PASSED, cases=1)
         for p in catalogue().values()

@@ -11,8 +11,9 @@ from conformance.cases.fills import normal, pick, uniform
 from conformance.reference.forward import leave
 from conformance.spec import Array, state_shapes
 
-#: The parts that a loss depends on: any of the three, drawn for each by itself; all of them; or one alone.
-LOSSES = ("any", "all", "output", "h_n", "c_n")
+#: What a loss looks at: any of the three parts, each drawn by itself; all of them; one alone; "last", each row's last
+#: output alone, as a classifier does; "partial", all but the output of one row and of the later half of the steps.
+LOSSES = ("any", "all", "output", "h_n", "c_n", "last", "partial")
 
 
 class Cotangents(NamedTuple):
@@ -43,23 +44,22 @@ def draw(case: Case, seed: int, loss: str = "any", parts: tuple[str, ...] = Cota
     """Nearly normal values, each part at a scale of its own from 1e-6 to 1e2; nothing past a row's length.
 
     Of ``parts``, which the backend returns, a loss on "any" drops each with a probability of one in four, but never
-    all. For every fifth seed it depends on each row's last output alone, as a classifier's does; for another fifth on
-    the final states and on the outputs of all rows but one in the first half of the steps.
+    all. "last" is such a loss where no output is returned, and "partial" where a single part is.
     """
-    alone = loss == "any" and "output" in parts and seed % 5 == 3
-    partial = loss == "any" and len(parts) > 1 and seed % 5 == 2
+    if (loss == "last" and "output" not in parts) or (loss == "partial" and len(parts) == 1):
+        loss = "any"
     kept = [
-        name for name in parts if loss in ("all", name) or partial or (loss == "any" and pick(seed, f"loss {name}", 4))
+        name for name in parts if loss in ("all", "partial", name) or (loss == "any" and pick(seed, f"loss {name}", 4))
     ]
-    kept = ["output"] if alone else kept or [parts[pick(seed, "loss", len(parts))]]
+    kept = ["output"] if loss == "last" else kept or [parts[pick(seed, "loss", len(parts))]]
     drawn = []
     for name, shape in zip(Cotangents._fields, shapes(case), strict=True):
         scale = 10.0 ** (8 * float(uniform(seed, f"scale {name}", (1,))[0]) - 6) * (name in kept)
         drawn.append((scale * normal(seed, f"cotangent {name}", shape)).astype(case.x.dtype))  # type: ignore[arg-type]
     cotangents = within(case, Cotangents(*drawn))
-    if alone:
+    if loss == "last":
         cotangents.output[np.arange(case.steps)[:, None] != case.row_lengths() - 1] = 0
-    if partial:
+    if loss == "partial":
         cotangents.output[:, pick(seed, "row left out", case.batch)] = 0
         cotangents.output[(case.steps + 1) // 2 :] = 0
     return cotangents

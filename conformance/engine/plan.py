@@ -10,7 +10,7 @@ from conformance.cases.covering import combinations_of, factors, fixed_set, judg
 from conformance.cases.recipe import Recipe
 from conformance.errors import UsageError
 from conformance.properties import select
-from conformance.properties.model import Property, missing, undeclared
+from conformance.properties.model import Property, unmet_needs, why_not_asked
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,5 @@ def plan(backend: Backend, settings: Settings) -> Plan:
         select(only=tuple(backend.capabilities.expected_failures))
     except UsageError as error:
         raise UsageError(f"backend {backend.name!r}, expected_failures: {error.args[0]}", error.hint) from None
-    words = {p.id: missing(backend, p) for p in properties}
-    lacked = {id: own for id, own in words.items() if own}
-    return Plan(backend, settings, properties, lacked, undeclared(backend), judged_dtypes(backend))
+    not_asked = why_not_asked(backend, properties)
+    return Plan(backend, settings, properties, not_asked, unmet_needs(backend), judged_dtypes(backend))

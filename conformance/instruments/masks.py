@@ -25,6 +25,10 @@ from conformance.trials.trial import Trial
 #: The probabilities that are asked for. At ½, dropping and keeping could be confused.
 RATES = (0.3, 0.6, 0.75, 0.2, 0.97)
 
+#: Forms of a wired model for gradients: two layers and five steps, the same with lengths where they are declared, and
+#: three layers and one step where h_n is returned.
+FORMS = ("two layers", "ragged", "three layers")
+
 #: How many elements of a direction are read off at each boundary: 1 − p for p, half the rate, and at the rate 0.75 nine
 #: tenths of it, are then missed in less than one case of a thousand.
 ELEMENTS = 4000
@@ -61,8 +65,8 @@ class Reading:
         return max(self.findings, key=Finding.margin)
 
 
-def probe(trial: Trial) -> Case:
-    """The wired model and its call, with the options of the trial's recipe and a probability of its choice.
+def probe(trial: Trial, p: float) -> Case:
+    """The wired model and its call, with the options of the trial's recipe, dropping with probability p.
 
     Two layers and several steps; or three layers and one step, so that the middle layer's h_n is all of its output.
     """
@@ -78,7 +82,6 @@ def probe(trial: Trial) -> Case:
         sizes["L"] = 1
     ragged = recipe.ragged and sizes.get("L", recipe.L) > 1
     case = trial.derived(**sizes, ragged=ragged, fill="normal", gain=0.5, edits=()).case
-    p = RATES[recipe.seed % len(RATES)]
     return replace(with_dropout(wired(case, p, both=not three), p), rule="any")
 
 
@@ -118,17 +121,18 @@ def wired(case: Case, p: float, both: bool) -> Case:
     return replace(case, params=params, x=x, state=state)
 
 
-def live(trial: Trial) -> Case:
-    """A wired model of two layers and several steps, or three and one step, whose first layer is not saturated.
+def live(trial: Trial, form: str) -> Case:
+    """A wired model, in one of ``FORMS``, whose first layer is not saturated.
 
     It puts out between 0.2 and 0.7, or as much below 0: what its elements add to a unit's g cannot cancel.
     """
     recipe, declared = trial.recipe, trial.backend.capabilities
-    three = recipe.seed % 3 == 0 and "h_n" in declared.returns
+    three = form == "three layers" and "h_n" in declared.returns
     sizes = {"layers": 3 if three else 2, "I": 1 + min(recipe.I, 4), "H": 8, "proj": 4 if recipe.proj else 0}
     # The biases keep the middle layer's outputs above 0.
     sizes |= {"bias": recipe.bias or three, "L": 1 if three else 5, "N": min(recipe.N, 3)}
-    ragged = recipe.seed % 3 == 1 and declared.lengths and not recipe.unbatched
+    ragged = form == "ragged" and declared.lengths
+    sizes |= {"unbatched": recipe.unbatched and not ragged}
     drawn = trial.derived(**sizes, ragged=ragged, fill="normal", gain=0.5, edits=()).case
     case = wired(drawn, 0.5, both=not three)
     params = {name: np.array(value) for name, value in case.params.items()}
@@ -149,12 +153,12 @@ def _read_by(weight_ih: Array, P: int, D: int) -> Array:
     return np.diagonal(weight_ih.reshape(4, -1, D, P)[:, :P], axis1=1, axis2=3).copy()
 
 
-def read(trial: Trial) -> Reading:
-    """Call a wired model several times, and read off what was dropped."""
-    case, declared = probe(trial), trial.arithmetic
+def read(trial: Trial, p: float) -> Reading:
+    """Call a wired model that drops with probability p several times, and read off what was dropped."""
+    case, declared = probe(trial, p), trial.arithmetic
     if declared is None or declared.inputs or declared.accumulate > declared.unit:
         raise Discard
-    config, lengths, p = case.config, case.row_lengths(), case.config.dropout
+    config, lengths = case.config, case.row_lengths()
     D, P, last = config.num_directions, config.output_size, config.num_layers - 1
     calls = max(2, ceil(ELEMENTS / (int(lengths.sum()) * P)))
     model = trial.model(case)

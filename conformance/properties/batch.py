@@ -45,12 +45,12 @@ def permuted(trial: Trial) -> None:
         raise Discard
     order = permutation(trial.recipe.seed, "rows", case.batch)
     inverse = np.argsort(order)
-    trial.relate(lambda k: result_rows(trial.complete(take_rows(case.prefix(k), order)), inverse))
+    trial.require_same(lambda k: result_rows(trial.complete(take_rows(case.prefix(k), order)), inverse))
 
 
 @prop("batch.single-row", needs=_NEEDS, when=_several_rows)
 def single_row(trial: Trial) -> None:
-    """A row alone gives what it gives within a batch.
+    """A row alone gives what it gives in a batch.
 
     torch-mlir PR4741 baked in a batch-1 h_0; kernels take other paths for N = 1.
     """
@@ -58,10 +58,7 @@ def single_row(trial: Trial) -> None:
     if case.batch < 2:
         raise Discard
     row = trial.pick("row", case.batch)
-    alone = take_rows(case, [row])
-    trial.relate(
-        lambda k: result_rows(trial.observe(k), [row]), case=alone, base=lambda k: trial.complete(alone.prefix(k))
-    )
+    trial.require_same(lambda k: result_rows(trial.observe(k), [row]), take_rows(case, [row]))
 
 
 @prop("batch.isolation", needs=_NEEDS, when=_several_rows)
@@ -84,8 +81,8 @@ def isolation(trial: Trial) -> None:
 
     state = None if case.state is None else (disturbed("h_0", case.state[0]), disturbed("c_0", case.state[1]))
     changed = replace(case, x=disturbed("x", case.x), state=state)
-    trial.relate(
+    trial.require_same(
         lambda k: result_rows(trial.complete(changed.prefix(k)), [row]),
         case=take_rows(case, [row]),
-        base=lambda k: result_rows(trial.observe(k), [row]),
+        usual=lambda k: result_rows(trial.observe(k), [row]),
     )

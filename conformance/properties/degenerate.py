@@ -1,4 +1,4 @@
-"""Degenerate sizes: none and one of something. What an LSTM cannot do there it may refuse; it may not be wrong."""
+"""Degenerate sizes: none and one of something. An LSTM may refuse such a call; it may not answer it wrongly."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def no_rows(trial: Trial) -> None:
 def no_steps(trial: Trial) -> None:
     """A sequence without steps gives an empty output and the initial state, or is refused, as by nn.LSTM.
 
-    pytorch#50192: L = 0. Zeros in place of h_0, or memory that nobody wrote, look like an answer.
+    pytorch#50192: L = 0. Zeros in place of h_0, or uninitialised memory, look like an answer.
     """
     case = _no_steps(trial)
     result = _empty(trial, case)
@@ -68,19 +68,18 @@ def no_steps(trial: Trial) -> None:
             raise Violation(f"after no steps, {name}{list(at)} is {part[at]:.9g}, not {initial[at]:.9g}", case=case)
 
 
-@prop("degenerate.then-right", needs=("shapes", "loop", "values"), limit=12)
+@prop("degenerate.then-right", needs=("shapes", "loop", "values"), limit=12, turns=2)
 def then_right(trial: Trial) -> None:
-    """After a call without rows or steps, answered or refused, the same model is as right as before.
+    """A call without rows or steps, answered or refused, leaves the same model as right as before.
 
-    Workspaces sized for nothing, and states kept from an empty call, spoil the next one.
+    A workspace sized for nothing, or a state kept from an empty call, spoils the next one.
     """
-    model, last = trial.model(trial.case), trial.case.config.num_layers
+    model = trial.model(trial.case)
     batched = trial.backend.capabilities.batch and not trial.case.unbatched
-    empty = _no_rows(trial) if batched and trial.pick("empty", 2) else _no_steps(trial)
+    empty = _no_rows(trial) if batched and trial.in_turn((True, False)) else _no_steps(trial)
     with suppress(BackendError, Narrowed):
         trial.call(empty, model)
-    result = trial.run(trial.case, model)
-    trial.relate(lambda k: result if k == last else trial.observe(k))
+    trial.require_same_result(trial.run(trial.case, model))
 
 
 @prop("degenerate.no-length", needs=("lengths", "values"), when=lambda r: r.ragged and r.L <= 65, limit=12)
@@ -106,21 +105,25 @@ def no_length(trial: Trial) -> None:
             raise Violation(f"row {row} has length 0, and {told}", case=emptied)
     others = np.flatnonzero(np.arange(case.batch) != row)
     if len(others):
-        trial.relate(
+        trial.require_same(
             lambda k: result_rows(trial.complete(emptied.prefix(k)), others),
             case=take_rows(case, others),
-            base=lambda k: result_rows(trial.observe(k), others),
+            usual=lambda k: result_rows(trial.observe(k), others),
         )
 
 
-@prop("degenerate.ones", needs=("params", "shapes", "values"), when=lambda r: r.H > 1 or r.I > 1)
+_SIZES = ("I", "H", "L", "N", "proj")
+
+
+@prop("degenerate.ones", needs=("params", "shapes", "values"), when=lambda r: r.H > 1 or r.I > 1, turns=len(_SIZES))
 def ones(trial: Trial) -> None:
-    """Models and calls in which sizes are one are right: features, units, projected units, rows, steps.
+    """Models and calls are right where a size is one: features, units, projected units, rows, steps.
 
     An axis of one broadcasts or is squeezed (keras PR7387), and kernels take their vector path for it.
     """
-    sizes = [name for name in ("I", "H", "L", "N", "proj") if getattr(trial.recipe, name) > 1]
-    chosen = {name for name in sizes if trial.pick(f"one {name}", 2)} or {sizes[trial.pick("one", len(sizes))]}
+    sizes = [name for name in _SIZES if getattr(trial.recipe, name) > 1]
+    # The one whose turn it is, and others by chance.
+    chosen = {name for name in sizes if name == trial.in_turn(_SIZES) or trial.pick(f"one {name}", 2)}
+    chosen = chosen or {sizes[trial.pick("one", len(sizes))]}
     changes = dict.fromkeys(chosen, 1) | ({"proj": 0} if "H" in chosen else {})
-    probe = trial.resized(**changes)
-    probe.require(probe.findings(), probe.case)
+    trial.resized(**changes).require_right()

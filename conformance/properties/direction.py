@@ -49,7 +49,7 @@ def reversal(trial: Trial) -> None:
     tensorflow#40345 and onnx2tf PR287 left the output in reverse time; tensorflow#39635 flipped the batch axis.
     """
     first, alone = trial.case.prefix(1), one_direction(trial.case, 1)
-    trial.relate(lambda k: half(first, trial.observe(1), 1), case=alone, base=lambda k: trial.run(alone))
+    trial.require_same(lambda k: half(first, trial.observe(1), 1), alone)
 
 
 @prop("direction.forward-half", needs=_NEEDS, when=_bidirectional)
@@ -59,7 +59,7 @@ def forward_half(trial: Trial) -> None:
     coremltools#824: adding a second direction changed the first.
     """
     first, alone = trial.case.prefix(1), one_direction(trial.case, 0)
-    trial.relate(lambda k: half(first, trial.observe(1), 0), case=alone, base=lambda k: trial.run(alone))
+    trial.require_same(lambda k: half(first, trial.observe(1), 0), alone)
 
 
 @prop("direction.swap", needs=_NEEDS, when=_bidirectional)
@@ -93,14 +93,14 @@ def swap(trial: Trial) -> None:
         finals = (None if part is None else swapped_slots(part) for part in (result.h_n, result.c_n))
         return Result(output, *finals)
 
-    trial.relate(lambda k: back(trial.complete(change(case.prefix(k)))))
+    trial.require_same(lambda k: back(trial.complete(change(case.prefix(k)))))
 
 
 @prop("direction.independence", needs=_NEEDS, when=_bidirectional)
 def independence(trial: Trial) -> None:
     """Backward weights do not touch the forward half of the first layer.
 
-    pytorch#89357: quantizable layers ignored the backward half; shared weights and mixed buffers show as influence.
+    pytorch#89357: quantizable layers ignored the backward half. Shared weights and mixed buffers show as influence.
     """
     first, alone = trial.case.prefix(1), one_direction(trial.case, 0)
     params = {
@@ -109,8 +109,8 @@ def independence(trial: Trial) -> None:
         else value
         for name, value in first.params.items()
     }
-    trial.relate(
+    trial.require_same(
         lambda k: half(first, trial.complete(replace(first, params=params)), 0),
         case=alone,
-        base=lambda k: half(first, trial.observe(1), 0),
+        usual=lambda k: half(first, trial.observe(1), 0),
     )

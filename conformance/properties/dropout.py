@@ -1,11 +1,11 @@
 """Dropout and mode: in training, and only then, elements between layers are dropped, each by a chance of its own.
 
-A random result has no oracle, but a model can be wired such that what was dropped can be read off (``masks.py``). It is
-then judged like any other input, by the oracle and within the bound: an element that was neither dropped nor scaled, a
-mask on the recurrence, on the last output or on a state does not fit.
+A random result has no oracle. But a model can be wired so that its results tell which elements were dropped
+(``masks.py``); the oracle then judges them within the bound, like any other input. An element that was neither dropped
+nor scaled does not fit, nor does a mask on the recurrence, on the last output or on a state.
 
-The pattern must be that of independent tosses of probability p. Whatever the generator, a correct implementation fails
-one of a run's tests with a probability of at most ``ALARM`` (``chance.py``).
+The pattern must be that of independent tosses of probability p. With any generator, a correct implementation fails one
+of a run's tests with a probability of at most ``ALARM`` (``chance.py``).
 """
 
 from __future__ import annotations
@@ -20,18 +20,25 @@ from conformance.bounds.forward import Expectation, Finding
 from conformance.cases.case import Case
 from conformance.cases.cotangents import draw
 from conformance.cases.recipe import Recipe
-from conformance.instruments.masks import Reading, dropped_by, live, read, with_dropout
-from conformance.properties.gradients.shared import cut, drawn, judge_freely, right, same_or_right
+from conformance.instruments.masks import FORMS, RATES, Reading, dropped_by, live, read, with_dropout
+from conformance.properties.gradients.shared import (
+    LOSSES,
+    cut,
+    drawn,
+    free_findings,
+    require_same_gradients,
+)
 from conformance.properties.model import prop
 from conformance.spec import Result
+from conformance.trials.agreement import right
 from conformance.trials.outcomes import Discard, Violation, within
 from conformance.trials.trial import Trial, mismatch
 
 #: How probable it may be that any of a run's tests accuses a correct implementation.
 ALARM = 1e-9
 
-#: How many cases of a run a property tests for chance, and how many tests there are of a case at most: the rate between
-#: three layers and in two directions, six axes of independence, and whether two masks are one.
+#: How many cases of a run a property tests for chance, and how many tests a case has at most: the rate between three
+#: layers and in two directions, six axes of independence, and whether two masks are one.
 _CHECKS, _TESTS = 24, 4 + 6 + 1
 
 #: The surprise that is taken for a deviation.
@@ -55,42 +62,44 @@ def _precise(recipe: Recipe) -> bool:
 # Where there is no chance
 
 
-def _unchanged(trial: Trial, case: Case) -> None:
-    """A call that dropout must leave alone gives what the same call without dropout gives."""
-    result, last = trial.run(case), case.config.num_layers
-    trial.relate(lambda k: result if k == last else trial.observe(k))
-
-
 @prop("dropout.evaluation", needs=("dropout", "layers", "values"), when=_stacked)
 def evaluation(trial: Trial) -> None:
     """In evaluation nothing is dropped or scaled, whatever config.dropout says.
 
     DL4J dropped at inference; the first formulation of dropout scales there instead of in training.
     """
-    _unchanged(trial, with_dropout(trial.case, 0.5, training=False))
+    trial.require_same_result(trial.run(with_dropout(trial.case, 0.5, training=False)))
 
 
 @prop("dropout.nothing", needs=("dropout", "layers", "values"))
 def nothing(trial: Trial) -> None:
-    """In training nothing is dropped with a probability of 0, nor with one layer, which has none above it.
+    """In training nothing is dropped with a probability of 0, nor in a model of one layer.
 
-    Code that drops every layer's output is right in a stack, but for its last layer.
+    Dropout is between layers. Code that drops every layer's output is wrong in a stack's last layer, and in a single
+    one.
     """
-    _unchanged(trial, with_dropout(trial.case, 0.0 if trial.case.config.num_layers > 1 else 0.5))
+    case = with_dropout(trial.case, 0.0 if trial.case.config.num_layers > 1 else 0.5)
+    trial.require_same_result(trial.run(case))
 
 
-@prop("dropout.idle-gradients", needs=("dropout", "layers", "gradients", "values"), when=_precise, limit=12)
+@prop(
+    "dropout.idle-gradients",
+    needs=("dropout", "layers", "gradients", "values"),
+    when=_precise,
+    limit=12,
+    turns=LOSSES,
+)
 def idle_gradients(trial: Trial) -> None:
     """In evaluation, and in training with a probability of 0, the gradients are those without dropout.
 
-    Paddle#37080 took them from the wrong array in training without dropout; a backward pass that scales by 1/(1 − p)
-    whatever the mode is wrong in evaluation.
+    Paddle#37080 took them from the wrong array in training without dropout. A backward pass that scales by 1/(1 − p) in
+    both modes is wrong in evaluation.
     """
     small = cut(trial)
     cotangents = drawn(small)
-    plain = small.vjp(small.case, cotangents)
+    without = small.vjp(small.case, cotangents)
     for case in (with_dropout(small.case, 0.5, training=False), with_dropout(small.case, 0.0)):
-        same_or_right(small, cotangents, plain, small.vjp(case, cotangents))
+        require_same_gradients(small, cotangents, without, small.vjp(case, cotangents))
 
 
 @prop("dropout.everything", needs=_NEEDS, when=_stacked)
@@ -105,12 +114,18 @@ def everything(trial: Trial) -> None:
         for name, value in case.params.items()
     }
     silent = replace(case, params=deaf)
-    trial.require(trial.judge(silent, lambda k: trial.complete(with_dropout(case.prefix(k), 1.0))), silent)
+    trial.require(trial.findings_of(silent, trial.observing(with_dropout(case, 1.0))), silent)
 
 
-@prop("dropout.everything-gradients", needs=(*_NEEDS, "gradients"), when=_precise, limit=12)
+@prop(
+    "dropout.everything-gradients",
+    needs=(*_NEEDS, "gradients"),
+    when=_precise,
+    limit=12,
+    turns=LOSSES,
+)
 def everything_gradients(trial: Trial) -> None:
-    """With a probability of 1 in training nothing passes back from layer to layer, and every gradient is a number.
+    """With a probability of 1 in training no gradient passes back from layer to layer, and every one is a number.
 
     The scale 1/(1 − p) is infinite in the backward pass too.
     """
@@ -118,7 +133,7 @@ def everything_gradients(trial: Trial) -> None:
     case, cotangents = with_dropout(small.case, 1.0), drawn(small)
     nothing = np.zeros((case.steps, case.batch, case.config.num_directions * case.config.output_size))
     scales = [nothing] * (case.config.num_layers - 1)
-    findings = judge_freely(small, cotangents, *small.vjp(case, cotangents), case=case, scales=scales)
+    findings = free_findings(small, cotangents, *small.vjp(case, cotangents), case=case, scales=scales)
     _require_gradients(small, findings, case)
 
 
@@ -126,7 +141,8 @@ def everything_gradients(trial: Trial) -> None:
 def first_layer(trial: Trial) -> None:
     """The first layer's h_n and c_n in training are those without dropout: nothing is dropped in it or below it.
 
-    Keras's ``dropout`` drops the layer's input and its ``recurrent_dropout`` h_{t−1}: other things by the same name.
+    Keras's ``dropout`` drops the layer's input, and its ``recurrent_dropout`` drops h_{t−1}: the same name means
+    something else.
     """
     D = trial.case.config.num_directions
 
@@ -134,12 +150,18 @@ def first_layer(trial: Trial) -> None:
         return Result(None, *(None if part is None else part[:D] for part in (result.h_n, result.c_n)))
 
     dropped = bottom(trial.run(with_dropout(trial.case, 0.5)))
-    trial.relate(lambda k: dropped, case=trial.case.prefix(1), base=lambda k: bottom(trial.result))
+    trial.require_same(lambda k: dropped, trial.case.prefix(1), usual=lambda k: bottom(trial.result))
+
+
+def _reading(trial: Trial) -> Reading:
+    """What was dropped at the rate whose turn it is, read off once for all properties at the same rate."""
+    p = trial.in_turn(RATES)
+    return trial.once(f"reading at {p}", lambda: read(trial, p))
 
 
 def legible(trial: Trial) -> Reading:
-    """What was read off, if it explains what was returned; if not, it means nothing, and ``dropout.elements`` fails."""
-    reading = trial.once("reading", lambda: read(trial))
+    """The reading, if it explains the results; otherwise it means nothing, and ``dropout.elements`` fails."""
+    reading = _reading(trial)
     if not reading.worst.margin() <= 1.0:
         raise Discard
     return reading
@@ -148,13 +170,13 @@ def legible(trial: Trial) -> Reading:
 # What is read off
 
 
-@prop("dropout.elements", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS, chance=True)
+@prop("dropout.elements", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS, chance=True, turns=len(RATES))
 def elements(trial: Trial) -> None:
-    """In training a layer gets each element of the output below it as 0 or as y/(1 − p), and nothing else is touched.
+    """In training a layer gets each element of the output below it as 0 or as y/(1 − p), and nothing else is changed.
 
-    Not the recurrence, not the states, not the last layer's output; and both directions get the same elements.
+    The recurrence, the states and the last layer's output stay, and both directions get the same elements.
     """
-    reading = trial.once("reading", lambda: read(trial))
+    reading = _reading(trial)
     worst = reading.worst
     if not worst.margin() <= 1.0:
         rows = reading.case.batch
@@ -170,11 +192,11 @@ def elements(trial: Trial) -> None:
     trial.record(worst.margin())
 
 
-@prop("dropout.rate", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS, chance=True)
+@prop("dropout.rate", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS, chance=True, turns=len(RATES))
 def rate(trial: Trial) -> None:
     """In training the share of elements that are dropped is p, between every two layers and in both directions.
 
-    p is the probability of dropping; where it was that of keeping (TensorFlow 1's ``keep_prob``), ports swap the two.
+    p is the probability of dropping. Ports from a p of keeping (TensorFlow 1's ``keep_prob``) confuse the two.
     """
     reading = legible(trial)
     p, valid = reading.case.config.dropout, reading.valid
@@ -190,9 +212,9 @@ def rate(trial: Trial) -> None:
             )
 
 
-@prop("dropout.independence", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS, chance=True)
+@prop("dropout.independence", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS, chance=True, turns=len(RATES))
 def independence(trial: Trial) -> None:
-    """In training every element is dropped by a chance of its own: for each layer, call, step, row and feature.
+    """In training each element is dropped by a chance of its own, at every layer, call, step, row and feature.
 
     One mask for all steps is another technique (Gal & Ghahramani 2016), and a seed set at every call is a defect.
     """
@@ -216,14 +238,21 @@ def independence(trial: Trial) -> None:
         raise Violation(worst[1], case=reading.case)
 
 
-@prop("dropout.gradients", needs=(*_NEEDS, "gradients", "output", "shapes"), when=_precise, limit=8, chance=True)
+@prop(
+    "dropout.gradients",
+    needs=(*_NEEDS, "gradients", "output", "shapes"),
+    when=_precise,
+    limit=8,
+    chance=True,
+    turns=len(FORMS),
+)
 def gradients(trial: Trial) -> None:
-    """In training an element that was dropped has no gradient, and that of a kept one is scaled by 1/(1 − p) too.
+    """In training a dropped element has no gradient, and a kept one's gradient is scaled by 1/(1 − p) too.
 
-    The backward pass needs the very mask of the forward pass; kernels that fuse dropout draw it again, or forget it;
-    what is kept for the backward pass may be kept for ever.
+    The backward pass needs the mask of its own forward pass. Kernels that fuse dropout draw it again, or forget it, or
+    keep one mask for ever.
     """
-    case, declared = live(trial), trial.arithmetic
+    case, declared = live(trial, trial.in_turn(FORMS)), trial.arithmetic
     if declared is None or declared.inputs or declared.accumulate > declared.unit:
         raise Discard
     cotangents, model = draw(case, trial.recipe.seed, "all", trial.backend.capabilities.returns), trial.model(case)
@@ -237,7 +266,7 @@ def gradients(trial: Trial) -> None:
         outputs = np.asarray(result.output if k == layers - 1 else np.concatenate(halves, axis=1)[None], np.float64)
         scales.append(np.where(dropped_by(case, k, below, outputs).reshape(below.shape), 0.0, 2.0))
         below = outputs
-    _require_gradients(trial, judge_freely(trial, cotangents, result, grads, case=case, scales=scales), case)
+    _require_gradients(trial, free_findings(trial, cotangents, result, grads, case=case, scales=scales), case)
     tosses = (layers - 1) * D * case.config.output_size * int(case.row_lengths().sum())
     same = all(a is None or np.array_equal(a, b) for a, b in zip(result, again, strict=True) if b is not None)
     if same and surprise(tosses, tosses, 0.5) > LIMIT:

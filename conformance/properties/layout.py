@@ -1,4 +1,4 @@
-"""Layout: where every number stands."""
+"""Layout: where each number is."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def shapes(trial: Trial) -> None:
 def dtypes(trial: Trial) -> None:
     """output, h_n and c_n have the config's dtype.
 
-    A float32 result where float64 was asked for has lost half of its digits, whatever they say.
+    A float32 result where float64 was asked for has lost half of its digits.
     """
     want = numpy_dtype(trial.case.config.dtype)
     for name, part in zip(Result._fields, trial.call(trial.case), strict=True):
@@ -48,7 +48,7 @@ def dtypes(trial: Trial) -> None:
 
 @prop("layout.final-state", needs=("output", "h_n", "loop"), every=1)
 def final_state(trial: Trial) -> None:
-    """h_n of the last layer is the very output of each direction's last step: L−1 forward, 0 in reverse.
+    """h_n of the last layer is exactly the output of each direction's last step: L−1 forward, 0 in reverse.
 
     returnn PR727 took the backward state from the wrong end; coremltools#263 returned zeros.
     """
@@ -71,15 +71,15 @@ def final_state(trial: Trial) -> None:
 
 @prop("layout.state-order", needs=("params", "slots"), when=lambda r: r.layers > 1 or r.bidirectional)
 def state_order(trial: Trial) -> None:
-    """h_n and c_n stand in layer-major, direction-minor order: layer 0 forward, layer 0 reverse, layer 1 forward.
+    """h_n and c_n are ordered by layer, then by direction: layer 0 forward, layer 0 reverse, layer 1 forward.
 
     Frameworks that keep directions apart (ONNX, CoreML) get this order wrong when they convert.
     """
-    tame = trial.derived(fill="normal", gain=1.0, view="plain", edits=())
-    result = tame.result
-    if tame.arithmetic is not None and tame.right():
+    ordinary = trial.derived(fill="normal", gain=1.0, view="plain", edits=())
+    result = ordinary.result
+    if ordinary.arithmetic is not None and ordinary.right():
         return
-    expected = oracle_result(tame.case)
+    expected = oracle_result(ordinary.case)
     for name, got, want in (("h_n", result.h_n, expected.h_n), ("c_n", result.c_n, expected.c_n)):
         if got is None:
             continue
@@ -90,7 +90,7 @@ def state_order(trial: Trial) -> None:
         clear = distances[moved, nearest[moved]] < 0.1 * np.maximum(distances[moved, moved] - 0.05, 0)
         if len(moved) and sorted(nearest) == list(slots) and clear.all():
             slot = moved[0]
-            raise Violation(f"{name}[{slot}] holds what belongs at {name}[{nearest[slot]}]", case=tame.case)
+            raise Violation(f"{name}[{slot}] holds what belongs at {name}[{nearest[slot]}]", case=ordinary.case)
 
 
 @prop("layout.batch-first", needs=("batch_first", "params"), when=lambda r: r.batch_first)
@@ -101,17 +101,17 @@ def batch_first(trial: Trial) -> None:
     """
     case = trial.case
     time_major = replace(case, config=replace(case.config, batch_first=False))
-    trial.relate(trial.observe, base=lambda k: trial.complete(time_major.prefix(k)))
+    trial.require_same(trial.observe, usual=trial.observing(time_major))
 
 
 @prop("layout.unbatched", needs=("unbatched",), when=lambda r: r.unbatched)
 def unbatched(trial: Trial) -> None:
-    """An unbatched sequence (L, I) gives what a batch of one gives, without its axis; in batch-first models too.
+    """An unbatched sequence (L, I) gives what a batch of one row gives, without the batch axis; batch-first models too.
 
     keras PR7387 shows how easily an axis of one is lost.
     """
     batched = replace(trial.case, unbatched=False)
-    trial.relate(trial.observe, base=lambda k: trial.complete(batched.prefix(k)))
+    trial.require_same(trial.observe, usual=trial.observing(batched))
 
 
 def oracle_result(case: Case) -> Oracle:

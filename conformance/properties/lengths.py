@@ -1,7 +1,7 @@
 """Lengths: rows of different length in one batch.
 
-That h_n is the output at a row's last valid step, and that the reverse direction starts there, is asked of every case
-with lengths too: see layout.final-state, direction.reversal, and purity.lengths-untouched for the lengths themselves.
+Other groups ask about lengths too: layout.final-state, whether h_n is the output at a row's last valid step;
+direction.reversal, whether the reverse direction starts there; purity.lengths-untouched, whether the lengths stay.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from conformance.cases.fills import normal, permutation, stream
 from conformance.cases.recipe import Recipe
 from conformance.properties.batch import result_rows, take_rows
 from conformance.properties.model import prop
-from conformance.properties.probes import judge, rows, tiny
+from conformance.properties.resized import right_or_consistent, rows, tiny
 from conformance.spec import Array, Result
 from conformance.trials.outcomes import BackendError, Discard, Violation, within
 from conformance.trials.trial import Trial
@@ -62,10 +62,8 @@ def row_alone(trial: Trial) -> None:
         alone = replace(take_rows(case, [row]), lengths=None)
         alone = replace(alone, x=alone.x[:length])
         with within(f"row {row}, of length {length}, against the same row alone", case):
-            trial.relate(
-                lambda k, row=row, length=length: _cut(result_rows(trial.observe(k), [row]), length),
-                case=alone,
-                base=lambda k, alone=alone: trial.complete(alone.prefix(k)),
+            trial.require_same(
+                lambda k, row=row, length=length: _cut(result_rows(trial.observe(k), [row]), length), alone
             )
 
 
@@ -73,7 +71,7 @@ def row_alone(trial: Trial) -> None:
 def zero_output(trial: Trial) -> None:
     """Past a row's length the output is exactly 0.
 
-    jax PR15169 left what the padding gave; onnxruntime PR1361 left memory that nobody had written.
+    jax PR15169 left the values that the padding gave; onnxruntime PR1361 left uninitialised memory.
     """
     padding, output = _padding(trial.case), trial.result.output
     assert output is not None
@@ -84,16 +82,16 @@ def zero_output(trial: Trial) -> None:
         raise Violation(f"output[{t}, {n}, {j}] is {output[t, n, j]:.9g}, expected 0: row {n} has length {length}")
 
 
-@prop("lengths.padding", needs=_NEEDS, when=_ragged)
+@prop("lengths.padding", needs=_NEEDS, when=_ragged, turns=3)
 def padding(trial: Trial) -> None:
-    """What stands in the padding has no influence, NaN and infinities included.
+    """The contents of the padding have no influence, NaN and infinities included.
 
     Masks by multiplication turn 0 · NaN into NaN; keras#4192 and mxnet#19323 read padding in reverse.
     """
     case, at = trial.case, _padding(trial.case)
     noise = 100 * normal(trial.recipe.seed, "padding", case.x.shape)
     contents = {"large numbers": noise, "NaN": np.full_like(noise, np.nan), "infinities": np.copysign(np.inf, noise)}
-    content = [*contents][trial.pick("content", len(contents))]
+    content = trial.in_turn([*contents])
     changed = replace(case, x=np.where(at[..., None], contents[content], case.x).astype(case.x.dtype))
     try:
         trial.run(changed)
@@ -103,7 +101,7 @@ def padding(trial: Trial) -> None:
             raise
         raise Discard from None
     with within(f"with {content} in the padding", case):
-        trial.relate(lambda k: trial.complete(changed.prefix(k)))
+        trial.require_same(trial.observing(changed))
 
 
 @prop("lengths.more-padding", needs=(*_NEEDS, "shapes"), when=_ragged)
@@ -117,49 +115,48 @@ def more_padding(trial: Trial) -> None:
     extra = normal(trial.recipe.seed, "more padding", (1 + trial.pick("more", 3), *case.x.shape[1:]))
     longer = replace(case, x=np.concatenate([case.x, extra.astype(case.x.dtype)]))
     with within(f"with {len(extra)} more of padding", case):
-        trial.relate(lambda k: _cut(trial.complete(longer.prefix(k)), case.steps))
+        trial.require_same(lambda k: _cut(trial.complete(longer.prefix(k)), case.steps))
 
 
 @prop("lengths.all-full", needs=_NEEDS, when=_ragged)
 def all_full(trial: Trial) -> None:
-    """Lengths that are all L give what no lengths give, and where all but one are, that one is in force.
+    """Lengths that are all L give what no lengths give, and a single shorter one is in force.
 
     OpenVINO and ONNX have sequence_lens as an optional input, and two ways through the code for it.
     """
-    plain = replace(trial.case, lengths=None)
-    full = replace(plain, lengths=plain.row_lengths().astype(np.int64))
-    trial.relate(lambda k: trial.complete(full.prefix(k)), case=plain, base=lambda k: trial.complete(plain.prefix(k)))
-    if plain.steps > 1 and trial.usually_right():
-        short = plain.row_lengths().astype(np.int64)
-        short[trial.pick("short", plain.batch)] -= 1 + trial.pick("missing", plain.steps - 1)
-        nearly = replace(plain, lengths=short)
-        trial.require(trial.judge(nearly, lambda k: trial.complete(nearly.prefix(k))), nearly)
+    without = replace(trial.case, lengths=None)
+    full = replace(without, lengths=without.row_lengths().astype(np.int64))
+    trial.require_same(trial.observing(full), without)
+    if full.steps > 1 and trial.usually_right():
+        short = without.row_lengths().astype(np.int64)
+        short[trial.pick("short", full.batch)] -= 1 + trial.pick("missing", full.steps - 1)
+        trial.require_right(replace(full, lengths=short))
 
 
-@prop("lengths.sorted", needs=(*_NEEDS, "batch"), when=_rows_ragged)
+@prop("lengths.sorted", needs=(*_NEEDS, "batch"), when=_rows_ragged, turns=2)
 def sorted_rows(trial: Trial) -> None:
     """Rows given in order of their length, rising or falling, give what they give in any other order.
 
-    mlverse/torch#499 could only have them sorted. Sorting inside is undone for the output, h_n and c_n alike, by the
-    inverse permutation: from three rows on it is another.
+    mlverse/torch#499 needed sorted rows. Code that sorts inside must undo it for the output, h_n and c_n by the inverse
+    permutation, which is another permutation from three rows on.
     """
     case = trial.case
     if case.batch < 2:
         raise Discard
     order = np.argsort(case.row_lengths(), kind="stable")
-    if trial.pick("falling", 2):
+    if trial.in_turn(("rising", "falling")) == "falling":
         order = order[::-1]
     if np.array_equal(order, np.arange(case.batch)):
         order = order[::-1]
     inverse = np.argsort(order)
-    trial.relate(lambda k: result_rows(trial.complete(take_rows(case.prefix(k), order)), inverse))
+    trial.require_same(lambda k: result_rows(trial.complete(take_rows(case.prefix(k), order)), inverse))
 
 
 @prop("lengths.other-rows", needs=(*_NEEDS, "batch"), when=_rows_ragged)
 def other_rows(trial: Trial) -> None:
     """A row's results do not depend on how long the others are.
 
-    tensorflow#60192 corrupted rows at random; a longest length that is taken from the wrong row cuts the others.
+    tensorflow#60192 corrupted rows at random. A longest length taken from the wrong row cuts the others.
     """
     case = trial.case
     if case.batch < 2:
@@ -167,18 +164,18 @@ def other_rows(trial: Trial) -> None:
     row, lengths = trial.pick("row", case.batch), case.row_lengths()
     others = 1 + (stream(trial.recipe.seed, "other lengths", case.batch) % np.uint64(case.steps)).astype(np.int64)
     changed = replace(case, lengths=np.where(np.arange(case.batch) == row, lengths, others))
-    trial.relate(
+    trial.require_same(
         lambda k: result_rows(trial.complete(changed.prefix(k)), [row]),
         case=take_rows(case, [row]),
-        base=lambda k: result_rows(trial.observe(k), [row]),
+        usual=lambda k: result_rows(trial.observe(k), [row]),
     )
 
 
-@prop("lengths.after-others", needs=_NEEDS, when=_ragged)
+@prop("lengths.after-others", needs=_NEEDS, when=_ragged, turns=4)
 def after_others(trial: Trial) -> None:
-    """A call with other lengths before, or with none, changes nothing; nor does a call with lengths one without.
+    """An earlier call with other lengths, or with none, changes nothing; nor does one with lengths a call without.
 
-    Masks, packed orders and zeroed buffers that are kept for a shape are those of the call before.
+    Masks, packed orders and zeroed buffers that are kept for a shape are those of the earlier call.
     """
     case = trial.case
     lengths = case.row_lengths()
@@ -188,33 +185,28 @@ def after_others(trial: Trial) -> None:
         "after other lengths": case.steps + 1 - lengths,
         "after a call without lengths": None,
     }
-    what, other = list(others.items())[trial.recipe.seed % len(others)]
-    last = case.config.num_layers
+    what, other = trial.in_turn([*others.items()])
     model = trial.model(case)
     trial.run(replace(case, lengths=other), model)
     with within(what, case):
-        result = trial.run(case, model)
-        trial.relate(lambda k: result if k == last else trial.observe(k))
+        trial.require_same_result(trial.run(case, model))
     full = replace(case, lengths=None)
     with within("without lengths, after a call with", full):
-        later = trial.run(full, model)
-        trial.relate(
-            lambda k: later if k == last else trial.run(full.prefix(k)), full, lambda k: trial.run(full.prefix(k))
-        )
+        trial.require_same_result(trial.run(full, model), full)
 
 
 @prop("lengths.square", needs=(*_NEEDS, "batch", "shapes"), when=_rows_ragged, limit=8)
 def square(trial: Trial) -> None:
-    """With as many rows as steps, lengths still count steps.
+    """Lengths count steps, also with as many rows as steps.
 
-    A mask whose axes are told apart by their sizes, or that broadcasts either way, is wrong only then.
+    A mask that tells its axes apart by their sizes, or that broadcasts either way, is wrong only then.
     """
     N = min(trial.recipe.N, 8)
     usual = trial.resized(L=N + 1, N=N)
-    judge(usual.resized(L=N), usual, rows)
+    right_or_consistent(usual.resized(L=N), usual, rows)
 
 
-@prop("lengths.many-rows", needs=(*_NEEDS, "batch", "shapes"), when=_rows_ragged, limit=2)
+@prop("lengths.many-rows", needs=(*_NEEDS, "batch", "shapes"), when=_rows_ragged, limit=2, turns=2)
 def many_rows(trial: Trial) -> None:
     """In a large batch every row keeps its own length.
 
@@ -222,18 +214,18 @@ def many_rows(trial: Trial) -> None:
     """
     r = trial.recipe
     usual = trial.resized(**tiny(r) | {"N": 3, "L": min(r.L, 9)})
-    judge(usual.resized(N=(33, 65)[trial.pick("many rows", 2)]), usual, rows)
+    right_or_consistent(usual.resized(N=trial.in_turn((33, 65))), usual, rows)
 
 
-@prop("lengths.long", needs=(*_NEEDS, "shapes"), when=_ragged, limit=2)
+@prop("lengths.long", needs=(*_NEEDS, "shapes"), when=_ragged, limit=2, turns=2)
 def long(trial: Trial) -> None:
     """Rows of more than 127 and of more than 255 steps are read to their end.
 
-    Lengths of 8 bits, and masks made for the longest sequence of the tests, end there.
+    Lengths of 8 bits end there, and so do masks made for the longest sequence of the tests.
     """
     r = trial.recipe
     usual = trial.resized(**tiny(r) | {"L": 4, "N": min(r.N, 3), "layers": min(r.layers, 2)})
-    probe = usual.resized(L=(130, 300)[r.seed % 2])
-    if probe.case.row_lengths().max() < 128:
+    long = usual.resized(L=trial.in_turn((130, 300)))
+    if long.case.row_lengths().max() < 128:
         raise Discard
-    judge(probe, usual, rows)
+    right_or_consistent(long, usual, rows)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 from conformance.backend import Backend
 from conformance.cases.covering import simplest
@@ -13,6 +14,8 @@ from conformance.spec import DTYPES, Result
 from conformance.trials.trial import Trial
 
 Check = Callable[[Trial], None]
+A = TypeVar("A")
+B = TypeVar("B")
 
 #: The dtypes that are asked of a backend that does not declare them: every implementation has heard of these.
 ASKED_DTYPES = ("float32", "float64")
@@ -29,7 +32,7 @@ class Property:
     statement: str
     #: Why it matters, with a public bug.
     why: str
-    #: What a backend must declare: words of ``conditions``.
+    #: What a backend must meet: words of ``needs_of``.
     needs: tuple[str, ...]
     #: The recipes it speaks about.
     when: Callable[[Recipe], bool]
@@ -47,6 +50,12 @@ class Property:
     def group(self) -> str:
         """The id's first word."""
         return self.id.partition(".")[0]
+
+
+def pairs(some: Sequence[A], others: Sequence[B]) -> list[tuple[A, B]]:
+    """Every pair of two independent choices, as variants to be taken in turn: both change from each one to the next."""
+    rounds = range(len(others))
+    return [(one, others[(k + round) % len(others)]) for round in rounds for k, one in enumerate(some)]
 
 
 def always(recipe: Recipe) -> bool:
@@ -79,15 +88,15 @@ def registered() -> dict[str, Property]:
     return dict(_registered)
 
 
-def conditions(backend: Backend) -> dict[str, bool]:
-    """Every word that ``Property.needs`` may use, and whether it holds for a backend."""
+def needs_of(backend: Backend) -> dict[str, bool]:
+    """Every word that ``Property.needs`` may use, and whether a backend meets that need."""
     declared = backend.capabilities
     flags = [field.name for field in fields(declared) if field.type == "bool" and field.name != "compiled"]
-    exact = [dtype for dtype in declared.dtypes if declared.arithmetic.get(dtype, "ieee") == "ieee"]
+    ieee = [dtype for dtype in declared.dtypes if declared.arithmetic.get(dtype, "ieee") == "ieee"]
     return {
         **{flag: getattr(declared, flag) for flag in flags},
         **{part: part in declared.returns for part in Result._fields},
-        **{dtype: dtype in exact for dtype in DTYPES},
+        **{dtype: dtype in ieee for dtype in DTYPES},
         "params": declared.fixed is None,
         "values": any(declared.arithmetic.get(dtype) != "int8" for dtype in declared.dtypes),
         "slots": declared.layers or declared.bidirectional,
@@ -112,18 +121,22 @@ def undeclared_options(backend: Backend) -> list[str]:
     return [name for name in options if name not in declared.dtypes and not getattr(declared, name, False)]
 
 
-def undeclared(backend: Backend) -> tuple[str, ...]:
-    """The words that do not hold for a backend."""
-    return tuple(word for word, holds in conditions(backend).items() if not holds)
+def unmet_needs(backend: Backend) -> tuple[str, ...]:
+    """The needs that a backend does not meet."""
+    return tuple(word for word, met in needs_of(backend).items() if not met)
 
 
-def missing(backend: Backend, property: Property) -> tuple[str, ...]:
-    """The words of a property's needs that do not hold; "structure" where a fixed model has no case for it."""
-    holding = conditions(backend)
-    words = tuple(word for word in property.needs if not holding[word])
+def why_not_asked(backend: Backend, properties: Iterable[Property]) -> dict[str, tuple[str, ...]]:
+    """The unmet needs of each property that is not asked of a backend, by its id.
+
+    "structure" is among them where a fixed model has no case that the property speaks about.
+    """
+    met, own_cases = needs_of(backend), list[Recipe]()
     if backend.capabilities.fixed is not None:
         batched = simplest(backend)
-        variants = [*batched, *(replace(recipe, unbatched=True, N=1) for recipe in batched)]
-        if not any(property.when(recipe) for recipe in variants):
-            return ("structure", *words)
-    return words
+        own_cases = [*batched, *(replace(recipe, unbatched=True, N=1) for recipe in batched)]
+    unmet: dict[str, tuple[str, ...]] = {}
+    for p in properties:
+        structure = ("structure",) if own_cases and not any(p.when(recipe) for recipe in own_cases) else ()
+        unmet[p.id] = (*structure, *(word for word in p.needs if not met[word]))
+    return {id: words for id, words in unmet.items() if words}

@@ -1,7 +1,7 @@
-"""Non-finite values: what NaN, infinities and the largest finite numbers must do, and must not.
+"""Non-finite values: the effects of NaN, of infinities and of the largest finite numbers.
 
-An implementation may refuse such numbers by raising; what it returns must be what the equations give. Infinities stand
-where no ∞ − ∞ and no 0 · ∞ can arise, which another order of summation would avoid.
+An implementation may refuse such numbers by raising; if it returns, its results must be those of the equations. An
+infinity stands only where no ∞ − ∞ and no 0 · ∞ can arise, which another order of summation would avoid.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from conformance.trials.trial import Trial
 
 
 def _apart(recipe: Recipe) -> bool:
-    """Whether nn.LSTM itself keeps rows apart: what it does not hold cannot be asked of others.
+    """Whether nn.LSTM itself keeps rows apart: where it does not, other implementations are not asked either.
 
     From 17 rows on, oneDNN's bfloat16 product on AMX processors (torch 2.13) adds 0 times the next row to a row.
     """
@@ -52,71 +52,77 @@ def nan_isolated(trial: Trial) -> None:
 
     if case.batch > 1:
         rest = [n for n in range(case.batch) if n != row]
-        trial.relate(
+        trial.require_same(
             lambda k: untouched(trial.complete(spoiled.prefix(k)), True),
             case=take_rows(case, rest),
-            base=lambda k: untouched(trial.observe(k), True),
+            usual=lambda k: untouched(trial.observe(k), True),
         )
     if t:
-        trial.relate(
+        trial.require_same(
             lambda k: untouched(trial.complete(spoiled.prefix(k)), False),
             case=replace(take_rows(case, [row]), x=case.x[:t, row : row + 1]),
-            base=lambda k: untouched(trial.observe(k), False),
+            usual=lambda k: untouched(trial.observe(k), False),
         )
 
 
 @prop("nonfinite.nan-kept", needs=("values",), when=_apart)
 def nan_kept(trial: Trial) -> None:
-    """A NaN in x makes NaN of exactly those results that depend on it: later ones forward, earlier ones in reverse.
+    """A NaN in x makes exactly those results NaN that depend on it: later ones forward, earlier ones in reverse.
 
-    Clamps that order their comparisons the wrong way, or were compiled as if there were no NaN, turn it into a limit;
-    a wrong model then looks like a right one. Masks by multiplication spread it into the padding.
+    Clamps that order their comparisons the wrong way, or were compiled for finite numbers only, turn NaN into a limit,
+    and a wrong model then looks like a right one. Masks by multiplication spread it into the padding.
     """
-    probe = trial.derived(fill="normal")
-    _, spoiled = _spoiled(probe, probe.case, lambda value: np.nan)
-    _nan_where_the_equations_say(probe, spoiled)
+    ordinary = trial.derived(fill="normal")
+    _, spoiled = _spoiled(ordinary, ordinary.case, lambda value: np.nan)
+    _nan_where_the_equations_say(ordinary, spoiled)
 
 
-@prop("nonfinite.nan-state", needs=("values", "initial_state"), when=_apart)
+@prop("nonfinite.nan-state", needs=("values", "initial_state"), when=_apart, turns=2)
 def nan_state(trial: Trial) -> None:
-    """A NaN in h_0 or c_0 makes NaN of exactly those results that depend on it, in its own row.
+    """A NaN in h_0 or c_0 makes exactly those results NaN that depend on it, in its own row.
 
-    A guard that resets a state which is not a number hides that the sequence before went wrong.
+    A guard that resets a NaN state hides that the sequence before went wrong.
     """
-    probe = trial.derived(fill="normal", state="both")
-    case = probe.case
+    ordinary = trial.derived(fill="normal", state="both")
+    case = ordinary.case
     assert case.state is not None
     parts = [part.copy() for part in case.state]
-    which = probe.pick("nan state", 2)
-    parts[which][tuple(probe.pick(f"nan state {axis}", size) for axis, size in enumerate(parts[which].shape))] = np.nan
-    _nan_where_the_equations_say(probe, replace(case, state=(parts[0], parts[1])))
+    which = trial.in_turn(range(2))
+    parts[which][tuple(ordinary.pick(f"nan state {axis}", size) for axis, size in enumerate(parts[which].shape))] = (
+        np.nan
+    )
+    _nan_where_the_equations_say(ordinary, replace(case, state=(parts[0], parts[1])))
 
 
-@prop("nonfinite.nan-weight", needs=("values", "params"), when=_apart)
+#: The parameters that hold a NaN. The recurrent weights may rightly be left out of a first step from zeros.
+_SPOILED = ("weight_ih", "bias_ih", "bias_hh")
+
+
+@prop("nonfinite.nan-weight", needs=("values", "params"), when=_apart, turns=len(_SPOILED))
 def nan_weight(trial: Trial) -> None:
-    """A NaN in an input weight or a bias shows in its own unit, and from there on.
+    """A NaN in an input weight or a bias shows in its own unit, and in every result that depends on that unit.
 
-    Weights that are cleaned as they are loaded make a model out of a broken file.
+    Loading that replaces NaN in weights makes a model out of a broken file.
     """
-    probe = trial.derived(fill="normal")
-    case = probe.case
-    # The recurrent weights may rightly be left out of a first step from zeros.
-    names = [name for name in case.params if name.startswith(("weight_ih", "bias"))]
-    name = names[probe.pick("nan weight", len(names))]
+    ordinary = trial.derived(fill="normal")
+    case = ordinary.case
+    kind = trial.in_turn(_SPOILED if case.config.bias else _SPOILED[:1])
+    names = [name for name in case.params if name.startswith(kind)]
+    name = names[ordinary.pick("nan weight", len(names))]
     spoiled = case.params[name].copy()
-    spoiled.reshape(-1)[probe.pick("nan weight at", spoiled.size)] = np.nan
-    _nan_where_the_equations_say(probe, replace(case, params={**case.params, name: spoiled}))
+    spoiled.reshape(-1)[ordinary.pick("nan weight at", spoiled.size)] = np.nan
+    _nan_where_the_equations_say(ordinary, replace(case, params={**case.params, name: spoiled}))
 
 
 @prop("nonfinite.infinite-input", needs=("values", "params"), when=_apart)
 def infinite_input(trial: Trial) -> None:
-    """An infinite feature saturates every gate, as a very large one does; cells and outputs stay finite.
+    """An infinite feature saturates every gate, like a very large one, and cells and outputs stay finite.
 
     dynet#1525: a sigmoid made from e^a / (1 + e^a) is NaN there, and so is ∞ times a rational function that is 0.
     """
-    probe = trial.derived(fill="normal")
-    case = probe.case
-    place, spoiled = _spoiled(probe, case, lambda value: np.copysign(np.inf, value))
+    ordinary = trial.derived(fill="normal")
+    case = ordinary.case
+    place, spoiled = _spoiled(ordinary, case, lambda value: np.copysign(np.inf, value))
     weights = [value[:, place[2]] for name, value in case.params.items() if name.startswith("weight_ih_l0")]
     least = float(min(np.abs(np.asarray(column, np.float64)).min() for column in weights))
     if not least:
@@ -124,35 +130,35 @@ def infinite_input(trial: Trial) -> None:
     finite = np.array(case.x, np.float64)
     # A million against the other terms' hundreds: the oracle's gates are exactly 0, 1 and ±1.
     finite[place] = np.copysign(1e6 / least, finite[place])
-    _judged_as(probe, spoiled, finite)
+    _right_as(ordinary, spoiled, finite)
 
 
 @prop("nonfinite.huge-input", needs=("values", "params"))
 def huge_input(trial: Trial) -> None:
-    """The largest finite feature does what it says, whether or not its products overflow.
+    """The largest finite feature gives the results of the equations, whether or not its products overflow.
 
     Norms and scales taken of the input overflow before the products do.
     """
-    probe = trial.derived(fill="normal")
-    largest = _largest(probe)
-    _, spoiled = _spoiled(probe, probe.case, lambda value: np.copysign(largest, value))
-    _judged_as(probe, spoiled, np.asarray(spoiled.x, np.float64))
+    ordinary = trial.derived(fill="normal")
+    largest = _largest(ordinary)
+    _, spoiled = _spoiled(ordinary, ordinary.case, lambda value: np.copysign(largest, value))
+    _right_as(ordinary, spoiled, np.asarray(spoiled.x, np.float64))
 
 
 @prop("nonfinite.huge-cell", needs=("values", "initial_state"))
 def huge_cell(trial: Trial) -> None:
-    """A cell near the end of its dtype's range decays as its forget gates say, and its tanh is ±1.
+    """A cell near the end of its dtype's range decays by its forget gates, and its tanh is ±1.
 
     A tanh made from c² or from e^2c overflows; oneDNN#976: a float16 LSTM with a float32 cell gave NaN.
     """
-    probe = trial.derived(fill="large-cell", state="both")
-    case = probe.case
+    ordinary = trial.derived(fill="large-cell", state="both")
+    case = ordinary.case
     assert case.state is not None
     h_0, c_0 = case.state
-    huge = np.copysign(_largest(probe) / 4, np.asarray(c_0, np.float64)).astype(c_0.dtype)
+    huge = np.copysign(_largest(ordinary) / 4, np.asarray(c_0, np.float64)).astype(c_0.dtype)
     spoiled = replace(case, state=(h_0, huge))
-    _accepted(probe, spoiled)
-    _judged_as(probe, spoiled, np.asarray(case.x, np.float64))
+    _accepted(ordinary, spoiled)
+    _right_as(ordinary, spoiled, np.asarray(case.x, np.float64))
 
 
 def _spoiled(trial: Trial, case: Case, spoil: Callable[[float], float]) -> tuple[tuple[int, int, int], Case]:
@@ -167,7 +173,7 @@ def _spoiled(trial: Trial, case: Case, spoil: Callable[[float], float]) -> tuple
 
 
 def _accepted(trial: Trial, case: Case) -> Result:
-    """The result of a case; to refuse it is an answer."""
+    """The result of a case; a backend may refuse it, which says nothing."""
     try:
         return trial.run(case)
     except BackendError:
@@ -179,10 +185,10 @@ def _largest(trial: Trial) -> float:
     return min(float(finfo(trial.case.config.dtype).max), 1e300)
 
 
-def _judged_as(trial: Trial, spoiled: Case, x: Array) -> None:
-    """The results of ``spoiled``, judged by the oracle's of x, which is finite in float64."""
+def _right_as(trial: Trial, spoiled: Case, x: Array) -> None:
+    """The results of ``spoiled`` must be right as those of x, which is finite in float64."""
     stand_in = replace(spoiled, x=x, rule="any")
-    trial.require(trial.judge(stand_in, lambda k: trial.complete(spoiled.prefix(k))), spoiled)
+    trial.require(trial.findings_of(stand_in, trial.observing(spoiled)), spoiled)
 
 
 def _nan_where_the_equations_say(trial: Trial, spoiled: Case) -> None:

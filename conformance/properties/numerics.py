@@ -13,7 +13,7 @@ from conformance.trials.trial import Trial
 
 @prop("numerics.hidden-range", needs=("output", "values"), when=lambda r: not r.proj, every=1)
 def hidden_range(trial: Trial) -> None:
-    """Without a projection no output exceeds 1 in magnitude, but for the roundings of o, tanh(c) and their product.
+    """Without a projection no output exceeds 1 in magnitude, but for the rounding of o, tanh(c) and their product.
 
     Uninitialised memory and overflow are far outside. Two activations and one rounding allow 1 + 14 u, to first order.
     """
@@ -25,7 +25,7 @@ def hidden_range(trial: Trial) -> None:
 
 @prop("numerics.cell-growth", needs=("c_n", "values"), every=1)
 def cell_growth(trial: Trial) -> None:
-    """A cell grows by at most 1 a step: |c_n| ≤ |c_0| + L, but for the roundings of each step.
+    """A cell grows by at most 1 a step: |c_n| ≤ |c_0| + L, but for the rounding of each step.
 
     Each step allows a factor of 1 + 16 u: two activations, two products and a sum.
     """
@@ -44,69 +44,63 @@ def _within(values: np.ndarray, limit: np.ndarray, name: str) -> None:
         raise Violation(f"{name}{list(at)} is {values[at]:.9g}, beyond {limit[at]:.9g}")
 
 
-def _judged(trial: Trial, fill: str) -> None:
-    probe = trial.derived(fill=fill)
-    probe.require(probe.findings(), probe.case)
-
-
 @prop("numerics.saturation", needs=("values", "params"))
 def saturation(trial: Trial) -> None:
     """Preactivations from 1e2 to 1e4 saturate every gate and stay finite.
 
     dynet#1525: the sigmoid was NaN past 88; ComputeLibrary#779: NaN past ±40.
     """
-    _judged(trial, "saturated")
+    trial.derived(fill="saturated").require_right()
 
 
 @prop("numerics.large-inputs", needs=("values", "params"))
 def large_inputs(trial: Trial) -> None:
     """Inputs up to 3e4 in magnitude, with weights as much smaller, are neither clipped nor rounded coarsely.
 
-    Ranges chosen for quantised or fixed-point inputs cut them off; ordinary data rarely leave ±3.
+    Ranges chosen for quantised or fixed-point inputs cut them off, and ordinary data rarely leave ±3.
     """
-    _judged(trial, "large-x")
+    trial.derived(fill="large-x").require_right()
 
 
 @prop("numerics.subnormal", needs=("values",))
 def subnormal(trial: Trial) -> None:
-    """Inputs and states around the smallest normal number do no harm, flushed to zero or not.
+    """With inputs and states around the smallest normal number, flushed to zero or not, the results are right.
 
-    A division by a scale of the data, or a denormal that traps, does.
+    A division by a scale of the data gives NaN there, and a denormal may trap.
     """
-    _judged(trial, "subnormal")
+    trial.derived(fill="subnormal").require_right()
 
 
 #: The power of two by which each dtype's inputs are scaled: far, and well within its range.
 _FAR = {"float64": 40, "float32": 40, "bfloat16": 40, "float16": 8}
 
 
-@prop("numerics.scaling", needs=("values", "params"))
+@prop("numerics.scaling", needs=("values", "params"), turns=2)
 def scaling(trial: Trial) -> None:
-    """An x divided by a power of two and input weights multiplied by it, or the other way round, give what they gave.
+    """An x divided by a power of two and input weights multiplied by it, or vice versa, give right results.
 
     Only exponents change. Small numbers that are flushed too early, and ranges fixed for x or for weights, show.
     """
-    probe = trial.derived(fill="normal")
-    case = probe.case
+    ordinary = trial.derived(fill="normal")
+    case = ordinary.case
     far = _FAR[case.config.dtype]
-    power = 2.0 ** (far if trial.recipe.seed % 2 else -far)
+    power = 2.0 ** trial.in_turn((-far, far))
     params = {
         name: (value * power).astype(value.dtype) if name.startswith("weight_ih_l0") else value
         for name, value in case.params.items()
     }
-    scaled = replace(case, x=(case.x / power).astype(case.x.dtype), params=params)
-    probe.require(probe.judge(scaled, lambda k: probe.complete(scaled.prefix(k))), scaled)
+    ordinary.require_right(replace(case, x=(case.x / power).astype(case.x.dtype), params=params))
 
 
 @prop("numerics.projected-range", needs=("values", "params", "projection"), when=lambda r: r.proj > 0)
 def projected_range(trial: Trial) -> None:
     """Projected states of tens and thousands are not clipped.
 
-    TensorFlow's cells, cuDNN and TFLite have a ``proj_clip``; and without a projection no state exceeds 1.
+    TensorFlow's cells, cuDNN and TFLite have a ``proj_clip``. Tests without a projection meet no state beyond 1.
     """
     # A sum in 16 bits must not overflow.
-    probe = trial.derived(fill="normal", gain=min(trial.recipe.gain, 1.0))
-    case = probe.case
+    ordinary = trial.derived(fill="normal", gain=min(trial.recipe.gain, 1.0))
+    case = ordinary.case
     power = 2.0 ** min(_FAR[case.config.dtype], 12)
 
     def factor(name: str) -> float:
@@ -114,8 +108,7 @@ def projected_range(trial: Trial) -> None:
         return power if name.startswith("weight_hr") else 1 / power if reads_states else 1.0
 
     params = {name: (value * factor(name)).astype(value.dtype) for name, value in case.params.items()}
-    scaled = replace(case, params=params)
-    probe.require(probe.judge(scaled, lambda k: probe.complete(scaled.prefix(k))), scaled)
+    ordinary.require_right(replace(case, params=params))
 
 
 @prop("numerics.no-clipping", needs=("values", "params", "initial_state", "c_n"))
@@ -124,5 +117,4 @@ def no_clipping(trial: Trial) -> None:
 
     ONNX's clip, burn's and OpenVINO's cell clipping are off by default; quantised and fixed-point cells saturate.
     """
-    probe = trial.derived(fill="large-cell", state="both")
-    probe.require(probe.findings(), probe.case)
+    trial.derived(fill="large-cell", state="both").require_right()

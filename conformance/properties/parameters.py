@@ -1,7 +1,8 @@
-"""Parameters: what the weights and biases mean."""
+"""Parameters: the meaning of the weights and biases."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 
@@ -18,33 +19,36 @@ from conformance.trials.trial import Trial
 _NEEDS = ("params", "values")
 
 
-@prop("parameters.bias-sum", needs=_NEEDS, when=lambda r: r.bias)
+#: What becomes of the two biases.
+_BIAS_SUMS: tuple[Callable[[Array, Array], tuple[Array, Array]], ...] = (
+    lambda a, b: (b, a),
+    lambda a, b: (a + b, 0 * b),
+    lambda a, b: (0 * a, a + b),
+)
+
+
+@prop("parameters.bias-sum", needs=_NEEDS, when=lambda r: r.bias, turns=len(_BIAS_SUMS))
 def bias_sum(trial: Trial) -> None:
-    """Only b_ih + b_hh matters: exchanging them, or giving the sum as either, changes nothing.
+    """Only the sum b_ih + b_hh matters: to exchange them, or to give the sum as either, changes nothing.
 
     onnx2tf PR291 dropped one of them; ONNX's vectors accept a model that ignores the recurrent bias.
     """
-    way = trial.pick("bias-sum", 3)
+    changed = trial.in_turn(_BIAS_SUMS)
     rounded = {
         name: np.rint(value * 256) / 256 if name.startswith("bias") else value
         for name, value in trial.case.params.items()
     }
-    base = replace(trial.case, params={name: value.astype(trial.case.x.dtype) for name, value in rounded.items()})
+    unchanged = replace(trial.case, params={name: value.astype(trial.case.x.dtype) for name, value in rounded.items()})
 
     def change(case: Case) -> Case:
         params = dict(case.params)
         for slot in case.config.slots():
             ih, hh = (name + slot.suffix for name in ("bias_ih", "bias_hh"))
-            a, b = params[ih], params[hh]
-            params[ih], params[hh] = ((b, a), (a + b, 0 * b), (0 * a, a + b))[way]
+            params[ih], params[hh] = changed(params[ih], params[hh])
         return replace(case, params=params)
 
     # The sum's rounding is no larger than that of its terms, so the bound of the terms holds for both.
-    trial.relate(
-        lambda k: trial.complete(change(base.prefix(k))),
-        case=base,
-        base=lambda k: trial.complete(base.prefix(k)),
-    )
+    trial.require_same(lambda k: trial.complete(change(unchanged.prefix(k))), unchanged)
 
 
 @prop("parameters.no-bias", needs=(*_NEEDS, "no_bias"), when=lambda r: not r.bias)
@@ -60,14 +64,14 @@ def no_bias(trial: Trial) -> None:
         for name in ("bias_ih", "bias_hh")
     }
     biased = replace(case, config=replace(case.config, bias=True), params={**case.params, **zeros})
-    trial.relate(trial.observe, base=lambda k: trial.complete(biased.prefix(k)))
+    trial.require_same(trial.observe, usual=trial.observing(biased))
 
 
 @prop("parameters.zero-slot", needs=(*_NEEDS, "slots"), when=lambda r: r.layers > 1 or r.bidirectional, limit=5)
 def zero_slot(trial: Trial) -> None:
-    """Where the biases or a weight of one layer and direction are zeros, the others' are in force.
+    """If the biases or a weight of one layer and direction are zeros, those of the others are in force.
 
-    What a model has, and which products can be left out, is often read off its first layer.
+    Code often looks at the first layer alone to learn whether a model has biases, or which products it may leave out.
     """
     case = trial.case
     if not trial.usually_right():
@@ -76,14 +80,16 @@ def zero_slot(trial: Trial) -> None:
     kinds = [("bias_ih", "bias_hh")] * case.config.bias + [("weight_ih",), ("weight_hh",)]
     for slot, names in product((first, others[trial.pick("slot", len(others))]), kinds):
         zeros = {name + slot.suffix: 0 * case.params[name + slot.suffix] for name in names}
-        zeroed = replace(case, params={**case.params, **zeros}, rule="any")
-        trial.require(trial.judge(zeroed, lambda k, zeroed=zeroed: trial.complete(zeroed.prefix(k))), zeroed)
+        trial.require_right(replace(case, params={**case.params, **zeros}, rule="any"))
 
 
-def tied(params: Params, seed: int) -> Params:
-    """The params, the weights, the biases or, by the seed, both of them as the first of their shape."""
+#: The parameters that are made equal, by the beginning of their names: the biases, the weights, or both.
+TIED = ("bias", "weight", "")
+
+
+def tied(params: Params, kind: str) -> Params:
+    """The params, those of one kind each equal to the first of its shape; ``Discard`` if no two have the same shape."""
     first: dict[tuple[int, ...], Array] = {}
-    kind = ("weight", "bias", "")[seed % 3]
     alike = {
         name: first.setdefault(value.shape, value) if name.startswith(kind) else value for name, value in params.items()
     }
@@ -92,25 +98,24 @@ def tied(params: Params, seed: int) -> Params:
     return alike
 
 
-@prop("parameters.equal", needs=_NEEDS, limit=12)
+@prop("parameters.equal", needs=_NEEDS, limit=12, turns=len(TIED))
 def equal(trial: Trial) -> None:
     """Parameters that hold the same numbers are still parameters of their own.
 
-    Graph optimisers keep equal constants once (ONNX's eliminate_duplicate_initializer), and weights that are tied, or
-    two biases that began and grew alike, are then taken for one.
+    Graph optimisers store equal constants once (ONNX's eliminate_duplicate_initializer), and may take weights that are
+    tied, or two biases that began and grew alike, for one.
     """
     case = trial.case
     if not trial.usually_right():
         raise Discard
-    alike = replace(case, params=tied(case.params, trial.recipe.seed), rule="any")
-    trial.require(trial.judge(alike, lambda k: trial.complete(alike.prefix(k))), alike)
+    trial.require_right(replace(case, params=tied(case.params, trial.in_turn(TIED)), rule="any"))
 
 
 @prop("parameters.pruned", needs=_NEEDS, limit=12)
 def pruned(trial: Trial) -> None:
-    """Where a gate's row, a feature's column or a unit's column of the weights is zeros, the rest is in force.
+    """If a gate's row, a feature's column or a unit's column of the weights is zeros, the rest is in force.
 
-    Structured pruning leaves such models, and compilers fold what they find: the gate's biases with it.
+    Structured pruning leaves such models, and a compiler that folds the zeros may fold the gate's biases with them.
     """
     case = trial.case
     if not trial.usually_right():
@@ -122,13 +127,12 @@ def pruned(trial: Trial) -> None:
             value[:, column % value.shape[1]] = 0
         if name.startswith(("weight_ih", "weight_hh")):
             value[row % len(value)] = 0
-    sparse = replace(case, params=params, rule="any")
-    trial.require(trial.judge(sparse, lambda k: trial.complete(sparse.prefix(k))), sparse)
+    trial.require_right(replace(case, params=params, rule="any"))
 
 
 @prop("parameters.unit-permutation", needs=_NEEDS, when=lambda r: r.H >= 2)
 def unit_permutation(trial: Trial) -> None:
-    """Renaming the hidden units renames the results: no unit is special.
+    """Permuting the hidden units permutes the results: no unit is special.
 
     FlagGems#5014 dropped units past 128; vectorised kernels get the last lanes wrong.
     """
@@ -155,7 +159,7 @@ def unit_permutation(trial: Trial) -> None:
             c_n = np.stack([part[:, inverse[slot]] for part, slot in zip(c_n, slots, strict=True)])
         return Result(output, h_n, c_n)
 
-    trial.relate(lambda k: back(k, trial.complete(change(case.prefix(k)))))
+    trial.require_same(lambda k: back(k, trial.complete(change(case.prefix(k)))))
 
 
 def _permuted(case: Case, order: dict[tuple[int, int], Array]) -> Case:
@@ -189,24 +193,28 @@ def _permuted(case: Case, order: dict[tuple[int, int], Array]) -> Case:
 def zero_weights(trial: Trial) -> None:
     """All-zero parameters halve the cell at each step: σ(0) = ½ and tanh(0) = 0.
 
-    A forget bias added at run time (Haiku) or a hard sigmoid (old Keras) is nowhere plainer.
+    A forget bias added at run time (Haiku) or a hard sigmoid (old Keras) shows most clearly here.
     """
-    probe = trial.derived(fill="zero-weights")
-    probe.require(probe.findings(), probe.case)
+    trial.derived(fill="zero-weights").require_right()
 
 
-@prop("parameters.fresh", needs=_NEEDS)
+#: What differs in the other model: all parameters, or one that begins like this.
+_FRESH = ("all", "weight_ih", "bias_ih", "weight_hh", "bias_hh", "weight_hr")
+
+
+@prop("parameters.fresh", needs=_NEEDS, turns=len(_FRESH))
 def fresh(trial: Trial) -> None:
-    """A model built with other weights gives other results: nothing packed is left over from the model before.
+    """A model built with other weights gives other results: no packed weights of the model before are left.
 
     pytorch#65688 and PR91111: packed weights went stale. One tensor is changed, or all: a cache may look at some only.
     """
     other = trial.derived(seed=trial.recipe.seed + 1).case.params
-    names = list(other)
+    kind = trial.in_turn(_FRESH)
+    names = [name for name in other if name.startswith(kind)] or list(other)
     chosen = names[trial.pick("fresh", len(names))]
-    alone = trial.pick("fresh all", 3) > 0
+    alone = kind != "all"
     if alone:
-        # Whoever never reads this tensor has another defect.
+        # A model that never reads this tensor has another defect.
         if not trial.usually_right():
             raise Discard
         other = {name: other[name] if name == chosen else value for name, value in trial.case.params.items()}

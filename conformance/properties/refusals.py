@@ -1,4 +1,4 @@
-"""Refusals: what an LSTM cannot do, it says, instead of returning numbers."""
+"""Refusals: an LSTM raises an error for a call that makes no sense, instead of returning numbers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from conformance.facts import Misshapen, Outcome
 from conformance.properties.batch import take_rows
 from conformance.properties.model import ASKED_DTYPES, prop, undeclared_options
 from conformance.spec import Array, Result, State
-from conformance.trials.calls import call
 from conformance.trials.outcomes import BackendError, Discard, Narrowed, Violation, within
 from conformance.trials.trial import Trial
 
 
 def _refused(trial: Trial, what: str, x: Array, state: State | None, lengths: Array | None = None) -> None:
-    """The call must raise; what it returns instead is the violation."""
+    """The call must raise; a returned result is the violation."""
     model = trial.model(trial.case)
     try:
         with np.errstate(all="ignore"):
@@ -49,14 +48,14 @@ def _states_of(trial: Trial) -> tuple[Array, State, Array | None]:
     return x, state, lengths
 
 
-@prop("refusals.feature-size", every=8, limit=12)
+@prop("refusals.feature-size", every=8, limit=12, turns=2)
 def feature_size(trial: Trial) -> None:
     """An x with too many or too few features is refused.
 
-    A kernel that trusts the caller reads past a row's end: wrong numbers or a crash.
+    A kernel that does not check reads past a row's end: wrong numbers or a crash.
     """
     x, state, lengths = handed(trial.case)
-    if x.shape[-1] > 1 and trial.pick("feature-size", 2):
+    if x.shape[-1] > 1 and trial.in_turn(("few", "many")) == "few":
         wrong = x[..., :-1]
     else:
         wrong = np.concatenate([x, x[..., :1]], axis=-1)
@@ -64,11 +63,11 @@ def feature_size(trial: Trial) -> None:
     _refused(trial, what, np.ascontiguousarray(wrong), state, lengths)
 
 
-@prop("refusals.state-shape", needs=("initial_state",), every=8, limit=12)
+@prop("refusals.state-shape", needs=("initial_state",), every=8, limit=12, turns=3)
 def state_shape(trial: Trial) -> None:
     """An h_0 or c_0 of another size than the model's is refused.
 
-    The sizes of layers, directions, projection and cell are easily confused, most of all by whoever calls.
+    Callers easily confuse the sizes of layers, directions, projection and cell.
     """
     x, (h_0, c_0), lengths = _states_of(trial)
     wrong = (
@@ -77,7 +76,7 @@ def state_shape(trial: Trial) -> None:
         ("an initial state with a layer too many", *(np.concatenate([part, part[:1]]) for part in (h_0, c_0))),
     )
     # A cell has no layer axis: the suite's loop takes it away.
-    what, h, c = wrong[trial.pick("state-shape", 2 if "loop" in trial.backend.ruled_out else 3)]
+    what, h, c = trial.in_turn(wrong[:2] if "loop" in trial.backend.ruled_out else wrong)
     _refused(trial, f"{what} ({h.shape}, {c.shape} for {h_0.shape}, {c_0.shape})", x, (h, c), lengths)
 
 
@@ -87,6 +86,7 @@ def state_shape(trial: Trial) -> None:
     when=lambda r: not r.unbatched and (r.N > 1 or r.layers > 1 or r.bidirectional),
     every=8,
     limit=12,
+    turns=2,
 )
 def broadcast_state(trial: Trial) -> None:
     """An initial state with an axis of one that would broadcast is refused.
@@ -97,16 +97,16 @@ def broadcast_state(trial: Trial) -> None:
     axes = [axis for axis in (0, 1) if h_0.shape[axis] > 1]
     if not axes:
         raise Discard
-    axis = axes[trial.pick("broadcast", len(axes))]
+    axis = trial.in_turn(axes)
     state = h_0.take([0], axis), c_0.take([0], axis)
     _refused(trial, f"an initial state of shape {state[0].shape} for {h_0.shape}", x, state, lengths)
 
 
-@prop("refusals.input-dtype", needs=("values", "views"), every=8, limit=12)
+@prop("refusals.input-dtype", needs=("values", "views"), every=8, limit=12, turns=2)
 def input_dtype(trial: Trial) -> None:
-    """An x or a state of another floating dtype than the model's is refused, or read for what it is.
+    """An x or a state of another floating dtype than the model's is refused, or its values are read correctly.
 
-    A kernel that is handed a pointer takes the bytes of a float64 array for twice as many float32 numbers.
+    A kernel that gets a pointer takes the bytes of a float64 array for twice as many float32 numbers.
     """
     own = trial.case.x.dtype
     other = np.dtype("float32" if own == "float64" else "float64")
@@ -117,33 +117,33 @@ def input_dtype(trial: Trial) -> None:
 
     given = trial.case.state
     case = replace(trial.case, x=exact(trial.case.x), state=given and (exact(given[0]), exact(given[1])))
-    of_state = given is not None and trial.pick("dtype of", 2)
+    of_state = given is not None and trial.in_turn((True, False))
 
-    def run(k: int) -> Result:
+    def converted(k: int) -> Result:
         prefix = case.prefix(k)
         x, state, lengths = handed(replace(prefix, view="plain"))
         if state is not None and of_state:
             state = state[0].astype(other), state[1].astype(other)
         else:
             x = x.astype(other)
-        return trial.checked(prefix, call(trial.model(prefix), prefix, x, state, lengths))
+        return trial.run(prefix, arguments=(x, state, lengths))
 
     try:
-        run(case.config.num_layers)
+        converted(case.config.num_layers)
     except (BackendError, Narrowed):
         return
-    trial.relate(run, case=case, base=lambda k: trial.complete(case.prefix(k)))
+    trial.require_same(converted, case)
 
 
-@prop("refusals.rank", needs=("loop",), every=8, limit=12)
+@prop("refusals.rank", needs=("loop",), every=8, limit=12, turns=2)
 def rank(trial: Trial) -> None:
     """An x with one axis or with four is refused.
 
-    Reshapes that make anything fit turn a caller's slip into wrong numbers.
+    A reshape that makes anything fit turns a caller's slip into wrong numbers.
     """
     x, _, _ = handed(trial.case)
     wrong = x[None, None] if x.ndim == 2 else x[None]
-    if trial.pick("rank", 2):
+    if trial.in_turn(("many", "one")) == "one":
         wrong = x.reshape(-1, x.shape[-1])[0]
     _refused(trial, f"an x of shape {wrong.shape}", np.ascontiguousarray(wrong), None)
 
@@ -158,7 +158,7 @@ def rank(trial: Trial) -> None:
 def batch_mismatch(trial: Trial) -> None:
     """An initial state for another number of rows than x has is refused.
 
-    It happens whenever the last batch of an epoch is smaller. torch.nn.LSTM itself overlooks it in a PackedSequence.
+    It happens if the last batch of an epoch is smaller. torch.nn.LSTM itself overlooks it in a PackedSequence.
     """
     x, (h_0, c_0), lengths = _states_of(trial)
     h, c = (np.concatenate([part, part[:, :1]], axis=1) for part in (h_0, c_0))
@@ -191,11 +191,11 @@ def lengths(trial: Trial) -> None:
         _refused(trial, *wrong)
 
 
-@prop("refusals.then-right", needs=("shapes", "loop", "values"), limit=12)
+@prop("refusals.then-right", needs=("shapes", "loop", "values"), limit=12, turns=2)
 def then_right(trial: Trial) -> None:
-    """After a call that was refused, the same model is as right as before, and nothing of that call is left.
+    """A refused call leaves nothing behind: the same model is as right as before.
 
-    A state that is stored before the input is checked is where the next call starts.
+    If a state is stored before the input is checked, the next call starts from it.
     """
     case, model = trial.case, trial.model(trial.case)
     x, state, lengths = handed(case)
@@ -203,19 +203,16 @@ def then_right(trial: Trial) -> None:
         other = trial.derived(seed=trial.recipe.seed + 1, fill="normal", state="both").case
         state = handed(replace(other, view="plain"))[1]
     wide = np.ascontiguousarray(np.concatenate([x, x[..., :1]], axis=-1))
-    # What it does with that is another property's affair.
+    # Whether it is refused is asked by another property.
     with suppress(BackendError, Narrowed):
-        call(model, case, wide, state, lengths)
-    plain = replace(case, state=None) if trial.pick("without a state", 2) else case
-    result, last = trial.run(plain, model), case.config.num_layers
-    trial.relate(
-        lambda k: result if k == last else trial.run(plain.prefix(k)), plain, lambda k: trial.run(plain.prefix(k))
-    )
+        trial.call(case, model, (wide, state, lengths))
+    after = replace(case, state=None) if trial.in_turn((True, False)) else case
+    trial.require_same_result(trial.run(after, model), after)
 
 
 @prop("refusals.undeclared", needs=("undeclared",), every=8, limit=8)
 def undeclared(trial: Trial) -> None:
-    """An option that the backend does not declare raises, or is right after all; it is never silently ignored.
+    """An option that the backend does not declare raises or is right; it is never silently ignored.
 
     openvino#37820 ignored layout=1; pytorch#74953 quantized proj_size away; keras#20588 lost an option in a clone.
     """
@@ -223,8 +220,8 @@ def undeclared(trial: Trial) -> None:
         if option == "dropout":
             _dropout(trial)
             continue
-        plain = replace(trial.recipe, view="plain", fill="normal", gain=1.0, edits=())
-        recipe = replace(plain, dtype=option) if option in ASKED_DTYPES else OPTIONS[option](plain)
+        ordinary = replace(trial.recipe, view="plain", fill="normal", gain=1.0, edits=())
+        recipe = replace(ordinary, dtype=option) if option in ASKED_DTYPES else OPTIONS[option](ordinary)
         asked = Trial(trial.backend, recipe)
         try:
             if option in ASKED_DTYPES:
@@ -254,8 +251,8 @@ def _dtype_kept(asked: Trial) -> None:
 def _dropout(trial: Trial) -> None:
     """Dropout in training must not be ignored: the result without dropout, in training, is the sign of that."""
     stacked = Trial(trial.backend, replace(trial.recipe, layers=2, view="plain", fill="normal", gain=1.0, edits=()))
-    plain = stacked.case
-    dropped = replace(plain, config=replace(plain.config, dropout=0.5, training=True))
+    case = stacked.case
+    dropped = replace(case, config=replace(case.config, dropout=0.5, training=True))
     try:
         result = stacked.run(dropped)
     except (Violation, Narrowed):

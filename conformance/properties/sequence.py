@@ -9,7 +9,7 @@ import numpy as np
 from conformance.cases.fills import normal, stream
 from conformance.cases.recipe import Recipe
 from conformance.properties.model import prop
-from conformance.properties.probes import carried, judge, pieces, tiny
+from conformance.properties.resized import carried, pieces, right_or_consistent, tiny
 from conformance.spec import Result
 from conformance.trials.outcomes import Discard
 from conformance.trials.trial import Trial
@@ -30,21 +30,21 @@ def stepwise(trial: Trial) -> None:
     """
     if trial.case.steps < 2:
         raise Discard
-    trial.relate(lambda k: carried(trial, trial.case.prefix(k), list(range(1, trial.case.steps))))
+    trial.require_same(lambda k: carried(trial, trial.case.prefix(k), list(range(1, trial.case.steps))))
 
 
 @prop("sequence.chunks", needs=(*_PARTS, "shapes"), when=_forward_in_time)
 def chunks(trial: Trial) -> None:
     """Any split of a sequence into chunks, with the state carried along, equals one call.
 
-    Streaming speech and audio models run like this; kernels with a block size get the remainder wrong.
+    Streaming speech and audio models run like this. Kernels with a block size get the remainder wrong.
     """
     steps = trial.case.steps
     if steps < 2:
         raise Discard
     chosen = stream(trial.recipe.seed, "chunks", steps) % np.uint64(3) == 0
     cuts = [t for t in range(1, steps) if chosen[t]] or [1 + trial.pick("cut", steps - 1)]
-    trial.relate(lambda k: carried(trial, trial.case.prefix(k), cuts))
+    trial.require_same(lambda k: carried(trial, trial.case.prefix(k), cuts))
 
 
 @prop("sequence.causality", needs=("loop", "output", "values"), when=_forward_in_time)
@@ -63,32 +63,31 @@ def causality(trial: Trial) -> None:
     def earlier(result: Result) -> Result:
         return Result(None if result.output is None else result.output[:t], None, None)
 
-    trial.relate(
+    trial.require_same(
         lambda k: earlier(trial.run(replace(case, x=x).prefix(k))),
         case=replace(case, x=case.x[:t]),
-        base=lambda k: earlier(trial.observe(k)),
+        usual=lambda k: earlier(trial.observe(k)),
     )
 
 
-@prop("sequence.zero-steps", needs=("values",), when=lambda r: r.L >= 2)
+@prop("sequence.zero-steps", needs=("values",), when=lambda r: r.L >= 2, turns=3)
 def zero_steps(trial: Trial) -> None:
-    """Steps of zeros at the start, at the end or all along are steps like any other.
+    """Steps of zeros at the start, at the end or everywhere are steps like any other.
 
-    Keras's ``Masking(0)`` and MaskZero take them for padding; without lengths nothing is padding.
+    Keras's ``Masking(0)`` and MaskZero take them for padding, but without lengths there is no padding.
     """
     case = trial.case
     if case.steps < 2 or not trial.usually_right():
         raise Discard
-    t, first = 1 + trial.pick("zeros", case.steps - 1), trial.pick("first row", 3)
+    t, first = 1 + trial.pick("zeros", case.steps - 1), trial.in_turn(range(3))
     x = case.x.copy()
     for row in range(case.batch):
         # Of three rows one ends with zeros, one starts with them, and one has no other steps.
         x[(slice(t, None), slice(t), slice(None))[(first + row) % 3], row] = 0
-    silent = replace(case, x=x)
-    trial.require(trial.judge(silent, lambda k: trial.complete(silent.prefix(k))), silent)
+    trial.require_right(replace(case, x=x))
 
 
-@prop("sequence.long", needs=("loop", "output", "values", "shapes"), limit=2, every=8)
+@prop("sequence.long", needs=("loop", "output", "values", "shapes"), limit=2, every=8, turns=2)
 def long(trial: Trial) -> None:
     """Sequences of hundreds of steps stay within the bound, which does not grow with the weights.
 
@@ -96,4 +95,4 @@ def long(trial: Trial) -> None:
     """
     r = trial.recipe
     usual = trial.resized(**tiny(r) | {"L": 4, "N": min(r.N, 2), "layers": min(r.layers, 2)})
-    judge(usual.resized(L=(257, 1000)[trial.pick("long", 2)]), usual, pieces)
+    right_or_consistent(usual.resized(L=trial.in_turn((257, 1000))), usual, pieces)

@@ -10,7 +10,7 @@ from conformance.cases.case import Case
 from conformance.cases.fills import normal
 from conformance.cases.recipe import Recipe
 from conformance.properties.model import prop
-from conformance.properties.probes import judge, tiny
+from conformance.properties.resized import right_or_consistent, tiny
 from conformance.spec import Result, Slot, layer_params
 from conformance.trials.outcomes import Discard
 from conformance.trials.trial import Trial
@@ -42,7 +42,7 @@ def composition(trial: Trial) -> None:
         finals = (np.concatenate(parts) if parts else None for parts in (h_n, c_n))
         return Result(chained[layers - 1].output, *finals)
 
-    trial.relate(lambda k: trial.result if k == last else chain(k), base=chain)
+    trial.require_same(lambda k: trial.result if k == last else chain(k), usual=chain)
 
 
 def _alone(case: Case, layer: int, below: np.ndarray) -> Case:
@@ -63,7 +63,7 @@ def _alone(case: Case, layer: int, below: np.ndarray) -> Case:
 def upper_weights(trial: Trial) -> None:
     """The last layer's weights do not touch the states of the layers below.
 
-    A buffer shared by two layers, or weights indexed by the wrong layer, shows here alone.
+    Only this shows a buffer shared by two layers, or weights indexed by the wrong layer.
     """
     case, layers = trial.case, trial.case.config.num_layers
     if layers < 2:
@@ -81,10 +81,10 @@ def upper_weights(trial: Trial) -> None:
         return Result(None, *(None if part is None else part[:lower] for part in (result.h_n, result.c_n)))
 
     changed = below(trial.run(replace(case, params=params)))
-    trial.relate(
+    trial.require_same(
         lambda k: changed if k == layers - 1 else trial.observe(k),
         case=case.prefix(layers - 1),
-        base=lambda k: below(trial.result),
+        usual=lambda k: below(trial.result),
     )
 
 
@@ -92,11 +92,11 @@ def upper_weights(trial: Trial) -> None:
 def deep(trial: Trial) -> None:
     """Stacks of four, five and eleven layers are right.
 
-    Buffers that two layers take turns with, and lists of a fixed length, are not made for as many; and sorted as text
-    ``weight_ih_l10`` comes before ``weight_ih_l2``.
+    Two buffers that the layers use in turn, and lists of a fixed length, do not suffice for as many; and sorted as
+    text, ``weight_ih_l10`` comes before ``weight_ih_l2``.
     """
     r = trial.recipe
     usual = trial.resized(**tiny(r) | {"layers": 2, "L": min(r.L, 3), "N": min(r.N, 2)})
     forms = ({"layers": 4, "proj": 0}, {"layers": 11}, {"layers": 5, "proj": 0, "L": 18, "state": "none"})
     for form in forms:
-        judge(usual.resized(**form), usual, composition)
+        right_or_consistent(usual.resized(**form), usual, composition)

@@ -1,4 +1,4 @@
-"""State: where a sequence starts."""
+"""State: the initial state of a sequence."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ def none_is_zeros(trial: Trial) -> None:
 
     mlx#3249: None and zeros gave different results.
     """
-    plain = trial.derived(state="none")
-    given = replace(plain.case, state=plain.case.initial())
-    plain.relate(lambda k: plain.complete(given.prefix(k)))
+    without = trial.derived(state="none")
+    without.require_same(without.observing(replace(without.case, state=without.case.initial())))
 
 
 @prop("state.h-alone", needs=_NEEDS)
@@ -62,7 +61,7 @@ def slots(trial: Trial) -> None:
 def carry(trial: Trial) -> None:
     """With f = 1 and i = 0 the cell is carried through every step unchanged.
 
-    The very purpose of an LSTM; a forget gate with a hidden offset, or a cell that is clipped or decays, breaks it.
+    That is the purpose of an LSTM. A forget gate with a hidden offset, or a cell that is clipped or decays, breaks it.
     """
     kept = trial.derived(fill="carry", state="both")
     kept.require([finding for finding in kept.findings() if finding.tensor == "c_n"], kept.case)
@@ -73,12 +72,12 @@ def _starts_from(trial: Trial, which: str) -> None:
 
 
 def _right_if_right_without(trial: Trial, start: Trial) -> None:
-    """Judge a call with an initial state, but accuse the state only if the same call without one is right.
+    """A call with an initial state must be right, if the same call without one is right.
 
-    Where that is wrong too, all that can be said is whether a state that matters was looked at.
+    If that is wrong too, the state must only not be ignored where it matters.
     """
     if start.right() or trial.derived(state="none").right():
-        start.require(start.findings(), start.case)
+        start.require_right()
         return
     without = replace(start.case, state=None)
     matters = np.abs(oracle_result(start.case).c_n - oracle_result(without).c_n).max() > 1e-3

@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 
 from conformance.backend import Unsupported
-from conformance.cases.case import Case
+from conformance.cases.case import Case, canonical
 from conformance.errors import Ended
 from conformance.facts import Misshapen, Raised
 from conformance.facts import Unsupported as UnsupportedFact
-from conformance.spec import Array, Params, Result, State, state_shapes
-from conformance.trials.outcomes import BackendError, Narrowed, shown
+from conformance.reference.backward import Gradients
+from conformance.spec import Array, Params, Result, State, numpy_dtype, state_shapes
+from conformance.trials.outcomes import BackendError, Narrowed, Violation, shown
+
+#: What one call is handed: x, the initial state and the lengths, the latter two None where they are not given.
+Arguments = tuple[Array, State | None, Array | None]
 
 
 def fresh_params(params: Params) -> dict[str, Array]:
@@ -64,22 +68,6 @@ def call_vjp(
     return unpack(result, "forward.vjp"), grads
 
 
-def gradient_error(
-    grads: Mapping[str, Array], wanted: Mapping[str, tuple[int, ...]], spared: set[str], dtype: np.dtype[Any]
-) -> str | Misshapen | None:
-    """What is wrong with the names, shapes and dtypes of gradients, or None; ``spared`` ones may be missing."""
-    for name, shape in wanted.items():
-        if name not in grads:
-            if name not in spared:
-                return f"grads has no {name!r}"
-        elif grads[name].shape != shape:
-            return Misshapen(f"grads[{name!r}]", grads[name].shape, shape, ", that of its argument")
-        elif grads[name].dtype != dtype:
-            return f"grads[{name!r}] has dtype {grads[name].dtype}, expected {dtype}"
-    unknown = [name for name in grads if name not in wanted]
-    return f"grads has {unknown[0]!r}, which is neither an argument nor a parameter" if unknown else None
-
-
 def unpack(returned: Any, what: str = "forward") -> Result:
     """The parts of what a call returned, or a ``BackendError`` that says what came instead."""
     expected = "expected output, (h_n, c_n)"
@@ -113,6 +101,55 @@ def blaming(what: str, case: Case) -> Iterator[None]:
         raise Narrowed(UnsupportedFact(case.describe(), shown(str(reason)))) from reason
     except (Exception, SystemExit) as error:
         raise BackendError(Raised(what, type(error).__name__, shown(str(error)))) from error
+
+
+def canonical_result(case: Case, result: Result, returns: tuple[str, ...]) -> Result:
+    """A raw result in canonical layout and copies of its own, the parts in ``returns`` alone.
+
+    A part that is None raises ``BackendError``, and a wrong shape ``Violation``.
+    """
+    if absent := [name for name in returns if getattr(result, name) is None]:
+        raise BackendError(f"forward returned None for {' and '.join(absent)}, which its capabilities declare")
+    if error := shape_error(case, result):
+        raise Violation(error)
+    parts = (part if name in returns else None for name, part in zip(Result._fields, result, strict=True))
+    return canonical(case, Result(*(None if part is None else np.array(part) for part in parts)))
+
+
+def canonical_gradients(case: Case, grads: Mapping[str, Array], initial_state: bool) -> Gradients:
+    """The gradients by argument in canonical layout, in copies of their own; wrong ones raise ``Violation``.
+
+    Nothing is asked about a state that is never given (``initial_state``), nor about parameters that are baked in.
+    """
+    wanted = dict(zip(("x", "h_0", "c_0"), argument_shapes(case), strict=True))
+    wanted |= {name: value.shape for name, value in case.params.items()}
+    spared = set() if initial_state else {"h_0", "c_0"}
+    spared |= set(case.params) if case.fixed else set()
+    if error := _gradient_error(grads, wanted, spared, numpy_dtype(case.config.dtype)):
+        raise Violation(error)
+    gradients = {name: np.array(grads[name]) for name in wanted if name in grads}
+    for name in ("x", "h_0", "c_0") if case.unbatched else ():
+        if name in gradients:
+            gradients[name] = gradients[name][:, None]
+    if case.config.batch_first and not case.unbatched:
+        gradients["x"] = np.ascontiguousarray(gradients["x"].swapaxes(0, 1))
+    return gradients
+
+
+def _gradient_error(
+    grads: Mapping[str, Array], wanted: Mapping[str, tuple[int, ...]], spared: set[str], dtype: np.dtype[Any]
+) -> str | Misshapen | None:
+    """What is wrong with the names, shapes and dtypes of gradients, or None; ``spared`` ones may be absent."""
+    for name, shape in wanted.items():
+        if name not in grads:
+            if name not in spared:
+                return f"grads has no {name!r}"
+        elif grads[name].shape != shape:
+            return Misshapen(f"grads[{name!r}]", grads[name].shape, shape, ", that of its argument")
+        elif grads[name].dtype != dtype:
+            return f"grads[{name!r}] has dtype {grads[name].dtype}, expected {dtype}"
+    unknown = [name for name in grads if name not in wanted]
+    return f"grads has {unknown[0]!r}, which is neither an argument nor a parameter" if unknown else None
 
 
 def expected_shapes(case: Case) -> dict[str, tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""A trial: one case on one backend, each run made once and shared by every property that asks for it."""
+"""A trial: one case on one backend. Each run is made once and shared by every property that asks for it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,32 @@ from typing import Any, TypeVar
 import numpy as np
 
 from conformance.backend import Backend
-from conformance.bounds.forward import Expectation, Finding, judge
+from conformance.bounds.forward import Expectation, Finding
+from conformance.bounds.forward import judge as compare
 from conformance.bounds.rounding import Arithmetic, arithmetic
-from conformance.cases.case import Case, canonical, handed, realise
+from conformance.cases.case import Case, handed, realise
 from conformance.cases.cotangents import Cotangents
 from conformance.cases.cotangents import handed as handed_cotangents
 from conformance.cases.fills import pick
 from conformance.cases.recipe import Recipe
 from conformance.facts import Mismatch
 from conformance.reference.backward import Gradients
-from conformance.spec import Array, Result, numpy_dtype
-from conformance.trials.calls import argument_shapes, blaming, call, call_vjp, fresh_params, gradient_error, shape_error
-from conformance.trials.outcomes import BackendError, Discard, Violation
+from conformance.spec import Array, Result
+from conformance.trials.agreement import alike, equal_bits, near, right
+from conformance.trials.calls import (
+    Arguments,
+    blaming,
+    call,
+    call_vjp,
+    canonical_gradients,
+    canonical_result,
+    fresh_params,
+)
+from conformance.trials.outcomes import Discard, Violation
 
+#: What the first k layers of a case return, as a canonical result.
 Observe = Callable[[int], Result]
+
 T = TypeVar("T")
 
 
@@ -69,31 +81,29 @@ class Trial:
         """A choice among ``count`` that depends on the recipe's seed and ``name`` alone."""
         return pick(self.recipe.seed, name, count)
 
-    # Running
+    # Running: ``call`` gives the raw result, ``run`` checks it and brings it into canonical layout, ``complete`` adds
+    # an output that is not returned, and ``observe`` is a complete run of the case itself, made once.
 
     def model(self, case: Case, params: dict[str, Array] | None = None) -> Callable[..., Any]:
         """A freshly built model of ``case``, from copies of its parameters or from the very ``params`` given."""
         with blaming("build", case):
             return self.backend.build(case.config, fresh_params(case.params) if params is None else params)
 
-    def call(self, case: Case, model: Callable[..., Any] | None = None) -> Result:
-        """The raw result of one call with fresh arrays, checked for arity and types, not for shapes."""
-        model = self.model(case) if model is None else model
-        return call(model, case, *handed(case))
+    def call(self, case: Case, model: Callable[..., Any] | None = None, arguments: Arguments | None = None) -> Result:
+        """The raw result of one call, checked for arity and types, not for shapes.
 
-    def run(self, case: Case, model: Callable[..., Any] | None = None) -> Result:
+        Of a fresh model unless one is given, with fresh arrays unless ``arguments`` (x, state, lengths) are.
+        """
+        model = self.model(case) if model is None else model
+        return call(model, case, *(handed(case) if arguments is None else arguments))
+
+    def run(self, case: Case, model: Callable[..., Any] | None = None, arguments: Arguments | None = None) -> Result:
         """The canonical result of one call, in copies of its own; a wrong shape is a violation."""
-        return self.checked(case, self.call(case, model))
+        return self.checked(case, self.call(case, model, arguments))
 
     def checked(self, case: Case, result: Result) -> Result:
         """A raw result in canonical layout and copies of its own; a wrong shape is a violation."""
-        returns = self.backend.capabilities.returns
-        if missing := [name for name in returns if getattr(result, name) is None]:
-            raise BackendError(f"forward returned None for {' and '.join(missing)}, which its capabilities declare")
-        if error := shape_error(case, result):
-            raise Violation(error)
-        parts = (part if name in returns else None for name, part in zip(Result._fields, result, strict=True))
-        return canonical(case, Result(*(None if part is None else np.array(part) for part in parts)))
+        return canonical_result(case, result, self.backend.capabilities.returns)
 
     def vjp(
         self, case: Case, cotangents: Cotangents, model: Callable[..., Any] | None = None
@@ -104,22 +114,8 @@ class Trial:
         """
         model = self.model(case) if model is None else model
         result, grads = call_vjp(model, case, *handed(case), *handed_cotangents(case, cotangents))
-        config, capabilities = case.config, self.backend.capabilities
-        batch_first = config.batch_first and not case.unbatched
-        wanted = dict(zip(("x", "h_0", "c_0"), argument_shapes(case), strict=True))
-        wanted |= {name: value.shape for name, value in case.params.items()}
-        # Nothing is asked about a state that is never given, nor about parameters that are baked in.
-        spared = set() if capabilities.initial_state else {"h_0", "c_0"}
-        spared |= set(case.params) if case.fixed else set()
-        if error := gradient_error(grads, wanted, spared, numpy_dtype(config.dtype)):
-            raise Violation(error)
-        found = {name: np.array(grads[name]) for name in wanted if name in grads}
-        for name in ("x", "h_0", "c_0") if case.unbatched else ():
-            if name in found:
-                found[name] = found[name][:, None]
-        if batch_first:
-            found["x"] = np.ascontiguousarray(found["x"].swapaxes(0, 1))
-        return self.checked(case, result), found
+        gradients = canonical_gradients(case, grads, self.backend.capabilities.initial_state)
+        return self.checked(case, result), gradients
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """What ``make`` returns, or raises, made once under a name and shared by the properties of this trial."""
@@ -148,6 +144,10 @@ class Trial:
         """The result of the case itself."""
         return self.observe(self.case.config.num_layers)
 
+    def observing(self, case: Case) -> Observe:
+        """How the first layers of a case are observed: each in a run of its own, those of the trial's own case once."""
+        return self.observe if case is self.case else lambda layers: self.complete(case.prefix(layers))
+
     def complete(self, case: Case) -> Result:
         """A result whose output is there: put together from final states of shorter runs if it is not returned.
 
@@ -169,28 +169,26 @@ class Trial:
 
     def findings(self) -> list[Finding]:
         """Every comparison of the case's own results with the oracle, made once."""
-        return self.once("findings", self._found)
+        return self.once("findings", self._own_findings)
 
-    def _found(self) -> list[Finding]:
-        found = self.judge(self.case, self.observe)
+    def _own_findings(self) -> list[Finding]:
+        findings = self.findings_of(self.case)
         self.judged = True
-        return found
+        return findings
 
-    def _wild(self) -> bool:
-        """Whether two runs of a wrong LSTM may drift apart here by its nature: large weights, many steps."""
-        return self.recipe.gain > 2 or (self.recipe.gain > 1 and self.case.steps > 20)
+    def findings_of(self, case: Case, observe: Observe | None = None) -> list[Finding]:
+        """Every comparison of a case's results with the oracle; ``observe`` stands in for runs of the case."""
+        return self._compared(self._expectation_of(case), observe or self.observing(case))
 
-    def judge(self, case: Case, observe: Observe) -> list[Finding]:
-        """Every comparison of a case's results, as the backend's capabilities let them be observed."""
-        expectation = self.expectation() if case is self.case else Expectation(case, self._values())
-        return self._judged(expectation, observe)
-
-    def _judged(self, expectation: Expectation, observe: Observe) -> list[Finding]:
-        return list(judge(expectation, observe, "output" not in self.backend.capabilities.returns))
+    def _compared(self, expectation: Expectation, observe: Observe) -> list[Finding]:
+        return list(compare(expectation, observe, "output" not in self.backend.capabilities.returns))
 
     def expectation(self) -> Expectation:
         """What the case's layers must return, whatever was observed."""
         return self.once("expectation", lambda: Expectation(self.case, self._values()))
+
+    def _expectation_of(self, case: Case) -> Expectation:
+        return self.expectation() if case is self.case else Expectation(case, self._values())
 
     def _values(self) -> Arithmetic:
         if self.arithmetic is None:
@@ -212,10 +210,14 @@ class Trial:
         if self._parent is not None:
             self._parent.record(margin)
 
+    def require_right(self, case: Case | None = None) -> None:
+        """The results of a case, the trial's own unless one is given, must be within their bounds."""
+        self.require(self.findings() if case is None else self.findings_of(case), case or self.case)
+
     def right(self) -> bool:
         """Whether the case's own results are within their bounds."""
         try:
-            return all(finding.margin() <= 1.0 for finding in self.findings())
+            return right(self.findings())
         except Violation:
             return False
 
@@ -224,28 +226,42 @@ class Trial:
         ordinary = self.once("ordinary", lambda: self.derived(fill="normal", edits=()))
         return ordinary.right() and self.right()
 
-    def relate(self, observe: Observe, case: Case | None = None, base: Observe | None = None) -> None:
-        """The results of a changed run, mapped back, must be those of ``case`` as ``base`` gives them.
+    def require_same(self, changed: Observe, case: Case | None = None, usual: Observe | None = None) -> None:
+        """Runs changed in some way, their results mapped back, must agree with the usual runs of ``case``.
 
-        Two correct runs diverge without limit at large weights, so they are not compared with each other: equal bits
-        hold at once, anything else is judged by the oracle, each run forced on its own outputs. An implementation that
-        is wrong in both runs alike does not break the relation: then only a gross difference does.
+        ``case`` is the trial's own unless one is given; ``usual`` stands in for its runs.
+
+        Equal bits agree. Results that differ are not compared with each other, for two correct runs diverge without
+        limit at large weights: the oracle judges each of them, forced on its own outputs, and both must be right. Where
+        both are wrong, the defect is most likely one and the same, and only a gross difference is a violation.
         """
-        onto, of = case or self.case, base or self.observe
-        last = onto.config.num_layers
-        plain, changed = of(last), observe(last)
-        if _equal(plain, changed):
+        case = case or self.case
+        usual = usual or self.observing(case)
+        last = case.config.num_layers
+        results = usual(last), changed(last)
+        if equal_bits(*results):
             return
-        expectation = Expectation(onto, self._values()) if case else self.expectation()
-        found = [self._judged(expectation, of) if case or base else self.findings()]
-        found.append(self._judged(expectation, observe))
-        worst = [max(findings, key=Finding.margin) for findings in found]
-        wrong = [finding for finding in worst if not finding.margin() <= 1.0]
-        if len(wrong) == 2 and (self._wild() or _near(*found) or _alike(plain, changed, expectation)):
+        expectation = self._expectation_of(case)
+        as_usual = self.findings() if usual == self.observe else self._compared(expectation, usual)
+        as_changed = self._compared(expectation, changed)
+        both_wrong = not right(as_usual) and not right(as_changed)
+        if both_wrong and (self._drifts() or near(as_usual, as_changed) or alike(*results, expectation)):
             return
-        if wrong:
-            raise Violation(mismatch(wrong[-1], onto), wrong[-1].margin(), onto)
-        self.record(max(finding.margin() for finding in worst))
+        self.require(as_changed, case)
+        self.require(as_usual, case)
+
+    def require_same_result(self, result: Result, case: Case | None = None) -> None:
+        """The result of a case, obtained in another way, must agree with the usual one.
+
+        The case is the trial's own unless one is given; the layers below the last are observed as usual.
+        """
+        usual = self.observing(case or self.case)
+        last = (case or self.case).config.num_layers
+        self.require_same(lambda layers: result if layers == last else usual(layers), case)
+
+    def _drifts(self) -> bool:
+        """Whether two runs of a wrong LSTM may drift apart by its nature: large weights, and many steps."""
+        return self.recipe.gain > 2 or (self.recipe.gain > 1 and self.case.steps > 20)
 
 
 def mismatch(finding: Finding, case: Case) -> Mismatch:
@@ -269,45 +285,3 @@ def mismatch(finding: Finding, case: Case) -> Mismatch:
 def _number(value: Any) -> float:
     """A float; the very nan that ``math`` has, so that facts can be compared."""
     return math.nan if np.isnan(value) else float(value)
-
-
-def _equal(a: Result, b: Result) -> bool:
-    """Equal bits wherever both results have a part."""
-    pairs = [(p, q) for p, q in zip(a, b, strict=True) if p is not None and q is not None]
-    return bool(pairs) and all(np.array_equal(p, q, equal_nan=True) for p, q in pairs)
-
-
-def _near(some: list[Finding], others: list[Finding]) -> bool:
-    """Whether two runs differ by no more than a thousand times each step's own bound: cheap to see, often enough."""
-    return len(some) == len(others) and all(
-        a.place() == b.place() and _close(a.actual, b.actual, 1000 * a.bound) for a, b in zip(some, others, strict=True)
-    )
-
-
-def _alike(plain: Result, changed: Result, expectation: Expectation) -> bool:
-    """Whether two runs differ by no more than a thousand times what rounding may have done over the whole run.
-
-    Only for implementations known to be wrong, whose sensitivity nobody knows: the bound of a correct one is a guess.
-    """
-    config = expectation.case.config
-    P, D, last = config.output_size, config.num_directions, config.num_layers - 1
-    for layer, d in config.slots():
-        half, slot = expectation.free_running(layer)[d], layer * D + d
-        pairs = [(part[slot] for part in (plain.h_n, changed.h_n) if part is not None)]
-        bounds = [half.h_n.error, half.c_n.error]
-        pairs.append(part[slot] for part in (plain.c_n, changed.c_n) if part is not None)
-        if layer == last:
-            outputs = (part for part in (plain.output, changed.output) if part is not None)
-            pairs.append(part[..., d * P : (d + 1) * P] for part in outputs)
-            bounds.append(half.output.error)
-        for pair, bound in zip(pairs, bounds, strict=True):
-            both = tuple(pair)
-            if len(both) == 2 and not _close(*both, 1000 * np.asarray(bound)):
-                return False
-    return True
-
-
-def _close(a: Array, b: Array, limit: Array) -> bool:
-    with np.errstate(all="ignore"):
-        gap = np.abs(np.asarray(a, np.float64) - np.asarray(b, np.float64))
-    return bool(np.all((gap <= limit) | (np.isnan(a) & np.isnan(b))))

@@ -2,7 +2,7 @@
 
 ``adjoints.py`` judges each gradient by itself, ``exact.py`` those that are known without a bound, ``calls.py`` those
 beside other calls, ``special.py`` those at equal and zero parameters, at NaN and of no rows, ``sized.py`` those of many
-steps, rows and units; ``shared.py`` has the cases and comparisons that they have in common.
+steps, rows and units. ``shared.py`` has the cases and comparisons that all of them use.
 """
 
 from __future__ import annotations

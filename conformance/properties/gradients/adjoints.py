@@ -1,92 +1,102 @@
-"""Each gradient by itself: taps make the adjoints visible, and every one is judged on those that came before it."""
+"""Each gradient by itself: taps make the adjoints visible, and each is judged on the ones that came before it."""
 
 from __future__ import annotations
 
-from conformance.properties.gradients.shared import FORCED, cut, drawn, judge_small, judged, right
+from conformance.properties.gradients.shared import (
+    FORCED,
+    LOSSES,
+    LOSSES_IN_TURN,
+    cut,
+    drawn,
+    gradient_prop,
+    small_findings,
+)
+from conformance.trials.agreement import right
 from conformance.trials.outcomes import Discard
 from conformance.trials.trial import Trial
 
 
-def _require(trial: Trial, loss: str, *tensors: str) -> None:
-    small, findings = judge_small(trial, loss)
+def _require(trial: Trial, *tensors: str) -> None:
+    """Some tensors must be right under the loss whose turn it is."""
+    small, findings = small_findings(trial, trial.in_turn(LOSSES_IN_TURN))
     small.require([finding for finding in findings if finding.tensor.startswith(tensors)], small.case)
 
 
 def _alone(trial: Trial, loss: str, *others: str) -> None:
-    """A loss on one part must be right; where one on another part is wrong as well, it is not the part that matters."""
-    small, findings = judge_small(trial, loss)
+    """A loss on one part must be right, unless one on another part is wrong as well: then the part does not matter."""
+    small, findings = small_findings(trial, loss)
     comparable = [other for other in others if other in trial.backend.capabilities.returns][:1]
-    if not right(findings) and any(not right(judge_small(trial, other)[1]) for other in comparable):
+    if not right(findings) and any(not right(small_findings(trial, other)[1]) for other in comparable):
         raise Discard
     small.require(findings, small.case)
 
 
-@judged("gradients.layout", needs=("gradients",))
+@gradient_prop("gradients.layout", needs=("gradients",), turns=LOSSES)
 def layout(trial: Trial) -> None:
     """vjp returns the results, and a gradient for x, h_0, c_0 and each parameter, shaped and typed like its argument.
 
-    keras PR7387 lost an axis at L=1; a gradient in another layout than its argument is added to it all the same where
-    sizes happen to agree.
+    keras PR7387 lost an axis at L=1. A gradient in another layout than its argument is added to it without an error
+    where sizes happen to agree.
     """
     small = cut(trial)
     small.vjp(small.case, drawn(small))
 
 
-@judged("gradients.primal", needs=FORCED)
+@gradient_prop("gradients.primal", needs=FORCED, turns=LOSSES)
 def primal(trial: Trial) -> None:
-    """The results that vjp returns are the forward's: the oracle's, within the bound.
+    """The results that vjp returns are right: the oracle's, within the bound.
 
-    oneDNN computes forward passes with and without gradients by different kernels; both have to be right.
+    oneDNN computes forward passes with and without gradients by different kernels, and both have to be right.
     """
-    _require(trial, "any", "output", "h_n", "c_n")
+    _require(trial, "output", "h_n", "c_n")
 
 
-@judged("gradients.preactivations", needs=FORCED)
+@gradient_prop("gradients.preactivations", needs=FORCED, turns=LOSSES)
 def preactivations(trial: Trial) -> None:
     """The adjoint of every gate's preactivation, at every step, layer and direction, follows from the one after it.
 
     mxnet#17898: with more than two layers one gradient overwrote another; mlpack PR1742 did not add the reverse one.
     """
-    _require(trial, "any", "grad preactivations")
+    _require(trial, "grad preactivations")
 
 
-@judged("gradients.input", needs=FORCED)
+@gradient_prop("gradients.input", needs=FORCED, turns=LOSSES)
 def input(trial: Trial) -> None:
-    """The gradient of x is W_ihᵀ times the adjoints of the preactivations, both directions' added up.
+    """The gradient of x is W_ihᵀ times the adjoints of the preactivations, summed over both directions.
 
     mlpack PR1742: the reverse direction's part was not added.
     """
-    _require(trial, "any", "grad x")
+    _require(trial, "grad x")
 
 
-@judged("gradients.state", needs=(*FORCED, "initial_state"))
+@gradient_prop("gradients.state", needs=(*FORCED, "initial_state"), turns=LOSSES)
 def state(trial: Trial) -> None:
-    """The gradients of h_0 and c_0 are those of each layer, direction and row's own start.
+    """The gradients of h_0 and c_0 are those of each layer's, direction's and row's own initial state.
 
-    Truncated back-propagation and learnt initial states need them; opencv#21118 took one layer's state for all.
+    Truncated back-propagation and learnt initial states need them. opencv#21118 took one layer's state for all.
     """
-    _require(trial, "any", "grad h_0", "grad c_0")
+    _require(trial, "grad h_0", "grad c_0")
 
 
-@judged("gradients.weights", needs=FORCED)
+@gradient_prop("gradients.weights", needs=FORCED, turns=LOSSES)
 def weights(trial: Trial) -> None:
-    """The gradient of each weight, ih, hh and hr, is the sum over steps and rows of adjoint times what it multiplies.
+    """The gradient of each weight, ih, hh and hr, is the sum over steps and rows of adjoint times input.
 
     mxnet#17898 is right with two layers and wrong with three.
     """
-    _require(trial, "any", "grad weight")
+    _require(trial, "grad weight")
 
 
-@judged("gradients.biases", needs=FORCED, when=lambda r: r.bias)
+@gradient_prop("gradients.biases", needs=FORCED, when=lambda r: r.bias, turns=LOSSES)
 def biases(trial: Trial) -> None:
     """Both biases receive the same gradient, the sum of the adjoints over steps and rows.
 
     mxnet PR17872: zero bias gradients with more than one layer.
     """
-    _require(trial, "any", "grad bias")
+    _require(trial, "grad bias")
 
 
-@judged("gradients.h_n-loss", needs=(*FORCED, "h_n"))
+@gradient_prop("gradients.h_n-loss", needs=(*FORCED, "h_n"))
 def h_n_loss(trial: Trial) -> None:
     """A loss on h_n alone reaches every argument.
 
@@ -95,7 +105,7 @@ def h_n_loss(trial: Trial) -> None:
     _alone(trial, "h_n", "output")
 
 
-@judged("gradients.c_n-loss", needs=(*FORCED, "c_n"))
+@gradient_prop("gradients.c_n-loss", needs=(*FORCED, "c_n"))
 def c_n_loss(trial: Trial) -> None:
     """A loss on c_n alone reaches every argument.
 
@@ -104,7 +114,7 @@ def c_n_loss(trial: Trial) -> None:
     _alone(trial, "c_n", "output")
 
 
-@judged("gradients.output-loss", needs=FORCED)
+@gradient_prop("gradients.output-loss", needs=FORCED)
 def output_loss(trial: Trial) -> None:
     """A loss on the output alone reaches every argument.
 

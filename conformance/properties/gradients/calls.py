@@ -1,4 +1,4 @@
-"""Gradients beside other calls: before, after and at once, of the same model and of others."""
+"""Gradients beside other calls: before them, after them and at the same time, of the same model and of others."""
 
 from __future__ import annotations
 
@@ -9,39 +9,44 @@ import numpy as np
 from conformance.cases.case import handed
 from conformance.cases.cotangents import Cotangents, draw
 from conformance.cases.cotangents import handed as handed_cotangents
-from conformance.properties.gradients.shared import cut, drawn, judged, same_or_right
+from conformance.properties.gradients.shared import LOSSES, cut, drawn, gradient_prop, require_same_gradients
 from conformance.properties.purity.calls import at_once
 from conformance.spec import Array
 from conformance.trials.calls import call_vjp, fresh_params
 from conformance.trials.outcomes import Violation
 from conformance.trials.trial import Trial
 
+#: Losses, and how many calls stand between the two that are compared.
+_REPEATED = (("any", 1), ("h_n", 18), ("partial", 1), ("h_n", 1), ("last", 1), ("any", 18))
 
-@judged("gradients.repeat", needs=("gradients",))
+
+@gradient_prop("gradients.repeat", needs=("gradients",), turns=len(_REPEATED))
 def repeat(trial: Trial) -> None:
     """A second vjp of the same model gives what the first gave, and so does a twentieth: nothing accumulates.
 
-    torch adds into ``.grad`` until somebody clears it; tensorflow#47813 needed a reset between calls.
+    torch adds into ``.grad`` until the caller clears it; tensorflow#47813 needed a reset between calls.
     """
-    small = cut(trial)
-    returned = trial.backend.capabilities.returns
-    case, cotangents = small.case, draw(small.case, small.recipe.seed, ("any", "h_n")[small.recipe.seed % 2], returned)
+    small, returned = cut(trial), trial.backend.capabilities.returns
+    # A function that is called often may be compiled again.
+    loss, between = trial.in_turn(_REPEATED)
+    if between > 1 and small.case.steps > 12:
+        small = small.resized(L=12)
+    case, cotangents = small.case, draw(small.case, small.recipe.seed, loss, returned)
     model = small.model(case)
     first = small.vjp(case, cotangents, model)
-    # A loss on all parts between: what it leaves is not cleared by one that lacks some. Now and then more of them: a
-    # function that is called often is compiled again.
-    for _ in range(18 if small.recipe.seed % 4 == 3 and case.steps <= 12 else 1):
+    # These have a loss on all parts: a loss on fewer would not clear what they leave.
+    for _ in range(between):
         small.vjp(case, draw(case, small.recipe.seed + 1, "all", returned), model)
     second = small.vjp(case, cotangents, model)
-    same_or_right(small, cotangents, first, second, bitwise=trial.backend.capabilities.deterministic)
+    require_same_gradients(small, cotangents, first, second, bitwise=trial.backend.capabilities.deterministic)
 
 
-@judged("gradients.after-others", needs=("gradients", "values", "shapes"))
+@gradient_prop("gradients.after-others", needs=("gradients", "values", "shapes"), turns=LOSSES)
 def after_others(trial: Trial) -> None:
-    """Calls of a model before, and another model's vjp, do not change its vjp, nor does a vjp the calls after it.
+    """A model's earlier calls and another model's vjp do not change its vjp, and a vjp does not change later calls.
 
-    Activations kept from the last forward call or by the arguments alone, buffers that a longer vjp left, and modules
-    left in training mode do.
+    Activations kept from the last forward call, or found again by the arguments alone, change it; so do buffers that a
+    longer vjp left, and modules left in training mode.
     """
     small = cut(trial)
     case, cotangents = small.case, drawn(small)
@@ -61,14 +66,13 @@ def after_others(trial: Trial) -> None:
         else:
             x = other.x if before == "other values" else case.x
             small.call(replace(case, x=x, state=other.state), model)
-        same_or_right(small, cotangents, fresh, small.vjp(case, cotangents, model))
-        result = small.run(case, model)
-        small.relate(lambda k, result=result: result if k == case.config.num_layers else small.observe(k))
+        require_same_gradients(small, cotangents, fresh, small.vjp(case, cotangents, model))
+        small.require_same_result(small.run(case, model))
 
 
-@judged("gradients.untouched", needs=("gradients", "memory"))
+@gradient_prop("gradients.untouched", needs=("gradients", "memory"), turns=LOSSES)
 def untouched(trial: Trial) -> None:
-    """vjp changes nothing that it is handed, not even the cotangents, nor what it returned before.
+    """vjp changes none of its arguments, cotangents included, and no gradient that it returned before.
 
     mxnet#17898: dx was written over dy. Gradients in a workspace are right until the next call.
     """
@@ -94,18 +98,18 @@ def untouched(trial: Trial) -> None:
             raise Violation(f"{name}{list(at)} was {before[name][at]:.9g} and is {value[at]:.9g} after vjp", case=case)
 
 
-@judged("gradients.threads", needs=("gradients", "threads", "values"), limit=8)
+@gradient_prop("gradients.threads", needs=("gradients", "threads", "values"), limit=8, turns=LOSSES)
 def threads(trial: Trial) -> None:
     """The vjps of two models called from two threads at once do not disturb each other.
 
-    A workspace of the backward pass may be one for the process where the forward pass has one for each model.
+    The backward pass may have one workspace for the process, even if the forward pass has one for each model.
     """
     small = cut(trial)
     case, cotangents = small.case, drawn(small)
     other = case if case.fixed else replace(case, params=small.derived(seed=small.recipe.seed + 1).case.params)
     model, second = small.model(case), small.model(other)
     alone = small.vjp(case, cotangents, model)
-    for found in at_once(
+    for beside in at_once(
         lambda: small.vjp(case, cotangents, model), lambda: small.vjp(other, cotangents.scaled(2.0), second)
     ):
-        same_or_right(small, cotangents, alone, found)
+        require_same_gradients(small, cotangents, alone, beside)

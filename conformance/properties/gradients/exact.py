@@ -1,4 +1,4 @@
-"""Gradients that are known without a bound: sums of dyadic numbers, zeros, and what another vjp has given."""
+"""Gradients that are known without a bound: sums of dyadic numbers, zeros, and the results of another vjp."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ from dataclasses import replace
 import numpy as np
 
 from conformance.bounds import backward as adjoint
-from conformance.cases.cotangents import draw, zeros
+from conformance.cases.cotangents import zeros
 from conformance.cases.fills import normal
 from conformance.instruments.exact import dyadic as dyadic_case
 from conformance.properties.gradients.shared import (
     FORCED,
+    LOSSES,
     NEEDS,
     cut,
     drawn,
-    judge_taps,
-    judged,
-    right,
-    same_or_right,
+    gradient_prop,
+    require_same_gradients,
+    tapped_findings,
 )
+from conformance.trials.agreement import right
 from conformance.trials.outcomes import Discard, Violation
 from conformance.trials.trial import Trial
 
 
-@judged("gradients.dyadic", needs=FORCED)
+@gradient_prop("gradients.dyadic", needs=FORCED)
 def dyadic(trial: Trial) -> None:
-    """With every activation at 0, ½ or ±1 the gradients are exact sums of small dyadic numbers, whatever their order.
+    """With every activation at 0, ½ or ±1 the gradients are exact sums of small dyadic numbers, in any order.
 
-    DL4J#8838 dropped dL/dc_n; what is dropped, or off by 1e-6, shows here however small it is beside the rest.
+    DL4J#8838 dropped dL/dc_n. A term that is dropped, or off by 1e-6, shows here however small it is beside the rest.
     """
     small = cut(trial)
     if small.arithmetic is None:
@@ -38,8 +39,8 @@ def dyadic(trial: Trial) -> None:
     exact = dyadic_case(one.case, one.recipe.seed, small.arithmetic)
     result, grads = one.vjp(exact.case, exact.cotangents)
     pairs = [(a, b) for a, b in zip(result, exact.result, strict=True) if a is not None and b is not None]
-    ordinary = all(np.array_equal(a, b) for a, b in pairs)
-    if not (ordinary and trial.backend.capabilities.deterministic):
+    exactly = all(np.array_equal(a, b) for a, b in pairs)
+    if not (exactly and trial.backend.capabilities.deterministic):
         # Its activations are off by some ulps at 0 and at saturation, as they may be.
         observed = exact.adjoints(grads["x"], small.arithmetic)
         findings = adjoint.judge(exact.case, exact.cotangents, [result], grads, small.arithmetic, observed)
@@ -54,12 +55,16 @@ def dyadic(trial: Trial) -> None:
             raise Violation(f"grad {name}{list(at)} expected {want:.9g} exactly, got {value[at]:.9g}", case=exact.case)
 
 
-@judged("gradients.linear", needs=("gradients",))
-def linear(trial: Trial) -> None:
-    """The gradient is linear in the cotangents: nothing for nothing, and exactly twice as much for twice as much.
+#: Factors of the cotangents.
+_FACTORS = (-2.0, 2.0**24, 2.0**-24, 64.0)
 
-    Gradients that are clipped, and buffers that were not cleared (tflite-micro#2449), show here; a loss that is a mean
-    over millions, or is scaled up for 16 bits, is as much smaller or larger.
+
+@gradient_prop("gradients.linear", needs=("gradients",), turns=len(_FACTORS) * LOSSES)
+def linear(trial: Trial) -> None:
+    """The gradient is linear in the cotangents: 0 for cotangents of 0, and exactly twice as large for twice as large.
+
+    Gradients that are clipped, and buffers that were not cleared (tflite-micro#2449), show here. A loss that is a mean
+    over millions has cotangents as much smaller, and one that is scaled up for 16 bits as much larger.
     """
     small = cut(trial)
     case, cotangents = small.case, drawn(small)
@@ -74,10 +79,10 @@ def linear(trial: Trial) -> None:
     # From a largest of 1 to 2, so that a factor takes all of them as far.
     largest = max(float(np.abs(part).max(initial=0.0)) for part in cotangents)
     cotangents = cotangents.scaled(2.0 ** -np.floor(np.log2(largest)))
-    factor = (2.0**24, -2.0, 2.0**-24, 64.0)[small.recipe.seed % 4]
+    factor = trial.in_turn(_FACTORS)
     model = small.model(case)
     once, scaled = (small.vjp(case, given, model)[1] for given in (cotangents, cotangents.scaled(factor)))
-    # What underflows is rounded otherwise.
+    # Numbers that underflow are rounded otherwise.
     tiny = 2.0**20 * max(factor, 1.0) * float(np.finfo(case.x.dtype).smallest_normal)
     for name, value in once.items():
         want, got = (np.asarray(v, np.float64) for v in (value * value.dtype.type(factor), scaled[name]))
@@ -88,7 +93,7 @@ def linear(trial: Trial) -> None:
             raise Violation(message, case=case)
 
 
-@judged("gradients.causality", needs=("gradients", "output"), when=lambda r: r.L >= 2)
+@gradient_prop("gradients.causality", needs=("gradients", "output"), when=lambda r: r.L >= 2, turns=2)
 def causality(trial: Trial) -> None:
     """A loss on one step's output has no gradient at the inputs read after that step, in either direction: exactly 0.
 
@@ -103,7 +108,7 @@ def causality(trial: Trial) -> None:
     if case.steps < 2:
         raise Discard
     t = small.pick("causality", case.steps)
-    direction = small.pick("direction", config.num_directions)
+    direction = trial.in_turn(range(config.num_directions))
     P = config.output_size
     loss = zeros(case)
     own = slice(direction * P, (direction + 1) * P)
@@ -119,18 +124,20 @@ def causality(trial: Trial) -> None:
         raise Violation(f"grad x{at} is {value:.9g} though the loss is on {half} output of step {t} alone", case=case)
 
 
-@judged("gradients.padding", needs=(*FORCED, "lengths"), when=lambda r: r.L >= 2 and not r.unbatched)
+@gradient_prop(
+    "gradients.padding", needs=(*FORCED, "lengths"), when=lambda r: r.L >= 2 and not r.unbatched, turns=LOSSES
+)
 def padding(trial: Trial) -> None:
-    """Past a row's length nothing flows: the gradient of x is exactly 0 there; what x and cotangents hold is not read.
+    """Past a row's length the gradient of x is exactly 0, and the contents of x and of the cotangents are not read.
 
-    keras#4192: what the padding held reached the backward state; jax PR15169 left numbers in it. A gradient that is
-    masked by a product is not a number where the padding is none.
+    keras#4192: the padding's contents reached the backward state; jax PR15169 left numbers in it. A gradient that is
+    masked by a product is NaN where the padding is NaN.
     """
     ragged = trial.once("padded", lambda: cut(trial).derived(ragged=True))
     case = ragged.case
     if case.lengths is None or not (case.lengths < case.steps).any():
         raise Discard
-    cotangents = draw(case, ragged.recipe.seed, "any", trial.backend.capabilities.returns)
+    cotangents = drawn(ragged)
     past = np.arange(case.steps)[:, None] >= case.lengths
     noise = 100 * normal(ragged.recipe.seed, "past the end", cotangents.output.shape)
     spoiled = cotangents._replace(output=np.where(past[..., None], noise, cotangents.output).astype(case.x.dtype))
@@ -144,13 +151,13 @@ def padding(trial: Trial) -> None:
         n, t = (int(k) for k in np.argwhere((past & (grad_x != 0).any(2)).T)[0])
         raise Violation(f"grad x[{t}, {n}] is not 0, though row {n} ends after {case.lengths[n]} steps", case=case)
     # The oracle reads no cotangents there, so that the same comparisons hold.
-    findings = judge_taps(ragged, spoiled)
-    if not right(findings) and not right(judge_taps(ragged, cotangents)):
+    findings = tapped_findings(ragged, spoiled)
+    if not right(findings) and not right(tapped_findings(ragged, cotangents)):
         raise Discard
     ragged.require(findings, case)
 
 
-@judged("gradients.none-is-zeros", needs=(*NEEDS, "initial_state"))
+@gradient_prop("gradients.none-is-zeros", needs=(*NEEDS, "initial_state"), turns=LOSSES)
 def none_is_zeros(trial: Trial) -> None:
     """Without an initial state the gradients are those at a state of zeros, h_0's and c_0's included.
 
@@ -159,5 +166,5 @@ def none_is_zeros(trial: Trial) -> None:
     small = cut(trial).derived(state="none")
     cotangents = drawn(small)
     given = replace(small.case, state=small.case.initial())
-    plain, zero = (small.vjp(case, cotangents) for case in (small.case, given))
-    same_or_right(small, cotangents, plain, zero)
+    without, zeros_given = (small.vjp(case, cotangents) for case in (small.case, given))
+    require_same_gradients(small, cotangents, without, zeros_given)

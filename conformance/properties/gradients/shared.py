@@ -1,4 +1,4 @@
-"""What the properties of gradients share: the cases they cut down, and what a vjp is compared with."""
+"""The cases and comparisons that the properties of gradients share."""
 
 from __future__ import annotations
 
@@ -18,23 +18,31 @@ from conformance.spec import Array, Result
 from conformance.trials.outcomes import Discard, Violation
 from conformance.trials.trial import Trial
 
-#: The dtypes whose gradients are judged. In 16 bits libraries add up the weights' gradients in precisions that nothing
+#: The dtypes whose gradients are judged. In 16 bits libraries sum the weights' gradients in precisions that no backend
 #: declares, and float16 overflows in the middle of a pass whose results fit.
 DTYPES = ("float32", "float64")
 
 NEEDS = ("gradients", "values")
-#: What teacher forcing needs besides.
+#: Teacher forcing needs these besides.
 FORCED = (*NEEDS, "params", "output")
+
+#: The losses that the properties of gradients take in turn, see ``draw``.
+LOSSES_IN_TURN = ("any", "partial", "last")
+LOSSES = len(LOSSES_IN_TURN)
 
 #: The sizes up to which cases are cut down, by the number of layers: taps and relays make a model some ten times wider.
 _CUT = {1: 8, 2: 4, 3: 3}
 
 
-def judged(
-    id: str, needs: tuple[str, ...], when: Callable[[Recipe], bool] = always, limit: int = 20
+def gradient_prop(
+    id: str,
+    needs: tuple[str, ...],
+    when: Callable[[Recipe], bool] = always,
+    limit: int = 20,
+    turns: int = 1,
 ) -> Callable[[Check], Check]:
     """Register a property of gradients, for the dtypes whose gradients are judged."""
-    return prop(id, needs, lambda recipe: recipe.dtype in DTYPES and when(recipe), limit=limit)
+    return prop(id, needs, lambda recipe: recipe.dtype in DTYPES and when(recipe), limit=limit, turns=turns)
 
 
 def cut(trial: Trial) -> Trial:
@@ -53,14 +61,14 @@ def cut(trial: Trial) -> Trial:
     return trial.once("small", lambda: trial.derived(**sizes, L=min(recipe.L, longest), view="plain"))
 
 
-def judge_small(trial: Trial, loss: str = "any") -> tuple[Trial, list[Finding]]:
+def small_findings(trial: Trial, loss: str) -> tuple[Trial, list[Finding]]:
     """The small trial, and every comparison of its tapped vjp under one kind of loss."""
     small = cut(trial)
     cotangents = draw(small.case, small.recipe.seed, loss, trial.backend.capabilities.returns)
-    return small, small.once(f"findings {loss}", lambda: judge_taps(small, cotangents))
+    return small, small.once(f"findings {loss}", lambda: tapped_findings(small, cotangents))
 
 
-def judge_taps(small: Trial, cotangents: Cotangents) -> list[Finding]:
+def tapped_findings(small: Trial, cotangents: Cotangents) -> list[Finding]:
     """Every comparison of the tapped vjp of a small trial."""
     if small.arithmetic is None:
         raise Discard
@@ -69,7 +77,7 @@ def judge_taps(small: Trial, cotangents: Cotangents) -> list[Finding]:
     return judge_tapped(tapped, lower, cotangents, small.vjp, small.arithmetic)
 
 
-def judge_freely(
+def free_findings(
     trial: Trial,
     cotangents: Cotangents,
     result: Result,
@@ -77,9 +85,10 @@ def judge_freely(
     case: Case | None = None,
     scales: Sequence[Array] = (),
 ) -> list[Finding]:
-    """Every comparison of a vjp of which no adjoint was observed, with the bound that accumulates.
+    """Every comparison of a vjp whose adjoints were not observed, with the bound that accumulates.
 
-    Of the trial's case, or of ``case``; ``scales`` (L, N, D·P) is what dropout multiplied each lower layer's output by.
+    The vjp is that of the trial's case, or of ``case``. ``scales`` (L, N, D·P) are dropout's factors of each lower
+    layer's output.
     """
     if trial.arithmetic is None:
         raise Discard
@@ -88,24 +97,25 @@ def judge_freely(
     return list(adjoint.judge(case, cotangents, [*unseen, result], grads, trial.arithmetic, scales=scales))
 
 
-def right(findings: list[Finding]) -> bool:
-    """Whether every comparison is within its bound."""
-    return all(finding.margin() <= 1.0 for finding in findings)
-
-
 def drawn(trial: Trial) -> Cotangents:
-    """Cotangents of all that is returned, by the seed of the trial's recipe."""
-    return draw(trial.case, trial.recipe.seed, "any", trial.backend.capabilities.returns)
+    """Cotangents by the seed of the trial's recipe, of the loss whose turn it is."""
+    return draw(trial.case, trial.recipe.seed, trial.in_turn(LOSSES_IN_TURN), trial.backend.capabilities.returns)
 
 
-def same_or_right(
+def require_right_gradients(trial: Trial) -> None:
+    """The gradients of the trial's own case must be within the bound that accumulates."""
+    cotangents = drawn(trial)
+    trial.require(free_findings(trial, cotangents, *trial.vjp(trial.case, cotangents)), trial.case)
+
+
+def require_same_gradients(
     trial: Trial,
     cotangents: Cotangents,
     first: tuple[Result, Gradients],
     second: tuple[Result, Gradients],
     bitwise: bool = False,
 ) -> None:
-    """Two vjps of one case must be equal bit by bit, or, unless that is asked for, both be within the free bound."""
+    """Two vjps of one case must be equal bit by bit; unless ``bitwise``, both may be within the bound instead."""
     (_, once), (_, again) = first, second
     unequal = [name for name in once if not np.array_equal(once[name], again[name], equal_nan=True)]
     if not unequal:
@@ -116,4 +126,4 @@ def same_or_right(
         message = f"grad {name}{list(at)} is {once[name][at]:.9g} first, {again[name][at]:.9g} when repeated"
         raise Violation(message, case=trial.case)
     for result, grads in (first, second):
-        trial.require(judge_freely(trial, cotangents, result, grads), trial.case)
+        trial.require(free_findings(trial, cotangents, result, grads), trial.case)

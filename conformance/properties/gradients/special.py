@@ -1,4 +1,4 @@
-"""Gradients where parameters are equal or zeros, where x is not a number, and where there are no rows."""
+"""Gradients at equal parameters and at zeros, where x is NaN, and of no rows."""
 
 from __future__ import annotations
 
@@ -9,35 +9,54 @@ import numpy as np
 from conformance.cases.case import Case
 from conformance.cases.cotangents import draw, zeros
 from conformance.properties.batch import take_rows
-from conformance.properties.gradients.shared import NEEDS, cut, drawn, judge_freely, judged, right
-from conformance.properties.parameters import tied
+from conformance.properties.gradients.shared import (
+    LOSSES,
+    LOSSES_IN_TURN,
+    NEEDS,
+    cut,
+    drawn,
+    free_findings,
+    gradient_prop,
+)
+from conformance.properties.model import pairs
+from conformance.properties.parameters import TIED, tied
 from conformance.spec import Slot
+from conformance.trials.agreement import right
 from conformance.trials.outcomes import BackendError, Discard, Narrowed, Violation
 from conformance.trials.trial import Trial
 
+#: Losses (``drawn`` takes the same one) and kinds of parameters that are equal.
+_LOSSES_AND_TIED = pairs(LOSSES_IN_TURN, TIED)
 
-@judged("gradients.equal-parameters", needs=(*NEEDS, "params"))
+
+@gradient_prop("gradients.equal-parameters", needs=(*NEEDS, "params"), turns=len(_LOSSES_AND_TIED))
 def equal_parameters(trial: Trial) -> None:
     """Parameters that hold the same numbers have gradients of their own.
 
-    Where equal constants are kept once, their gradients are added up, or all but one are lost.
+    If equal constants are stored once, their gradients are summed, or all but one are lost.
     """
     small = cut(trial)
-    alike = tied(small.case.params, small.recipe.seed)
+    _, kind = trial.in_turn(_LOSSES_AND_TIED)
+    alike = tied(small.case.params, kind)
     _right_with(small, replace(small.case, params=alike, rule="any"))
 
 
-@judged("gradients.zeros", needs=(*NEEDS, "params"))
+#: Parameters that are zeros, by the beginning of their names.
+_ZEROS = ("weight_ih", "bias", "weight_hh", "bias_ih", "weight_hr")
+
+
+@gradient_prop("gradients.zeros", needs=(*NEEDS, "params"), turns=LOSSES * 4 * 5)
 def zeros_have_gradients(trial: Trial) -> None:
     """Biases, a weight and a row of x that are zeros have gradients like any others.
 
-    Biases begin at zero, and so do adapters and pruned weights: what is left out because of it never changes.
+    Biases begin at zero, and so do adapters and pruned weights: without a gradient they would never change.
     """
     small = cut(trial)
-    kinds = ["weight_ih", "weight_hh"]
-    kinds += ["bias", "bias_ih"] if small.case.config.bias else []
-    kinds += ["weight_hr"] if small.case.config.proj_size else []
-    kind = kinds[small.recipe.seed % len(kinds)]
+    kind = trial.in_turn(_ZEROS if trial.backend.capabilities.projection else _ZEROS[:-1])
+    if kind.startswith("bias") and not small.recipe.bias:
+        small = small.resized(bias=True)
+    if kind == "weight_hr" and not small.recipe.proj:
+        small = small.resized(H=max(small.recipe.H, 2), proj=1)
     params = {name: 0 * value if name.startswith(kind) else value for name, value in small.case.params.items()}
     x = small.case.x.copy()
     x[:, small.pick("row of zeros", small.case.batch)] = 0
@@ -48,18 +67,18 @@ def zeros_have_gradients(trial: Trial) -> None:
 def _right_with(small: Trial, changed: Case) -> None:
     """The gradients of a changed case are right, if those of the small one are."""
     cotangents = drawn(small)
-    findings = judge_freely(small, cotangents, *small.vjp(changed, cotangents), case=changed)
-    if not right(findings) and not right(judge_freely(small, cotangents, *small.vjp(small.case, cotangents))):
+    findings = free_findings(small, cotangents, *small.vjp(changed, cotangents), case=changed)
+    if not right(findings) and not right(free_findings(small, cotangents, *small.vjp(small.case, cotangents))):
         raise Discard
     small.require(findings, changed)
 
 
-@judged("gradients.nan-kept", needs=("gradients", "values"))
+@gradient_prop("gradients.nan-kept", needs=("gradients", "values"))
 def nan_kept(trial: Trial) -> None:
-    """A NaN in x makes NaN of the gradients of the first layer's W_ih, in the rows of i and g: it took part in them.
+    """A NaN in x makes the gradients of the first layer's W_ih NaN, in the rows of i and g: it took part in them.
 
-    A backward pass that cleans what it passes on hides that a step of training must be skipped. A forget gate may be
-    left out of a first step, and an output gate where only c_n is returned.
+    A backward pass that replaces NaN hides that a step of training must be skipped. The rows of f and o are not asked:
+    a forget gate may be left out of a first step, and an output gate where only c_n is returned.
     """
     small = cut(trial)
     if small.arithmetic is None or small.case.fixed:
@@ -85,11 +104,11 @@ def nan_kept(trial: Trial) -> None:
             raise Violation(f"grad {name}{list(at)} is {grad[at]:.9g} where the equations give nan", case=spoiled)
 
 
-@judged("gradients.no-rows", needs=("gradients", "batch", "shapes"), when=lambda r: not r.unbatched, limit=8)
+@gradient_prop("gradients.no-rows", needs=("gradients", "batch", "shapes"), when=lambda r: not r.unbatched, limit=8)
 def no_rows(trial: Trial) -> None:
-    """A batch without rows gives weights gradients of zeros, as nn.LSTM does, or is refused.
+    """A batch without rows gives weights gradients of zeros, as in nn.LSTM, or is refused.
 
-    The last part of a batch that is divided may be empty, and adds what its buffers held.
+    The last part of a divided batch may be empty; uninitialised buffers are then added to the gradient.
     """
     small = cut(trial)
     empty = take_rows(small.case, np.zeros(0, np.int64))

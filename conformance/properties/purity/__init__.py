@@ -1,6 +1,7 @@
-"""Purity: a model is a function. Calls change nothing but their results, whatever came before and happens beside.
+"""Purity: a model is a function of its arguments. Earlier calls and calls at the same time change nothing.
 
-``calls.py`` has what calls leave to each other and to the caller, ``views.py`` how the arguments lie in memory.
+``calls.py`` has the traces that a call may leave for other calls and for the caller, ``views.py`` the arguments' places
+in memory.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Probes: cases of other sizes than the one that was drawn, which stand for those that real models have.
+"""Cases of other sizes than the one that was drawn: they stand for the sizes that real models have.
 
-An LSTM that is wrong at every size is wrong at a probe's too, which says nothing about the size. So where the same case
-is wrong at a usual size, the probe must merely agree with parts of itself: rows alone, a sequence in pieces, a stack
-layer by layer. A second defect, one of the size, is seen beside the first that way, and the first is not told twice.
+An LSTM that is wrong at every size is wrong at another size too, which says nothing about that size. So a resized case
+must be right only if the same case is right at a usual size. Otherwise it must merely agree with parts of itself: rows
+alone, a sequence in pieces, a stack layer by layer. That shows a second defect, one of the size, beside the first, and
+does not report the first twice.
 """
 
 from __future__ import annotations
@@ -34,38 +35,33 @@ def tiny(recipe: Recipe) -> dict[str, Any]:
     return {"I": min(recipe.I, 4), "H": H, "proj": min(recipe.proj, 2) if H > 2 else 0, "fill": "normal"}
 
 
-def judge(probe: Trial, usual: Trial, agrees: Callable[[Trial], None]) -> None:
-    """A probe must be right; where it is wrong at a usual size too, ``agrees`` compares it with parts of itself."""
+def right_or_consistent(resized: Trial, usual: Trial, consistent: Callable[[Trial], None]) -> None:
+    """A resized case must be right; if it is wrong at a usual size too, it must be ``consistent`` with its parts."""
     if usual.right():
-        probe.require(probe.findings(), probe.case)
+        resized.require_right()
     else:
         # Large weights drive two runs of a wrong LSTM apart, and nothing could be said.
-        agrees(probe if probe.recipe.gain <= 1.0 else probe.derived(gain=1.0))
+        consistent(resized if resized.recipe.gain <= 1.0 else resized.derived(gain=1.0))
 
 
-def rows(probe: Trial) -> None:
+def rows(trial: Trial) -> None:
     """Rows of a batch give what they give alone."""
-    case = probe.case
+    case = trial.case
     if case.batch < 2:
         raise Discard
-    chosen = permutation(probe.recipe.seed, "rows alone", case.batch)[: _ROWS - 1]
+    chosen = permutation(trial.recipe.seed, "rows alone", case.batch)[: _ROWS - 1]
     for row in dict.fromkeys([case.batch - 1, *chosen]):
-        alone = take_rows(case, [row])
-        probe.relate(
-            lambda k, row=row: result_rows(probe.observe(k), [row]),
-            case=alone,
-            base=lambda k, alone=alone: probe.complete(alone.prefix(k)),
-        )
+        trial.require_same(lambda k, row=row: result_rows(trial.observe(k), [row]), take_rows(case, [row]))
 
 
-def pieces(probe: Trial) -> None:
+def pieces(trial: Trial) -> None:
     """A sequence gives what its pieces give, with the state carried along; rows alone where it cannot be cut."""
-    r, declared = probe.recipe, probe.backend.capabilities
+    r, declared = trial.recipe, trial.backend.capabilities
     if r.bidirectional or r.ragged or not declared.initial_state or len(declared.returns) < len(Result._fields):
-        rows(probe)
+        rows(trial)
         return
-    whole = probe.derived(L=min(r.L, _WHOLE), N=min(r.N, 2))
-    whole.relate(lambda k: carried(whole, whole.case.prefix(k), list(range(_PIECE, whole.recipe.L, _PIECE))))
+    whole = trial.derived(L=min(r.L, _WHOLE), N=min(r.N, 2))
+    whole.require_same(lambda k: carried(whole, whole.case.prefix(k), list(range(_PIECE, whole.recipe.L, _PIECE))))
 
 
 def carried(trial: Trial, case: Case, cuts: list[int]) -> Result:
