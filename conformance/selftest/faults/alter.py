@@ -93,7 +93,8 @@ def beyond(where: Axis, reached: Reached, effect: Map, when: Callable[[Place], b
         if where.axis is None:
             return effect(array) if reached(at.t, at.steps) else array
         size, after = array.shape[where.axis], array.ndim - where.axis - 1
-        return np.where(reached(np.arange(size), size).reshape(-1, *[1] * after), effect(array), array)
+        there = reached(np.arange(size), size).reshape(-1, *[1] * after)
+        return np.where(there, effect(array).astype(array.dtype), array)
 
     def change(at: Place, whole: Any) -> Any:
         if not when(at):

@@ -124,11 +124,11 @@ def _at_last_forward(twin: Differentiable, config: LSTMConfig, params: Params, v
 
 def _kept_by_arguments(model: Model, x: Array, state: State | None, lengths: Array | None, *d: Array) -> Returned:
     """What a vjp returned is returned again for the same arguments, to any model of the config."""
-    returned, grads = model.call(x, state, lengths, *d)
     parts = [x, *(state or ()), *([] if lengths is None else [lengths]), *d]
     key = model.config, *((part.shape, part.tobytes()) for part in parts)
     if model.shared.get("key") != key:
-        model.shared.update(key=key, grads=grads)
+        model.shared.update(key=key, grads=model.call(x, state, lengths, *d)[1])
+    returned, _ = model.call(x, state, lengths, *d)
     return returned, {name: value.copy() for name, value in model.shared["grads"].items()}
 
 

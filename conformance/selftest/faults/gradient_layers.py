@@ -13,6 +13,7 @@ from conformance.selftest.faults.alter import given, made
 from conformance.selftest.faults.backward import Differentiable, Gradients, Step, Sweep
 from conformance.selftest.faults.gradient_sizes import lost
 from conformance.selftest.faults.gradients import DIFFERENTIABLE, fault, summed
+from conformance.selftest.faults.lengths import always
 from conformance.selftest.faults.structure import as_it_is, turned
 from conformance.selftest.faults.twin import Gates, Place, Twin, Weights
 from conformance.spec import Array, LSTMConfig, Params
@@ -105,8 +106,7 @@ def _unmasked(
     twin: Differentiable, at: Place, w: Weights, steps: list[Step], lengths: Array, d_output: Array, *d_state: Array
 ) -> Sweep:
     """In the padding grad_output counts as well."""
-    shown = replace(twin, shows=lambda twin, at, lengths: np.ones((len(lengths), 1), bool))
-    return correct.d_layer(shown, at, w, steps, lengths, d_output, *d_state)
+    return correct.d_layer(replace(twin, shows=always), at, w, steps, lengths, d_output, *d_state)
 
 
 def _masked_by_product(
@@ -219,7 +219,7 @@ FAULTS = (
     fault("gradient-of-h-n-at-every-step", "grad_h_n is added at every step.", "broadcasting", "L > 1, grad_h_n given",
         received(lambda at, d_y, d_h, d_c: (d_y + d_h, 0 * d_h, d_c))),
     fault("gradient-of-h-n-at-padded-end", "The gradients of a short row's final state are lost in its padding.",
-        "keras masks", "unequal lengths", given("d_hold", lambda at, on, step, later: (on, step, 0 * later))),
+        "keras masks", "unequal lengths", given("d_hold", lambda at, on, step, later: (on, step, 0 * step))),
     fault("gradient-of-last-output-alone", "Only the last step's grad_output counts.", "return_sequences confused",
         "L > 1", received(_at_last_step)),
     fault("gradient-of-h-0-none", "The gradient of h_0 is zero.", "detached state", "always",

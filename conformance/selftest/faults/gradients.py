@@ -79,6 +79,11 @@ def _unprojected_weights(twin: Differentiable, at: Place, w: Weights, s: Step, d
     return correct.d_weights(twin, at, w, s._replace(m=twin.tanh(s.c_t)), d_a, d_h)
 
 
+def _averaged(twin: Differentiable, at: Place, w: Weights, s: Step, d_a: Array, d_h: Array) -> Gradients:
+    shares = correct.d_weights(twin, at, w, s, d_a, d_h)
+    return {name: share / np.float32(len(d_a)) for name, share in shares.items()}
+
+
 def _by_half_weights(twin: Differentiable, at: Place, w: Weights, d_a: Array) -> tuple[Array, Array]:
     """d_x_t with W_ih rounded to half."""
     return twin.dot(d_a, half(w["weight_ih"]).T), twin.dot(d_a, w["weight_hh"].T)
@@ -120,7 +125,7 @@ FAULTS = (
     fault("gradient-input-weights-without-last-step", "W_ih's gradient lacks the last step.", "off-by-one loops",
         "always", beyond(Axis("d_weights", ("weight_ih",), None), at_index(-1), zeros)),
     fault("gradient-averaged-over-rows", "The weights' gradients are divided by N.", "loss averaged twice", "N > 1",
-        given("d_weights", lambda at, w, s, d_a, d_h: (w, s, d_a / np.float32(len(d_a)), d_h / np.float32(len(d_a))))),
+        Differentiable(d_weights=_averaged)),
     fault("gradient-averaged-over-steps", "The weights' gradients are divided by L.", "loss averaged twice", "L > 1",
         summed(lambda at, name, v: v / np.float32(at.steps))),
     fault("gradient-gate-order-iofg", "The weights' gradients are packed i, o, f, g.", "ONNX", "always",

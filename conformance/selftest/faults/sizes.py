@@ -38,11 +38,11 @@ OUTPUT_STEPS, OUTPUT_ROWS = (Axis("unflip", (0,), axis, given=True) for axis in 
 
 
 def terms(dropped: Reached) -> Twin:
-    """Dot products drop some of their terms."""
+    """Dot products drop their last terms."""
 
     def dot(x: Array, W: Array) -> Array:
-        kept = ~dropped(np.arange(x.shape[1]), x.shape[1])
-        return correct.dot(x[:, kept], W[:, kept])
+        kept = np.count_nonzero(~dropped(np.arange(x.shape[1]), x.shape[1]))
+        return correct.dot(x[:, :kept], W[:, :kept])
 
     return Twin(dot=dot)
 
@@ -259,7 +259,8 @@ FAULTS = (
         Twin(flip=_gathered)),
     Fault("ragged-flip-offset-of-15-bits", "With lengths, x is gathered by offsets of 15 bits in reverse.",
         "16-bit counters", "lengths, bidirectional, L·N·I > 32,768", SIZES,
-        Twin(flip=lambda twin, at, v, n: (_gathered if n.min() < at.steps else correct.flip)(twin, at, v, n))),
+        Twin(flip=lambda twin, at, v, n: (
+            _gathered if at.direction and n.min() < at.steps else correct.flip)(twin, at, v, n))),
     Fault("layers-past-4", "Layers from the fifth on pass their input on.", "lists of a fixed length", "layers > 4",
         STACK, Twin(join=lambda twin, at, halves, below: below if at.layer > 3 else np.concatenate(halves, axis=2))),
     Fault("fourth-layer-is-third", "Layers from the fourth on have the recurrent weights of the third.",
