@@ -30,7 +30,8 @@ class Recording(Here):
         original = Trial.in_turn
 
         def in_turn(trial: Trial, variants: Sequence[Any]) -> Any:
-            self._chosen.add((len(variants), trial.turn % len(variants)))
+            if len(variants) > 1:
+                self._chosen.add((len(variants), trial.turn % len(variants)))
             return original(trial, variants)
 
         monkeypatch.setattr(Trial, "in_turn", in_turn)

@@ -64,7 +64,7 @@ def _precise(recipe: Recipe) -> bool:
 
 @prop("dropout.evaluation", needs=("dropout", "layers", "values"), when=_stacked)
 def evaluation(trial: Trial) -> None:
-    """In evaluation nothing is dropped or scaled, whatever config.dropout says.
+    """In evaluation nothing is dropped or scaled, for any config.dropout.
 
     DL4J dropped at inference; the first formulation of dropout scales there instead of in training.
     """
@@ -154,7 +154,7 @@ def first_layer(trial: Trial) -> None:
 
 
 def _reading(trial: Trial) -> Reading:
-    """What was dropped at the rate whose turn it is, read off once for all properties at the same rate."""
+    """The elements dropped at the rate whose turn it is, read off once for all properties at the same rate."""
     p = trial.in_turn(RATES)
     return trial.once(f"reading at {p}", lambda: read(trial, p))
 
@@ -167,7 +167,7 @@ def legible(trial: Trial) -> Reading:
     return reading
 
 
-# What is read off
+# The pattern that is read off
 
 
 @prop("dropout.elements", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS, chance=True, turns=len(RATES))
@@ -229,11 +229,11 @@ def independence(trial: Trial) -> None:
         a, b = dropped[first][both], dropped[second][both]
         # Given how many of each are dropped, they meet as if b were drawn without replacement, whatever the rate.
         met, share = int((a & b).sum()), float(b.mean()) if b.size else 0.0
-        found = (
+        told = (
             f"neighbouring {name}: where one element was dropped, so was the next in {met:,} of {int(a.sum()):,} cases"
         )
-        found += f"; the share of the next that were dropped is {share:.3f} in all"
-        worst = max(worst, (surprise(met, int(a.sum()), share), found))
+        told += f"; the share of the next that were dropped is {share:.3f} in all"
+        worst = max(worst, (surprise(met, int(a.sum()), share), told))
     if worst[0] > LIMIT:
         raise Violation(worst[1], case=reading.case)
 

@@ -1,4 +1,4 @@
-"""What a property is, and how one is registered."""
+"""A property, its registration, and the reasons for which a backend is not asked about it."""
 
 from __future__ import annotations
 

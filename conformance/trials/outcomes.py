@@ -1,4 +1,4 @@
-"""What a check may end with instead of returning: a counterexample, or nothing to say."""
+"""The exceptions by which a check ends instead of returning: a counterexample, or nothing to say."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Trial:
         self._turn = turn
 
     def in_turn(self, variants: Sequence[T]) -> T:
-        """The variant whose turn it is: a property with ``turns=n`` meets n variants in n cases, whatever the seed."""
+        """The variant whose turn it is: a property with ``turns=n`` meets n variants in n cases, at any seed."""
         return variants[self.turn % len(variants)]
 
     def derived(self, **changes: Any) -> Trial:
@@ -184,7 +184,7 @@ class Trial:
         return list(compare(expectation, observe, "output" not in self.backend.capabilities.returns))
 
     def expectation(self) -> Expectation:
-        """What the case's layers must return, whatever was observed."""
+        """The results that the case's layers must return, with their bounds."""
         return self.once("expectation", lambda: Expectation(self.case, self._values()))
 
     def _expectation_of(self, case: Case) -> Expectation:
