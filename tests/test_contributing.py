@@ -36,7 +36,7 @@ def example(heading: str) -> dict[str, Any]:
 def _as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     """What an example registers is gone after its test; all properties are registered before."""
     catalogue()
-    monkeypatch.setattr(model, "_registered", dict(model._registered))
+    monkeypatch.setattr(model, "registered", dict(model.registered))
     monkeypatch.setattr(registry, "registered", dict(registry.registered))
 
 
@@ -47,7 +47,7 @@ def _from_the_end(config: LSTMConfig, params: Params) -> Any:
 
 def test_the_property_passes_the_correct_twin_and_catches_a_reader_from_the_end() -> None:
     check = example("Add a property")["first_step"]
-    [added] = [p for p in model.registered().values() if p.check is check]
+    [added] = [p for p in model.registered.values() if p.check is check]
     assert added.statement.endswith(".")
     assert added.why
     recipe = parse("I=2 H=3 L=4 N=2 seed=3")

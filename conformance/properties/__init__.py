@@ -36,7 +36,7 @@ def catalogue() -> dict[str, Property]:
     for group in GROUPS:
         import_module(f"conformance.properties.{group}")
     # A module of one group may be imported by another's, or by a user's, before its turn.
-    return dict(sorted(registered().items(), key=lambda item: GROUPS.index(item[1].group)))
+    return dict(sorted(registered.items(), key=lambda item: GROUPS.index(item[1].group)))
 
 
 def select(only: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> list[Property]:

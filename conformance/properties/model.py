@@ -20,7 +20,8 @@ B = TypeVar("B")
 #: The dtypes that are asked of a backend that does not declare them: every implementation has heard of these.
 ASKED_DTYPES = ("float32", "float64")
 
-_registered: dict[str, Property] = {}
+#: Every property that was registered, by its id.
+registered: dict[str, Property] = {}
 
 
 @dataclass(frozen=True)
@@ -77,15 +78,10 @@ def prop(
     def register(check: Check) -> Check:
         first, _, rest = (inspect.getdoc(check) or "").partition("\n\n")
         statement, why = " ".join(first.split()), " ".join(rest.split())
-        _registered[id] = Property(id, statement, why, needs, when, every, limit, chance, turns, check)
+        registered[id] = Property(id, statement, why, needs, when, every, limit, chance, turns, check)
         return check
 
     return register
-
-
-def registered() -> dict[str, Property]:
-    """The properties registered so far, by id."""
-    return dict(_registered)
 
 
 def needs_of(backend: Backend) -> dict[str, bool]:
