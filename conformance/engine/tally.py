@@ -5,23 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isinf
 
+from conformance import facts
 from conformance.backend import unjudged
 from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer
 from conformance.engine.plan import Plan
-from conformance.facts import (
-    AdapterBroken,
-    CutShort,
-    DtypeUnjudged,
-    Fact,
-    Interruption,
-    NoCase,
-    Outcome,
-    Part,
-    Recurrence,
-    Undeclared,
-    Unsupported,
-)
+from conformance.facts import Fact, Interruption, Outcome, Recurrence
 from conformance.properties.model import Property
 from conformance.report.model import Verdict
 
@@ -36,7 +25,7 @@ class Count:
     passed: int = 0
     margin: float | None = None
     narrowed: int = 0
-    example: Unsupported | None = None
+    example: facts.Unsupported | None = None
     worst: float | None = None
     worst_recipe: str | None = None
     #: Cases that ended the process before the property could say anything.
@@ -62,7 +51,7 @@ class Tally:
             count.passed += 1
             if answer.margin is not None:
                 count.margin = max(count.margin or 0.0, answer.margin)
-        elif isinstance(answer.fact, Unsupported):
+        elif isinstance(answer.fact, facts.Unsupported):
             count.narrowed += 1
             count.example = count.example or answer.fact
         self.note(p, recipe, answer)
@@ -111,15 +100,15 @@ class Tally:
         if p.id in self.verdicts:
             return self.verdicts[p.id]
         if p.id in self.plan.undeclared:
-            return self._unconcluded(p, Outcome.NOT_DECLARED, Undeclared(self.plan.undeclared[p.id]))
+            return self._unconcluded(p, Outcome.NOT_DECLARED, facts.Undeclared(self.plan.undeclared[p.id]))
         if interrupted is not None:
-            return self._unconcluded(p, Outcome.NOT_RUN, CutShort(interrupted, count.passed))
+            return self._unconcluded(p, Outcome.NOT_RUN, facts.CutShort(interrupted, count.passed))
         if self.broken:
-            return self._unconcluded(p, Outcome.NOT_RUN, AdapterBroken("smoke.runs"))
+            return self._unconcluded(p, Outcome.NOT_RUN, facts.AdapterBroken("smoke.runs"))
         if count.narrowed or count.lost:
             return self._narrowed(p)
         if not count.passed:
-            return self._unconcluded(p, Outcome.NOT_RUN, NoCase())
+            return self._unconcluded(p, Outcome.NOT_RUN, facts.NoCase())
         return self._passed(p)
 
     def settle_passed(self, p: Property) -> None:
@@ -136,14 +125,14 @@ class Tally:
             return self._unconcluded(p, Outcome.UNEXPECTED_PASS, expected=expected)
         # The smoke gate asks for one dtype only.
         if p.group != "smoke" and (reason := unjudged(self.plan.backend)):
-            return self._unconcluded(p, Outcome.NARROWED, DtypeUnjudged(count.passed, reason))
+            return self._unconcluded(p, Outcome.NARROWED, facts.DtypeUnjudged(count.passed, reason))
         return self._unconcluded(p, Outcome.PASSED)
 
     def _narrowed(self, p: Property) -> Verdict:
         count = self.counts[p.id]
         cases = count.narrowed + count.passed + count.lost
         see = tuple(self.ends.values()) if count.lost else ()
-        part = Part(cases, count.narrowed, count.example, count.lost, see)
+        part = facts.Part(cases, count.narrowed, count.example, count.lost, see)
         return self._unconcluded(p, Outcome.NARROWED if count.narrowed or count.passed else Outcome.NOT_RUN, part)
 
     def _unconcluded(self, p: Property, outcome: Outcome, fact: Fact | None = None, expected: str = "") -> Verdict:

@@ -4,26 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from conformance.facts import (
-    AdapterBroken,
-    CutShort,
-    DtypeUnjudged,
-    Fact,
-    Gap,
-    Interruption,
-    Mismatch,
-    Misshapen,
-    NoCase,
-    NotStarted,
-    Outcome,
-    Part,
-    Raised,
-    Recurrence,
-    Said,
-    Undeclared,
-    Unsupported,
-    Within,
-)
+from conformance import facts
+from conformance.facts import Fact, Gap, Interruption, Outcome, Recurrence
 
 
 def message(outcome: Outcome, fact: Fact | None, recurrence: Recurrence, history: int, expected: str) -> str:
@@ -41,43 +23,43 @@ def message(outcome: Outcome, fact: Fact | None, recurrence: Recurrence, history
 def sentence(fact: Fact) -> str:
     """A fact in words; ``said`` by a backend or its process, it may have several lines."""
     match fact:
-        case Mismatch():
+        case facts.Mismatch():
             return _mismatch(fact)
-        case Misshapen():
+        case facts.Misshapen():
             return f"{fact.tensor} has shape {fact.actual}, expected {fact.expected}" + fact.why
-        case Raised():
+        case facts.Raised():
             return f"{fact.what} raised {fact.type}: {fact.text or 'no message'}"
-        case Said():
+        case facts.Said():
             return fact.text
-        case Within():
+        case facts.Within():
             return f"{fact.context}: {sentence(fact.fact)}"
-        case Unsupported():
+        case facts.Unsupported():
             return f"{fact.case}: {fact.reason}"
-        case Undeclared():
+        case facts.Undeclared():
             return "; ".join(unmet(word) for word in fact.words)
-        case Part():
+        case facts.Part():
             return "; ".join(_part(fact))
-        case DtypeUnjudged():
+        case facts.DtypeUnjudged():
             return f"{fact.cases} cases of other dtypes: {fact.reason}"
-        case CutShort():
+        case facts.CutShort():
             passed = f"{fact.passed} cases passed until then" if fact.passed else "no case had been checked"
             return f"{interruption(fact.why)}; {passed}"
-        case AdapterBroken():
+        case facts.AdapterBroken():
             return f"the adapter is broken: see {fact.see}"
-        case NotStarted():
+        case facts.NotStarted():
             return f"it does not start: see {fact.see}"
-        case NoCase():
+        case facts.NoCase():
             return "no case was suitable"
 
 
-def _mismatch(fact: Mismatch) -> str:
+def _mismatch(fact: facts.Mismatch) -> str:
     text = f"{fact.tensor}{list(fact.index)} expected {fact.expected:.9g} got {fact.actual:.9g} bound {fact.bound:.1e}"
     if fact.of > 1:
         text += f" (layer {fact.layer}" + (f" of the first {fact.layers})" if fact.layers < fact.of else ")")
     return text
 
 
-def _part(fact: Part) -> list[str]:
+def _part(fact: facts.Part) -> list[str]:
     told = []
     if fact.example is not None:
         told.append(f"{fact.unsupported} of {fact.cases} cases, such as {sentence(fact.example)}")
@@ -86,7 +68,7 @@ def _part(fact: Part) -> list[str]:
     return told
 
 
-def ended(fact: Part) -> str:
+def ended(fact: facts.Part) -> str:
     """That cases ended the backend's process, and where to read how."""
     return "ended the process" + (f": see {', '.join(fact.see)}" if fact.see else "")
 
@@ -94,13 +76,13 @@ def ended(fact: Part) -> str:
 def shared(fact: Fact) -> str:
     """What many verdicts have in common: the fact without the case at which it was met, or the cases done."""
     match fact:
-        case CutShort():
+        case facts.CutShort():
             return interruption(fact.why)
-        case Part(example=None):
+        case facts.Part(example=None):
             return f"some cases {ended(fact)}"
-        case Part(example=Unsupported(reason=reason)):
+        case facts.Part(example=facts.Unsupported(reason=reason)):
             return f"Unsupported raised within what is declared: {reason}"
-        case DtypeUnjudged():
+        case facts.DtypeUnjudged():
             return fact.reason
         case _:
             return sentence(fact)
