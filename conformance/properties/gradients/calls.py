@@ -9,9 +9,17 @@ import numpy as np
 from conformance.cases.case import handed
 from conformance.cases.cotangents import Cotangents, draw
 from conformance.cases.cotangents import handed as handed_cotangents
-from conformance.properties.gradients.shared import LOSSES, cut, drawn, gradient_prop, require_same_gradients
+from conformance.properties.gradients.shared import (
+    LOSSES,
+    cut,
+    drawn,
+    free_findings,
+    gradient_prop,
+    require_same_gradients,
+)
 from conformance.properties.purity.calls import at_once
 from conformance.spec import Array
+from conformance.trials.agreement import right
 from conformance.trials.calls import call_vjp, fresh_params
 from conformance.trials.outcomes import Violation
 from conformance.trials.trial import Trial
@@ -60,7 +68,10 @@ def after_others(trial: Trial) -> None:
         model = small.model(case)
         if before == "another model":
             if not case.fixed:
-                small.vjp(replace(case, params=other.params), cotangents)
+                others = replace(case, params=other.params)
+                gradients_of_its_own = free_findings(small, cotangents, *small.vjp(others, cotangents), others)
+                if right(free_findings(small, cotangents, *fresh)):
+                    small.require(gradients_of_its_own, others)
         elif before == "a longer vjp":
             small.vjp(longer, draw(longer, small.recipe.seed, "any", trial.backend.capabilities.returns), model)
         else:
