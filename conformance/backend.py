@@ -27,7 +27,7 @@ BuildStep = Callable[[LSTMConfig, Params], Step]
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a backend declares it can do: nothing undeclared is asked of it, and nothing undeclared counts as passed.
+    """The abilities that a backend declares: nothing else is asked of it, and nothing else counts as passed.
 
     Plain ``Capabilities()`` declares one layer, one direction, bias, time-major, batches, initial state, float32.
     """

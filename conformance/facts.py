@@ -1,4 +1,4 @@
-"""What is said of a judgement, as data: outcomes, and what each of them says beside itself.
+"""Judgements as data: outcomes, and the facts that are said beside them.
 
 Facts travel from a check to a report as they are. ``report/english.py`` alone puts them into words, and nothing reads
 words back.
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """What may become of one property on one backend; the values are the public contract's words."""
+    """The possible ends of one property on one backend; the values are the public contract's words."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -104,7 +104,7 @@ class Raised:
 
 @dataclass(frozen=True)
 class Said:
-    """What a property, a backend or a process says in words of its own."""
+    """A text that a property, a backend or a process gives in words of its own."""
 
     text: str
 
@@ -131,7 +131,7 @@ class Unsupported:
 
 @dataclass(frozen=True)
 class Undeclared:
-    """What a property needs and a backend does not have, as words of ``Property.needs``."""
+    """The needs of a property that a backend does not meet, as words of ``Property.needs``."""
 
     words: tuple[str, ...]
 
@@ -197,7 +197,7 @@ class NoCase:
 
 @dataclass(frozen=True)
 class Gap:
-    """What keeps a backend from a level, the levels below taken for granted."""
+    """The reasons that keep a backend from a level, the levels below taken for granted."""
 
     level: str
     interrupted: Interruption | None = None

@@ -1,4 +1,4 @@
-"""What an LSTM is made of: its config, its parameters' names and shapes, its state's layout.
+"""The parts of an LSTM: its config, its parameters' names and shapes, its state's layout.
 
 Everything follows ``torch.nn.LSTM`` (https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTM.html): the
 constructor's argument names, the ``state_dict`` names, the gate order i, f, g, o.
@@ -102,7 +102,7 @@ class LSTMConfig:
 
 
 class Result(NamedTuple):
-    """What a call returns; ``None`` stands for a part that the backend does not return.
+    """The result of a call; ``None`` stands for a part that the backend does not return.
 
     output (L, N, D·P) in x's layout, h_n (layers·D, N, P), c_n (layers·D, N, H).
     """

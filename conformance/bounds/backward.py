@@ -62,7 +62,7 @@ class LayerAdjoint:
 def layer(
     p: dict[str, Array], steps: Steps, valid: Array, above: Terms, cotangents: Cotangents, observed: Approx | None
 ) -> LayerAdjoint:
-    """What one layer and direction must pass back, in the order it reads the steps; ``valid`` (L, N, 1).
+    """The adjoints that one layer and direction must pass back, in the order it reads the steps; ``valid`` (L, N, 1).
 
     ``above`` holds the adjoints of the layer above, each with the weight (P, 4H) by which it reads this one; the
     cotangents are output (L, N, P), h_n (N, P), c_n (N, H); ``observed`` its own adjoints (L, N, 4H), None if unseen.

@@ -48,7 +48,7 @@ class Steps(NamedTuple):
 
 @dataclass(frozen=True)
 class Expected:
-    """What one layer and direction must return: output (L, N, P), h_n (N, P), c_n (N, H), each with its bound.
+    """The expected results of one layer and direction: output (L, N, P), h_n (N, P), c_n (N, H), each with its bound.
 
     ``spans`` are the steps that lead there: all of them together, or one by one where nothing was observed.
     """
@@ -83,7 +83,7 @@ class Finding:
     bound: Array
 
     def place(self) -> tuple[str, int, int, int]:
-        """What was compared: the tensor, the number of layers that were run, the layer and the direction."""
+        """The place of the comparison: the tensor, the number of layers that were run, the layer and the direction."""
         return self.tensor, self.layers, self.layer, self.direction
 
     def ratios(self) -> Array:
@@ -105,7 +105,7 @@ def finding(tensor: str, layers: int, slot: Slot, actual: Array, want: Approx) -
 
 
 class Expectation:
-    """What each layer of a case must return, given its outputs as they were observed, or nothing at all."""
+    """The results that each layer of a case must return, given its outputs as they were observed, or nothing at all."""
 
     def __init__(self, case: Case, declared: Arithmetic) -> None:
         self.case = case
@@ -131,7 +131,7 @@ class Expectation:
         return self._free_running[k]
 
     def below(self, k: int) -> Approx:
-        """What layer k reads with nothing observed."""
+        """The input of layer k with nothing observed."""
         return joined(self.free_running(k - 1)) if k else self.x
 
     def _expected(self, slot: Slot, x: Approx, observed: Array | None) -> Expected:

@@ -186,8 +186,8 @@ class Weight:
 def dot(terms: Sequence[tuple[Approx, Array | Weight]], biases: list[Array], rule: str) -> Approx:
     """Σ x·Wᵀ + Σ b in any order of summation, with any splitting; W (rows, n) and b (rows,) are exact.
 
-    Let n be the number of terms in all, S their sum, A the sum of their magnitudes and Q the sum of their squares. What
-    the errors of x, subnormal factors and underflows may change is always allowed; rounding is allowed by a rule:
+    Let n be the number of terms in all, S their sum, A the sum of their magnitudes and Q the sum of their squares. The
+    effect of the errors of x, of subnormal factors and of underflows is always allowed; rounding is allowed by a rule:
 
     * "any" data: n + 1 roundings, each of a partial sum, which is at most (A + |S|)/2 in magnitude;
     * "iid" data: roundings and partial sums are random, with variance n(S²/9 + Q/18) + Q/3; eight deviations are
@@ -224,7 +224,7 @@ def dot(terms: Sequence[tuple[Approx, Array | Weight]], biases: list[Array], rul
 
 
 def _inherited(x: Approx, weight: Weight) -> Iterator[Array]:
-    """What x·Wᵀ may be off by before anything is rounded: a subnormal factor may be taken for 0, and x has an error."""
+    """How far x·Wᵀ may be off before anything is rounded: a subnormal factor may be taken for 0, and x has an error."""
     magnitude, tiny = np.abs(x.value), x.arithmetic.tiny
     if (lost := np.where(magnitude < tiny, magnitude, 0.0)).any():
         yield lost @ weight.magnitude

@@ -1,6 +1,6 @@
 """The sizes of the fixed set: candidates, and how much each would add to what occurred so far.
 
-What code does may depend on sizes, alone and beside each other: more than 8 steps, a hidden size that is no multiple of
+Code may depend on sizes, alone and beside each other: more than 8 steps, a hidden size that is no multiple of
 4, as many rows as steps. Such *size features* are named here. A fault may need several of them at once, or together
 with options, so the fixed set's sizes are chosen by the combinations of three features that they add.
 """
@@ -70,7 +70,7 @@ def candidates(equal: bool) -> list[dict[str, int]]:
 
 
 def size_features(recipe: Recipe) -> list[str]:
-    """What code may depend on in a recipe's sizes, in words that mean the same for every recipe."""
+    """The features of a recipe's sizes on which code may depend, in words that mean the same for every recipe."""
     features = []
     for name in _SIZES:
         size = getattr(recipe, name)

@@ -1,8 +1,9 @@
-"""What frameworks differ in: other readings of the same arrays, by name, to search and to make up for.
+"""The differences between frameworks: other readings of the same arrays, by name, to search and to make up for.
 
-Here belongs what depends on the config and on shapes alone and treats all rows, steps and units alike: the order of
-gates, of axes, layers, directions and states, which weights and biases there are. What depends on values, on a limit,
-on precision or on earlier calls is a bug, and stays with the faults. May import the contract and ``reference`` alone.
+Here belongs a difference that depends on the config and on shapes alone and treats all rows, steps and units alike: the
+order of gates, of axes, layers, directions and states, which weights and biases there are. A difference that depends on
+values, on a limit, on precision or on earlier calls is a bug, and stays with the faults. May import the contract and
+``reference`` alone.
 """
 
 from conformance.conventions import layouts, parameters

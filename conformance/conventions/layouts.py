@@ -1,4 +1,4 @@
-"""What x, the lengths, the states and the results are taken for."""
+"""Readings of x, the lengths, the states and the results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the parameters are taken for: gate orders, transposed matrices, which biases there are, wrong owners."""
+"""Readings of the parameters: gate orders, transposed matrices, which biases there are, wrong owners."""
 
 from __future__ import annotations
 

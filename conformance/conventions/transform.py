@@ -31,7 +31,7 @@ def _same(config: LSTMConfig, value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Transform:
-    """What an implementation takes each of its arguments for, and what it gives out as the result.
+    """How an implementation reads each of its arguments, and how it gives out the result.
 
     Everything is canonical: x (L, N, I), h_0 (layers·D, N, P), c_0 (layers·D, N, H), lengths (N,). So the same
     functions turn a caller's arrays into those that make up for the convention.

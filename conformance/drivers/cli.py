@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Small LSTM calls are three times faster on one thread, in every framework that reads this before it loads.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
-        # Whoever ends a run gets what it has found by then, as if it had been interrupted.
+        # A run that is ended shows the verdicts that it has found by then, as if it had been interrupted.
         with contextlib.suppress(ValueError):
             signal.signal(signal.SIGTERM, signal.default_int_handler)
         options = parser(configured(Path.cwd()), commands()).parse_args(arguments)

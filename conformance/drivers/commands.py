@@ -86,7 +86,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check_writable(json: Path | None) -> None:
-    """What is found after minutes must not be lost to a slip in a file's name."""
+    """The report of a run of minutes must not be lost to a slip in a file's name."""
     if json is not None and not json.parent.is_dir():
         raise UsageError(f"--json {json}: there is no folder {json.parent}")
     if json is not None and json.is_dir():

@@ -1,4 +1,4 @@
-"""What a project's pyproject.toml says under ``[tool.lstm-conformance]``: the command line's defaults there."""
+"""The settings of a project's pyproject.toml under ``[tool.lstm-conformance]``: the command line's defaults there."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class Plugin:
 
     @cached_property
     def suite(self) -> Suite:
-        """What judges, loaded and registered when it is first needed."""
+        """The part that judges, loaded and registered when it is first needed."""
         # In vain for most sessions: the engine, NumPy and Hypothesis come with it.
         suite = import_module("conformance.drivers.pytest_suite").Suite(self.config)
         self.config.pluginmanager.register(suite, "lstm-conformance-suite")

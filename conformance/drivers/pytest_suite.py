@@ -94,7 +94,7 @@ class PropertyItem(pytest.Item):
 
 
 def _particulars(verdict: Verdict) -> list[tuple[str, object]]:
-    """What junit.xml keeps of a verdict."""
+    """The parts of a verdict that junit.xml keeps."""
     named = {
         "property": verdict.property,
         "outcome": str(verdict.outcome),
@@ -161,7 +161,7 @@ class Suite:
         return found
 
     def judge_of(self, target: str | Backend | Callable[..., Any]) -> Judge:
-        """Who judges a target, this process or a child that is at rest until then; the same one whenever asked."""
+        """The judge of a target, in this process or in a child at rest until then; the same one whenever asked."""
         if not isinstance(target, str):
             return self._new_judge(target)
         if target not in self._judges:

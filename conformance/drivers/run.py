@@ -164,7 +164,7 @@ def judge_target(
 
 
 def judge_of(target: str, isolation: Isolation | None) -> Judge:
-    """Who judges a target: a child process, or this one, which is enough for a program that is a process itself.
+    """The judge of a target: in a child process, or in this one, which is enough for a program, a process itself.
 
     Raises ``Ended`` if the process ends before it can say what it holds.
     """
@@ -186,7 +186,7 @@ def _not_started(target: str, settings: Settings, ended: Ended) -> BackendReport
 
 @dataclass(frozen=True)
 class Run:
-    """What became of a run: the report, and the errors of targets that could not be loaded or judged."""
+    """The record of a run: the report, and the errors of targets that could not be loaded or judged."""
 
     report: Report
     errors: tuple[UsageError | SuiteError, ...]
@@ -271,7 +271,7 @@ def _in_threads(
 
 
 def _collected(running: Mapping[str, Future[Judged]]) -> dict[str, Judged]:
-    """What became of each target; an executor that lost one does not lose the others."""
+    """The report or the error of each target; an executor that lost one does not lose the others."""
     found: dict[str, Judged] = {}
     for target, future in running.items():
         try:

@@ -29,7 +29,7 @@ _HISTORY = 64
 
 
 class Failures:
-    """What becomes of the failures of one run, which share a patience."""
+    """The work on the failures of one run, which share a patience."""
 
     def __init__(self, session: Session) -> None:
         self.session = session

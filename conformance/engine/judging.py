@@ -1,4 +1,4 @@
-"""Judging: what a property says of a case, and who is asked.
+"""Judging: the answers of properties about a case, and the judge that is asked for them.
 
 The engine draws recipes, counts and shrinks; a judge holds the backend, realises a recipe's case, runs it and says what
 each property finds. One that holds it in this process stands here; ``isolation`` has one in a child process. Only
@@ -26,7 +26,7 @@ from conformance.trials.trial import Trial
 
 @dataclass(frozen=True)
 class Answer:
-    """What one property said of one case."""
+    """The answer of one property about one case."""
 
     #: PASSED, NARROWED, or what is wrong: FAILED, ERROR, CRASHED, TIMEOUT; None where it says nothing about the case.
     outcome: Outcome | None
@@ -57,7 +57,7 @@ class Question(NamedTuple):
 
 
 class Judge(Protocol):
-    """Who holds a backend."""
+    """The part that holds a backend."""
 
     #: Its name, capabilities and the rest; whether it can be built here is the judge's own affair.
     backend: Backend
@@ -65,7 +65,7 @@ class Judge(Protocol):
     def ask(
         self, recipe: Recipe, questions: Sequence[Question], stop: bool = False, brief: bool = False
     ) -> Iterator[tuple[Question, Answer]]:
-        """What each property says of a case that it speaks about; to the first that is wrong if ``stop``.
+        """The answer of each property about a case that it speaks about; to the first that is wrong if ``stop``.
 
         ``brief`` allows a case that hung before no more time than others like it took.
         """
@@ -76,7 +76,7 @@ class Judge(Protocol):
         ...
 
     def probe(self) -> list[Ability]:
-        """What the backend can do, whatever it declares."""
+        """The abilities of the backend, whatever it declares."""
         ...
 
     def rest(self) -> None:
@@ -100,7 +100,7 @@ class Here:
     def ask(
         self, recipe: Recipe, questions: Sequence[Question], stop: bool = False, brief: bool = False
     ) -> Iterator[tuple[Question, Answer]]:
-        """What each property says of a case, on one trial whose runs they share."""
+        """The answer of each property about a case, on one trial whose runs they share."""
         if self.backend.process is not None:
             self.backend.process.brief = brief
         trial = Trial(self.backend, recipe)
@@ -124,7 +124,7 @@ class Here:
             trial.call(trial.case)
 
     def probe(self) -> list[Ability]:
-        """What the backend can do, whatever it declares."""
+        """The abilities of the backend, whatever it declares."""
         return abilities(self.backend)
 
     def rest(self) -> None:
@@ -138,7 +138,7 @@ class Here:
         self.rest()
 
     def _open(self) -> None:
-        """Whoever closes this judge interrupts what it is asked: that its program ended then is no verdict."""
+        """Closing this judge interrupts the question at hand: that its program ended then is no verdict."""
         if self._closed:
             raise Closed
 
@@ -156,7 +156,7 @@ def shared_call(trial: Trial) -> Answer | None:
 
 
 def check(question: Question, trial: Trial) -> Answer:
-    """One property on one trial. Whatever goes wrong while judging is an error of this property's own."""
+    """One property on one trial. Any other exception while judging is an error of this property's own."""
     trial.margin, trial.turn = None, question.turn
     try:
         with np.errstate(all="ignore"):

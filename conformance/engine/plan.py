@@ -15,7 +15,7 @@ from conformance.properties.model import Property, unmet_needs, why_not_asked
 
 @dataclass(frozen=True)
 class Settings:
-    """What to judge and how long: one value for every driver."""
+    """The settings of a run, its cases, properties and end: one value for every driver."""
 
     #: Random cases, on top of the fixed set.
     cases: int = 100
@@ -33,7 +33,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked of one backend under given settings."""
+    """The properties and cases that are asked of one backend under given settings."""
 
     backend: Backend
     settings: Settings

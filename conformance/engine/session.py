@@ -1,4 +1,4 @@
-"""What the parts of an engine's run share: whom it asks, what it has asked, and what is still to be judged."""
+"""The common state of an engine's run: the judge, the cases offered so far, and the properties still to be judged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Session:
         self.interrupted: Interruption | None = None
 
     def again(self, p: Property, recipe: Recipe, brief: bool = False) -> Answer | None:
-        """What is wrong on a fresh run, if the recipe is one that the property speaks about, and anything is."""
+        """The wrong answer on a fresh run; None if there is none, or the property does not speak about the recipe."""
         if not p.when(recipe):
             return None
         [(_, answer)] = self.judge.ask(recipe, [Question(p, recipe.turn)], brief=brief)

@@ -235,7 +235,7 @@ class _Sieve:
         return p, replace(minimal, turn=met.turn), answer, met
 
     def _at_turn(self, p: Property, met: Recipe, drawn: Recipe) -> Answer | None:
-        """What is wrong with a recipe that Hypothesis drew, at the turn at which the failure was met."""
+        """The wrong answer about a recipe that Hypothesis drew, at the turn at which the failure was met."""
         return self.session.again(p, replace(drawn, turn=met.turn), brief=True)
 
 

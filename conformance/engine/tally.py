@@ -17,7 +17,7 @@ from conformance.report.model import Verdict
 
 @dataclass
 class Count:
-    """What is known of one property so far."""
+    """The counts of one property so far."""
 
     #: Cases that it speaks about, those of them that it was asked about, and those that passed.
     suitable: int = 0
@@ -95,7 +95,7 @@ class Tally:
         )
 
     def verdict(self, p: Property, interrupted: Interruption | None) -> Verdict:
-        """What has become of a property by now; ``interrupted`` says why nothing more will."""
+        """The verdict on a property by now; ``interrupted`` says why there will be no other."""
         count = self.counts[p.id]
         if p.id in self.verdicts:
             return self.verdicts[p.id]

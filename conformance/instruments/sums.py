@@ -66,7 +66,7 @@ class Sampled:
     def _sums(
         self, slot: Slot, a: Approx, one: Approx, result: Result, declared: Arithmetic
     ) -> Iterator[tuple[str, Approx]]:
-        """What the tapped rows of each parameter's gradient must be, by its name, from their adjoints a (L, N, K)."""
+        """The expected tapped rows of each parameter's gradient, by its name, from their adjoints a (L, N, K)."""
         original, valid, lengths = self.original, self.original.valid, self.original.row_lengths()
         x = Approx(np.asarray(original.x, np.float64), EXACT, declared)
         yield "weight_ih" + slot.suffix, outer(a, x, valid)

@@ -114,7 +114,7 @@ Vjp = Callable[[Case, Cotangents], tuple[Result, Gradients]]
 
 
 def lower_results(tapped: Tapped, vjp: Vjp) -> list[Result]:
-    """What a vjp returns as results of the first 1, 2 … layers, but not all, under a loss that depends on nothing."""
+    """The results that a vjp returns of the first 1, 2 … layers, but not all, under a loss that depends on nothing."""
     prefixes = [tapped.case.prefix(k) for k in range(1, tapped.original.config.num_layers)]
     return [tapped.result(vjp(prefix, zeros(prefix))[0]) for prefix in prefixes]
 

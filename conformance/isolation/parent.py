@@ -64,7 +64,7 @@ class Isolated:
     def ask(
         self, recipe: Recipe, questions: Sequence[Question], stop: bool = False, brief: bool = False
     ) -> Iterator[tuple[Question, Answer]]:
-        """What each property says of a case; one during which the process ends says that, and the next goes on."""
+        """Each property's answer about a case; one during which the process ends says that, and the next goes on."""
         left = list(questions)
         while left:
             ran = False
@@ -102,7 +102,7 @@ class Isolated:
             self._lost()
 
     def probe(self) -> list[Ability]:
-        """What the backend can do, whatever it declares."""
+        """The abilities of the backend, whatever it declares."""
         child = self._running()
         seconds = self._patience.seconds()
         child.send(Message({"type": "probe"}), seconds)

@@ -9,7 +9,7 @@ from conformance.facts import Fact, Gap, Interruption, Outcome, Recurrence
 
 
 def message(outcome: Outcome, fact: Fact | None, recurrence: Recurrence, history: int, expected: str) -> str:
-    """What is said of a verdict: its fact, how its failure comes back, and why it was expected to fail."""
+    """The message of a verdict: its fact, how its failure comes back, and why it was expected to fail."""
     told = "" if fact is None else sentence(fact)
     if how := recurrence_of(recurrence, history):
         told += f" ({how})"
@@ -74,7 +74,7 @@ def ended(fact: facts.Part) -> str:
 
 
 def shared(fact: Fact) -> str:
-    """What many verdicts have in common: the fact without the case at which it was met, or the cases done."""
+    """The common part of many verdicts: the fact without the case at which it was met, or the cases done."""
     match fact:
         case facts.CutShort():
             return interruption(fact.why)
@@ -138,7 +138,7 @@ _LISTED = 4
 
 
 def gap(gap: Gap) -> str:
-    """What keeps a backend from a level."""
+    """The reasons that keep a backend from a level."""
     return f"{gap.level}: {'; '.join(_reasons(gap))}"
 
 

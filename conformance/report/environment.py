@@ -1,4 +1,4 @@
-"""What a report says of where it was made."""
+"""The environment in which a report was made."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 A level is a set of words that a backend must declare. A property belongs to the first level whose words, with those of
 the levels below, are all that it needs. A level is reached if all its words are declared and every property that
-belongs to it or to a level below passed. Narrowed, not run and expected to fail are not passed; what a backend opts out
-of is not declared, and so not reached.
+belongs to it or to a level below passed. Narrowed, not run and expected to fail are not passed; an option that a
+backend opts out of is not declared, and so not reached.
 
 ========  ==========================================================================================================
 core      one layer, one direction, forward, as ``Capabilities()`` declares it

@@ -11,7 +11,7 @@ from conformance.report import english
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one property on one backend."""
+    """The outcome of one property on one backend, with its fact and the smallest case."""
 
     backend: str
     #: The property's id.

@@ -41,13 +41,13 @@ def _stillborn(backend: BackendReport) -> bool:
 
 
 def _groups(backends: Sequence[BackendReport]) -> list[str]:
-    """The groups that were asked for, but smoke: whoever fails that has nothing else to show."""
+    """The groups that were asked for, but smoke: a backend that fails it has nothing else to show."""
     asked = {verdict.property.partition(".")[0] for backend in backends for verdict in backend.verdicts}
     return [group for group in GROUPS if group in asked - {"smoke"}]
 
 
 def _shortfalls(backends: Sequence[BackendReport]) -> Iterator[str]:
-    """What keeps backends from the next level, a line for each reason."""
+    """The reasons that keep backends from the next level, a line for each."""
     short: dict[str, list[str]] = {}
     for backend in backends:
         if gap := reached(backend)[1]:

@@ -1,4 +1,4 @@
-"""What a person reads: the run's head, and each failure with its smallest case and the line that replays it."""
+"""The text for a person: the run's head, and each failure with its smallest case and the line that replays it."""
 
 from __future__ import annotations
 

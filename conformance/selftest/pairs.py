@@ -39,7 +39,7 @@ _SMOKE = "smoke."
 
 @dataclass(frozen=True)
 class Pair:
-    """What became of two faults in one implementation."""
+    """The record of two faults in one implementation."""
 
     first: str
     second: str
@@ -57,7 +57,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class PairTest:
-    """What became of the pairs that were drawn."""
+    """The record of the pairs that were drawn."""
 
     pairs: tuple[Pair, ...]
     #: How many pairs were asked for and not run, because of an interruption.

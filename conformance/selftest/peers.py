@@ -1,4 +1,4 @@
-"""What other test sets catch of the same faults: the ONNX project's node tests, and a typical hand-written one.
+"""Other test sets tried on the same faults: the ONNX project's node tests, and a typical hand-written one.
 
 A peer is such a set: single calls with wanted results and a tolerance. ONNX's are those of its own package, with its
 own tolerance (``onnx/backend/test/case/node/lstm.py``); the hand-written one compares with ``torch.nn.LSTM``.
@@ -67,7 +67,7 @@ class Peer:
 
     @property
     def note(self) -> str:
-        """What it is, on one line."""
+        """A description of it, on one line."""
         text = f"{self.name}: {len(self.vectors)} calls, {self.source}, rtol {self.rtol:g}, atol {self.atol:g}"
         return text + (f"; not translated: {', '.join(self.apart)}" if self.apart else "")
 

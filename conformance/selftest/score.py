@@ -39,7 +39,7 @@ OURS = "this suite"
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one fault."""
+    """The record of one fault."""
 
     fault: str
     kind: str
@@ -61,7 +61,7 @@ class Row:
 
 @dataclass(frozen=True)
 class SelfTest:
-    """What became of the faults, and of their correct twin."""
+    """The record of the faults, and of their correct twin."""
 
     rows: tuple[Row, ...]
     #: What was never begun or never ended.

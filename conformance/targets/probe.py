@@ -1,4 +1,4 @@
-"""What can this backend do? Asked of targets that declare nothing, and of authors who may have declared too little."""
+"""The probe tries each option on a backend: for targets that declare nothing, or whose authors declared too little."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Ability:
 
 
 def abilities(backend: Backend) -> list[Ability]:
-    """What a call with each option gives, declared or not. A fixed model is asked for its inputs only."""
+    """The abilities that a call with each option shows, declared or not. A fixed model is asked for its inputs only."""
     fixed = backend.capabilities.fixed
     dtypes = JUDGED_DTYPES if fixed is None else backend.capabilities.dtypes
     free = replace(backend, capabilities=replace(_EVERYTHING, fixed=fixed, dtypes=dtypes))
@@ -94,7 +94,7 @@ def _ability(backend: Backend, option: str, recipe: Recipe) -> Ability:
 
 
 def _gradients(backend: Backend, recipe: Recipe) -> Ability:
-    """What ``forward.vjp`` gives for a call that uses no option."""
+    """The ability that ``forward.vjp`` shows for a call that uses no option."""
     trial = Trial(backend, recipe)
     cotangents = draw(trial.case, recipe.seed, parts=backend.capabilities.returns)
     try:

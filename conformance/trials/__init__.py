@@ -1,4 +1,4 @@
-"""One case on one backend: the calls that the contract spells, their results, and what a check may end with.
+"""One case on one backend: the calls that the contract spells, their results, and the ways in which a check may end.
 
-Here belongs what every property needs of a run. What one group of properties needs belongs in that group.
+Here belong the parts of a run that every property needs. A part that only one group of properties needs belongs there.
 """

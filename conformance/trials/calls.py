@@ -139,7 +139,7 @@ def canonical_gradients(case: Case, grads: Mapping[str, Array], initial_state: b
 def _gradient_error(
     grads: Mapping[str, Array], wanted: Mapping[str, tuple[int, ...]], spared: set[str], dtype: np.dtype[Any]
 ) -> str | Misshapen | None:
-    """What is wrong with the names, shapes and dtypes of gradients, or None; ``spared`` ones may be absent."""
+    """The error in the names, shapes and dtypes of gradients, or None; ``spared`` ones may be absent."""
     for name, shape in wanted.items():
         if name not in grads:
             if name not in spared:
@@ -172,7 +172,7 @@ def argument_shapes(case: Case) -> tuple[tuple[int, ...], ...]:
 
 
 def shape_error(case: Case, result: Result) -> Misshapen | None:
-    """What is wrong with the shapes of a raw result, or None."""
+    """The error in the shapes of a raw result, or None."""
     for part, (name, shape) in zip(result, expected_shapes(case).items(), strict=True):
         if part is not None and part.shape != shape:
             return Misshapen(name, part.shape, shape)

@@ -118,7 +118,7 @@ class Trial:
         return self.checked(case, result), gradients
 
     def once(self, name: str, make: Callable[[], T]) -> T:
-        """What ``make`` returns, or raises, made once under a name and shared by the properties of this trial."""
+        """The value of ``make``, or its exception, made once under a name and shared by this trial's properties."""
         if name not in self._kept:
             try:
                 self._kept[name] = make()

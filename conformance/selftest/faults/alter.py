@@ -21,13 +21,13 @@ def altered(piece: str, function: Callable[..., Any]) -> Twin:
 
 
 def made(piece: str, change: Callable[..., Any]) -> Twin:
-    """What a piece makes is changed: ``change(at, made)``, with the config for ``at`` around the stack."""
+    """The result of a piece is changed: ``change(at, made)``, with the config for ``at`` around the stack."""
     correct = getattr(Differentiable, piece)
     return altered(piece, lambda twin, at, *arguments: change(at, correct(twin, at, *arguments)))
 
 
 def given(piece: str, change: Callable[..., Any]) -> Twin:
-    """What a piece is given is changed: ``change(at, *what it is given)`` returns all of it, as a tuple."""
+    """The arguments of a piece are changed: ``change(at, *arguments)`` returns all of them, as a tuple."""
     correct = getattr(Differentiable, piece)
     return altered(piece, lambda twin, at, *arguments: correct(twin, at, *change(at, *arguments)))
 
@@ -72,7 +72,7 @@ def past(limit: int) -> Reached:
 
 
 def left_over(width: int, least: int = 0) -> Reached:
-    """What a loop in steps of ``width`` leaves over, for sizes beyond ``least``."""
+    """The rest that a loop in steps of ``width`` leaves over, for sizes beyond ``least``."""
     return lambda index, size: (index >= size - size % width) & (size > least)
 
 

@@ -29,7 +29,7 @@ Vjp = Callable[..., tuple[tuple[Array, State], Gradients]]
 
 
 class Step(NamedTuple):
-    """What a step read, x_t (N, I), h_{t−1} (N, P) and c_{t−1} (N, H), and what it made of that."""
+    """A step's inputs, x_t (N, I), h_{t−1} (N, P) and c_{t−1} (N, H), and the values that it made of them."""
 
     x: Array
     h: Array
@@ -289,7 +289,7 @@ def d_enter(twin: Differentiable, config: LSTMConfig, grads: Gradients, unbatche
 
 
 def d_around(twin: Differentiable, config: LSTMConfig, params: Params, vjp: Vjp) -> Vjp:
-    """What surrounds a call."""
+    """The surroundings of a call."""
     return vjp
 
 

@@ -49,7 +49,7 @@ def only(when: When, fault: Twin) -> Twin:
 
 
 def _plainest(model: Model, x: Array, state: State | None, lengths: Array | None) -> bool:
-    """What most people call: a model of two sizes, nothing else said."""
+    """The model that most people call: two sizes, nothing else said."""
     sizes = LSTMConfig(model.config.input_size, model.config.hidden_size)
     return model.config == sizes and state is None and lengths is None
 

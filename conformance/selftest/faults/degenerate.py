@@ -57,7 +57,7 @@ def _summed_unweighted(twin: Twin, at: Place, w: Weights, m: Array) -> Array:
 
 
 def without_steps(answer: Callable[[Model, Array, State], Results]) -> Twin:
-    """What a call of no steps gives, from its x with a step of zeros and its initial state."""
+    """The result of a call of no steps, from its x with a step of zeros and its initial state."""
 
     def change(model: Model, x: Array, state: State | None, lengths: Array | None) -> Results:
         if model.steps(x):

@@ -1,4 +1,4 @@
-"""What a fault is."""
+"""The form of a fault."""
 
 from __future__ import annotations
 
@@ -67,5 +67,5 @@ class Fault:
 
     @property
     def transform(self) -> Transform | None:
-        """What its arguments and results are taken for, where the fault is nothing but that; None elsewhere."""
+        """How its arguments and results are read, where the fault is nothing but that; None elsewhere."""
         return self.twin.transform if replace(self.twin, transform=Transform(), shared={}) == Twin() else None

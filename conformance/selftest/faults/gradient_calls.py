@@ -102,7 +102,7 @@ def _scratch(model: Model, *arguments: Any) -> Returned:
 
 
 def _keeping_x(twin: Twin, config: LSTMConfig, params: Params, forward: Forward) -> Forward:
-    """What forward is given last is known to its model's vjp."""
+    """The vjp of a model knows the x that its forward was given last."""
     memory = twin.shared.setdefault(id(params), {})
 
     def call(x: Array, *more: Any, **options: Any) -> Any:
@@ -123,7 +123,7 @@ def _at_last_forward(twin: Differentiable, config: LSTMConfig, params: Params, v
 
 
 def _kept_by_arguments(model: Model, x: Array, state: State | None, lengths: Array | None, *d: Array) -> Returned:
-    """What a vjp returned is returned again for the same arguments, to any model of the config."""
+    """The gradients that a vjp returned are returned again for the same arguments, to any model of the config."""
     parts = [x, *(state or ()), *([] if lengths is None else [lengths]), *d]
     key = model.config, *((part.shape, part.tobytes()) for part in parts)
     if model.shared.get("key") != key:

@@ -25,7 +25,7 @@ Upstream = tuple[Array, Array, Array]
 
 
 def received(change: Callable[[Place, Array, Array, Array], Upstream]) -> Twin:
-    """What a layer and direction gets from above, changed."""
+    """The gradients that a layer and direction gets from above, changed."""
     return given("d_layer", lambda at, w, steps, lengths, *d: (w, steps, lengths, *change(at, *d)))
 
 

@@ -72,7 +72,7 @@ def _last_odd(index: Array, size: int) -> Array:
 
 
 def _by_eights(twin: Twin, at: Place, i: Array, f: Array, g: Array, c: Array) -> Array:
-    """What lanes of eight leave over keeps its old cell."""
+    """The units that lanes of eight leave over keep their old cell."""
     units = c.shape[1]
     return np.where(left_over(8, 8)(np.arange(units), units), c, correct.cell(twin, at, i, f, g, c))
 

@@ -158,7 +158,7 @@ def start(twin: Twin, at: Place, state: State) -> State:
 
 
 def feed(twin: Twin, at: Place, below: Array) -> Array:
-    """What a layer and direction reads of the sequence (L, N, features) from below."""
+    """The part of the sequence (L, N, features) from below that a layer and direction reads."""
     return below
 
 
@@ -168,7 +168,7 @@ def join(twin: Twin, at: Place, halves: list[Array], below: Array) -> Array:
 
 
 def drop(twin: Twin, at: Place, below: Array) -> Array:
-    """What the layer above gets of an output y (L, N, D·P): in training 0 with probability p, and else y/(1 − p)."""
+    """An output y (L, N, D·P) as the layer above gets it: in training 0 with probability p, and else y/(1 − p)."""
     p = at.config.dropout
     if not at.config.training or not p:
         return below
@@ -246,12 +246,12 @@ def precision(twin: Twin, config: LSTMConfig) -> str:
 
 
 def pack(twin: Twin, config: LSTMConfig, params: Params) -> Params:
-    """What a model keeps of its parameters."""
+    """The parameters as a model keeps them."""
     return params
 
 
 def around(twin: Twin, config: LSTMConfig, params: Params, forward: Forward) -> Forward:
-    """What surrounds a call."""
+    """The surroundings of a call."""
     return forward
 
 
