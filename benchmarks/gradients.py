@@ -5,9 +5,9 @@ before, and appends a line of JSON for each chunk to ``results/gradients.jsonl``
 again. A judgement is one property on one case.
 
 ``tightness`` alters one piece of the twin's gradient by smaller and smaller relative amounts ε, and says at which half
-of the cases still show it: by the bound, by the dyadic probe besides, and by fixed tolerances against the oracle; and
+of the cases still show it: by the bound, by the dyadic case besides, and by fixed tolerances against the oracle; and
 how many cases each of them accuses of correct gradients. All cotangents are of size 1, but one that is dropped is of
-size ε (the dyadic probe, where all are small whole numbers, is not asked about that one).
+size ε (the dyadic case, where all are small whole numbers, is not asked about that one).
 """
 
 from __future__ import annotations
@@ -256,7 +256,7 @@ def seen(recipe: Recipe, slip: Slip | None, amount: float) -> dict[str, bool]:
 
 
 def exact(trial: Trial) -> bool:
-    """Whether the dyadic probe passes."""
+    """Whether the dyadic case passes."""
     try:
         catalogue()["gradients.dyadic"].check(trial)
     except Violation:
