@@ -15,7 +15,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 from tqdm import tqdm
@@ -50,10 +52,10 @@ def commit() -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def measure(chunk: tuple[str, int, int]) -> dict[str, object]:
-    """Judge one backend on one seed."""
+def measure(chunk: tuple[str, int, int], only: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Judge one backend on one seed, by all properties or ``only`` some."""
     target, seed, cases = chunk
-    report = conform(correct(target), Settings(cases, seed))
+    report = conform(correct(target), Settings(cases, seed, only))
     alarms = [encode(verdict) for verdict in report.bad]
     return {
         "backend": target,
@@ -117,14 +119,21 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=10, help="how many seeds (%(default)s)")
     parser.add_argument("--cases", type=int, default=400, help="random cases for each seed (%(default)s)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--only", nargs="+", default=(), metavar="ID", help="some properties; nothing is recorded then")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     wanted = options.backends or [*names(), *(f"different:{d.id}" for d in DIFFERENT)]
     available = [name for name in wanted if not correct(name).available()]
-    done = {(line["backend"], line["seed"], line["random_cases"]) for line in recorded(options.results)}
     seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
     chunks = [(name, seed, options.cases) for seed in seeds for name in available]
+    if options.only:
+        with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
+            asked = pool.imap_unordered(partial(measure, only=tuple(options.only)), chunks)
+            lines = list(tqdm(asked, total=len(chunks), unit="chunk"))
+        print(summary(lines))
+        return 1 if any(line["alarms"] for line in lines) else 0
+    done = {(line["backend"], line["seed"], line["random_cases"]) for line in recorded(options.results)}
     missing = [chunk for chunk in chunks if chunk not in done]
     version = commit()
     options.results.parent.mkdir(exist_ok=True)

@@ -35,6 +35,8 @@ def catalogue() -> dict[str, Property]:
     """Every property by its id, in the order of the groups."""
     for group in GROUPS:
         import_module(f"conformance.properties.{group}")
+    if strange := [id for id in registered if id.partition(".")[0] not in GROUPS]:
+        raise ValueError(f"property {strange[0]!r} is of no group; the groups are {', '.join(GROUPS)}")
     # A module of one group may be imported by another's, or by a user's, before its turn.
     return dict(sorted(registered.items(), key=lambda item: GROUPS.index(item[1].group)))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
-from conformance.backend import Backend
+from conformance.backend import Backend, Capabilities
 from conformance.cases.covering import simplest
 from conformance.cases.recipe import OPTIONS, Recipe
 from conformance.spec import DTYPES, Result
@@ -19,6 +19,14 @@ B = TypeVar("B")
 
 #: The dtypes that are asked of a backend that does not declare them: every implementation has heard of these.
 ASKED_DTYPES = ("float32", "float64")
+
+#: The words that ``Property.needs`` may use (``needs_of``).
+NEEDS = (
+    *(field.name for field in fields(Capabilities) if field.type == "bool" and field.name != "compiled"),
+    *Result._fields,
+    *DTYPES,
+    *("params", "values", "slots", "shapes", "loop", "views", "memory", "undeclared"),
+)
 
 #: Every property that was registered, by its id.
 registered: dict[str, Property] = {}
@@ -75,7 +83,12 @@ def prop(
 ) -> Callable[[Check], Check]:
     """Register a check; its docstring's first paragraph is the statement, the rest says why it matters."""
 
+    if unknown := [word for word in needs if word not in NEEDS]:
+        raise ValueError(f"property {id!r} needs {unknown[0]!r}; the known needs are {', '.join(NEEDS)}")
+
     def register(check: Check) -> Check:
+        if id in registered and registered[id].check.__qualname__ != check.__qualname__:
+            raise ValueError(f"property {id!r} is registered twice: by {registered[id].check.__qualname__} as well")
         first, _, rest = (inspect.getdoc(check) or "").partition("\n\n")
         statement, why = " ".join(first.split()), " ".join(rest.split())
         registered[id] = Property(id, statement, why, needs, when, every, limit, chance, turns, check)
@@ -85,7 +98,21 @@ def prop(
 
 
 def needs_of(backend: Backend) -> dict[str, bool]:
-    """Every word that ``Property.needs`` may use, and whether a backend meets that need."""
+    """Every word that ``Property.needs`` may use, and whether a backend meets that need.
+
+    ==========================  ======================================================================================
+    a field of Capabilities     it is declared: layers, bidirectional, lengths, gradients, dropout, threads …
+    output, h_n, c_n            the part is returned
+    float32, float64, …         the dtype is declared, with IEEE arithmetic
+    values                      there is a dtype whose values are judged: not int8 alone
+    params                      parameters can be chosen: no fixed model
+    slots                       there is more than one layer and direction
+    shapes                      new shapes cost nothing: it does not compile
+    loop                        the loop over time is its own: no cell
+    views, memory               arrays are handed over as they lie in memory, and shared: no program
+    undeclared                  some option is not declared
+    ==========================  ======================================================================================
+    """
     declared = backend.capabilities
     flags = [field.name for field in fields(declared) if field.type == "bool" and field.name != "compiled"]
     ieee = [dtype for dtype in declared.dtypes if declared.arithmetic.get(dtype, "ieee") == "ieee"]
