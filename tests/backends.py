@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from conformance.backend import Backend, Capabilities
-from conformance.cases.recipe import Recipe
+from conformance.cases.recipe import OPTIONS, Recipe
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.report.model import BackendReport, Verdict
@@ -20,6 +20,15 @@ Forward = Callable[..., Any]
 
 #: What the tests' changed backends declare unless they say otherwise.
 WIDE = Capabilities(layers=True, bidirectional=True, dtypes=("float32", "float64"))
+
+
+def declaring(**capabilities: Any) -> Backend:
+    """A backend that is asked what it declares, and never called."""
+    return Backend("declaring", Capabilities(**capabilities), lambda config, params: print)
+
+
+#: Every option, in IEEE arithmetic.
+EVERYTHING = declaring(**dict.fromkeys(OPTIONS, True), dtypes=("float32", "float64"))
 
 
 def around(call: Callable[..., Any], capabilities: Capabilities = WIDE) -> Backend:

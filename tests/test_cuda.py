@@ -202,40 +202,26 @@ def test_calls_from_two_threads_do_not_change_each_others_settings() -> None:
     assert settings() == before
 
 
-@pytest.fixture
-def on_cpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[Kernels], tuple[Backend, list[dict[str, Any]]]]:
-    """A CUDA backend whose model is on the CPU, and the settings that each of its calls was made with."""
+@new
+def test_every_call_of_a_backend_is_made_with_its_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CUDA backend whose models are on the CPU."""
+    seen: list[dict[str, Any]] = []
     real = torch_nn._build
 
-    def make(kernels: Kernels) -> tuple[Backend, list[dict[str, Any]]]:
-        seen: list[dict[str, Any]] = []
+    def recording(function: Any) -> Any:
+        return lambda *args, **options: (seen.append(settings()), function(*args, **options))[1]
 
-        def build(config: Any, params: Any, device: str) -> Any:
-            assert device == "cuda"
-            seen.append(settings())
-            model = real(config, params, "cpu")
+    def build(config: Any, params: Any, device: str) -> Any:
+        assert device == "cuda"
+        model = recording(real)(config, params, "cpu")
+        forward: Any = recording(model)
+        forward.vjp = recording(model.vjp)
+        return forward
 
-            def recording(function: Any) -> Any:
-                return lambda *args, **options: (seen.append(settings()), function(*args, **options))[1]
-
-            forward: Any = recording(model)
-            forward.vjp = recording(model.vjp)
-            return forward
-
-        monkeypatch.setattr(torch_nn, "_build", build)
-        backend = torch_nn.on_cuda("on-cpu", kernels)
-        return replace(backend, available=lambda: None), seen
-
-    return make
-
-
-@new
-def test_every_call_of_a_backend_is_made_with_its_kernels(on_cpu: Any) -> None:
-    backend, seen = on_cpu(Kernels(cudnn=False, tf32=True))
-    report = conform(
-        backend, Settings(4, only=("values", "lengths", "gradients.layout", "purity.threads"), fixed=False)
-    )
-    assert report.conformant
+    monkeypatch.setattr(torch_nn, "_build", build)
+    backend = replace(torch_nn.on_cuda("on-cpu", Kernels(cudnn=False, tf32=True)), available=lambda: None)
+    chosen = ("values", "lengths", "gradients.layout", "purity.threads")
+    assert conform(backend, Settings(4, only=chosen, fixed=False)).conformant
     assert seen
     assert all(each == {"cudnn": False, "rnn": "tf32", "matmul": "tf32", **SUMS} for each in seen)
 
