@@ -83,6 +83,11 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Settings]]:
     return runs
 
 
+def write_tests(pytester: pytest.Pytester, target: str) -> Path:
+    """A test file of two lines."""
+    return pytester.makepyfile(f"from conformance import conformance_tests\ntest_it = conformance_tests({target!r})")
+
+
 def text(result: pytest.RunResult) -> str:
     return result.stdout.str()
 
@@ -101,9 +106,9 @@ def nodeids(result: pytest.RunResult) -> list[str]:
 
 
 def test_a_test_file_of_two_lines_has_an_item_for_every_declared_property(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("from conformance import conformance_tests\ntest_mine = conformance_tests('lstms:right')")
+    write_tests(pytester, "lstms:right")
     ids = nodeids(pytester.runpytest("--collect-only", "-q"))
-    name = "test_a_test_file_of_two_lines_has_an_item_for_every_declared_property.py::test_mine"
+    name = "test_a_test_file_of_two_lines_has_an_item_for_every_declared_property.py::test_it"
     assert f"{name}[lstms:right::smoke.runs]" in ids
     assert f"{name}[lstms:right::values.output]" in ids
     assert not any("stack." in nodeid for nodeid in ids), "an undeclared property must not look like a pass"
@@ -225,7 +230,7 @@ def test_a_target_that_does_not_load_is_a_collection_error_in_words(
     pytester: pytest.Pytester, target: str, message: str
 ) -> None:
     pytester.makepyfile(faulty="import nowhere")
-    pytester.makepyfile(f"from conformance import conformance_tests\ntest_it = conformance_tests({target!r})")
+    write_tests(pytester, target)
     for arguments in (["--lstm-backend", target, "-k", "::"], []):
         result = pytester.runpytest(*arguments)
         assert result.ret == pytest.ExitCode.INTERRUPTED
@@ -246,7 +251,7 @@ def test_what_is_not_selected_is_not_judged(pytester: pytest.Pytester, judged: l
 
 def test_a_node_id_selects(pytester: pytest.Pytester, judged: list[tuple[str, Settings]]) -> None:
     pytester.makeini("[pytest]\nlstm_backends = lstms:right")
-    file = pytester.makepyfile("from conformance import conformance_tests\ntest_it = conformance_tests('lstms:right')")
+    file = write_tests(pytester, "lstms:right")
     pytester.runpytest("lstms:right::values.output", "--lstm-cases=1").assert_outcomes(passed=1)
     pytester.runpytest(f"{file}::test_it[lstms:right::values.h_n]", "--lstm-cases=1").assert_outcomes(passed=1)
     assert [settings.only for _, settings in judged] == [("smoke", "values.output"), ("smoke", "values.h_n")]
@@ -257,7 +262,7 @@ def test_a_node_id_selects(pytester: pytest.Pytester, judged: list[tuple[str, Se
 
 
 def test_the_last_failures_can_be_repeated(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("from conformance import conformance_tests\ntest_it = conformance_tests('lstms:wrong')")
+    write_tests(pytester, "lstms:wrong")
     run(pytester, "wrong", "-k", "c_n or h_n").assert_outcomes(passed=2, failed=2)
     run(pytester, "wrong", "--lf").assert_outcomes(failed=2)
 

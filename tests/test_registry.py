@@ -115,11 +115,6 @@ def test_targets_that_name_a_file_or_a_module(write: WriteFile, target: str) -> 
     assert found.name == (target if ":" in target else f"{target}:mine")
 
 
-def test_a_module_in_a_package() -> None:
-    found = find("implementations.numpy_lstm:numpy_lstm")
-    assert found.build is find("numpy").build
-
-
 def test_a_file_may_import_its_neighbour(write: WriteFile) -> None:
     write("sub/neighbour.py", "NAME = 'from next door'")
     write("sub/visitor.py", "from neighbour import NAME\n" + dedent(MINE).replace('"mine"', "NAME"))

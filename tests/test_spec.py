@@ -38,11 +38,6 @@ def test_a_config_that_means_nothing_is_refused(wrong: dict[str, Any], message: 
         LSTMConfig(**{"input_size": 3, "hidden_size": 4, **wrong})
 
 
-def test_a_config_is_a_value() -> None:
-    assert LSTMConfig(3, 4) == LSTMConfig(input_size=3, hidden_size=4)
-    assert len({LSTMConfig(3, 4), LSTMConfig(3, 4), LSTMConfig(3, 5)}) == 2
-
-
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 def test_parameters_are_named_and_shaped_as_in_a_state_dict(config: LSTMConfig) -> None:
     expected = {name: tuple(value.shape) for name, value in module_of(config).state_dict().items()}
