@@ -309,11 +309,6 @@ def verdict(backend: Backend, property: str) -> Verdict:
     return found
 
 
-def test_no_property_accuses_autograd() -> None:
-    report = conform(AUTOGRAD, Settings(cases=10, seed=5, only=("gradients",), shrink=False))
-    assert [(v.property, v.message) for v in report.verdicts if v.outcome != "passed"] == []
-
-
 def test_a_missing_vjp_is_an_error_that_says_so() -> None:
     without = around(lambda forward, config, *call: forward(*call), Capabilities(gradients=True))
     found = verdict(without, "gradients.layout")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -53,7 +52,9 @@ class Noting(Here):
         super().__init__(backend)
         self.met: list[Recipe] = []
 
-    def ask(self, recipe: Recipe, *more: Any) -> Iterator[tuple[Question, Answer]]:
+    def ask(
+        self, recipe: Recipe, questions: Sequence[Question], stop: bool = False, brief: bool = False
+    ) -> Iterator[tuple[Question, Answer]]:
         self.met.append(recipe)
         return iter(())
 

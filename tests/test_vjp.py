@@ -50,7 +50,11 @@ def declared(backend: Backend, text: str) -> bool:
     return (can.lengths or not recipe.ragged) and (can.bidirectional or not recipe.bidirectional)
 
 
-BACKENDS = [twin_backend(), *(find(name) for name in ("torch-nn", "torch-loop", "torch-nn-step", "numpy"))]
+BACKENDS = [
+    twin_backend(),
+    *(find(name) for name in ("torch-nn", "torch-loop", "torch-nn-step", "numpy")),
+    replace(find("torch-nn"), name="nn.Module class", build=build_of(torch.nn.LSTM)),
+]
 CASES = [
     pytest.param(backend, text, id=f"{backend.name}-{text}")
     for backend in BACKENDS
@@ -146,12 +150,6 @@ class WithoutGradients(torch.nn.LSTM):
     @torch.no_grad()
     def forward(self, input: Any, hx: Any = None) -> Any:
         return super().forward(input, hx)
-
-
-@pytest.mark.parametrize("text", RECIPES)
-def test_a_wrapped_module_class_has_torchs_gradient(text: str) -> None:
-    case = the_case(text)
-    assert_close(vjp(build_of(torch.nn.LSTM)(case.config, case.params), case), by_autograd(case), 1e-12)
 
 
 def test_a_module_that_cuts_off_a_result_is_differentiated_without_it() -> None:
