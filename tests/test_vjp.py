@@ -175,67 +175,13 @@ def test_a_different_lstm_has_the_twins_gradient(different: Different) -> None:
         assert_close(got, expected, 1e-4)
 
 
-#: Recipes, each with a scale of the cotangents, in which together every fault of the gradient shows.
-SHOWING = (
-    (WIDE, 1.0),
-    (WIDE + " ragged batch-first float64", 100.0),
-    ("I=2 H=34 L=20 N=3 gain=3 seed=2", 1e-5),
-    ("I=2 H=3 L=4 N=1 unbatched state=both seed=3", 30.0),
-    ("I=2 H=3 L=140 N=2 seed=4", 1.0),
-    ("I=2 H=260 L=2 N=66 seed=5", 1.0),
-    ("I=2 H=3 L=131 N=65 seed=6", 1.0),
-    ("I=2 H=260 layers=2 L=2 N=2 seed=7", 1.0),
-    ("I=520 H=3 L=2 N=2 seed=8", 1.0),
-    ("I=2 H=3 layers=6 L=2 N=2 seed=9", 1.0),
-    ("I=2 H=3 layers=2 L=70 N=2 seed=10", 1.0),
-    ("I=2 H=23 L=4 N=3 state=both seed=11", 1e6),
-    ("I=2 H=3 L=520 N=1 seed=12", 1.0),
-)
-
-
-def observed(backend: Backend, text: str, scale: float) -> list[Any]:
-    """Of two calls on one model: the first one's results and cotangents, kept over the second, and its results."""
-    case = realise(parse(text))
-    model, upstream = model_of(backend, case), [scale * part for part in cotangents(case)]
-    upstream = [part.astype(case.config.dtype) for part in upstream]
-    first, second = (flat(model.vjp(*handed(case), *given)) for given in (upstream, cotangents(case, seed=1)))
-    return [*first.values(), *second.values(), *upstream]
-
-
-#: Faults that show only after calls of another kind, or under a loss, parameters or an x of their own.
-ELSEWHERE = (
-    "gradient-at-last-forward",
-    "gradient-in-a-longer-workspace",
-    "gradient-of-unused-output",
-    "gradient-of-last-output-not-unrolled",
-    "gradient-of-padding-by-product",
-    "gradient-of-rows-left-out",
-    "gradient-from-the-last-loss",
-    "gradient-of-state-until-the-ninth-call",
-    "gradients-in-two-buffers",
-    "gradient-kept-by-arguments",
-    "gradient-in-one-workspace",
-    "gradient-of-zero-biases",
-    "gradient-of-zero-weights",
-    "gradient-of-zero-rows",
-    "gradient-of-equal-weights-added",
-    "gradient-of-no-rows",
-    "gradient-nan-to-num",
-)
-ALONE = [
-    fault
-    for fault in FAULTS.values()
-    if fault.kind == GRADIENTS and not fault.capabilities.dropout and fault.id not in ELSEWHERE
-]
+ALONE = [fault for fault in FAULTS.values() if fault.kind == GRADIENTS and not fault.capabilities.dropout]
 
 
 @pytest.mark.parametrize("fault", ALONE, ids=lambda fault: fault.id)
-def test_a_fault_of_the_gradient_is_one_of_the_gradient_alone(fault: Fault) -> None:
-    def shows(text: str, scale: float) -> bool:
-        faulty, right = (observed(backend, text, scale) for backend in (backend_of(fault), twin_backend()))
+def test_a_fault_of_the_gradient_leaves_the_results_alone(fault: Fault) -> None:
+    """That each of them is a fault, the self-test shows."""
+    for text in (WIDE, WIDE + " ragged batch-first float64", "I=2 H=34 L=20 N=3 gain=3 seed=2"):
         case = realise(parse(text))
         results = [model_of(backend, case)(*handed(case)) for backend in (backend_of(fault), twin_backend())]
         assert same(*(flat((result, {})) for result in results))
-        return not all(np.array_equal(a, b) for a, b in zip(faulty, right, strict=True))
-
-    assert any(shows(*recipe) for recipe in SHOWING)
