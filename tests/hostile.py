@@ -36,6 +36,10 @@ def hostile(name: str, deed: Deed) -> Backend:
     return backend(f"hostile-{name}", Capabilities())(build)
 
 
+_calls = 0
+_held: list[Array] = []
+
+
 def _die() -> None:
     ctypes.string_at(0)
 
@@ -67,25 +71,12 @@ def _fork(config: LSTMConfig, x: Array) -> None:
         _die()
 
 
-_calls = 0
-
-
 def _count(config: LSTMConfig, x: Array) -> None:
     """Dies at every fiftieth call of a process."""
     global _calls
     _calls += 1
     if _calls % 50 == 0:
         os._exit(3)
-
-
-segfault = hostile("segfault", lambda config, x: _die() if len(x) > 3 else None)
-abort = hostile("abort", lambda config, x: os.abort() if config.hidden_size > 4 else None)
-loop = hostile("loop", _spin)
-sleeper = hostile("sleeper", lambda config, x: _hang() if len(x) > 8 else None)
-always = hostile("always", lambda config, x: _die())
-glutton = hostile("glutton", lambda config, x: _exhaust() if len(x) > 8 else None)
-forker = hostile("forker", _fork)
-tired = hostile("tired", _count)
 
 
 def _stray(config: LSTMConfig, x: Array) -> None:
@@ -116,24 +107,12 @@ def _once(config: LSTMConfig, x: Array) -> None:
         os._exit(2)
 
 
-def _interrupt(config: LSTMConfig, x: Array) -> None:
+def _interrupt() -> None:
     raise KeyboardInterrupt
-
-
-_held: list[Array] = []
-stray = hostile("stray", _stray)
-family = hostile("family", _family)
-interrupter = hostile("interrupter", lambda config, x: _interrupt(config, x) if len(x) > 3 else None)
-once = hostile("once", _once)
-if Path("locked").exists():
-    raise RuntimeError("the device is busy")
 
 
 def _say(config: LSTMConfig, x: Array) -> None:
     raise ValueError("bad \udcff file " + "x" * 3_000_000)
-
-
-talker = hostile("talker", _say)
 
 
 def _print(config: LSTMConfig, x: Array) -> None:
@@ -142,4 +121,19 @@ def _print(config: LSTMConfig, x: Array) -> None:
     sys.stdout.buffer.write(b"\xff\x00" * 100)
 
 
+segfault = hostile("segfault", lambda config, x: _die() if len(x) > 3 else None)
+abort = hostile("abort", lambda config, x: os.abort() if config.hidden_size > 4 else None)
+loop = hostile("loop", _spin)
+sleeper = hostile("sleeper", lambda config, x: _hang() if len(x) > 8 else None)
+always = hostile("always", lambda config, x: _die())
+glutton = hostile("glutton", lambda config, x: _exhaust() if len(x) > 8 else None)
+forker = hostile("forker", _fork)
+tired = hostile("tired", _count)
+stray = hostile("stray", _stray)
+family = hostile("family", _family)
+interrupter = hostile("interrupter", lambda config, x: _interrupt() if len(x) > 3 else None)
+once = hostile("once", _once)
+talker = hostile("talker", _say)
 printer = hostile("printer", _print)
+if Path("locked").exists():
+    raise RuntimeError("the device is busy")

@@ -87,26 +87,10 @@ def late_crash(config: LSTMConfig, params: Params) -> Forward:
     return widened
 
 
-@backend("sample-hang", Capabilities())
-def hang(config: LSTMConfig, params: Params) -> Forward:
-    """Never comes back from a large model."""
-    while config.hidden_size > 30:
-        time.sleep(1)
-    return lstm(config, params)
-
-
 @backend("sample-system-exit", Capabilities())
 def system_exit(config: LSTMConfig, params: Params) -> Forward:
     """Would end whatever process calls it."""
     raise SystemExit("bye")
-
-
-@backend("sample-narrow", Capabilities())
-def narrow(config: LSTMConfig, params: Params) -> Forward:
-    """Lacks something that it declares."""
-    if config.hidden_size == 5:
-        raise Unsupported("five units")
-    return lstm(config, params)
 
 
 @backend("sample-absent", Capabilities(), available=lambda: "no such device")

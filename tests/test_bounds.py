@@ -8,41 +8,29 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from backends import Forward, margin
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conformance.backend import Backend, Capabilities
+from conformance.backend import Backend, Build, Capabilities
 from conformance.bounds.forward import Expectation, Finding
 from conformance.bounds.rounding import EXACT, Approx, Arithmetic, arithmetic, dot
 from conformance.cases.case import realise
 from conformance.cases.recipe import Recipe
 from conformance.reference.forward import lstm
-from conformance.spec import Array, LSTMConfig, Params
+from conformance.spec import Array, LSTMConfig, Params, State
 from conformance.targets.find import find
-from conformance.trials.outcomes import Violation
-from conformance.trials.trial import Trial
 
 SINGLE = Arithmetic(unit=2.0**-24 + 2.0**-53, accumulate=2.0**-24 + 2.0**-53, inputs=0.0, tiny=2.0**-126)
 ALL = Capabilities(layers=True, bidirectional=True, projection=True, dtypes=("float32", "float64"))
 FLOATS = st.floats(-100, 100, width=32)
 
 
-def margin(backend: Backend, recipe: Recipe) -> float:
-    """The largest error as a share of its bound; a violation's own if there is one."""
-    trial = Trial(backend, recipe)
-    try:
-        trial.require(trial.findings())
-    except Violation as violation:
-        return violation.error
-    assert trial.margin is not None
-    return trial.margin
-
-
 def altered(change: Callable[[dict[str, Array]], None]) -> Backend:
     """The NumPy backend with its parameters changed behind the suite's back."""
     right = find("numpy")
 
-    def build(config: LSTMConfig, params: Params) -> Callable[..., object]:
+    def build(config: LSTMConfig, params: Params) -> Forward:
         changed = {name: value.copy() for name, value in params.items()}
         change(changed)
         return right.build(config, changed)
@@ -142,19 +130,22 @@ def test_small_defects_are_found_within_fifty_cases(change: Callable[[dict[str, 
     assert any(margin(altered(change), recipe) > 1 for recipe in recipes)
 
 
+def computed_in(build: Build, config: LSTMConfig, params: Params, inner: str) -> Forward:
+    """A model that computes in another dtype, ``inner``, and returns its config's."""
+    model = build(replace(config, dtype=inner), {name: value.astype(inner) for name, value in params.items()})
+
+    def forward(x: Array, state: State | None = None) -> object:
+        given = () if state is None else (tuple(part.astype(inner) for part in state),)
+        output, finals = model(x.astype(inner), *given)
+        return output.astype(config.dtype), tuple(part.astype(config.dtype) for part in finals)
+
+    return forward
+
+
 def test_single_precision_passed_off_as_double_is_far_outside() -> None:
-    right = find("numpy")
-
-    def build(config: LSTMConfig, params: Params) -> Callable[..., object]:
-        single = right.build(replace(config, dtype="float32"), {k: v.astype(np.float32) for k, v in params.items()})
-
-        def forward(x: Array) -> object:
-            output, state = single(x.astype(np.float32))
-            return output.astype(np.float64), tuple(part.astype(np.float64) for part in state)
-
-        return forward
-
-    assert margin(Backend("single", ALL, build), Recipe(I=4, H=3, L=3, dtype="float64")) > 1e6
+    right = find("numpy").build
+    single = Backend("single", ALL, lambda config, params: computed_in(right, config, params, "float32"))
+    assert margin(single, Recipe(I=4, H=3, L=3, dtype="float64")) > 1e6
 
 
 @pytest.mark.parametrize(("actual", "bound"), [(np.nan, 1.0), (1.0, np.nan), (np.inf, 1.0), (1.0, np.inf), (2.0, 1.0)])
@@ -188,19 +179,10 @@ def test_the_teacher_forced_oracle_is_the_oracle(proj: int, ragged: bool) -> Non
 
 def test_a_stack_that_differs_from_its_prefix_by_rounding_is_not_accused() -> None:
     """A compiler may fuse two layers into other instructions than one: its prefix is then off by rounding."""
-    right = find("numpy")
+    right = find("numpy").build
 
-    def build(config: LSTMConfig, params: Params) -> Callable[..., object]:
-        if config.num_layers == 1:
-            return right.build(config, params)
-        double = right.build(replace(config, dtype="float64"), {k: v.astype(np.float64) for k, v in params.items()})
-
-        def forward(x: Array, state: tuple[Array, Array] | None = None) -> object:
-            wide = () if state is None else (tuple(part.astype(np.float64) for part in state),)
-            output, finals = double(x.astype(np.float64), *wide)
-            return output.astype(np.float32), tuple(part.astype(np.float32) for part in finals)
-
-        return forward
+    def build(config: LSTMConfig, params: Params) -> Forward:
+        return right(config, params) if config.num_layers == 1 else computed_in(right, config, params, "float64")
 
     for seed in range(10):
         for gain in (1.0, 5.0):
@@ -229,7 +211,7 @@ def test_declared_arithmetic_widens_the_bound_and_nothing_else_does() -> None:
         """To TF32's ten bits, by truncation."""
         return (values.view(np.uint32) & np.uint32(0xFFFFE000)).view(np.float32)
 
-    def build(config: LSTMConfig, params: Params) -> Callable[..., object]:
+    def build(config: LSTMConfig, params: Params) -> Forward:
         weights = {k: rounded(v) if k.startswith("weight") else v for k, v in params.items()}
         model = right.build(config, weights)
         return lambda x: model(rounded(x))

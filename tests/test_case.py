@@ -7,23 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from backends import EVERYTHING
 from hypothesis import given, settings
 
-from conformance.backend import Backend, Capabilities
 from conformance.cases import strategies
 from conformance.cases.case import arrange, handed, realise, tensors
 from conformance.cases.edits import apply
 from conformance.cases.fills import normal, stream
-from conformance.cases.recipe import FILLS, OPTIONS, VIEWS, Recipe, parse
+from conformance.cases.recipe import FILLS, VIEWS, Recipe, parse
 from conformance.errors import UsageError
 from conformance.reference.forward import lstm
 from conformance.spec import param_shapes, state_shapes
-
-EVERYTHING = Backend(
-    "everything",
-    Capabilities(**dict.fromkeys(OPTIONS, True), dtypes=("float32", "float64")),  # type: ignore[arg-type]
-    lambda config, params: print,
-)
 
 
 @given(strategies.recipes(EVERYTHING))

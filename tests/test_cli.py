@@ -4,48 +4,18 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 import pytest
+from programs import SAMPLES, Command
 
 from conformance import __version__
-from conformance.drivers import cli
 from conformance.report.data import FORMAT
 from conformance.targets import registry
-
-SAMPLES = (Path(__file__).parent / "samples.py").as_posix()
-
-
-class Printed(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Printed]
-
-
-@pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs a command line in a folder of the test's own; leaves this process's registry and path as they were."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(registry, "registered", dict(registry.registered))
-    monkeypatch.setattr(sys, "path", list(sys.path))
-
-    def run(*arguments: str) -> Printed:
-        try:
-            code = cli.main(arguments)
-        except SystemExit as ended:  # argparse
-            code = int(ended.code or 0)
-        printed = capsys.readouterr()
-        return Printed(code, printed.out, printed.err)
-
-    return run
-
 
 # run
 
@@ -140,27 +110,25 @@ def test_a_slip_exits_2_names_the_thing_and_says_what_to_try(command: Command, a
 # Settings
 
 
-def _configure(folder: Path, *lines: str) -> None:
-    (folder / "pyproject.toml").write_text("\n".join(["[tool.lstm-conformance]", *lines]), encoding="utf-8")
+def _configure(*lines: str) -> None:
+    Path("pyproject.toml").write_text("\n".join(["[tool.lstm-conformance]", *lines]), encoding="utf-8")
 
 
 def test_pyproject_gives_the_settings_and_targets_are_named_from_its_folder(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "mine.py").write_text(f"import sys; sys.path.insert(0, {str(Path(SAMPLES).parent)!r})\n")
-    with (tmp_path / "mine.py").open("a") as file:
-        file.write("from samples import bare, right\n")
-    _configure(tmp_path, 'targets = ["mine.py:right", "mine:right"]', "cases = 2", 'only = ["smoke"]')
-    (tmp_path / "below").mkdir()
-    monkeypatch.chdir(tmp_path / "below")
+    shutil.copy(SAMPLES, "mine.py")
+    _configure('targets = ["mine.py:right", "mine:right"]', "cases = 2", 'only = ["smoke"]')
+    (folder / "below").mkdir()
+    monkeypatch.chdir(folder / "below")
     code, out, _ = command("run")
     assert code == 0
     assert " · 2 random cases · " in out
     assert "conformant: ../mine.py:right, mine:right" in out
 
 
-def test_the_command_line_outdoes_pyproject(command: Command, tmp_path: Path) -> None:
-    _configure(tmp_path, 'targets = ["no_such.py:build"]', "cases = 99", 'only = ["smoke"]')
+def test_the_command_line_outdoes_pyproject(command: Command) -> None:
+    _configure('targets = ["no_such.py:build"]', "cases = 99", 'only = ["smoke"]')
     code, out, _ = command("run", f"{SAMPLES}:right", "--cases", "1")
     assert code == 0
     assert " · 1 random cases · " in out
@@ -178,12 +146,12 @@ def test_the_command_line_outdoes_pyproject(command: Command, tmp_path: Path) ->
     ],
 )
 def test_a_bad_setting_names_the_file_and_what_was_expected(
-    command: Command, tmp_path: Path, line: str, told: str
+    command: Command, folder: Path, line: str, told: str
 ) -> None:
-    _configure(tmp_path, line)
+    _configure(line)
     code, _, err = command("list")
     assert code == 2
-    assert str(tmp_path / "pyproject.toml") in err
+    assert str(folder / "pyproject.toml") in err
     assert told in err
 
 
@@ -201,7 +169,7 @@ def test_explain_gives_statement_reason_and_needs_of_a_property_or_a_group(comma
     _, out, _ = command("explain", "direction.swap")
     assert out.startswith("direction.swap (full; needs bidirectional, output, values, params)\n  Swapping the ")
     assert "candle" in out
-    assert command("explain", "direction").out.count("direction.") >= 4
+    assert "\ndirection.reversal (" in "\n" + command("explain", "direction").out
 
 
 def test_replay_shows_the_numbers_of_a_small_case_and_what_is_not_declared(command: Command) -> None:
@@ -249,13 +217,11 @@ def test_new_writes_a_backend_that_runs_and_fails_for_its_gates(command: Command
 
 def test_new_leaves_a_file_that_exists_as_it_is(command: Command) -> None:
     Path("mine.py").write_text("precious")
-    code, _, err = command("new", "mine.py")
-    assert code == 2
-    assert "the file exists, and is left as it is" in err
+    assert command("new", "mine.py").code == 2
     assert Path("mine.py").read_text() == "precious"
 
 
-def test_the_package_runs_as_a_module(tmp_path: Path) -> None:
+def test_the_package_runs_as_a_module() -> None:
     line = [sys.executable, "-m", "conformance", "--version"]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout == f"lstm-conformance {__version__}\n"
+    printed = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert printed == f"lstm-conformance {__version__}\n"

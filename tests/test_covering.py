@@ -6,28 +6,23 @@ from itertools import combinations
 from math import prod
 
 import pytest
+from backends import EVERYTHING, declaring
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conformance.backend import Backend, Capabilities
+from conformance.backend import Backend
 from conformance.cases import strategies
 from conformance.cases.covering import choices, combinations_of, covered, factors, feasible, fixed_set, simplest
-from conformance.cases.recipe import OPTIONS, Recipe
+from conformance.cases.recipe import Recipe
 from conformance.spec import LSTMConfig
 
-
-def backend(**capabilities: object) -> Backend:
-    return Backend("b", Capabilities(**capabilities), lambda config, params: print)  # type: ignore[arg-type]
-
-
-EVERYTHING = backend(**dict.fromkeys(OPTIONS, True), dtypes=("float32", "float64"))
 BACKENDS = {
-    "plain": backend(),
+    "plain": declaring(),
     "everything": EVERYTHING,
-    "no-state": backend(initial_state=False, layers=True, dtypes=("float64",)),
-    "one-row": backend(batch=False, bidirectional=True, unbatched=True),
-    "compiled": backend(compiled=True, layers=True, bidirectional=True),
-    "fixed": backend(fixed=(LSTMConfig(3, 4, num_layers=2, batch_first=True), {}), layers=True, batch_first=True),
+    "no-state": declaring(initial_state=False, layers=True, dtypes=("float64",)),
+    "one-row": declaring(batch=False, bidirectional=True, unbatched=True),
+    "compiled": declaring(compiled=True, layers=True, bidirectional=True),
+    "fixed": declaring(fixed=(LSTMConfig(3, 4, num_layers=2, batch_first=True), {}), layers=True, batch_first=True),
 }
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from programs import ROOT
 
 from conformance.drivers.run import run
 from conformance.engine.plan import Settings
 
-ROOT = Path(__file__).parents[1]
 FOLDER = "implementations/rust_lstm"
 PROGRAM = f"{FOLDER}/target/release/rust-lstm"
 
@@ -43,6 +43,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def framed(header: str | bytes) -> bytes:
     text = header.encode() if isinstance(header, str) else header
     return struct.pack("<Q", len(text)) + text
+
+
+def framed_x(shape: str, offsets: str) -> bytes:
+    """A header with one tensor, its shape and offsets as they are written."""
+    return framed(f'{{"x": {{"dtype": "F32", "shape": {shape}, "data_offsets": {offsets}}}}}')
 
 
 def request(kind: str, shapes: dict[str, tuple[int, ...]] | None = None, /, **fields: str) -> bytes:
@@ -138,17 +143,14 @@ def test_after_an_error_it_goes_on(root: Path, wrong: bytes, kind: str) -> None:
         (framed('{"__metadata__": {"type": "\\ud800"}}'), "half a surrogate pair"),
         (framed('{"__metadata__": {"type": "hello}}'), "the end inside a string"),
         (framed('{"__metadata__": {}} {}'), "more than one value"),
-        (
-            framed('{"x": {"dtype": "F32", "shape": [01], "data_offsets": [0, 4]}}'),
-            "no whole number that fits at byte 33",
-        ),
-        (framed('{"x": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}'), "no whole number that fits"),
-        (framed('{"x": {"dtype": "F32", "shape": [1e0], "data_offsets": [0, 4]}}'), "no ']' at byte"),
-        (framed('{"x": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}'), "tensor x: its dtype, shape and"),
-        (framed('{"x": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}'), "tensor x: its dtype, shape and"),
-        (framed('{"x": {"dtype": "F32", "shape": [4294967296, 4294967296], "data_offsets": [0, 0]}}'), "tensor x: its"),
-        (framed('{"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}') + b"abc", "the input ends where 4"),
-        (framed('{"x": {"dtype": "F32", "shape": [262144000], "data_offsets": [0, 1048576000]}}'), "the input ends"),
+        (framed_x("[01]", "[0, 4]"), "no whole number that fits at byte 33"),
+        (framed_x("[-1]", "[0, 4]"), "no whole number that fits"),
+        (framed_x("[1e0]", "[0, 4]"), "no ']' at byte"),
+        (framed_x("[2]", "[0, 4]"), "tensor x: its dtype, shape and"),
+        (framed_x("[1]", "[4, 8]"), "tensor x: its dtype, shape and"),
+        (framed_x("[4294967296, 4294967296]", "[0, 0]"), "tensor x: its"),
+        (framed_x("[1]", "[0, 4]") + b"abc", "the input ends where 4"),
+        (framed_x("[262144000]", "[0, 1048576000]"), "the input ends"),
     ],
 )
 def test_a_malformed_message_ends_it_with_the_reason(root: Path, garbage: bytes, reason: str) -> None:

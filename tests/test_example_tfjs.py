@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from programs import ROOT
 
 from conformance import check_backend
 
-EXAMPLE = Path(__file__).parents[1] / "implementations" / "tfjs_lstm"
+EXAMPLE = ROOT / "implementations/tfjs_lstm"
 
 #: npm's codes for a registry that it cannot reach; anything else is a defect of the example.
 UNREACHABLE = ("EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "EHOSTUNREACH", "ENETUNREACH", "ENOTFOUND", "ETIMEDOUT")

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from backends import accused
+from programs import ROOT, python
 
 from conformance.engine.plan import Settings
-from conformance.engine.sieve import conform
-from conformance.targets import registry
 from conformance.targets.find import find
 
 torch = pytest.importorskip("torch")
 
-ROOT = Path(__file__).parents[1]
 TARGET = "implementations/triton_lstm/triton_lstm.py"
 installed = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
 
@@ -49,9 +45,7 @@ print(json.dumps(list(found.values())))
 
 
 @pytest.fixture(autouse=True)
-def _own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(registry, "registered", dict(registry.registered))
-    monkeypatch.setattr(sys, "path", list(sys.path))
+def _at_the_root(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(ROOT)
     yield
     sys.modules.pop("triton_lstm", None)
@@ -73,14 +67,7 @@ def test_the_reason_is_exact(name: str, monkeypatch: pytest.MonkeyPatch) -> None
 @installed
 def test_the_kernel_is_right_and_its_bug_is_found() -> None:
     recipes = [WITHIN, BORDER, PAST, FIRST_STEP]
-    told = subprocess.run(
-        [sys.executable, "-c", JUDGE, *recipes],
-        env=os.environ | {"TRITON_INTERPRET": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    answers = json.loads(told.stdout)
+    answers = json.loads(python(JUDGE, *recipes, TRITON_INTERPRET="1"))
     right, buggy = (dict(zip(recipes, part, strict=True)) for part in (answers[:4], answers[4:]))
     assert all(set(said.values()) <= {"passed", "silent"} for said in right.values())
     assert all(said["values.output"] == "passed" for said in right.values())
@@ -94,7 +81,5 @@ def test_the_kernel_is_right_and_its_bug_is_found() -> None:
 @pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION")
 def test_on_a_gpu_it_is_right_and_its_bug_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    right = conform(find(f"{TARGET}:triton"), Settings(20, shrink=False))
-    assert [(v.property, v.message) for v in right.verdicts if v.outcome.bad] == []
-    buggy = conform(find(f"{TARGET}:triton_buggy"), Settings(20, only=("values.output",), shrink=False))
-    assert [verdict.outcome for verdict in buggy.verdicts] == ["failed"]
+    assert accused(find(f"{TARGET}:triton"), Settings(20)) == {}
+    assert accused(find(f"{TARGET}:triton_buggy"), Settings(20, only=("values.output",)))

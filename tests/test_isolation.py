@@ -8,17 +8,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 from hypothesis.database import InMemoryExampleDatabase
 from hypothesis.strategies import builds, integers
+from programs import HOSTILE, SAMPLES, at_work
 
 from conformance.cases.recipe import Recipe, parse
 from conformance.drivers.run import Isolation, run
@@ -33,11 +33,9 @@ from conformance.processes import keeper
 from conformance.processes.message import Message
 from conformance.processes.supervisor import Child, Limits
 from conformance.properties import select
-from conformance.report.model import BackendReport, Verdict
+from conformance.report.model import BackendReport
 from conformance.targets.find import find
 
-FOLDER = Path(__file__).parent
-_TEXT: dict[str, Any] = {"capture_output": True, "text": True, "check": True}
 CHOSEN = ("smoke", "layout.shapes", "values.output")
 #: Random cases only, so that the expensive ones are few; all of them small enough for a second.
 SETTINGS = Settings(cases=6, fixed=False, only=CHOSEN)
@@ -48,15 +46,10 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals, and li
 
 def judged(name: str, settings: Settings = SETTINGS, limits: Limits = LIMITS) -> BackendReport:
     """The report on a hostile backend, in a child process."""
-    outcome = run([f"{FOLDER.as_posix()}/hostile.py:{name}"], settings, isolation=Isolation(limits))
+    outcome = run([f"{HOSTILE}:{name}"], settings, isolation=Isolation(limits))
     assert outcome.errors == ()
     [report] = outcome.report.backends
     return report
-
-
-def bad(report: BackendReport) -> list[Verdict]:
-    """The verdicts that say what is wrong."""
-    return [v for v in report.verdicts if v.outcome in ("failed", "error", "crashed", "timeout")]
 
 
 def bearing(variable: str) -> list[psutil.Process]:
@@ -71,10 +64,9 @@ def bearing(variable: str) -> list[psutil.Process]:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
+def _nothing_is_left(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every process that a test starts has a mark of the test's; none may be left at its end."""
-    monkeypatch.chdir(tmp_path)
-    mark = f"TEST_{os.getpid()}_{tmp_path.name}"
+    mark = f"TEST_{os.getpid()}_{folder.name}"
     monkeypatch.setenv(mark, "here")
     monkeypatch.setenv("HOSTILE_MARK", "asleep")
     yield
@@ -101,7 +93,7 @@ def test_a_case_that_ends_the_process_is_a_verdict_and_the_others_are_judged(
     monkeypatch.setattr(failures, "_PATIENCE_SECONDS", 0.5)
     # Only what hangs is to meet the limit of time.
     report = judged(name, limits=LIMITS if outcome == "timeout" else replace(LIMITS, seconds=60.0))
-    [verdict] = bad(report)
+    [verdict] = report.bad
     assert verdict.outcome == outcome
     assert said in verdict.message
     assert needs(parse(verdict.recipe or ""))
@@ -114,7 +106,7 @@ def test_a_case_that_ends_the_process_is_a_verdict_and_the_others_are_judged(
 
 
 def test_a_crash_shrinks_like_any_failure_and_tells_what_the_process_said_last() -> None:
-    [verdict] = bad(judged("segfault"))
+    [verdict] = judged("segfault").bad
     assert str(replace(parse(verdict.recipe or ""), edits=())) == "I=1 H=1 L=4 N=1"
     assert "Fatal Python error: Segmentation fault" in verdict.message
     assert "in _die" in verdict.message
@@ -122,7 +114,7 @@ def test_a_crash_shrinks_like_any_failure_and_tells_what_the_process_said_last()
 
 def test_a_crash_on_every_call_ends_the_run_quickly_with_one_statement() -> None:
     report = judged("always", Settings())
-    [verdict] = bad(report)
+    [verdict] = report.bad
     assert (verdict.property, verdict.outcome) == ("smoke.runs", "crashed")
     assert {v.message for v in report.verdicts if v.outcome == "not run"} == {"the adapter is broken: see smoke.runs"}
     assert report.cases == 0
@@ -140,7 +132,7 @@ def test_a_crash_at_the_start_is_one_statement() -> None:
 
 def test_a_crash_that_comes_with_the_fiftieth_call_is_reported_with_the_calls_before_it() -> None:
     report = judged("tired", replace(SETTINGS, cases=40, only=("smoke", "layout.shapes")))
-    [verdict] = bad(report)
+    [verdict] = report.bad
     assert verdict.outcome == "crashed"
     assert "exit code 3" in verdict.message
     assert "only after" in verdict.message or "seen once" in verdict.message
@@ -149,7 +141,7 @@ def test_a_crash_that_comes_with_the_fiftieth_call_is_reported_with_the_calls_be
 def test_a_process_that_was_left_behind_with_the_output_open_holds_nothing_up() -> None:
     """It left the group and has another environment, but was seen while its parent lived."""
     report = judged("stray", replace(SETTINGS, shrink=False))
-    [verdict] = bad(report)
+    [verdict] = report.bad
     assert "exit code 1" in verdict.message
 
 
@@ -167,14 +159,14 @@ def test_a_backend_that_cannot_be_started_again_keeps_its_verdicts() -> None:
 
 
 def test_an_interruption_of_the_backends_own_is_a_crash() -> None:
-    [verdict] = bad(judged("interrupter", replace(SETTINGS, shrink=False)))
+    [verdict] = judged("interrupter", replace(SETTINGS, shrink=False)).bad
     assert verdict.outcome == "crashed"
     assert "KeyboardInterrupt" in verdict.message
 
 
-def test_messages_of_any_length_and_kind_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_of_any_length_and_kind_are_told() -> None:
     """Half a surrogate pair cannot be printed, nor written as JSON."""
-    [verdict] = bad(judged("talker"))
+    [verdict] = judged("talker").bad
     assert verdict.message.startswith("forward raised ValueError: bad ? file xxx")
     assert len(verdict.message) < 20_000
 
@@ -217,14 +209,13 @@ def test_what_a_backend_prints_does_not_mix_with_the_answers() -> None:
     assert judged("printer").conformant
 
 
-def test_verdicts_are_those_of_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verdicts_are_those_of_one_process() -> None:
     """Views, aliasing, mutation and threads included: the child judges as this process would."""
-    monkeypatch.syspath_prepend(str(FOLDER))
     for name, settings in (
         ("right", Settings(cases=6, fixed=False)),
         ("swapped", Settings(cases=6, fixed=False, only=("smoke", "values", "purity"))),
     ):
-        target = f"{FOLDER.as_posix()}/samples.py:{name}"
+        target = f"{SAMPLES}:{name}"
         judge = Isolated(target)
         apart, here = conform(judge, settings), conform(find(target), settings)
         judge.close()
@@ -232,20 +223,26 @@ def test_verdicts_are_those_of_one_process(monkeypatch: pytest.MonkeyPatch) -> N
         assert (apart.covered, apart.cases, apart.unmet) == (here.covered, here.cases, here.unmet)
 
 
-def test_another_interpreter_holds_the_backend(tmp_path: Path) -> None:
+def interpreter(*lines: str) -> str:
+    """A shell script that stands for a Python interpreter."""
+    script = Path("python")
+    script.write_text("\n".join(["#!/bin/sh", *lines]), encoding="utf-8")
+    script.chmod(0o755)
+    return str(script.absolute())
+
+
+def test_another_interpreter_holds_the_backend() -> None:
     """It needs NumPy and no more, nor the packages that this one has installed."""
-    wrapper = tmp_path / "python"
-    wrapper.write_text(f'#!/bin/sh\nexport HOLDER=other\nexec {sys.executable} "$@"\n', encoding="utf-8")
-    wrapper.chmod(0o755)
-    (tmp_path / "mine.py").write_text(
+    Path("mine.py").write_text(
         "import os\n"
         "from conformance import Capabilities, backend\n"
         "from implementations.numpy_lstm import numpy_lstm\n"
         "mine = backend('held by ' + os.environ['HOLDER'], Capabilities())(numpy_lstm.build)\n",
         encoding="utf-8",
     )
+    other = interpreter("export HOLDER=other", f'exec {sys.executable} "$@"')
     settings = Settings(cases=3, fixed=False, only=("smoke", "values.output"))
-    [report] = run(["mine.py:mine"], settings, isolation=Isolation(pythons={"": str(wrapper)})).report.backends
+    [report] = run(["mine.py:mine"], settings, isolation=Isolation(pythons={"": other})).report.backends
     assert report.conformant
 
 
@@ -253,12 +250,12 @@ def test_an_environment_without_the_framework_makes_the_backend_unavailable_ther
     """The names of this installation are known to it, and what it holds is named as the target was."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", "other"], check=True)
     python = tmp_path / "other" / "bin" / "python"
-    found = subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], **_TEXT)
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    packages = Path(subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
     # NumPy is all that it has, without its metadata.
-    Path(found.stdout.strip(), "numpy").symlink_to(Path(np.__file__).parent)
-    libraries = Path(np.__file__).parents[1] / "numpy.libs"
-    if libraries.is_dir():
-        Path(found.stdout.strip(), "numpy.libs").symlink_to(libraries)
+    for part in (Path(np.__file__).parent, Path(np.__file__).parents[1] / "numpy.libs"):
+        if part.is_dir():
+            (packages / part.name).symlink_to(part)
     settings = Settings(cases=1, fixed=False, only=("smoke",))
     outcome = run(["torch-nn", "numpy"], settings, isolation=Isolation(pythons={"": str(python)}))
     assert outcome.errors == ()
@@ -268,11 +265,9 @@ def test_an_environment_without_the_framework_makes_the_backend_unavailable_ther
     assert f"held by {python}: python" in numpy_lstm.note
 
 
-def test_an_interpreter_in_which_the_suite_cannot_run_is_a_usage_error(tmp_path: Path) -> None:
-    old = tmp_path / "python"
-    old.write_text("#!/bin/sh\necho 'lstm-conformance needs Python 3.11 or newer; this is 3.8' >&2\nexit 1\n")
-    old.chmod(0o755)
-    [error] = run(["numpy"], SETTINGS, isolation=Isolation(pythons={"numpy": str(old)})).errors
+def test_an_interpreter_in_which_the_suite_cannot_run_is_a_usage_error() -> None:
+    old = interpreter("echo 'lstm-conformance needs Python 3.11 or newer; this is 3.8' >&2", "exit 1")
+    [error] = run(["numpy"], SETTINGS, isolation=Isolation(pythons={"numpy": old})).errors
     assert isinstance(error, UsageError)
     assert "this is 3.8" in str(error)
     with pytest.raises(UsageError, match="'trch-nn', which is no target"):
@@ -280,12 +275,8 @@ def test_an_interpreter_in_which_the_suite_cannot_run_is_a_usage_error(tmp_path:
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_leaves_no_process_and_tells_what_it_has(end: signal.Signals) -> None:
-    line = [sys.executable, "-m", "conformance", "run", f"{FOLDER}/hostile.py:sleeper", "--json", "report.json"]
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    deadline = time.monotonic() + 60
-    while not Path("asleep").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
+def test_an_interrupted_run_tells_what_it_has(end: signal.Signals) -> None:
+    process = at_work(Path("asleep"), "run", f"{HOSTILE}:sleeper", "--json", "report.json")
     process.send_signal(end)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 3, out
@@ -295,13 +286,9 @@ def test_an_interrupted_run_leaves_no_process_and_tells_what_it_has(end: signal.
 
 def test_a_run_that_is_killed_leaves_no_process() -> None:
     """The keeper sees the end of its input, and ends what hangs; ``_nothing_is_left`` looks."""
-    line = [sys.executable, "-m", "conformance", "run", f"{FOLDER}/hostile.py:sleeper"]
-    process = subprocess.Popen(line, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not Path("asleep").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    process = at_work(Path("asleep"), "run", f"{HOSTILE}:sleeper")
     process.kill()
-    process.wait()
+    process.communicate()
 
 
 # The supervisor alone
@@ -340,11 +327,6 @@ def test_a_process_that_was_seen_once_is_known_while_it_lives() -> None:
     with pytest.raises(Ended, match="exit code 0"):
         one.receive(30.0, 0)
     assert [process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == hidden] == []
-
-
-def test_a_command_that_is_none_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="'no-such-program' cannot be started: No such file"):
-        Child(["no-such-program"], "exec:no-such-program", LIMITS)
 
 
 def test_a_defect_of_the_suite_in_the_child_is_no_verdict() -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from programs import ROOT
 
 
 def test_the_documented_rooms_are_the_checked_ones() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from programs import Command
 
-from conformance.drivers.cli import main
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.errors import UsageError
@@ -62,16 +62,13 @@ def test_each_fault_of_a_ring_can_be_joined_with_the_next(seed: int) -> None:
     assert len({fault.id for fault in faults}) == 8
     assert all(joined(a, b) for a, b in zip(faults, [*faults[1:], faults[0]], strict=True))
     assert ring(8, seed) == faults
+    assert len(ring(100, seed)) == 100, "the largest can be closed"
 
 
 @pytest.mark.parametrize("count", [0, 1, 101])
 def test_a_ring_that_cannot_be_is_refused(count: int) -> None:
     with pytest.raises(UsageError, match=rf"{count} pairs .*\n.*2 to 100"):
         ring(count, 0)
-
-
-def test_the_largest_ring_can_be_closed() -> None:
-    assert len(ring(100, 0)) == 100
 
 
 def test_a_hidden_fault_is_told_and_alike_ones_are_not_counted_as_reported() -> None:
@@ -90,6 +87,7 @@ def test_a_hidden_fault_is_told_and_alike_ones_are_not_counted_as_reported() -> 
 
 
 @pytest.mark.parametrize("more", [["h-0-ignored"], ["--attribute"], ["--peers"]])
-def test_what_pairs_would_ignore_is_refused(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["self-test", "--pairs", "2", *more]) == 2
-    assert "--pairs draws its own faults" in capsys.readouterr().err
+def test_what_pairs_would_ignore_is_refused(more: list[str], command: Command) -> None:
+    code, _, err = command("self-test", "--pairs", "2", *more)
+    assert code == 2
+    assert "--pairs draws its own faults" in err

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
+from backends import around
+from programs import SAMPLES
 from torch import nn
 
 from conformance import Backend, Capabilities, LSTMConfig, cell_backend, check_backend
 from conformance.cases.recipe import OPTIONS
-from conformance.spec import DTYPES, Params
-from conformance.targets import registry
+from conformance.spec import DTYPES
 from conformance.targets.find import find
 from conformance.targets.probe import abilities, probed
-
-SAMPLES = (Path(__file__).parent / "samples.py").as_posix()
-
-
-@pytest.fixture(autouse=True)
-def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "registered", dict(registry.registered))
-    monkeypatch.setattr(sys, "path", list(sys.path))
 
 
 def _smoke(backend: Backend) -> tuple[str, str]:
@@ -45,18 +35,13 @@ def test_a_function_that_returns_h_n_alone_is_probed_for_that() -> None:
 
 
 def test_an_option_that_runs_but_is_wrong_is_declared_so_that_it_is_judged() -> None:
-    def reads_one_direction(config: Any, params: Any) -> Any:
-        forward = find("numpy").build(config, params)
+    def both_halves_forward(forward: Any, config: LSTMConfig, x: Any, state: Any = None) -> Any:
+        output, finals = forward(x, state)
+        if config.bidirectional:
+            output = np.concatenate([output[..., : config.output_size]] * 2, axis=-1)
+        return output, finals
 
-        def both_halves_forward(x: Any, state: Any = None) -> Any:
-            output, finals = forward(x, state)
-            if config.bidirectional:
-                output = np.concatenate([output[..., : config.output_size]] * 2, axis=-1)
-            return output, finals
-
-        return both_halves_forward
-
-    found = probed("wrong", reads_one_direction)
+    found = probed("wrong", around(both_halves_forward).build)
     assert found.capabilities.bidirectional
     assert {a.option: (a.runs, a.right) for a in abilities(found)}["bidirectional"] == (True, False)
 
@@ -150,33 +135,18 @@ def test_a_cell_is_not_asked_for_what_the_suite_loops_over() -> None:
 
         return step
 
-    assert {a.option for a in abilities(cell)} == {
-        "no_bias",
-        "projection",
-        "initial_state",
-        "batch",
-        "float32",
-        "float64",
-        "float16",
-        "bfloat16",
-    }
+    beside_dtypes = {"no_bias", "projection", "initial_state", "batch"}
+    assert {a.option for a in abilities(cell)} == beside_dtypes | set(DTYPES)
 
 
 def test_a_function_that_computes_in_float64_only_is_probed_in_float64() -> None:
     """The usual naive NumPy: whatever comes in, float64 goes out."""
 
-    plain = find(f"{SAMPLES}:bare").build
+    def widened(forward: Any, config: LSTMConfig, x: Any, state: Any = None) -> Any:
+        output, (h_n, c_n) = forward(x, state)
+        return output.astype(float), (h_n.astype(float), c_n.astype(float))
 
-    def build(config: LSTMConfig, params: Params) -> Any:
-        forward = plain(config, params)
-
-        def widened(x: Any, state: Any = None) -> Any:
-            output, (h_n, c_n) = forward(x, state)
-            return output.astype(float), (h_n.astype(float), c_n.astype(float))
-
-        return widened
-
-    capabilities = probed("naive", build).capabilities
+    capabilities = probed("naive", around(widened).build).capabilities
     assert capabilities.dtypes == ("float64",)
     assert capabilities.initial_state
     assert capabilities.batch

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,7 +10,6 @@ import pytest
 
 from conformance.drivers import pytest_suite
 from conformance.engine.plan import Settings
-from conformance.targets import registry
 
 LSTMS = """
     import os
@@ -68,8 +65,7 @@ LSTMS = """
 
 
 @pytest.fixture(autouse=True)
-def _lstms(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "registered", dict(registry.registered))
+def _lstms(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(lstms=LSTMS)
 
 
@@ -85,6 +81,11 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Settings]]:
 
     monkeypatch.setattr(pytest_suite, "conform", spy)
     return runs
+
+
+def write_tests(pytester: pytest.Pytester, target: str) -> Path:
+    """A test file of two lines."""
+    return pytester.makepyfile(f"from conformance import conformance_tests\ntest_it = conformance_tests({target!r})")
 
 
 def text(result: pytest.RunResult) -> str:
@@ -105,9 +106,9 @@ def nodeids(result: pytest.RunResult) -> list[str]:
 
 
 def test_a_test_file_of_two_lines_has_an_item_for_every_declared_property(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("from conformance import conformance_tests\ntest_mine = conformance_tests('lstms:right')")
+    write_tests(pytester, "lstms:right")
     ids = nodeids(pytester.runpytest("--collect-only", "-q"))
-    name = "test_a_test_file_of_two_lines_has_an_item_for_every_declared_property.py::test_mine"
+    name = "test_a_test_file_of_two_lines_has_an_item_for_every_declared_property.py::test_it"
     assert f"{name}[lstms:right::smoke.runs]" in ids
     assert f"{name}[lstms:right::values.output]" in ids
     assert not any("stack." in nodeid for nodeid in ids), "an undeclared property must not look like a pass"
@@ -146,13 +147,6 @@ def test_the_ini_list_is_for_a_run_without_path_arguments(pytester: pytest.Pytes
     result = pytester.runpytest(file)
     result.assert_outcomes(passed=1)
     assert "lstms" not in text(result)
-
-
-def test_pytest_starts_without_the_engine() -> None:
-    """Every pytest run where the package is installed loads the plugin, most of them in vain."""
-    heavy = "{'torch', 'hypothesis', 'conformance.engine.sieve'}"
-    code = f"import sys, conformance.drivers.pytest_plugin; print(*{heavy} & {{*sys.modules}})"
-    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "\n"
 
 
 # Outcomes
@@ -236,7 +230,7 @@ def test_a_target_that_does_not_load_is_a_collection_error_in_words(
     pytester: pytest.Pytester, target: str, message: str
 ) -> None:
     pytester.makepyfile(faulty="import nowhere")
-    pytester.makepyfile(f"from conformance import conformance_tests\ntest_it = conformance_tests({target!r})")
+    write_tests(pytester, target)
     for arguments in (["--lstm-backend", target, "-k", "::"], []):
         result = pytester.runpytest(*arguments)
         assert result.ret == pytest.ExitCode.INTERRUPTED
@@ -257,7 +251,7 @@ def test_what_is_not_selected_is_not_judged(pytester: pytest.Pytester, judged: l
 
 def test_a_node_id_selects(pytester: pytest.Pytester, judged: list[tuple[str, Settings]]) -> None:
     pytester.makeini("[pytest]\nlstm_backends = lstms:right")
-    file = pytester.makepyfile("from conformance import conformance_tests\ntest_it = conformance_tests('lstms:right')")
+    file = write_tests(pytester, "lstms:right")
     pytester.runpytest("lstms:right::values.output", "--lstm-cases=1").assert_outcomes(passed=1)
     pytester.runpytest(f"{file}::test_it[lstms:right::values.h_n]", "--lstm-cases=1").assert_outcomes(passed=1)
     assert [settings.only for _, settings in judged] == [("smoke", "values.output"), ("smoke", "values.h_n")]
@@ -268,7 +262,7 @@ def test_a_node_id_selects(pytester: pytest.Pytester, judged: list[tuple[str, Se
 
 
 def test_the_last_failures_can_be_repeated(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("from conformance import conformance_tests\ntest_it = conformance_tests('lstms:wrong')")
+    write_tests(pytester, "lstms:wrong")
     run(pytester, "wrong", "-k", "c_n or h_n").assert_outcomes(passed=2, failed=2)
     run(pytester, "wrong", "--lf").assert_outcomes(failed=2)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
 import pytest
+from programs import python
 
 from conformance import Backend, Capabilities, backend, cell_backend
 from conformance.errors import UsageError
@@ -30,26 +30,17 @@ MINE = """
 WriteFile = Callable[[str, str], Path]
 
 
-@pytest.fixture(autouse=True)
-def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "registered", dict(registry.registered))
-    monkeypatch.setattr(sys, "path", list(sys.path))
-
-
 @pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WriteFile]:
-    """Writes a file into the working directory of the test; what was imported from there is forgotten after it."""
-    monkeypatch.chdir(tmp_path)
+def write(folder: Path) -> WriteFile:
+    """Writes a file into the working directory of the test."""
 
     def write_file(name: str, source: str) -> Path:
-        path = tmp_path / name
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
         path.write_text(dedent(source).lstrip())
         return path
 
-    yield write_file
-    for name, module in list(sys.modules.items()):
-        if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
-            del sys.modules[name]
+    return write_file
 
 
 def build(config: Any, params: Any) -> Any:
@@ -68,9 +59,9 @@ def test_the_decorator_registers_and_returns_the_backend() -> None:
     assert find("mine") is mine
     assert find(mine) is mine
     assert mine.available() == "not today"
-    assert mine.capabilities.layers
     assert mine.origin.startswith(f"{__file__}:")
     assert "mine" in registry.names()
+    assert backend("always-there", Capabilities(), available=None)(build).available() is None
 
 
 def test_a_cell_says_who_supplies_the_loop() -> None:
@@ -89,13 +80,9 @@ def test_a_cell_cannot_declare_what_a_step_cannot_have(option: str) -> None:
 
 
 def test_an_unknown_name_lists_near_ones() -> None:
-    with pytest.raises(UsageError, match="no backend is named 'torch-lop'; known are ") as error:
+    with pytest.raises(UsageError, match=r"no backend is named 'torch-lop'; known are .*numpy") as error:
         find("torch-lop")
     assert "did you mean torch-loop" in error.value.hint
-    assert "numpy" in str(error.value)
-
-
-def test_a_name_like_no_other_says_what_a_target_is() -> None:
     with pytest.raises(UsageError) as error:
         find("zzzzzzzz")
     assert error.value.hint == "a target is a name of `list`, module:attr or file.py:attr"
@@ -128,13 +115,7 @@ def test_targets_that_name_a_file_or_a_module(write: WriteFile, target: str) -> 
     assert found.name == (target if ":" in target else f"{target}:mine")
 
 
-def test_a_module_in_a_package() -> None:
-    found = find("implementations.numpy_lstm:numpy_lstm")
-    assert found.build is find("numpy").build
-
-
-def test_a_file_may_import_its_neighbour(write: WriteFile, tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
+def test_a_file_may_import_its_neighbour(write: WriteFile) -> None:
     write("sub/neighbour.py", "NAME = 'from next door'")
     write("sub/visitor.py", "from neighbour import NAME\n" + dedent(MINE).replace('"mine"', "NAME"))
     assert find("sub/visitor.py").name == "sub/visitor.py:mine"
@@ -149,15 +130,7 @@ def test_a_file_that_bears_the_name_of_a_loaded_module_does_not_replace_it(write
 
 @pytest.mark.parametrize("target", ["broken.py:mine", "broken:mine"])
 def test_a_target_that_fails_to_import_shows_its_own_traceback(write: WriteFile, target: str) -> None:
-    path = write(
-        "broken.py",
-        """
-        def helper():
-            return 1 / 0
-
-        helper()
-        """,
-    )
+    path = write("broken.py", "def helper():\n    return 1 / 0\n\nhelper()\n")
     with pytest.raises(UsageError) as error:
         find(target)
     lines = str(error.value).splitlines()
@@ -170,20 +143,21 @@ def test_a_target_that_fails_to_import_shows_its_own_traceback(write: WriteFile,
 
 def test_a_syntax_error_shows_the_line(write: WriteFile) -> None:
     path = write("typo.py", "def build(config, params:\n    pass\n")
-    with pytest.raises(UsageError) as error:
+    with pytest.raises(UsageError, match="SyntaxError") as error:
         find("typo.py:build")
     assert f'File "{path}", line 1' in str(error.value)
-    assert "SyntaxError" in str(error.value)
 
 
-def test_a_module_that_is_not_there() -> None:
-    with pytest.raises(UsageError, match=r"(?s)'no_such_module:build' fails to import:.*No module named"):
-        find("no_such_module:build")
-
-
-@pytest.mark.parametrize("target", ["no_such_file.py", "no_such_file.py:build"])
-def test_a_file_that_is_not_there(target: str) -> None:
-    with pytest.raises(UsageError, match=r"there is no file 'no_such_file\.py'"):
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("no_such_module:build", r"(?s)'no_such_module:build' fails to import:.*No module named"),
+        ("no_such_file.py", r"there is no file 'no_such_file\.py'"),
+        ("no_such_file.py:build", r"there is no file 'no_such_file\.py'"),
+    ],
+)
+def test_a_module_or_file_that_is_not_there_is_named(target: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
         find(target)
 
 
@@ -209,17 +183,19 @@ def test_a_file_without_a_backend(write: WriteFile) -> None:
     assert error.value.hint == "it defines no backend, build function or nn.Module class"
 
 
-@pytest.mark.parametrize(("value", "kind"), [("3", "int"), ("object", "type"), ("None", "NoneType")])
-def test_an_attribute_that_is_no_backend(write: WriteFile, value: str, kind: str) -> None:
-    write("wrong.py", f"thing = {value}\n")
-    with pytest.raises(UsageError, match=f"'wrong.py:thing' is a {kind}, not a Backend"):
+@pytest.mark.parametrize(
+    ("defined", "said"),
+    [
+        ("3", "'wrong.py:thing' is a int, not a Backend"),
+        ("object", "'wrong.py:thing' is a type, not a Backend"),
+        ("None", "'wrong.py:thing' is a NoneType, not a Backend"),
+        ("lambda config: None", r"takes \(config\), but a build function takes \(config, params\)"),
+    ],
+)
+def test_an_attribute_that_is_no_backend(write: WriteFile, defined: str, said: str) -> None:
+    write("wrong.py", f"thing = {defined}\n")
+    with pytest.raises(UsageError, match=said):
         find("wrong.py:thing")
-
-
-def test_a_function_that_cannot_take_config_and_params(write: WriteFile) -> None:
-    write("narrow.py", "def build(config): return None\n")
-    with pytest.raises(UsageError, match=r"takes \(config\), but a build function takes \(config, params\)"):
-        find("narrow.py:build")
 
 
 @pytest.mark.parametrize(
@@ -228,13 +204,11 @@ def test_a_function_that_cannot_take_config_and_params(write: WriteFile) -> None
 )
 def test_a_backend_is_defined_without_a_framework_and_without_the_engine(module: str) -> None:
     heavy = {"torch", "jax", "tensorflow", "keras", "onnx", "onnxruntime", "ml_dtypes", "hypothesis", "psutil"}
-    code = f"import sys, {module}; print(sorted({heavy} & sys.modules.keys()))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert python(f"import sys, {module}; print(sorted({heavy} & sys.modules.keys()))") == "[]\n"
 
 
-def test_without_a_condition_a_backend_is_available() -> None:
-    @registry.backend("always-there", Capabilities(), available=None)
-    def build(config: object, params: object) -> Callable[..., Any]:
-        return print
-
-    assert build.available() is None
+def test_pytest_starts_without_the_engine() -> None:
+    """Every pytest run where the package is installed loads the plugin, most of them in vain."""
+    heavy = {"torch", "hypothesis", "conformance.engine.sieve"}
+    code = f"import sys, conformance.drivers.pytest_plugin; print(sorted({heavy} & sys.modules.keys()))"
+    assert python(code) == "[]\n"

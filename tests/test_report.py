@@ -45,7 +45,6 @@ from conformance.report.table import table
 from conformance.report.text import arrays, conclusion, explain, failures, head, replay_line
 
 PASSED = Verdict("mine", "smoke.runs", Outcome.PASSED, margin=0.1, cases=3)
-DIED = Interruption("given up", 0, "signal 11")
 FAILED = Verdict(
     "my lstm.py:f",
     "values.output",
@@ -67,29 +66,30 @@ def _report(*backends: BackendReport, missing: tuple[str, ...] = ()) -> Report:
     return Report("0.1.0", 0, 100, {"numpy": "2.0", "platform": "linux x86_64"}, backends, missing)
 
 
+#: Backends that did not come to their end.
+GONE = _backend(Verdict("gone", "smoke.runs", Outcome.UNAVAILABLE, Said("no device")), name="gone")
+CUT = _backend(PASSED, name="cut", interrupted=Interruption("interrupted", 3))
+DIED = _backend(
+    Verdict("died", "smoke.runs", Outcome.CRASHED, Said("signal 11")),
+    name="died",
+    interrupted=Interruption("given up", 0, "signal 11"),
+)
+
+
 # The model
 
 
-@pytest.mark.parametrize(
-    ("outcome", "conformant"),
-    [
-        (Outcome.PASSED, True),
-        (Outcome.FAILED, False),
-        (Outcome.ERROR, False),
-        (Outcome.CRASHED, False),
-        (Outcome.TIMEOUT, False),
-        (Outcome.EXPECTED_FAILURE, True),
-        (Outcome.UNEXPECTED_PASS, False),
-        (Outcome.NARROWED, True),
-        (Outcome.NOT_DECLARED, True),
-        (Outcome.NOT_RUN, True),
-    ],
-)
-def test_which_outcomes_spoil_conformance(outcome: Outcome, conformant: bool) -> None:
-    backend = _backend(PASSED, Verdict("mine", "values.output", outcome, cases=1))
-    assert backend.conformant is conformant
-    assert _report(backend).conformant is conformant
-    assert outcome.bad is not conformant
+#: What makes a backend not conformant.
+BAD = {Outcome.FAILED, Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT, Outcome.UNEXPECTED_PASS}
+
+
+@pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome != Outcome.UNAVAILABLE])
+def test_which_outcomes_spoil_conformance(outcome: Outcome) -> None:
+    verdict = Verdict("mine", "values.output", outcome, cases=1)
+    backend = _backend(PASSED, verdict)
+    assert backend.conformant == _report(backend).conformant == (outcome not in BAD)
+    assert outcome.bad == (outcome in BAD)
+    assert _backend(verdict).conformant == (outcome == Outcome.PASSED), "one property at least must have passed"
 
 
 def test_the_outcomes_are_the_words_of_the_contract() -> None:
@@ -99,26 +99,19 @@ def test_the_outcomes_are_the_words_of_the_contract() -> None:
     assert [*map(str, Outcome)] == [*words.split(", "), "unavailable"]
 
 
-def test_nothing_passed_is_not_conformant() -> None:
-    for outcome in {*Outcome} - {Outcome.PASSED}:
-        assert not _backend(Verdict("mine", "values.output", outcome, cases=1)).conformant
-
-
 def test_a_property_narrowed_on_every_case_was_never_judged() -> None:
     assert not _backend(PASSED, Verdict("mine", "values.output", Outcome.NARROWED, cases=0)).conformant
 
 
 def test_a_truncated_run_is_neither_complete_nor_conformant() -> None:
-    cut = _backend(PASSED, interrupted=Interruption("interrupted", 3))
-    for report in (_report(cut), _report(_backend(PASSED), missing=("other",))):
+    for report in (_report(CUT), _report(_backend(PASSED), missing=("other",))):
         assert not report.complete
         assert not report.conformant
 
 
 def test_an_unavailable_backend_does_not_spoil_a_report_but_does_not_make_one() -> None:
-    absent = _backend(Verdict("gone", "smoke.runs", Outcome.UNAVAILABLE, Said("no device")), name="gone")
-    assert _report(_backend(PASSED), absent).conformant
-    assert not _report(absent).conformant
+    assert _report(_backend(PASSED), GONE).conformant
+    assert not _report(GONE).conformant
 
 
 def test_declared_counts_what_was_asked_and_margin_is_the_largest() -> None:
@@ -149,8 +142,7 @@ def test_a_report_is_read_back_as_it_was_written() -> None:
     assert {type(fact) for fact in FACTS} == {*get_args(Fact)}, "each kind of fact is among them"
     verdicts = [replace(FAILED, fact=fact, history=("I=1", "I=2"), worst_recipe="I=3") for fact in FACTS]
     verdicts += [replace(PASSED, outcome=outcome, recurrence=how) for outcome in Outcome for how in Recurrence]
-    cut = _backend(PASSED, FAILED, interrupted=Interruption("given up", 3, "too slow"))
-    report = _report(replace(_backend(*verdicts), unmet=("lengths",)), cut, missing=("late",))
+    report = _report(replace(_backend(*verdicts), unmet=("lengths",)), CUT, DIED, missing=("late",))
     assert from_json(json.loads(json.dumps(to_json(report), allow_nan=False))) == report
 
 
@@ -254,7 +246,7 @@ def test_many_failures_fit_a_line() -> None:
     judged = _judged(CORE)
     failed = replace(judged, verdicts=tuple(replace(v, outcome=Outcome.FAILED) for v in judged.verdicts))
     told = _told(failed)[1]
-    assert told.startswith("core: failed: smoke.runs, layout.shapes, layout.dtypes, layout.final-state, and")
+    assert told.startswith("core: failed: smoke.runs, ")
     assert len(told) < 120
 
 
@@ -300,13 +292,7 @@ def test_a_wide_table_has_a_row_for_each_backend_and_a_narrow_one_a_column() -> 
 
 
 def test_backends_without_results_are_lines_below_the_table() -> None:
-    gone = _backend(Verdict("gone", "smoke.runs", Outcome.UNAVAILABLE, Said("no device")), name="gone")
-    died = _backend(
-        Verdict("died", "smoke.runs", Outcome.CRASHED, Said("signal 11")),
-        name="died",
-        interrupted=Interruption("given up", 0, "signal 11"),
-    )
-    assert table(_report(gone, died)) == "gone  unavailable: no device\ndied  crashed: signal 11"
+    assert table(_report(GONE, DIED)) == "gone  unavailable: no device\ndied  crashed: signal 11"
 
 
 # The text
@@ -337,6 +323,7 @@ def test_a_replay_line_survives_the_shell_with_the_calls_before_it(monkeypatch: 
 
 
 def test_one_failure_is_told_once_with_all_the_properties_that_show_it() -> None:
+    assert failures(_report(_backend(PASSED))) == ""
     told = failures(_report(_backend(PASSED, FAILED, replace(FAILED, property="values.h_n"))))
     assert told.startswith("mine: 2 properties do not hold\n  values.output (failed)")
     assert told.count("expected 1 got 2") == 1
@@ -349,33 +336,22 @@ def test_a_message_of_several_lines_stays_in_its_column() -> None:
 
 
 def test_what_was_narrowed_or_not_run_is_told_once_for_each_reason() -> None:
-    narrowed = [
-        Verdict("mine", name, Outcome.NARROWED, Part(2, 1, Unsupported(f"LSTM(1→1) L={n}", "bias"), 0, ()), cases=1)
-        for n, name in enumerate(("values.output", "values.h_n"))
-    ]
-    unrun = [
-        Verdict("mine", name, Outcome.NOT_RUN, CutShort(Interruption("interrupted", 9), n))
-        for n, name in enumerate(("stack.composition", "batch.isolation"))
-    ]
-    assert failures(_report(_backend(PASSED, *narrowed, *unrun))).splitlines() == [
+    def narrowed(id: str, case: str) -> Verdict:
+        return Verdict("mine", id, Outcome.NARROWED, Part(2, 1, Unsupported(case, "bias"), 0, ()), cases=1)
+
+    def unrun(id: str, cases: int) -> Verdict:
+        return Verdict("mine", id, Outcome.NOT_RUN, CutShort(Interruption("interrupted", 9), cases))
+
+    told = (narrowed("values.output", "L=1"), narrowed("values.h_n", "L=2"))
+    told += (unrun("stack.composition", 0), unrun("batch.isolation", 1))
+    assert failures(_report(_backend(PASSED, *told))).splitlines() == [
         "mine: narrowed, not passed: values.output, values.h_n (Unsupported raised within what is declared: bias)",
         "mine: not run: stack.composition, batch.isolation (interrupted after 9 cases)",
     ]
 
 
-def test_a_report_without_failures_tells_none() -> None:
-    assert failures(_report(_backend(PASSED))) == ""
-
-
 def test_the_conclusion_names_every_backend() -> None:
-    gone = _backend(Verdict("gone", "smoke.runs", Outcome.UNAVAILABLE, Said("no device")), name="gone")
-    cut = _backend(PASSED, name="cut", interrupted=Interruption("interrupted", 3))
-    died = _backend(
-        Verdict("died", "smoke.runs", Outcome.CRASHED),
-        name="died",
-        interrupted=Interruption("given up", 0, "signal 11"),
-    )
-    report = _report(_backend(PASSED), _backend(FAILED, name="bad"), gone, cut, died, missing=("late",))
+    report = _report(_backend(PASSED), _backend(FAILED, name="bad"), GONE, CUT, DIED, missing=("late",))
     assert conclusion(report).splitlines() == [
         "conformant: mine",
         "not conformant: bad, died",

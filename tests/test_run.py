@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
-import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis.database import InMemoryExampleDatabase
+from programs import SAMPLES, at_work
 
 from conformance import check_backend
 from conformance.drivers import run as runs
@@ -23,22 +21,21 @@ from conformance.engine.plan import Settings
 from conformance.errors import SuiteError, UsageError
 from conformance.facts import Outcome
 from conformance.report.model import BackendReport, Report
-from conformance.targets import registry
 from conformance.targets.find import find
 
-SAMPLES = (Path(__file__).parent / "samples.py").as_posix()
 SMOKE = Settings(cases=0, only=("smoke", "layout.shapes"))
 
 
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(registry, "registered", dict(registry.registered))
-    monkeypatch.setattr(sys, "path", list(sys.path))
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def _outcomes(report: Report) -> dict[str, dict[str, str]]:
     return {b.backend.rpartition(":")[2]: {v.property: v.outcome for v in b.verdicts} for b in report.backends}
+
+
+def _run(*names: str, jobs: int = 0) -> tuple[Report, tuple[UsageError | SuiteError, ...]]:
+    outcome = run([f"{SAMPLES}:{name}" for name in names], SMOKE, jobs)
+    return outcome.report, outcome.errors
 
 
 # Child processes
@@ -56,8 +53,8 @@ def test_a_crash_is_a_verdict_and_the_other_backends_keep_theirs() -> None:
 
 
 def test_in_this_process_targets_are_judged_one_after_the_other() -> None:
-    outcome = run([f"{SAMPLES}:right", f"{SAMPLES}:narrow"], SMOKE, isolation=None)
-    assert list(_outcomes(outcome.report)) == ["right", "narrow"]
+    outcome = run([f"{SAMPLES}:right", f"{SAMPLES}:swapped"], SMOKE, isolation=None)
+    assert list(_outcomes(outcome.report)) == ["right", "swapped"]
     assert "samples" in sys.modules, "the target was loaded here"
 
 
@@ -83,8 +80,8 @@ def test_a_target_named_twice_is_judged_once_and_reports_keep_the_order() -> Non
 def test_progress_is_told_to_its_end() -> None:
     seen: list[tuple[str, int, int]] = []
     run([f"{SAMPLES}:right"], Settings(cases=3, only=("layout.shapes",)), watch=lambda *told: seen.append(told))
-    last = seen[-1]
-    assert last[1] == last[2]
+    _, done, total = seen[-1]
+    assert done == total
 
 
 def test_a_defect_of_the_suite_is_never_a_verdict_about_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,21 +95,10 @@ def test_a_defect_of_the_suite_is_never_a_verdict_about_the_backend(monkeypatch:
     assert "ZeroDivisionError: in the engine" in str(error)
 
 
-def _run(*names: str, jobs: int = 0) -> tuple[Report, tuple[UsageError | SuiteError, ...]]:
-    outcome = run([f"{SAMPLES}:{name}" for name in names], SMOKE, jobs)
-    return outcome.report, outcome.errors
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="signals a process group")
-def test_an_interruption_keeps_verdicts_and_says_what_is_missing(tmp_path: Path) -> None:
+def test_an_interruption_keeps_verdicts_and_says_what_is_missing() -> None:
     targets = [f"{SAMPLES}:slow", f"{SAMPLES}:right"]
-    line = [sys.executable, "-m", "conformance", "run", *targets, "--jobs", "1", "--json", "report.json"]
-    process = subprocess.Popen(line, start_new_session=True, stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not Path("ten-calls").exists():
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.02)
+    process = at_work(Path("ten-calls"), "run", *targets, "--jobs", "1", "--json", "report.json")
     os.killpg(process.pid, signal.SIGINT)
     out, _ = process.communicate(timeout=300)
     assert process.returncode == 3
@@ -136,35 +122,14 @@ def test_check_backend_takes_a_name_a_target_a_backend_or_a_function() -> None:
         assert [verdict.property for verdict in report.verdicts] == ["smoke.runs", "layout.dtypes"]
 
 
-def test_check_backend_is_repeatable() -> None:
-    first, second = (check_backend(f"{SAMPLES}:swapped", cases=5, seed=3, properties=["values.c_n"]) for _ in "ab")
-    assert first.verdicts == second.verdicts
-    assert (first.seed, first.cases) == (3, 5)
-    assert {"numpy", "hypothesis", "python", "platform"} <= set(first.environment)
-
-
 def test_check_backend_survives_a_backend_that_would_end_the_process() -> None:
     report = check_backend(f"{SAMPLES}:system_exit", cases=0, properties=["smoke"])
     assert [(v.outcome, v.message) for v in report.verdicts] == [("error", "build raised SystemExit: bye")]
 
 
-def test_an_unsupported_inside_the_declared_is_narrowed_with_its_reason() -> None:
-    report = check_backend(f"{SAMPLES}:narrow", cases=0, properties=["layout.shapes"])
-    (verdict,) = report.verdicts
-    assert verdict.outcome == "narrowed"
-    assert verdict.message.endswith(": five units")
-    assert verdict.cases > 0
-
-
-def test_check_backend_refuses_a_property_that_is_none() -> None:
-    with pytest.raises(UsageError, match="no property or group is named 'vaules'"):
-        check_backend("numpy", properties=["vaules"])
-
-
 def test_backends_do_not_share_counterexamples() -> None:
     """All runs share one Hypothesis test, so without a prefix one backend would begin with another's failures."""
-    shared = InMemoryExampleDatabase()
-    first, second = (runs._Prefixed(shared, name) for name in ("first", "second"))
+    first, second = (runs.database(target, SMOKE) for target in ("first", "second"))
     first.save(b"key", b"value")
     assert list(first.fetch(b"key")) == [b"value"]
     assert list(second.fetch(b"key")) == []

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from programs import Command
 
-from conformance.drivers.cli import main
 from conformance.engine.plan import Settings
 from conformance.errors import UsageError
 from conformance.selftest.score import TWIN, Row, SelfTest, self_test, table
@@ -51,21 +51,19 @@ def test_an_unknown_fault_is_named() -> None:
         self_test(("gate-order-oops",))
 
 
-def test_the_command_writes_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "self-test.json"
-    chosen = ["self-test", "gate-order-iofg", "--no-fixed-set", "--cases", "5", "--jobs", "1", "--json", str(path)]
-    assert main(chosen) == 0
-    written = json.loads(path.read_text())
-    assert [row["fault"] for row in written["rows"]] == ["gate-order-iofg"]
-    assert "mutation score of 100.0 %" in capsys.readouterr().out
+def test_the_command_writes_json(command: Command) -> None:
+    chosen = ("gate-order-iofg", "--no-fixed-set", "--cases", "5", "--jobs", "1")
+    code, out, _ = command("self-test", *chosen, "--json", "scores.json")
+    assert code == 0
+    assert "mutation score of 100.0 %" in out
+    assert [row["fault"] for row in json.loads(Path("scores.json").read_text())["rows"]] == ["gate-order-iofg"]
 
 
-def test_the_command_fails_if_a_fault_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_fails_if_a_fault_escapes(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     escaped = SelfTest((Row("b", "class", (), None, 0.1),))
     monkeypatch.setattr("conformance.selftest.score.self_test", lambda *arguments: escaped)
-    assert main(["self-test"]) == 1
+    assert command("self-test").code == 1
 
 
-def test_the_faults_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["self-test", "--list"]) == 0
-    assert "gate-order-iofg" in capsys.readouterr().out
+def test_the_faults_are_listed(command: Command) -> None:
+    assert "gate-order-iofg" in command("self-test", "--list").out

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +14,10 @@ from benchmarks import sensitivity
 from benchmarks.sensitivity import accusations, backend, smallest
 from benchmarks.sensitivity_defects import CORRECT, DEFECTS, DTYPES, JUDGES, LEVELS, OURS, TOLERANCES
 from benchmarks.sensitivity_page import Known, page, plot
+from conformance.backend import Backend
 from conformance.cases.recipe import Recipe
 from conformance.engine import sieve as engine
+from conformance.engine.judging import Answer, Here, Question
 from conformance.engine.plan import Settings
 from conformance.selftest.faults.twin import Twin
 
@@ -44,18 +45,24 @@ def test_the_tolerances_are_the_defaults_of_torch_and_numpy(dtype: str) -> None:
     assert not np.isclose([1.01 * atol, 1000 + 1010 * rtol], [0, 1000]).any()
 
 
-def test_the_cases_are_those_of_a_default_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    met: list[Recipe] = []
-    offer = engine._Sieve._offer
+class Noting(Here):
+    """Notes the cases that it is asked about, and has no answer."""
 
-    def recorded(sieve: engine._Sieve, recipe: Recipe) -> Any:
-        met.append(recipe)
-        return offer(sieve, recipe)
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
+        self.met: list[Recipe] = []
 
-    monkeypatch.setattr(engine._Sieve, "_offer", recorded)
-    engine.conform(backend("twin", Twin(), "float64"), Settings(only=("layout.unbatched",), shrink=False))
-    assert len(met) > 100
-    assert sorted(map(str, met)) == sorted(map(str, sensitivity.recipes("float64")))
+    def ask(
+        self, recipe: Recipe, questions: Sequence[Question], stop: bool = False, brief: bool = False
+    ) -> Iterator[tuple[Question, Answer]]:
+        self.met.append(recipe)
+        return iter(())
+
+
+def test_the_cases_are_those_of_a_default_run() -> None:
+    judge = Noting(backend("twin", Twin(), "float64"))
+    engine.conform(judge, Settings(only=("values.output",), shrink=False))
+    assert sorted(map(str, judge.met)) == sorted(map(str, sensitivity.recipes("float64")))
 
 
 @pytest.mark.usefixtures("few")

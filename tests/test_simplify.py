@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from conformance.cases.case import realise
 from conformance.cases.recipe import Recipe, parse
 from conformance.engine.judging import Answer
-from conformance.engine.simplify import _joined, simplify
+from conformance.engine.simplify import simplify
 from conformance.facts import Outcome
 
 LARGE = Recipe(I=5, H=4, layers=2, bidirectional=True, L=6, N=3, state="both", view="strided", gain=3.0, seed=9)
@@ -48,16 +46,11 @@ def test_another_kind_of_failure_is_not_taken_for_the_same() -> None:
     assert answer.outcome == "failed"
 
 
-def test_neighbouring_ranges_are_joined() -> None:
-    edits = ("-t1", "0:x[2]", "0:x[0:2]", "0:bias_hh_l0[0]", "0:bias_hh_l0[3]", "1:x", "r:c_0")
-    joined = ("-t1", "0:x[0:3]", "0:bias_hh_l0[0]", "0:bias_hh_l0[3]", "1:x", "r:c_0")
-    assert _joined(edits) == joined
-    assert _joined(joined) == joined
+def test_neighbouring_ranges_are_told_as_one() -> None:
+    def fails(recipe: Recipe) -> Answer | None:
+        x = realise(recipe).x.ravel()
+        return Answer(Outcome.FAILED) if len(x) == 5 and x[4] else None
 
-
-def test_joined_edits_make_the_same_case() -> None:
-    base = Recipe(I=3, H=2, L=4, N=2, edits=("-t3", "0:weight_ih_l0[0:3]", "0:weight_ih_l0[3:9]", "1:x[0]", "1:x[1]"))
-    joined = Recipe(I=3, H=2, L=4, N=2, edits=_joined(base.edits))
-    first, second = realise(base), realise(joined)
-    np.testing.assert_array_equal(first.x, second.x)
-    np.testing.assert_array_equal(first.params["weight_ih_l0"], second.params["weight_ih_l0"])
+    recipe, _ = simplify(Recipe(I=5, L=1, N=1), Answer(Outcome.FAILED), fails, None, "float32", budget=300)
+    assert [edit for edit in recipe.edits if edit.startswith("0:x")] == ["0:x[0:4]"]
+    assert not realise(recipe).x.ravel()[:4].any()

@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
+from programs import ROOT, Command
 
-from conformance.drivers import cli
-from conformance.targets import registry
-
-DOC = Path(__file__).parents[1] / "docs" / "implementers.md"
+DOC = ROOT / "docs/implementers.md"
 
 #: How the loop that answers requests begins: later blocks go in front of it.
 LOOP = "for (let request;"
@@ -65,20 +62,12 @@ def _assert_printed(quoted: list[str], printed: list[str]) -> None:
 
 @pytest.mark.parametrize(("program", "arguments", "quoted"), _commands())
 def test_a_command_prints_what_is_quoted(
-    program: str,
-    arguments: list[str],
-    quoted: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    program: str, arguments: list[str], quoted: list[str], command: Command
 ) -> None:
     """And its exit code tells whether anything failed."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(registry, "registered", dict(registry.registered))
-    monkeypatch.setattr(sys, "path", list(sys.path))
     Path("lstm.mjs").write_text(program, encoding="utf-8")
-    code = cli.main(arguments)
-    _assert_printed(quoted, capsys.readouterr().out.splitlines())
+    code, out, _ = command(*arguments)
+    _assert_printed(quoted, out.splitlines())
     assert code == any(word in line for line in quoted for word in ("not conformant", "failed:"))
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from conformance.spec import Array, LSTMConfig, Params
+from conformance.reference.backward import Gradients
+from conformance.spec import Array, LSTMConfig, Params, State, state_shapes
 
-Tensors = tuple[torch.Tensor, torch.Tensor]
+Results = tuple[Array, State]
 
 
 def module_of(config: LSTMConfig, params: Params | None = None) -> torch.nn.LSTM:
@@ -23,12 +25,44 @@ def module_of(config: LSTMConfig, params: Params | None = None) -> torch.nn.LSTM
     return module
 
 
-def call(
-    module: torch.nn.LSTM, x: torch.Tensor, state: Tensors | None, lengths: Array | None
-) -> tuple[torch.Tensor, Tensors]:
-    """``output, (h_n, c_n)``, rows of different length packed."""
-    if lengths is None:
-        return module(x, state)
-    first = module.batch_first
-    packed, finals = module(pack_padded_sequence(x, torch.tensor(lengths), first, enforce_sorted=False), state)
-    return pad_packed_sequence(packed, first, total_length=x.shape[1 if first else 0])[0], finals
+def _call(
+    module: torch.nn.LSTM, x: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor], lengths: Array | None
+) -> list[torch.Tensor]:
+    """output, h_n and c_n; rows of different length packed."""
+    read, first = x, module.batch_first
+    if lengths is not None:
+        read = pack_padded_sequence(x, torch.tensor(lengths), first, enforce_sorted=False)
+    output, finals = module(read, state)
+    if lengths is not None:
+        output, _ = pad_packed_sequence(output, first, total_length=x.shape[1 if first else 0])
+    return [output, *finals]
+
+
+def _inputs(config: LSTMConfig, x: Array, state: State | None) -> list[torch.Tensor]:
+    """x, h_0 and c_0 in the config's dtype; a state of zeros where there is none."""
+    if state is None:
+        h_0, c_0 = map(np.zeros, state_shapes(config, x.shape[0 if config.batch_first else 1] if x.ndim == 3 else 1))
+        state = (h_0, c_0) if x.ndim == 3 else (h_0[:, 0], c_0[:, 0])
+    return [torch.tensor(np.ascontiguousarray(part, config.dtype), requires_grad=True) for part in (x, *state)]
+
+
+def forward(config: LSTMConfig, params: Params, x: Array, state: State | None, lengths: Array | None) -> Results:
+    """``output, (h_n, c_n)`` in the config's dtype."""
+    given, h_0, c_0 = _inputs(config, x, state)
+    results = _call(module_of(config, params), given, (h_0, c_0), lengths)
+    output, h_n, c_n = (part.detach().numpy() for part in results)
+    return output, (h_n, c_n)
+
+
+def vjp(
+    config: LSTMConfig, params: Params, x: Array, state: State | None, lengths: Array | None, *cotangents: Array
+) -> tuple[Results, Gradients]:
+    """``((output, (h_n, c_n)), grads)`` in the config's dtype, by autograd."""
+    module = module_of(config, params)
+    given, h_0, c_0 = _inputs(config, x, state)
+    results = _call(module, given, (h_0, c_0), lengths)
+    inputs = {"x": given, "h_0": h_0, "c_0": c_0, **dict(module.named_parameters())}
+    upstream = [torch.tensor(np.ascontiguousarray(part, config.dtype)) for part in cotangents]
+    grads = torch.autograd.grad(results, list(inputs.values()), upstream)
+    output, h_n, c_n = (part.detach().numpy() for part in results)
+    return (output, (h_n, c_n)), {name: grad.numpy() for name, grad in zip(inputs, grads, strict=True)}

@@ -1,0 +1,47 @@
+"""What the tests share as fixtures."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from programs import Command, Printed
+
+from conformance.drivers import cli
+from conformance.targets import registry
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test registers, puts on the path or imports from a temporary folder is forgotten after it."""
+    monkeypatch.setattr(registry, "registered", dict(registry.registered))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    temporary = str(tmp_path_factory.getbasetemp())
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(temporary):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of the test's own, in which it runs."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def command(folder: Path, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs a command line in this process, in a folder of the test's own."""
+
+    def run(*arguments: str) -> Printed:
+        try:
+            code = cli.main(arguments)
+        except SystemExit as ended:  # argparse
+            code = int(ended.code or 0)
+        printed = capsys.readouterr()
+        return Printed(code, printed.out, printed.err)
+
+    return run
