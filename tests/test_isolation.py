@@ -38,7 +38,7 @@ from conformance.targets.find import find
 
 CHOSEN = ("smoke", "layout.shapes", "values.output")
 #: Random cases only, so that the expensive ones are few; all of them small enough for a second.
-SETTINGS = Settings(cases=6, fixed=False, only=CHOSEN)
+SETTINGS = Settings(cases=14, fixed=False, only=CHOSEN)
 LIMITS = Limits(seconds=2.0, memory=1.0)
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals, and limits")

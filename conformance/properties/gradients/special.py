@@ -37,6 +37,11 @@ def equal_parameters(trial: Trial) -> None:
     """
     small = cut(trial)
     _, kind = trial.in_turn(_LOSSES_AND_TIED)
+    # So that there are two of a shape.
+    if kind == "bias" and not small.recipe.bias:
+        small = small.resized(bias=True)
+    elif kind == "weight" and small.recipe.I != small.case.config.output_size:
+        small = small.resized(I=small.case.config.output_size)
     alike = tied(small.case.params, kind)
     _right_with(small, replace(small.case, params=alike, rule="any"))
 
