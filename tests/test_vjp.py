@@ -13,7 +13,7 @@ from backends import accused, only
 
 from conformance.backend import Backend, Unsupported
 from conformance.cases.case import Case, handed, realise
-from conformance.cases.recipe import parse
+from conformance.cases.recipe import VIEWS, parse
 from conformance.engine.plan import Settings
 from conformance.selftest.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, twin_backend
 from conformance.selftest.faults.fault import GRADIENTS
@@ -121,11 +121,34 @@ def test_a_vjp_is_torchs_in_float64(backend: Backend, text: str, dtype: str, gap
 
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
 def test_no_property_accuses_a_vjp(backend: Backend) -> None:
-    """So it shares no memory, keeps nothing, reads views, serves two threads and gives padding no gradient."""
+    """So it keeps nothing, serves two threads and gives padding no gradient."""
     large = ("gradients.large", "gradients.sweep", "gradients.sums", "gradients.long")
     chosen = ("gradients", "dropout.everything-gradients")
     settings = Settings(cases=6, only=chosen, exclude=large, fixed=False)
     assert accused(only(backend, "float32"), settings) == {}
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_vjp_shares_no_memory_and_changes_no_argument(backend: Backend, steps: int) -> None:
+    case = the_case(f"I=3 H=4 L={steps} N=3 state=both seed=1")
+    params, (x, state, _), upstream = fresh_params(case.params), handed(case), cotangents(case)
+    assert state is not None
+    given = [x, *state, *upstream, *params.values()]
+    before = [part.copy() for part in given]
+    model: Any = backend.build(case.config, params)
+    got = list(flat(model.vjp(x, state, None, *upstream)).values())
+    assert all(np.array_equal(part, old) for part, old in zip(given, before, strict=True))
+    assert not any(np.shares_memory(part, other) for part in got for other in given)
+    assert not any(np.shares_memory(a, b) for k, a in enumerate(got) for b in got[:k])
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_vjp_reads_views(backend: Backend, view: str) -> None:
+    case = the_case("I=3 H=4 batch-first L=5 N=3 state=both seed=1")
+    plain, got = (vjp(model_of(backend, case), replace(case, view=view)) for view in ("plain", view))
+    assert_close(got, plain, 1e-13)
 
 
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
