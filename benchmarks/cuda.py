@@ -197,7 +197,7 @@ class Measurement:
             "seconds": round(report.seconds, 1),
             "interrupted": interruption(report),
             "undecided": {} if report.interrupted else {v.property: f"{v.outcome}: {v.message}" for v in undecided},
-            "alarms": [finite(encode(verdict)) for verdict in report.bad],
+            "alarms": [finite({**encode(verdict), "message": verdict.message}) for verdict in report.bad],
         }
 
     def record(self, chunk: Chunk, line: dict[str, Any]) -> None:
@@ -248,7 +248,11 @@ def large(judge: Judge, recipe: Recipe) -> dict[str, Any]:
             if answer.outcome == Outcome.NARROWED and answer.fact is not None
         },
         "alarms": [
-            finite({"property": p.id, "recipe": str(recipe), **encode(answer)}) for p, answer in said if answer.wrong
+            finite(
+                {"property": p.id, "recipe": str(recipe), **encode(answer), "message": english.sentence(answer.fact)}
+            )
+            for p, answer in said
+            if answer.wrong and answer.fact is not None
         ],
     }
 

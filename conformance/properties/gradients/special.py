@@ -40,7 +40,7 @@ def equal_parameters(trial: Trial) -> None:
     # So that there are two of a shape.
     if kind == "bias" and not small.recipe.bias:
         small = small.resized(bias=True)
-    elif kind == "weight" and small.recipe.I != small.case.config.output_size:
+    elif kind == "weight" and small.case.config.output_size != small.recipe.I:
         small = small.resized(I=small.case.config.output_size)
     alike = tied(small.case.params, kind)
     _right_with(small, replace(small.case, params=alike, rule="any"))
