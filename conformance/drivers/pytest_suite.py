@@ -107,16 +107,16 @@ def _particulars(verdict: Verdict) -> list[tuple[str, object]]:
 class BackendCollector(pytest.Collector):
     """A backend that was asked for outside test files; its node id is its name."""
 
-    def __init__(self, *, suite: Suite, found: str | UsageError, **node: Any) -> None:
+    def __init__(self, *, suite: Suite, target: str | UsageError, **node: Any) -> None:
         super().__init__(**node)
         self.suite = suite
-        self.found = found
+        self.target = target
 
     def collect(self) -> list[PropertyItem]:
         """An item for each property, named by its id."""
-        if isinstance(self.found, UsageError):
-            raise self.CollectError(str(self.found))
-        items = {item.nodeid: item for item in self.suite.items(self, ConformanceTests(self.found), "{property}")}
+        if isinstance(self.target, UsageError):
+            raise self.CollectError(str(self.target))
+        items = {item.nodeid: item for item in self.suite.items(self, ConformanceTests(self.target), "{property}")}
         picked = [pick for pick in self.suite.picked if pick.partition("::")[0] == self.name]
         if unknown := [pick for pick in picked if pick not in (self.nodeid, *items)]:
             raise self.CollectError(f"{self.name} declares no such property: {', '.join(unknown)}")
@@ -150,15 +150,15 @@ class Suite:
         return bool(self.picked or self.config.getoption("lstm_backend") or (plain and self.targets))
 
     @cached_property
-    def found(self) -> dict[str, str | UsageError]:
+    def named(self) -> dict[str, str | UsageError]:
         """The targets by their backends' names, or why there is none by target."""
-        found: dict[str, str | UsageError] = {}
+        named: dict[str, str | UsageError] = {}
         for target in self.targets:
             try:
-                found[self.judge_of(target).backend.name] = target
+                named[self.judge_of(target).backend.name] = target
             except UsageError as error:
-                found[target] = error
-        return found
+                named[target] = error
+        return named
 
     def judge_of(self, target: str | Backend | Callable[..., Any]) -> Judge:
         """The judge of a target, in this process or in a child at rest until then; the same one whenever asked."""
@@ -192,7 +192,7 @@ class Suite:
         here = self.config.invocation_params.dir
         strangers = [argument for argument in self.config.args if not (here / argument.partition("::")[0]).exists()]
         if strangers and self.targets:
-            self.picked = [argument for argument in strangers if argument.partition("::")[0] in self.found]
+            self.picked = [argument for argument in strangers if argument.partition("::")[0] in self.named]
             self.config.args = [argument for argument in self.config.args if argument not in self.picked]
 
     @pytest.hookimpl(wrapper=True)
@@ -203,8 +203,8 @@ class Suite:
         report = yield
         if isinstance(collector, pytest.Session) and report.passed and self.in_play:
             nodes = [
-                BackendCollector.from_parent(collector, name=name, nodeid=name, suite=self, found=found)
-                for name, found in self.found.items()
+                BackendCollector.from_parent(collector, name=name, nodeid=name, suite=self, target=target)
+                for name, target in self.named.items()
                 if not self.picked or name in {pick.partition("::")[0] for pick in self.picked}
             ]
             report.result = [*report.result, *nodes]

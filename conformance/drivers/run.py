@@ -210,12 +210,12 @@ def run(
     select(settings.only, settings.exclude)
     _check_pythons(targets, isolation)
     if executor is not None:
-        found = _collected({t: executor.submit(judge_target, t, settings, isolation) for t in targets})
+        results = _collected({t: executor.submit(judge_target, t, settings, isolation) for t in targets})
     elif isolation is None:
-        found = _in_turn(targets, settings, watch)
+        results = _in_turn(targets, settings, watch)
     else:
-        found = _in_threads(targets, settings, jobs, isolation, watch)
-    done = {target: judged for target in targets if (judged := found.get(target)) is not None}
+        results = _in_threads(targets, settings, jobs, isolation, watch)
+    done = {target: judged for target in targets if (judged := results.get(target)) is not None}
     reports = [judged for judged in done.values() if isinstance(judged, BackendReport)]
     errors = tuple(judged for judged in done.values() if not isinstance(judged, BackendReport))
     return Run(make_report(settings, reports, [target for target in targets if target not in done]), errors)
@@ -231,16 +231,16 @@ def _check_pythons(targets: Sequence[str], isolation: Isolation | None) -> None:
 
 def _in_turn(targets: Sequence[str], settings: Settings, watch: Watch) -> dict[str, Judged]:
     """Judge targets in this process, one after the other, until one is interrupted."""
-    found: dict[str, Judged] = {}
+    results: dict[str, Judged] = {}
     for target in targets:
         try:
             judged = judge_target(target, settings, None, lambda *done, target=target: watch(target, *done))
         except KeyboardInterrupt:
             break
-        found[target] = judged
+        results[target] = judged
         if isinstance(judged, BackendReport) and not judged.complete:
             break
-    return found
+    return results
 
 
 def _in_threads(
@@ -272,15 +272,15 @@ def _in_threads(
 
 def _collected(running: Mapping[str, Future[Judged]]) -> dict[str, Judged]:
     """The report or the error of each target; an executor that lost one does not lose the others."""
-    found: dict[str, Judged] = {}
+    results: dict[str, Judged] = {}
     for target, future in running.items():
         try:
-            found[target] = future.result()
+            results[target] = future.result()
         except KeyboardInterrupt:
             break
         except Exception as error:
-            found[target] = SuiteError(f"the executor lost {target!r}: {type(error).__name__}: {error}")
-    return found
+            results[target] = SuiteError(f"the executor lost {target!r}: {type(error).__name__}: {error}")
+    return results
 
 
 def _persistently(work: Callable[[], None]) -> None:

@@ -168,10 +168,10 @@ def check(question: Question, trial: Trial) -> Answer:
     except Ended as ended:
         return Answer(ended.outcome, said(str(ended)), smallest=trial.case.describe())
     except Violation as violation:
-        found = violation
+        failure = violation
     except Exception as error:
-        found = BackendError(f"the results could not be judged: {type(error).__name__}: {error}")
+        failure = BackendError(f"the results could not be judged: {type(error).__name__}: {error}")
     else:
         return Answer(Outcome.PASSED, margin=trial.margin, judged=trial.judged)
-    case = found.case or trial.case
-    return Answer(found.outcome, found.fact, error=found.error, smallest=case.describe(), judged=trial.judged)
+    case = failure.case or trial.case
+    return Answer(failure.outcome, failure.fact, error=failure.error, smallest=case.describe(), judged=trial.judged)

@@ -71,12 +71,12 @@ class Shrink:
         """The answer on a recipe; a failure of another outcome is another defect."""
         if recipe not in self._known and self._runs < PATIENCE_RUNS and time.monotonic() < self._deadline:
             self._runs += 1
-            found = self._fails(recipe)
-            if found is not None and self._outcome not in (None, found.outcome):
-                found = None
-            if found is not None:
-                self._outcome = found.outcome
-            self._known[recipe] = found
+            answer = self._fails(recipe)
+            if answer is not None and self._outcome not in (None, answer.outcome):
+                answer = None
+            if answer is not None:
+                self._outcome = answer.outcome
+            self._known[recipe] = answer
         return self._known.get(recipe)
 
 

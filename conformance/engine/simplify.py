@@ -52,10 +52,10 @@ def simplify(
         if left <= 0:
             raise Spent
         left -= 1
-        found = fails(candidate)
-        if found is None or found.outcome != answer.outcome:
+        again = fails(candidate)
+        if again is None or again.outcome != answer.outcome:
             return False
-        recipe, answer = candidate, found
+        recipe, answer = candidate, again
         return True
 
     with suppress(Spent):
