@@ -9,6 +9,7 @@ import pytest
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.properties import GROUPS, catalogue
+from conformance.properties.model import NEEDS, needs_of, prop
 from conformance.selftest.faults import FAULTS, backend_of, twin_backend
 
 #: For each property a fault of its own kind.
@@ -169,6 +170,12 @@ def test_the_property_alone_catches_its_fault(property: str, fault: str) -> None
     backend = backend_of(FAULTS[fault])
     [verdict] = conform(backend, Settings(cases=30, only=(property,), shrink=False, stop=True)).verdicts
     assert verdict.outcome in ("failed", "error"), verdict.message
+
+
+def test_every_need_that_a_property_may_name_is_answered_for_a_backend() -> None:
+    assert {*needs_of(twin_backend())} == {*NEEDS}
+    with pytest.raises(ValueError, match="needs 'value'; the known needs are"):
+        prop("values.example", needs=("value",))
 
 
 def test_every_property_is_proven() -> None:

@@ -1,4 +1,8 @@
-"""The properties: named, permanent, documented requirements, one module per group, one function per property."""
+"""The properties: named, permanent, documented requirements, one module per group, one function per property.
+
+Here belongs what an LSTM must do, and why. Tolerances belong in ``bounds``, cases built to show more in
+``instruments``, and the order in which properties are asked in ``engine``.
+"""
 
 from __future__ import annotations
 
