@@ -13,6 +13,7 @@ import numpy as np
 from conformance.cases.edits import apply
 from conformance.cases.fills import fill, pick, stream
 from conformance.cases.recipe import Recipe
+from conformance.errors import SuiteError
 from conformance.reference.forward import leave, valid_steps
 from conformance.spec import Array, LSTMConfig, Params, Result, State, param_shapes, state_shapes
 
@@ -22,7 +23,12 @@ _LARGE = 33
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One model and one call: config, params, x (L, N, I), state (h_0, c_0) or None, lengths (N,) or None."""
+    """One model and one call: config, params, x (L, N, I), state (h_0, c_0) or None, lengths (N,) or None.
+
+    Raises ``SuiteError`` if an array has another shape than the config asks for: a check that mixes the arrays of two
+    models has a defect of its own, and must not accuse the backend. Arguments that are wrong on purpose are handed to
+    a call beside its case.
+    """
 
     config: LSTMConfig
     params: Params
@@ -35,6 +41,18 @@ class Case:
     rule: str = "any"
     #: The model is baked into the backend: its layers cannot be run apart.
     fixed: bool = False
+
+    def __post_init__(self) -> None:
+        if (shapes := {name: value.shape for name, value in self.params.items()}) != param_shapes(self.config):
+            raise SuiteError(f"a case has parameters {shapes}, and its config {self.config} asks for others")
+        if self.x.ndim != 3 or self.x.shape[2] != self.config.input_size:
+            raise SuiteError(f"a case has x {self.x.shape}, and its config {self.config} asks for another")
+        if self.state is not None:
+            given = tuple(part.shape for part in self.state)
+            if given != state_shapes(self.config, self.batch):
+                raise SuiteError(f"a case has states {given} for {self.batch} rows and {self.config}")
+        if self.lengths is not None and self.lengths.shape != (self.batch,):
+            raise SuiteError(f"a case has lengths {self.lengths.shape} for {self.batch} rows")
 
     @property
     def steps(self) -> int:

@@ -96,6 +96,9 @@ class Recipe:
         return " ".join(words)
 
 
+#: The fields of a recipe that decide which tensors there are, but for the state, and their shapes.
+SHAPING = ("I", "H", "layers", "bidirectional", "bias", "proj", "L", "N")
+
 #: The fields of a recipe that its model depends on, each with the config's name for it.
 _MODEL = {"I": "input_size", "H": "hidden_size", "layers": "num_layers", "proj": "proj_size"}
 _MODEL |= {name: name for name in ("bidirectional", "bias", "batch_first", "dtype")}

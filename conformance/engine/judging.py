@@ -16,7 +16,7 @@ import numpy as np
 
 from conformance.backend import Backend
 from conformance.cases.recipe import Recipe
-from conformance.errors import Closed, Ended, UsageError
+from conformance.errors import Closed, Ended, SuiteError, UsageError
 from conformance.facts import Fact, Outcome
 from conformance.properties.model import Property
 from conformance.targets.probe import Ability, abilities
@@ -156,7 +156,10 @@ def shared_call(trial: Trial) -> Answer | None:
 
 
 def check(question: Question, trial: Trial) -> Answer:
-    """One property on one trial. Any other exception while judging is an error of this property's own."""
+    """One property on one trial. Any other exception while judging is an error of this property's own.
+
+    Raises ``SuiteError`` where the property itself has a defect.
+    """
     trial.margin, trial.turn = None, question.turn
     try:
         with np.errstate(all="ignore"):
@@ -169,6 +172,8 @@ def check(question: Question, trial: Trial) -> Answer:
         return Answer(ended.outcome, said(str(ended)), smallest=trial.case.describe())
     except Violation as violation:
         failure = violation
+    except SuiteError:
+        raise
     except Exception as error:
         failure = BackendError(f"the results could not be judged: {type(error).__name__}: {error}")
     else:

@@ -81,7 +81,7 @@ def probe(trial: Trial, p: float) -> Case:
     if three:
         sizes["L"] = 1
     ragged = recipe.ragged and sizes.get("L", recipe.L) > 1
-    case = trial.derived(**sizes, ragged=ragged, fill="normal", gain=0.5, edits=()).case
+    case = trial.resized(**sizes, ragged=ragged, fill="normal", gain=0.5).case
     return replace(with_dropout(wired(case, p, both=not three), p), rule="any")
 
 
@@ -133,7 +133,7 @@ def live(trial: Trial, form: str) -> Case:
     sizes |= {"bias": recipe.bias or three, "L": 1 if three else 5, "N": min(recipe.N, 3)}
     ragged = form == "ragged" and declared.lengths
     sizes |= {"unbatched": recipe.unbatched and not ragged}
-    drawn = trial.derived(**sizes, ragged=ragged, fill="normal", gain=0.5, edits=()).case
+    drawn = trial.resized(**sizes, ragged=ragged, fill="normal", gain=0.5).case
     case = wired(drawn, 0.5, both=not three)
     params = {name: np.array(value) for name, value in case.params.items()}
     for name, value in params.items():

@@ -75,7 +75,7 @@ def state_order(trial: Trial) -> None:
 
     Frameworks that keep directions apart (ONNX, CoreML) get this order wrong when they convert.
     """
-    ordinary = trial.derived(fill="normal", gain=1.0, view="plain", edits=())
+    ordinary = trial.resized(fill="normal", gain=1.0, view="plain")
     result = ordinary.result
     if ordinary.arithmetic is not None and ordinary.right():
         return

@@ -216,13 +216,14 @@ def undeclared(trial: Trial) -> None:
 
     openvino#37820 ignored layout=1; pytorch#74953 quantized proj_size away; keras#20588 lost an option in a clone.
     """
+    ordinary = trial.resized(view="plain", fill="normal", gain=1.0)
     for option in undeclared_options(trial.backend):
         if option == "dropout":
-            _dropout(trial)
+            _dropout(ordinary)
             continue
-        ordinary = replace(trial.recipe, view="plain", fill="normal", gain=1.0, edits=())
-        recipe = replace(ordinary, dtype=option) if option in ASKED_DTYPES else OPTIONS[option](ordinary)
-        asked = Trial(trial.backend, recipe)
+        recipe = ordinary.recipe
+        changed = replace(recipe, dtype=option) if option in ASKED_DTYPES else OPTIONS[option](recipe)
+        asked = ordinary.derived(**vars(changed))
         try:
             if option in ASKED_DTYPES:
                 _dtype_kept(asked)
@@ -248,9 +249,9 @@ def _dtype_kept(asked: Trial) -> None:
             raise Violation(f"{name} has dtype {part.dtype}", case=asked.case)
 
 
-def _dropout(trial: Trial) -> None:
+def _dropout(ordinary: Trial) -> None:
     """Dropout in training must not be ignored: the result without dropout, in training, is the sign of that."""
-    stacked = Trial(trial.backend, replace(trial.recipe, layers=2, view="plain", fill="normal", gain=1.0, edits=()))
+    stacked = ordinary.derived(layers=2)
     case = stacked.case
     dropped = replace(case, config=replace(case.config, dropout=0.5, training=True))
     try:

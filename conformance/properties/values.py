@@ -101,7 +101,7 @@ def activations(trial: Trial) -> None:
     sizes = {"I": min(r.I, 4), "H": _PLACES, "proj": 0, "layers": 1, "L": 1, "N": min(r.N, 2)}
     for shown in (*GATES, "cell"):
         fill = "gate-o" if shown == "cell" else f"gate-{shown}"
-        wide = trial.derived(**sizes, fill=fill, state="both", ragged=False, edits=())
+        wide = trial.resized(**sizes, fill=fill, state="both", ragged=False)
         places = _places(trial, shown)
         wide.case = _at_places(wide.case, shown, places)
         findings = wide.findings()
@@ -170,7 +170,7 @@ def accumulation(trial: Trial) -> None:
     recipe = trial.recipe
     sizes = {"I": max(recipe.I, 8), "H": max(recipe.H, 8), "L": 1, "layers": 1, "proj": 0}
     state = "both" if trial.backend.capabilities.initial_state else "none"
-    cancelling = trial.derived(fill="cancelling", **sizes, state=state, ragged=False, gain=1.0, edits=())
+    cancelling = trial.resized(fill="cancelling", **sizes, state=state, ragged=False, gain=1.0)
     arithmetic = cancelling.arithmetic
     if arithmetic is None or arithmetic.inputs or not cancels(recipe.dtype, arithmetic.accumulate):
         raise Discard

@@ -17,7 +17,8 @@ from conformance.cases.case import Case, handed, realise
 from conformance.cases.cotangents import Cotangents
 from conformance.cases.cotangents import handed as handed_cotangents
 from conformance.cases.fills import pick
-from conformance.cases.recipe import Recipe
+from conformance.cases.recipe import SHAPING, Recipe
+from conformance.errors import SuiteError, UsageError
 from conformance.facts import Mismatch
 from conformance.reference.backward import Gradients
 from conformance.spec import Array, Result
@@ -68,11 +69,27 @@ class Trial:
         return variants[self.turn % len(variants)]
 
     def derived(self, **changes: Any) -> Trial:
-        """A trial of the same structure with some of the recipe changed, such as ``fill="digital"``."""
-        return Trial(self.backend, replace(self.recipe, **changes), self)
+        """A trial with some of the recipe changed, such as ``fill="digital"``; it carries the recipe's edits.
+
+        An edit names steps, rows, features, units and elements. So it can be carried while every tensor keeps its
+        shape; ``Discard`` where a change gives a recipe with edits other shapes, or takes an edited tensor away. No
+        derived trial is without the edits: its arrays would not fit the model that this trial's case describes.
+        """
+        recipe = replace(self.recipe, **changes)
+        if recipe.edits != self.recipe.edits:
+            raise SuiteError("a derived trial has the edits of the trial that it comes from")
+        if recipe.edits and any(getattr(recipe, name) != getattr(self.recipe, name) for name in SHAPING):
+            raise Discard
+        try:
+            return Trial(self.backend, recipe, self)
+        except UsageError:
+            raise Discard from None
 
     def resized(self, **changes: Any) -> Trial:
-        """A derived trial of other sizes; ``Discard`` for a recipe with edits, which would be lost there."""
+        """A derived trial whose sizes or values are made for a purpose; ``Discard`` for any recipe with edits.
+
+        Edits would spoil the purpose: a wired model, sums that cancel exactly, a size that is a threshold.
+        """
         if self.recipe.edits:
             raise Discard
         return self.derived(**changes)
@@ -86,8 +103,11 @@ class Trial:
 
     def model(self, case: Case, params: dict[str, Array] | None = None) -> Callable[..., Any]:
         """A freshly built model of ``case``, from copies of its parameters or from the very ``params`` given."""
+        given = fresh_params(case.params) if params is None else params
+        # A case's arrays fit its config; so must parameters that come beside it.
+        config = replace(case, params=given).config
         with blaming("build", case):
-            return self.backend.build(case.config, fresh_params(case.params) if params is None else params)
+            return self.backend.build(config, given)
 
     def call(self, case: Case, model: Callable[..., Any] | None = None, arguments: Arguments | None = None) -> Result:
         """The raw result of one call, checked for arity and types, not for shapes.
@@ -222,8 +242,12 @@ class Trial:
             return False
 
     def usually_right(self) -> bool:
-        """Whether the case is right, and with ordinary values too: where all are equal, much is right by chance."""
-        ordinary = self.once("ordinary", lambda: self.derived(fill="normal", edits=()))
+        """Whether the case is right, and with ordinary values too: where all are equal, much is right by chance.
+
+        Edits make values equal, so the ordinary trial has none. Nothing of it but its verdict is used.
+        """
+        unedited = replace(self.recipe, fill="normal", edits=())
+        ordinary = self.once("ordinary", lambda: Trial(self.backend, unedited, self))
         return ordinary.right() and self.right()
 
     def require_same(self, changed: Observe, case: Case | None = None, usual: Observe | None = None) -> None:

@@ -59,8 +59,8 @@ def after_others(trial: Trial) -> None:
     small = cut(trial)
     case, cotangents = small.case, drawn(small)
     other = small.derived(seed=small.recipe.seed + 1, fill="normal").case
-    longer = small.derived(L=small.recipe.L + 2, seed=small.recipe.seed + 1, fill="normal", edits=()).case
-    longer = replace(longer, config=case.config, params=case.params)
+    lengths = None if case.lengths is None else case.lengths + 2
+    longer = replace(case, x=np.resize(other.x, (case.steps + 2, *case.x.shape[1:])), lengths=lengths)
     fresh = small.vjp(case, cotangents)
     for before in ("another state", "other values", "a longer vjp", "another model"):
         if before == "another state" and case.state is None:
