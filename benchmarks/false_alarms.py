@@ -1,7 +1,8 @@
 """How often are correct implementations accused? ``python -m benchmarks.false_alarms``, resumable.
 
-Judges backends on seeds nobody used before, in chunks of ``--cases`` random cases on top of the fixed set, and appends
-a line of JSON for each chunk to ``results/false_alarms.jsonl``. Chunks already there are not run again, so an
+Judges backends on seeds nobody used before, in chunks of ``--cases`` random cases on top of the fixed set. One random
+case in four gets edits, such as the simplifier makes. Appends a line of JSON for each chunk to
+``results/false_alarms.jsonl``. Chunks already there are not run again, so an
 interrupted measurement goes on where it stopped. A judgement is one property on one case of one implementation; every
 bad verdict is an alarm. Prints the totals of the whole file, and writes them beside it.
 """
@@ -14,16 +15,23 @@ import multiprocessing
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from tabulate import tabulate
 from tqdm import tqdm
 
+from benchmarks.composites import composite
+from benchmarks.variations import edited
 from conformance.backend import Backend
-from conformance.engine.plan import Settings
+from conformance.cases.covering import simplest
+from conformance.cases.recipe import Recipe, parse
+from conformance.engine.judging import Answer, Here, Question
+from conformance.engine.plan import Settings, plan
 from conformance.engine.sieve import conform
 from conformance.report.data import encode
 from conformance.report.environment import environment
@@ -37,13 +45,62 @@ RESULTS = Path("results/false_alarms.jsonl")
 #: Seeds below are for development; a measurement takes its own.
 FIRST_SEED = 1_000
 
+#: The share of the random cases that get edits.
+_EDITED = 0.25
+
 
 def correct(name: str) -> Backend:
-    """A backend by its name; ``twin`` is what the faults were made from, ``different:NAME`` computes in another way."""
+    """A backend by its name.
+
+    ``twin`` is what the faults were made from, ``different:NAME`` computes in another way, ``composite:NAME+NAME`` in
+    several other ways at once.
+    """
     kind, _, own = name.partition(":")
     if name == "twin":
         return twin_backend()
-    return next(d.backend for d in DIFFERENT if d.id == own) if kind == "different" else find(name)
+    if kind not in ("different", "composite"):
+        return find(name)
+    known = {different.id: different for different in DIFFERENT}
+    together = composite(*(known[id] for id in own.split("+")))
+    if together is None:
+        raise ValueError(f"{name} exchanges a piece twice")
+    return replace(together.backend, name=name)
+
+
+def correct_names() -> list[str]:
+    """The names of all correct LSTMs, composites apart."""
+    return [*names(), "twin", *(f"different:{d.id}" for d in DIFFERENT)]
+
+
+class Editing(Here):
+    """Judges a share of the random recipes with edits, chosen by the recipe alone: as the simplifier might leave it."""
+
+    def __init__(self, backend: Backend, settings: Settings) -> None:
+        super().__init__(backend)
+        self._plain = {*plan(backend, settings).fixed_set(), *simplest(backend)}
+        #: The recipes that were judged with edits.
+        self.edited: set[Recipe] = set()
+
+    def asked(self, recipe: Recipe) -> Recipe:
+        """The recipe that is judged in place of the one that was drawn."""
+        drawn = replace(recipe, turn=0)
+        rng = Random(str(drawn))
+        if recipe.edits or drawn in self._plain or rng.random() >= _EDITED:
+            return recipe
+        return edited(recipe, self.backend, rng)
+
+    def ask(
+        self, recipe: Recipe, questions: Sequence[Question], stop: bool = False, brief: bool = False
+    ) -> Iterator[tuple[Question, Answer]]:
+        """The answers of properties about a case, which may have edits that were not asked for."""
+        asked = self.asked(recipe)
+        if asked.edits:
+            self.edited.add(replace(asked, turn=0))
+        yield from super().ask(asked, questions, stop, brief)
+
+    def run(self, recipe: Recipe) -> None:
+        """Run a case for the marks that it may leave."""
+        super().run(self.asked(recipe))
 
 
 def commit() -> str:
@@ -55,13 +112,17 @@ def commit() -> str:
 def measure(chunk: tuple[str, int, int], only: tuple[str, ...] = ()) -> dict[str, Any]:
     """Judge one backend on one seed, by all properties or ``only`` some."""
     target, seed, cases = chunk
-    report = conform(correct(target), Settings(cases, seed, only))
-    alarms = [encode(verdict) for verdict in report.bad]
+    settings = Settings(cases, seed, only)
+    judge = Editing(correct(target), settings)
+    report = conform(judge, settings)
+    accused = (replace(v, recipe=v.recipe and str(judge.asked(parse(v.recipe)))) for v in report.bad)
+    alarms = [encode(verdict) for verdict in accused]
     return {
         "backend": target,
         "seed": seed,
         "random_cases": cases,
         "cases": report.cases,
+        "edited": len(judge.edited),
         "steep": report.steep,
         "long": report.long,
         "judgements": sum(verdict.cases for verdict in report.verdicts),
@@ -88,12 +149,12 @@ def summary(lines: list[dict], format: str = "simple") -> str:
     for backend in dict.fromkeys(line["backend"] for line in lines):
         own = [line for line in lines if line["backend"] == backend]
         cases = sum(line["cases"] for line in own)
-        steep, long = (100 * sum(line[key] for line in own) / cases for key in ("steep", "long"))
+        shares = [100 * sum(line.get(key, 0) for line in own) / cases for key in ("steep", "long", "edited")]
         alarms, margin = sum(len(line["alarms"]) for line in own), max(line["margin"] or 0 for line in own)
-        rows.append([backend, cases, sum(line["judgements"] for line in own), steep, long, margin, alarms])
-    total = [sum(row[column] for row in rows) for column in (1, 2, 6)]
-    rows.append(["all", total[0], total[1], "", "", max((row[5] for row in rows), default=0), total[2]])
-    headers = ["backend", "cases", "judgements", "% gain ≥ 3", "% L ≥ 100", "margin", "alarms"]
+        rows.append([backend, cases, sum(line["judgements"] for line in own), *shares, margin, alarms])
+    total = [sum(row[column] for row in rows) for column in (1, 2, 7)]
+    rows.append(["all", total[0], total[1], "", "", "", max((row[6] for row in rows), default=0), total[2]])
+    headers = ["backend", "cases", "judgements", "% gain ≥ 3", "% L ≥ 100", "% edited", "margin", "alarms"]
     return tabulate(rows, headers, tablefmt=format, floatfmt=".2f", intfmt=",")
 
 
@@ -103,8 +164,8 @@ def page(lines: list[dict]) -> str:
     return f"""# False alarms on correct implementations
 
 `python -m benchmarks.false_alarms` judges backends on seeds from {FIRST_SEED:,} on, which nothing else uses; every
-property counts, and every bad verdict is an alarm. A judgement is one property on one case. The chunks are in
-[false_alarms.jsonl](false_alarms.jsonl).
+property counts, and every bad verdict is an alarm. A judgement is one property on one case. "edited" cases are those
+with edits, such as the simplifier makes. The chunks are in [false_alarms.jsonl](false_alarms.jsonl).
 
 {summary(lines, "github")}
 
@@ -115,7 +176,7 @@ property counts, and every bad verdict is an alarm. A judgement is one property 
 def main() -> int:
     """Run what is missing, print the totals; 1 if anything was accused."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("backends", nargs="*", help="all installed, and different:NAME, if none")
+    parser.add_argument("backends", nargs="*", help="all installed, twin, and different:NAME, if none")
     parser.add_argument("--seeds", type=int, default=10, help="how many seeds (%(default)s)")
     parser.add_argument("--cases", type=int, default=400, help="random cases for each seed (%(default)s)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
@@ -123,7 +184,7 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    wanted = options.backends or [*names(), *(f"different:{d.id}" for d in DIFFERENT)]
+    wanted = options.backends or correct_names()
     available = [name for name in wanted if not correct(name).available()]
     seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
     chunks = [(name, seed, options.cases) for seed in seeds for name in available]
