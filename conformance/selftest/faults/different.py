@@ -15,6 +15,7 @@ from conformance.selftest.faults import twin as correct
 from conformance.selftest.faults.alter import Map
 from conformance.selftest.faults.backward import Adjoint, Differentiable, Gradients, Step
 from conformance.selftest.faults.fault import EVERYTHING
+from conformance.selftest.faults.inexact import always, by_sigmoid, in_turn, rounded_once, ulps
 from conformance.selftest.faults.twin import Gates, Place, Twin, Weights, by_gate, summed_wide
 from conformance.spec import Array, LSTMConfig, Params, State, finfo
 
@@ -164,80 +165,12 @@ def tanh_by_exponential(a: Array) -> Array:
     return np.copysign((1 - e) / (1 + e), a)
 
 
-def rounded_once(function: Map) -> Map:
-    """A function in a wider format than its argument's."""
-    return lambda a: function(a.astype("float32" if a.itemsize == 2 else np.longdouble)).astype(a.dtype)
-
-
-def ulps(function: Map, most: int) -> Map:
-    """Off by up to ±most ulps of the result, by a hash of the argument's bits; never out of the function's range.
-
-    By one ulp in 16 bits, where libraries round what they compute in float32.
-    """
-
-    def change(a: Array) -> Array:
-        # So that −0 is 0.
-        bits = (a + a.dtype.type(0)).view(f"uint{8 * a.itemsize}").astype(np.uint64)
-        limit = 1 if a.itemsize == 2 else most
-        hashed = (bits * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
-        return _moved(function(a), (hashed % np.uint64(2 * limit + 1)).astype(np.int64) - limit)
-
-    return change
-
-
-def always(function: Map, ulps: int) -> Map:
-    """Off by the same number of ulps everywhere, farther from 0 or nearer to it; in 16 bits by one."""
-    return lambda a: _moved(function(a), np.asarray(np.clip(ulps, -1, 1) if a.itemsize == 2 else ulps))
-
-
-def in_turn(function: Map, ulps: int) -> Map:
-    """Off by ±ulps, the sign alternating from element to element, as in two lanes of a vector."""
-
-    def change(a: Array) -> Array:
-        signs = np.resize(np.array([1, -1]), a.size).reshape(a.shape)
-        return _moved(function(a), signs * (1 if a.itemsize == 2 else ulps))
-
-    return change
-
-
-def _moved(y: Array, ulps: Array) -> Array:
-    """Numbers moved by whole ulps away from 0, no farther than ±1, below which an ulp is half of that above."""
-    below = np.spacing(np.minimum(np.abs(y), np.nextafter(y.dtype.type(1), y.dtype.type(0))))
-    size = np.maximum(np.abs(y).astype(np.float64) + ulps * below.astype(np.float64), 0.0)
-    return np.copysign(np.minimum(size, 1.0), y.astype(np.float64)).astype(y.dtype)
-
-
-def by_sigmoid(sigmoid: Map) -> Map:
-    """2·σ(2a) − 1, of a σ that is some ulps off; in 16 bits, where that is rounded once, of the exact one."""
-    return lambda a: tanh_by_sigmoid(a) if a.itemsize == 2 else 2 * sigmoid(2 * a) - 1
-
-
 _SIGMOID, _TANH = rounded_once(correct.sigmoid), rounded_once(np.tanh)
 
 
 def off(change: Callable[[Map, int], Map], most: int) -> Twin:
     """Both activations off in one way."""
     return Twin(sigmoid=change(_SIGMOID, most), tanh=change(_TANH, most))
-
-
-def composite(*parts: Different) -> Different:
-    """A correct LSTM that differs in all of these ways at once; no two of them may alter the same piece."""
-    pieces: dict[str, Any] = {}
-    for part in parts:
-        altered = {
-            field.name: getattr(part.twin, field.name)
-            for field in fields(part.twin)
-            if field.name != "shared" and getattr(part.twin, field.name) is not getattr(_TWIN, field.name)
-        }
-        if both := pieces.keys() & altered:
-            raise ValueError(f"{part.id} alters what another part does: {', '.join(sorted(both))}")
-        pieces |= altered
-    description = " ".join(part.description for part in parts)
-    return Different("+".join(part.id for part in parts), description, Differentiable(**pieces))
-
-
-#: The pieces that nobody altered.
-_TWIN = Differentiable()
 
 
 # Cells and storage
@@ -335,6 +268,29 @@ def back_in_float64(
 def flushed_back(twin: Differentiable, at: Place, w: Weights, s: Step, d_h: Array, d_c: Array) -> Adjoint:
     """A step back on a processor that flushes subnormal numbers to zero."""
     return Adjoint(*(flushed(part) for part in backward.d_step(twin, at, w, s, flushed(d_h), flushed(d_c))))
+
+
+# Several at once
+
+
+def composite(*parts: Different) -> Different:
+    """A correct LSTM that differs in all of these ways at once; no two of them may alter the same piece."""
+    pieces: dict[str, Any] = {}
+    for part in parts:
+        altered = {
+            field.name: getattr(part.twin, field.name)
+            for field in fields(part.twin)
+            if field.name != "shared" and getattr(part.twin, field.name) is not getattr(_TWIN, field.name)
+        }
+        if both := pieces.keys() & altered:
+            raise ValueError(f"{part.id} alters what another part does: {', '.join(sorted(both))}")
+        pieces |= altered
+    description = " ".join(part.description for part in parts)
+    return Different("+".join(part.id for part in parts), description, Differentiable(**pieces))
+
+
+#: The pieces that nobody altered.
+_TWIN = Differentiable()
 
 
 _SINGLE = (
