@@ -21,7 +21,15 @@ from conformance.reference.forward import lstm
 from conformance.spec import Array, LSTMConfig, Params, State
 from conformance.targets.find import find
 
-SINGLE = Arithmetic(unit=2.0**-24 + 2.0**-53, accumulate=2.0**-24 + 2.0**-53, inputs=0.0, tiny=2.0**-126)
+LARGEST = (2 - 2.0**-23) * 2.0**127
+SINGLE = Arithmetic(
+    unit=2.0**-24 + 2.0**-53,
+    accumulate=2.0**-24 + 2.0**-53,
+    inputs=0.0,
+    tiny=2.0**-126,
+    largest=LARGEST,
+    largest_sum=LARGEST,
+)
 ALL = Capabilities(layers=True, bidirectional=True, projection=True, dtypes=("float32", "float64"))
 FLOATS = st.floats(-100, 100, width=32)
 
@@ -148,7 +156,9 @@ def test_single_precision_passed_off_as_double_is_far_outside() -> None:
     assert margin(single, Recipe(I=4, H=3, L=3, dtype="float64")) > 1e6
 
 
-@pytest.mark.parametrize(("actual", "bound"), [(np.nan, 1.0), (1.0, np.nan), (np.inf, 1.0), (1.0, np.inf), (2.0, 1.0)])
+@pytest.mark.parametrize(
+    ("actual", "bound"), [(np.nan, 1.0), (1.0, np.nan), (np.inf, 1.0), (np.nan, np.nan), (2.0, 1.0)]
+)
 def test_what_is_not_a_number_never_passes(actual: float, bound: float) -> None:
     """`err > bound` is false for NaN and `max` drops it: the comparison fails closed."""
     finding = Finding("output", 1, 0, 0, np.array([actual, 0.0]), np.zeros(2), np.array([bound, 1.0]))

@@ -15,7 +15,7 @@ bound that includes its own accumulated error.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -87,11 +87,19 @@ class Finding:
         return self.tensor, self.layers, self.layer, self.direction
 
     def ratios(self) -> Array:
-        """|actual − expected| as a share of its bound; infinite wherever anything is not a number."""
+        """|actual − expected| as a share of its bound; infinite wherever anything is not a number.
+
+        An infinite bound says nothing: the share is 0, whatever the number. A bound that is NaN fails.
+        """
         with np.errstate(all="ignore"):
             error = np.abs(self.actual - self.expected)
             ratio = np.where(error == 0, 0.0, error / self.bound)
-        return np.where(np.isfinite(self.bound) & ~np.isnan(ratio), ratio, np.inf)
+        ratio = np.where(np.isnan(self.bound) | np.isnan(ratio), np.inf, ratio)
+        return np.where(np.isinf(self.bound), 0.0, ratio)
+
+    def silent(self) -> bool:
+        """Whether it says nothing of any element: a correct LSTM's may all be beyond the dtype's range."""
+        return bool(self.bound.size and np.isinf(self.bound).all())
 
     def margin(self) -> float:
         """The largest error as a share of its bound: at most 1 for a correct implementation."""
@@ -101,6 +109,8 @@ class Finding:
 def finding(tensor: str, layers: int, slot: Slot, actual: Array, want: Approx) -> Finding:
     """One tensor of a layer and direction compared with what it must be, in a model of the first ``layers`` layers."""
     bound = np.broadcast_to(want.error, want.value.shape)
+    if not np.isfinite(want.arithmetic.largest):
+        bound = np.where(np.isfinite(bound), bound, np.nan)
     return Finding(tensor, layers, *slot, np.asarray(actual, np.float64), want.value, bound)
 
 
@@ -109,9 +119,14 @@ class Expectation:
 
     def __init__(self, case: Case, declared: Arithmetic) -> None:
         self.case = case
-        self.x = Approx(np.asarray(case.x, np.float64), EXACT, declared)
-        self._state = [np.asarray(part, np.float64) for part in case.initial()]
         self._valid, self._lengths = case.valid, case.row_lengths()
+        self._state = [np.asarray(part, np.float64) for part in case.initial()]
+        x = np.asarray(case.x, np.float64)
+        given = (np.where(self._valid, x, 0.0), *self._state, *case.params.values())
+        if not all(np.isfinite(part).all() for part in given):
+            # What is not finite is then no overflow, and no reason to say nothing.
+            declared = replace(declared, largest=np.inf, largest_sum=np.inf)
+        self.x = Approx(x, EXACT, declared)
         self._free_running: list[list[Expected]] = []
         self._params: dict[Slot, LayerParams] = {}
 
@@ -152,7 +167,7 @@ class Expectation:
             returned = time_order(observed, lengths, slot.reverse)[:-1]
             previous = x.arithmetic.carried(np.concatenate([h_0[None], returned]))
             if previous.error.ndim:
-                previous.error[0] = 0.0
+                previous.error[0] = np.where(np.isfinite(h_0), 0.0, np.inf)
             output, c, span = _steps(p, x, previous, c, valid, rule)
             h, spans = output[(lengths - 1, np.arange(len(lengths)))], [span]
         return Expected(output.masked(valid).time_order(lengths, slot.reverse), h, c, spans)
@@ -168,7 +183,7 @@ class Expectation:
 
 def _steps(p: LayerParams, x: Approx, h: Approx, c: Approx, valid: Array, rule: str) -> tuple[Approx, Approx, Steps]:
     """Consecutive steps whose previous outputs h (T, N, P) are known: all outputs (T, N, P), the last c (N, H)."""
-    a = dot([(x, p.weight_ih), (h, p.weight_hh)], p.biases, rule)
+    a = dot([(x, p.weight_ih), (h, p.weight_hh)], p.biases, rule, activated=True)
     H = c.value.shape[1]
     # Of all four blocks at once: one call costs less than it wastes on the third.
     sigmoids, g = a.sigmoid(), a[..., 2 * H : 3 * H].tanh()

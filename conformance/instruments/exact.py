@@ -24,14 +24,14 @@ from conformance.reference.forward import Tape, time_order, weights
 from conformance.spec import Array, Result, Slot, param_shapes
 
 #: The magnitude of the cells that are not 0: halved once, and ±1 a step, they stay beyond 20, where tanh is 1.
-_CELL = 64.0
+CELL = 64.0
 _STEPS = 6
 
 #: What each tensor is drawn from.
 _VALUES = {
     "x": (-2, -1, 1, 2),
     "h_0": (-1, 0, 1, 2),
-    "c_0": (-_CELL, 0, 0, _CELL),
+    "c_0": (-CELL, 0, 0, CELL),
     "weight_ih": (-2, -1, -1, 0, 1, 1, 2),
     "weight_hh": (-1, 0, 0, 1, 2),
     "weight_hr": (-1, 0, 1, 1),
@@ -44,19 +44,24 @@ _VALUES = {
 
 @dataclass(frozen=True, eq=False)
 class Dyadic:
-    """A case of one layer with its cotangents, result and gradients; ``exact`` says where no order of sums rounds."""
+    """A case of one layer with its cotangents, result and gradients; ``exact`` says where no order of sums rounds.
+
+    All of it holds where the activations are exact, which ``saturation.py`` finds out.
+    """
 
     case: Case
     cotangents: Cotangents
     result: Result
     grads: Gradients
     exact: dict[str, Array]
+    #: The cells (D, N, H) of which it takes the tanh, one by one.
+    cells: list[Array]
 
     def adjoints(self, grad_x: Array, declared: Arithmetic) -> Adjoints:
         """∂a of each direction, which shows in the gradient of the steering inputs."""
         config, rows = self.case.config, 4 * self.case.config.hidden_size
         size = config.input_size - config.num_directions * rows
-        return {slot: read_taps(grad_x[..., _steering(slot, size, rows)], declared) for slot in config.slots()}
+        return {slot: read_taps(grad_x[..., steering(slot, size, rows)], declared) for slot in config.slots()}
 
 
 def dyadic(original: Case, seed: int, declared: Arithmetic) -> Dyadic:
@@ -81,7 +86,9 @@ def _build(original: Case, seed: int, bits: int) -> Dyadic | None:
     params = {name: value.astype(dtype) for name, value in case.params.items()}
     state = None if case.state is None else (case.state[0].astype(dtype), case.state[1].astype(dtype))
     typed = replace(case, params=params, x=case.x.astype(dtype), state=state)
-    return Dyadic(typed, Cotangents(*(part.astype(dtype) for part in cotangents)), result, *summed)
+    # In the order in which each direction reads the steps.
+    cells = [*np.stack([tapes[slot].c_before for slot in case.config.slots()], axis=1), result.c_n]
+    return Dyadic(typed, Cotangents(*(part.astype(dtype) for part in cotangents)), result, *summed, cells)
 
 
 def _drawn(original: Case, seed: int) -> tuple[Case, Cotangents]:
@@ -92,7 +99,7 @@ def _drawn(original: Case, seed: int) -> tuple[Case, Cotangents]:
     for slot in config.slots():
         weight = params["weight_ih" + slot.suffix]
         weight[:, size:] = 0
-        weight[:, _steering(slot, size, rows)] = np.eye(rows)
+        weight[:, steering(slot, size, rows)] = np.eye(rows)
     x = np.zeros((original.steps, original.batch, config.input_size))
     x[..., :size] = _choose(seed, "x", "x", (original.steps, original.batch, size))
     h_0, c_0 = original.initial()
@@ -109,7 +116,7 @@ def _choose(seed: int, name: str, kind: str, shape: tuple[int, ...]) -> Array:
     return values[(raw % np.uint64(len(values))).astype(np.int64)].reshape(shape)
 
 
-def _steering(slot: Slot, size: int, rows: int) -> slice:
+def steering(slot: Slot, size: int, rows: int) -> slice:
     """A direction's steering inputs among the features of x, of which the first ``size`` are others."""
     return slice(size + slot.direction * rows, size + (slot.direction + 1) * rows)
 
@@ -124,7 +131,7 @@ def _steered(case: Case, size: int, seed: int) -> tuple[Result, dict[Slot, Tape]
         p |= {"weight_ih": p["weight_ih"][:, :size]}
         at, level = slot.position(config), saturating(config.dtype)
         a, tapes[slot], half, h_n, c_n = _steer(p, x, h_0[at], c_0[at], case.valid, signs, level)
-        case.x[..., _steering(slot, size, rows)] = time_order(a, lengths, slot.reverse)
+        case.x[..., steering(slot, size, rows)] = time_order(a, lengths, slot.reverse)
         parts.append((time_order(half, lengths, slot.reverse), h_n, c_n))
     # A direction reads the other's steering inputs too, with weights 0.
     tapes = {slot: tape._replace(x=time_order(case.x, lengths, slot.reverse)) for slot, tape in tapes.items()}

@@ -14,7 +14,7 @@ from math import ceil
 import numpy as np
 
 from conformance.bounds.forward import Expectation, Expected, Finding, compare
-from conformance.bounds.rounding import EXACT, Approx
+from conformance.bounds.rounding import Approx
 from conformance.cases.case import Case
 from conformance.cases.fills import stream
 from conformance.reference.forward import sigmoid, time_order
@@ -183,7 +183,7 @@ def read(trial: Trial, p: float) -> Reading:
         error = (below.error / (1 - p)) + (3 + p / (1 - p)) * declared.unit * np.abs(scaled)
         read_by_k = Approx(scaled, np.where(scaled == 0, 0.0, error), declared)
         findings += compared(k, expectation.layer(k, read_by_k, outputs))
-        below = Approx(outputs, EXACT, declared)
+        below = declared.observed(outputs)
     return Reading(case, np.stack(patterns), case.valid[..., 0], findings)
 
 

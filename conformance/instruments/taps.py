@@ -103,9 +103,11 @@ class Tapped:
 def read_taps(grads: Array, declared: Arithmetic) -> Approx:
     """Gradients (…, n) of taps as adjoints: each is a product of one term, whose error is that of rounding it.
 
-    It may have been computed in a wider format, and is rounded once more as the product's input.
+    It may have been computed in a wider format, and is rounded once more as the product's input. One that is not finite
+    is NaN here.
     """
     taps = np.asarray(grads, np.float64)
+    taps = np.where(np.isfinite(taps), taps, np.nan)
     return Approx(taps, (declared.unit + declared.inputs) * np.abs(taps), declared)
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from conformance.bounds.rounding import Arithmetic
 from conformance.properties.model import prop
 from conformance.trials.outcomes import Discard, Violation
 from conformance.trials.trial import Trial
@@ -15,26 +16,28 @@ from conformance.trials.trial import Trial
 def hidden_range(trial: Trial) -> None:
     """Without a projection no output exceeds 1 in magnitude, but for the rounding of o, tanh(c) and their product.
 
-    Uninitialised memory and overflow are far outside. Two activations and one rounding allow 1 + 14 u, to first order.
+    Uninitialised memory and overflow are far outside.
     """
     output, arithmetic = trial.result.output, trial.arithmetic
     if output is None or arithmetic is None:
         raise Discard
-    _within(output, np.full(output.shape, 1 + 16 * arithmetic.unit), "output")
+    _within(output, np.full(output.shape, 1 + _off(arithmetic)), "output")
 
 
 @prop("numerics.cell-growth", needs=("c_n", "values"), every=1)
 def cell_growth(trial: Trial) -> None:
-    """A cell grows by at most 1 a step: |c_n| ≤ |c_0| + L, but for the rounding of each step.
-
-    Each step allows a factor of 1 + 16 u: two activations, two products and a sum.
-    """
+    """A cell grows by at most 1 a step: |c_n| ≤ |c_0| + L, but for the rounding of each step."""
     c_n, arithmetic = trial.result.c_n, trial.arithmetic
     if c_n is None or arithmetic is None:
         raise Discard
     c_0 = np.abs(np.asarray(trial.case.initial()[1], np.float64))
     lengths = trial.case.row_lengths()[None, :, None]
-    _within(c_n, (c_0 + lengths) * (1 + 16 * arithmetic.unit) ** lengths, "c_n")
+    _within(c_n, (c_0 + lengths) * (1 + _off(arithmetic)) ** lengths, "c_n")
+
+
+def _off(arithmetic: Arithmetic) -> float:
+    """The relative error of a product of two activations near 1, in a sum, and of what is of second order."""
+    return (2 * arithmetic.activation + 4) * arithmetic.unit
 
 
 def _within(values: np.ndarray, limit: np.ndarray, name: str) -> None:

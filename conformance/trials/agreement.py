@@ -55,4 +55,4 @@ def alike(usual: Result, changed: Result, expectation: Expectation) -> bool:
 def _close(a: Array, b: Array, limit: Array) -> bool:
     with np.errstate(all="ignore"):
         gap = np.abs(np.asarray(a, np.float64) - np.asarray(b, np.float64))
-    return bool(np.all((gap <= limit) | (np.isnan(a) & np.isnan(b))))
+    return bool(np.all((gap <= limit) | np.isinf(limit) | (np.isnan(a) & np.isnan(b))))

@@ -216,8 +216,11 @@ class Trial:
         return self.arithmetic
 
     def require(self, findings: list[Finding], case: Case | None = None) -> None:
-        """Raise a ``Violation`` for the worst of the findings if it is beyond its bound."""
-        if not findings:
+        """Raise a ``Violation`` for the worst of the findings if it is beyond its bound.
+
+        ``Discard`` if none of them says anything.
+        """
+        if all(finding.silent() for finding in findings):
             raise Discard
         worst = max(findings, key=Finding.margin)
         if not worst.margin() <= 1.0:

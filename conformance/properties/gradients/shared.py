@@ -97,6 +97,15 @@ def free_findings(
     return list(adjoint.judge(case, cotangents, [*unseen, result], grads, trial.arithmetic, scales=scales))
 
 
+def overflows(trial: Trial, case: Case, cotangents: Cotangents, vjp: tuple[Result, Gradients]) -> bool:
+    """Whether a correct vjp of the case may leave its dtype's range: then a NaN or an infinity is no defect.
+
+    Asked where a gradient that is to be known without a bound is not finite.
+    """
+    findings = free_findings(trial, cotangents, *vjp, case)
+    return any(np.isinf(finding.bound).any() for finding in findings)
+
+
 def drawn(trial: Trial) -> Cotangents:
     """Cotangents by the seed of the trial's recipe, of the loss whose turn it is."""
     return draw(trial.case, trial.recipe.seed, trial.in_turn(LOSSES_IN_TURN), trial.backend.capabilities.returns)

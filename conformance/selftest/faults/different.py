@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from conformance.selftest.faults import twin as correct
 from conformance.selftest.faults.alter import Map
 from conformance.selftest.faults.backward import Adjoint, Differentiable, Gradients, Step
 from conformance.selftest.faults.fault import EVERYTHING
+from conformance.selftest.faults.inexact import always, by_sigmoid, in_turn, rounded_once, ulps
 from conformance.selftest.faults.twin import Gates, Place, Twin, Weights, by_gate, summed_wide
 from conformance.spec import Array, LSTMConfig, Params, State, finfo
 
@@ -163,21 +165,12 @@ def tanh_by_exponential(a: Array) -> Array:
     return np.copysign((1 - e) / (1 + e), a)
 
 
-def ulps(function: Map, whole: int) -> Map:
-    """Off by up to ±whole ulps of the result, by a hash of the argument's bits; never out of the function's range.
+_SIGMOID, _TANH = rounded_once(correct.sigmoid), rounded_once(np.tanh)
 
-    By one ulp in 16 bits, where libraries round what they compute in float32.
-    """
 
-    def change(a: Array) -> Array:
-        exact = function(a)
-        bits = a.view(f"uint{8 * a.itemsize}").astype(np.uint64)
-        most = 1 if a.itemsize == 2 else whole
-        hashed = (bits * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
-        off = (hashed % np.uint64(2 * most + 1)).astype(np.float64) - most
-        return np.clip(exact + off * np.spacing(exact), -1, 1).astype(a.dtype)
-
-    return change
+def off(change: Callable[[Map, int], Map], most: int) -> Twin:
+    """Both activations off in one way."""
+    return Twin(sigmoid=change(_SIGMOID, most), tanh=change(_TANH, most))
 
 
 # Cells and storage
@@ -277,7 +270,30 @@ def flushed_back(twin: Differentiable, at: Place, w: Weights, s: Step, d_h: Arra
     return Adjoint(*(flushed(part) for part in backward.d_step(twin, at, w, s, flushed(d_h), flushed(d_c))))
 
 
-DIFFERENT = (
+# Several at once
+
+
+def composite(*parts: Different) -> Different:
+    """A correct LSTM that differs in all of these ways at once; no two of them may alter the same piece."""
+    pieces: dict[str, Any] = {}
+    for part in parts:
+        altered = {
+            field.name: getattr(part.twin, field.name)
+            for field in fields(part.twin)
+            if field.name != "shared" and getattr(part.twin, field.name) is not getattr(_TWIN, field.name)
+        }
+        if both := pieces.keys() & altered:
+            raise ValueError(f"{part.id} alters what another part does: {', '.join(sorted(both))}")
+        pieces |= altered
+    description = " ".join(part.description for part in parts)
+    return Different("+".join(part.id for part in parts), description, Differentiable(**pieces))
+
+
+#: The pieces that nobody altered.
+_TWIN = Differentiable()
+
+
+_SINGLE = (
     Different("blocked-sums", "Dot products are summed in blocks of 8.", blocked(8)),
     Different("wide-blocked-sums", "Dot products are summed in blocks of 32.", blocked(32)),
     Different("reversed-sums", "Dot products are summed from the last term on.", Twin(dot=reversed_dot)),
@@ -296,6 +312,12 @@ DIFFERENT = (
     Different("tanh-by-exponential", "tanh by e^−2|a|.", Twin(tanh=tanh_by_exponential)),
     Different("activations-3-ulps-off", "σ and tanh are off by up to 3 ulps, in 16 bits by one.",
         Twin(sigmoid=ulps(correct.sigmoid, 3), tanh=ulps(np.tanh, 3))),
+    Different("activations-5-ulps", "σ and tanh are off by up to 5 ulps, in 16 bits by one.", off(ulps, 5)),
+    Different("activations-5-ulps-far", "σ and tanh are 5 ulps too far from 0, in 16 bits one.", off(always, 5)),
+    Different("activations-5-ulps-near", "σ and tanh are 5 ulps too near to 0, in 16 bits one.", off(always, -5)),
+    Different("activations-5-ulps-in-turn", "σ and tanh are 5 ulps off, far and near in turn.", off(in_turn, 5)),
+    Different("tanh-by-sigmoid-5-ulps-off", "tanh(a) = 2·σ(2a) − 1 of a σ that is 5 ulps too small.",
+        Twin(sigmoid=always(_SIGMOID, -5), tanh=by_sigmoid(always(_SIGMOID, -5)))),
     Different("float64-inside", "float32 models are computed in float64.",
         Twin(precision=lambda twin, config: "float64")),
     Different("fused-cell", "c_t is rounded once.", Twin(cell=fused_cell)),
@@ -317,3 +339,24 @@ DIFFERENT = (
     Different("gradient-flush-to-zero", "In the backward pass subnormal numbers are flushed to zero.",
         Differentiable(d_step=flushed_back)),
 )  # fmt: skip
+
+_BY_ID = {different.id: different for different in _SINGLE}
+
+
+def _composed(*ids: str) -> Different:
+    return composite(*(_BY_ID[id] for id in ids))
+
+
+DIFFERENT = (
+    *_SINGLE,
+    _composed("laned-sums", "sigmoid-by-tanh", "tanh-by-exponential", "biases-last"),
+    _composed("wide-blocked-sums", "tanh-by-sigmoid", "hoisted-input-projection"),
+    _composed("reversed-sums", "activations-3-ulps-off", "fused-cell"),
+    _composed("one-product", "flush-to-zero", "gradient-flush-to-zero"),
+    _composed("pairwise-sums", "gradient-from-preactivations"),
+    _composed("laned-sums", "activations-5-ulps-near", "biases-last"),
+    _composed("wide-blocked-sums", "tanh-by-sigmoid-5-ulps-off", "hoisted-input-projection"),
+    _composed("reversed-sums", "activations-5-ulps", "fused-cell"),
+    _composed("one-product", "activations-5-ulps-far", "flush-to-zero", "gradient-flush-to-zero"),
+    _composed("pairwise-sums", "activations-5-ulps-in-turn", "gradient-from-preactivations"),
+)

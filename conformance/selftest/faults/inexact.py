@@ -1,0 +1,56 @@
+"""Activations as exact as mathematical libraries promise: σ and tanh that are some ulps off, and forms made of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from conformance.selftest.faults.alter import Map
+from conformance.spec import Array
+
+
+def rounded_once(function: Map) -> Map:
+    """A function in a wider format than its argument's."""
+    return lambda a: function(a.astype("float32" if a.itemsize == 2 else np.longdouble)).astype(a.dtype)
+
+
+def ulps(function: Map, most: int) -> Map:
+    """Off by up to ±most ulps of the result, by a hash of the argument's bits; never out of the function's range.
+
+    By one ulp in 16 bits, where libraries round what they compute in float32.
+    """
+
+    def change(a: Array) -> Array:
+        # So that −0 is 0.
+        bits = (a + a.dtype.type(0)).view(f"uint{8 * a.itemsize}").astype(np.uint64)
+        limit = 1 if a.itemsize == 2 else most
+        hashed = (bits * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
+        return _moved(function(a), (hashed % np.uint64(2 * limit + 1)).astype(np.int64) - limit)
+
+    return change
+
+
+def always(function: Map, ulps: int) -> Map:
+    """Off by the same number of ulps everywhere, farther from 0 or nearer to it; in 16 bits by one."""
+    return lambda a: _moved(function(a), np.asarray(np.clip(ulps, -1, 1) if a.itemsize == 2 else ulps))
+
+
+def in_turn(function: Map, ulps: int) -> Map:
+    """Off by ±ulps, the sign alternating from element to element, as in two lanes of a vector."""
+
+    def change(a: Array) -> Array:
+        signs = np.resize(np.array([1, -1]), a.size).reshape(a.shape)
+        return _moved(function(a), signs * (1 if a.itemsize == 2 else ulps))
+
+    return change
+
+
+def _moved(y: Array, ulps: Array) -> Array:
+    """Numbers moved by whole ulps away from 0, no farther than ±1, below which an ulp is half of that above."""
+    below = np.spacing(np.minimum(np.abs(y), np.nextafter(y.dtype.type(1), y.dtype.type(0))))
+    size = np.maximum(np.abs(y).astype(np.float64) + ulps * below.astype(np.float64), 0.0)
+    return np.copysign(np.minimum(size, 1.0), y.astype(np.float64)).astype(y.dtype)
+
+
+def by_sigmoid(sigmoid: Map) -> Map:
+    """2·σ(2a) − 1, of a σ that is some ulps off; in 16 bits, where that is rounded once, of the exact one."""
+    return lambda a: rounded_once(np.tanh)(a) if a.itemsize == 2 else 2 * sigmoid(2 * a) - 1
