@@ -155,12 +155,16 @@ PROOF = {
     "sizes.sweep": "units-41-to-48",
     "refusals.feature-size": "extra-features-cut",
     "refusals.state-shape": "state-cut",
-    "refusals.broadcast-state": "state-broadcast",
+    "refusals.broadcast-state": "c-0-of-one-unit",
     "refusals.input-dtype": "input-bytes-reinterpreted",
     "refusals.rank": "extra-axis-dropped",
     "refusals.batch-mismatch": "state-cut",
-    "refusals.lengths": "lengths-clipped",
+    "refusals.lengths": "lengths-in-a-column",
     "refusals.then-right": "refused-state-kept",
+    "refusals.reshaped-state": "state-turned-to-fit",
+    "refusals.state-rank": "state-squeezed-to-fit",
+    "refusals.reshaped-x": "x-turned-to-fit",
+    "refusals.cotangents": "cotangent-reshaped-to-fit",
     "refusals.undeclared": "bidirectional-undeclared",
 }
 
