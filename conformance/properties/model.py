@@ -54,6 +54,8 @@ class Property:
     #: How many variants it takes in turn (``Trial.in_turn``): its first case asks the first of them, and so on round.
     turns: int
     check: Check
+    #: What an implementation does that fails it, in a few words: "accepts a state for another number of rows".
+    fails: str = ""
 
     @property
     def group(self) -> str:
@@ -80,6 +82,7 @@ def prop(
     limit: int = 0,
     chance: bool = False,
     turns: int = 1,
+    fails: str = "",
 ) -> Callable[[Check], Check]:
     """Register a check; its docstring's first paragraph is the statement, the rest says why it matters."""
 
@@ -91,7 +94,7 @@ def prop(
             raise ValueError(f"property {id!r} is registered twice: by {registered[id].check.__qualname__} as well")
         first, _, rest = (inspect.getdoc(check) or "").partition("\n\n")
         statement, why = " ".join(first.split()), " ".join(rest.split())
-        registered[id] = Property(id, statement, why, needs, when, every, limit, chance, turns, check)
+        registered[id] = Property(id, statement, why, needs, when, every, limit, chance, turns, check, fails)
         return check
 
     return register

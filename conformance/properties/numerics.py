@@ -121,3 +121,22 @@ def no_clipping(trial: Trial) -> None:
     ONNX's clip, burn's and OpenVINO's cell clipping are off by default; quantised and fixed-point cells saturate.
     """
     trial.derived(fill="large-cell", state="both").require_right()
+
+
+@prop("numerics.large-h_0", needs=("values", "params", "initial_state"), turns=3)
+def large_h_0(trial: Trial) -> None:
+    """An h_0 of tens to thousands, with recurrent weights as much smaller, is neither clipped nor rounded coarsely.
+
+    An LSTM makes no h beyond ±1, and so fixed-point, int8 and clipped states have no room for more. A caller's h_0 may
+    come from an encoder or be learned.
+    """
+    ordinary = trial.derived(fill="normal", state="both")
+    case = ordinary.case
+    power = 2.0 ** min(_FAR[case.config.dtype], trial.in_turn((6, 9, 12)))
+    assert case.state is not None
+    h_0, c_0 = case.state
+    params = {
+        name: (value / power).astype(value.dtype) if name.startswith("weight_hh") else value
+        for name, value in case.params.items()
+    }
+    ordinary.require_right(replace(case, state=((h_0 * power).astype(h_0.dtype), c_0), params=params))

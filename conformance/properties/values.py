@@ -9,9 +9,11 @@ import numpy as np
 from conformance.bounds.forward import Finding
 from conformance.cases.case import Case
 from conformance.cases.fills import cancels, saturating, uniform
+from conformance.instruments.gates import SHOWN, named, showing, ways, wrong
 from conformance.properties.layout import oracle_result
 from conformance.properties.model import prop
 from conformance.spec import GATES, Array
+from conformance.trials.agreement import right
 from conformance.trials.outcomes import Discard, Violation, within
 from conformance.trials.trial import Trial
 
@@ -68,10 +70,19 @@ def gates(trial: Trial) -> None:
     """
     # In turn the case's own weights, and some so large that an activation is nearly at its end.
     gain = trial.in_turn((trial.recipe.gain, 8.0))
-    for gate in GATES:
-        alone = trial.derived(fill=f"gate-{gate}", layers=1, L=1, state="both", ragged=False, gain=gain)
-        with within(f"gate {gate}", alone.case):
-            alone.require_right()
+    alone = trial.derived(fill="normal", layers=1, L=1, state="both", ragged=False, gain=gain)
+    found = {shown: ways(shown, alone) for shown in SHOWN}
+    if all(right(findings) for each in found.values() for findings in each):
+        for each in found.values():
+            for findings in each:
+                alone.require(findings)
+        return
+    suspects = [shown for shown, each in found.items() if wrong(shown, each)]
+    told = named(alone, suspects)
+    for shown in sorted(SHOWN, key=lambda shown: (shown not in told, shown not in suspects)):
+        for way, findings in zip(SHOWN[shown], found[shown], strict=True):
+            with within(told or f"with {shown} alone", way.of(alone.case)):
+                alone.require(showing(shown, findings) if shown in suspects else findings)
 
 
 #: So many units, each with a place of its own on an activation's axis.

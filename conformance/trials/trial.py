@@ -222,8 +222,11 @@ class Trial:
         """
         if all(finding.silent() for finding in findings):
             raise Discard
-        worst = max(findings, key=Finding.margin)
+        worst = max(findings, key=lambda finding: (finding.margin(), telling(finding).max(initial=0.0)))
         if not worst.margin() <= 1.0:
+            if not telling(worst).any():
+                # The case itself makes the oracle's numbers infinite or NaN: nothing is known of the implementation.
+                raise Discard
             raise Violation(mismatch(worst, case or self.case), worst.margin(), case)
         self.record(worst.margin())
 
@@ -291,9 +294,17 @@ class Trial:
         return self.recipe.gain > 2 or (self.recipe.gain > 1 and self.case.steps > 20)
 
 
+def telling(finding: Finding) -> Array:
+    """The errors as shares of their bounds, 0 where no number is expected.
+
+    What an implementation makes of its own first NaN is expected to be NaN, and tells nothing of its defect.
+    """
+    return np.where(np.isfinite(finding.expected) & np.isfinite(finding.bound), finding.ratios(), 0.0)
+
+
 def mismatch(finding: Finding, case: Case) -> Mismatch:
     """Where a finding is farthest beyond its bound, and what was expected there."""
-    at = np.unravel_index(int(np.argmax(finding.ratios())), finding.actual.shape)
+    at = np.unravel_index(int(np.argmax(telling(finding))), finding.actual.shape)
     index, config = [int(k) for k in at], case.config
     step = row = None
     if finding.tensor == "output":

@@ -23,6 +23,7 @@ from conformance.selftest.faults import (
     options,
     packing,
     precision,
+    shapes,
     sizes,
     structure,
 )
@@ -31,7 +32,7 @@ from conformance.selftest.faults.fault import EVERYTHING, Fault
 
 _MODULES = (
     *(conventions, packing, equations, activations, precision, half, nonfinite, structure, sizes, degenerate, lengths),
-    *(memory, calls, models, options, dropout, conjunctions),
+    *(memory, calls, models, options, shapes, dropout, conjunctions),
     *(gradients, gradient_layers, gradient_calls, gradient_sizes),
 )
 

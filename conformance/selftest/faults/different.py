@@ -232,6 +232,13 @@ def gate_by_gate(twin: Differentiable, at: Place, w: Weights, d_a: Array) -> tup
     return np.asarray(d_x), np.asarray(d_h)
 
 
+def without_a_cell(twin: Twin, at: Place, i: Array, f: Array, g: Array, c: Array) -> Array:
+    """c_t: where there is no c_{t−1}, it is i ⊙ g, whatever f is."""
+    return (
+        np.where(c == 0, i * g, correct.cell(twin, at, i, f, g, c)) if at.t == 0 else correct.cell(twin, at, i, f, g, c)
+    )
+
+
 def first_step_apart(twin: Differentiable, at: Place, s: Step, d_values: Gates) -> Array:
     """The gradient of the preactivations: where c_{t−1} is 0, c_t = i ⊙ g has none of f."""
     i, f, g, o = by_gate(backward.d_gates(twin, at, s, d_values))
@@ -332,8 +339,8 @@ _SINGLE = (
         Differentiable(d_sum=sum_forward)),
     Different("gradient-gate-by-gate", "What goes back to x and h is summed gate by gate.",
         Differentiable(d_preactivations=gate_by_gate)),
-    Different("gradient-first-step-apart", "A first step from nothing is written without its forget gate.",
-        Differentiable(d_gates=first_step_apart)),
+    Different("first-step-apart", "A first step from nothing is written without its forget gate, c_1 = i ⊙ g.",
+        Differentiable(cell=without_a_cell, d_gates=first_step_apart)),
     Different("gradient-recomputed", "The backward pass computes each step anew.", Differentiable(d_step=recomputed)),
     Different("gradient-in-float64", "The backward pass is in float64.", Differentiable(d_stack=back_in_float64)),
     Different("gradient-flush-to-zero", "In the backward pass subnormal numbers are flushed to zero.",

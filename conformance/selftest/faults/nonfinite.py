@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from conformance.conventions import Transform, Whole
@@ -9,10 +11,11 @@ from conformance.conventions.layouts import states
 from conformance.selftest.faults import twin as correct
 from conformance.selftest.faults.activations import of_cell
 from conformance.selftest.faults.alter import Map, made
+from conformance.selftest.faults.equations import celled
 from conformance.selftest.faults.fault import NONFINITE, Fault
 from conformance.selftest.faults.packing import kept
 from conformance.selftest.faults.twin import Place, Twin, Weights
-from conformance.spec import Array, LSTMConfig
+from conformance.spec import Array, LSTMConfig, finfo
 
 
 def nan_hidden(x: Array) -> Array:
@@ -57,6 +60,25 @@ def _masked(
     return np.where(mask > 0, output, correct.layer(twin, at, w, x, h, c, every)[0]) * mask, h_n, c_n
 
 
+def _kept_finite(c: Array) -> Array:
+    """The largest finite number in place of an infinity."""
+    largest = finfo(c.dtype.name).max
+    return np.clip(c, -largest, largest)
+
+
+def _kept_by_arithmetic(
+    twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array, lengths: Array
+) -> tuple[Array, Array, Array]:
+    """A layer that keeps the h of rows that have ended by m · h_t + (1 − m) · h_{t−1}."""
+
+    def step(twin: Twin, at: Place, w: Weights, x_t: Array, h: Array, c: Array) -> tuple[Array, Array]:
+        on = correct.valid(twin, at, lengths).astype(h.dtype)
+        h_t, c_t = correct.step(twin, at, w, x_t, h, c)
+        return on * h_t + (1 - on) * h, c_t
+
+    return correct.layer(replace(twin, step=step), at, w, x, h, c, lengths)
+
+
 FAULTS = (
     Fault("nan-hidden", "A NaN in x is read as 0.", "guards with nan_to_num", "x has a NaN", NONFINITE,
         Twin(transform=Transform(x=lambda config, x: nan_hidden(x)))),
@@ -85,4 +107,8 @@ FAULTS = (
         "normalisation guards", "x near the largest number", NONFINITE, Twin(transform=Transform(x=normed))),
     Fault("cell-square-overflows", "tanh(c) is made from c², NaN once that overflows.", "ComputeLibrary#779",
         "c beyond 1e19 (1e154)", NONFINITE, of_cell(undefined_where(lambda c: np.isinf(c * c), np.tanh))),
+    Fault("cell-kept-finite", "The cell is clipped to the largest finite number.", "overflow guards",
+        "c_0 is infinite", NONFINITE, celled(_kept_finite)),
+    Fault("h-kept-by-arithmetic", "Rows keep their h by m·h_t + (1 − m)·h_{t−1}.", "masks by multiplication",
+        "h_0 is infinite", NONFINITE, Twin(layer=_kept_by_arithmetic)),
 )  # fmt: skip

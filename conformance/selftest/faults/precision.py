@@ -112,6 +112,8 @@ FAULTS = (
         Twin(transform=states(lambda config, c: np.tanh(c), "c_0"))),
     Fault("h-0-clipped", "h_0 is clipped to ±1, the range of an unprojected h.", "CoreML clip",
         "|h_0| > 1 (projection)", STATE, Twin(transform=states(lambda config, h: np.clip(h, -1, 1), "h_0"))),
+    Fault("h-0-clipped-at-8", "h_0 is clipped to ±8: nobody expected more than ±1.", "CoreML clip, fixed-point states",
+        "|h_0| > 8", STATE, Twin(transform=states(lambda config, h: np.clip(h, -8, 8), "h_0"))),
     Fault("c-n-squashed", "c_n has passed through tanh.", "decaNLP#9", "always", FINAL,
         Twin(transform=results(c_n=lambda config, r: np.tanh(r.c_n)))),
     Fault("c-n-clipped", "c_n is clipped to ±10 as it is returned.", "OpenVINO clip", "c beyond 10", FINAL,
