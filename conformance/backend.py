@@ -24,6 +24,9 @@ Build = Callable[[LSTMConfig, Params], Callable[..., Any]]
 Step = Callable[[Array, State], State]
 BuildStep = Callable[[LSTMConfig, Params], Step]
 
+#: What a ``forward`` may have besides: ``vjp(…)``, ``load(params)`` and ``train(mode)``, see docs/backends.md.
+OPTIONAL_METHODS = ("vjp", "load", "train")
+
 
 @dataclass(frozen=True)
 class Capabilities:

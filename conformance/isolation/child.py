@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any
 
-from conformance.backend import Backend, unavailable
+from conformance.backend import OPTIONAL_METHODS, Backend, unavailable
 from conformance.cases.recipe import parse
 from conformance.engine.judging import Here, Question
 from conformance.errors import UsageError
@@ -146,8 +146,9 @@ def _beating(build: Callable[..., Any], beat: Callable[[], None]) -> Callable[..
         beat()
         model = build(config, params)
         forward = announced(lambda *args, **kwargs: model(*args, **kwargs))
-        if hasattr(model, "vjp"):
-            forward.vjp = announced(model.vjp)  # type: ignore[attr-defined]
+        for method in OPTIONAL_METHODS:
+            if hasattr(model, method):
+                setattr(forward, method, announced(getattr(model, method)))
         return forward
 
     return built

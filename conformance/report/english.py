@@ -124,6 +124,7 @@ _UNMET = {
     "views": "its inputs travel as bytes",
     "memory": "it shares no memory with the suite",
     "undeclared": "every option is declared",
+    **{method: f"forward has no {method}" for method in ("load", "train")},
     "structure": "the model that is baked in has none of that",
 }
 
