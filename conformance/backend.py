@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from conformance.facts import NotJudged
 from conformance.spec import DTYPES, GATES, Array, LSTMConfig, Params, State, dtype_unavailable
 
 #: The words ``Capabilities.arithmetic`` may use for a dtype; without one, it is the dtype's own IEEE arithmetic, and
@@ -125,6 +126,8 @@ class Backend:
     origin: str = ""
     #: The process in which ``build`` and the models' calls run, if it is not the suite's.
     process: Process | None = None
+    #: The options that a probe did not take for declared, with the reasons.
+    not_judged: tuple[NotJudged, ...] = ()
 
     def __call__(self, config: LSTMConfig, params: Params) -> Callable[..., Any]:
         """Build a model."""

@@ -122,6 +122,7 @@ def _hold(parent: _Parent, request: Message) -> Backend:
     told = capabilities_to_fields(backend.capabilities)
     told |= {"type": "held", "name": backend.name, "note": backend.remark(), "origin": backend.origin}
     told |= {"ruled_out": " ".join(sorted(backend.ruled_out)), "threads": str(backend.capabilities.threads)}
+    told["not_judged"] = json.dumps([encode(each) for each in backend.not_judged])
     told["cannot_hold"] = " ".join(dtype for dtype in DTYPES if dtype_unavailable(dtype))
     told["environment"] = ", ".join(f"{name} {version}" for name, version in environment().items())
     if reason := unavailable(backend):
