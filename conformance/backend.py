@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from conformance.facts import NotJudged
 from conformance.spec import DTYPES, GATES, Array, LSTMConfig, Params, State, dtype_unavailable
 
 #: The words ``Capabilities.arithmetic`` may use for a dtype; without one, it is the dtype's own IEEE arithmetic, and
@@ -23,6 +24,9 @@ class Unsupported(Exception):
 Build = Callable[[LSTMConfig, Params], Callable[..., Any]]
 Step = Callable[[Array, State], State]
 BuildStep = Callable[[LSTMConfig, Params], Step]
+
+#: What a ``forward`` may have besides: ``vjp(…)``, ``load(params)`` and ``train(mode)``, see docs/backends.md.
+OPTIONAL_METHODS = ("vjp", "load", "train")
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,8 @@ class Backend:
     origin: str = ""
     #: The process in which ``build`` and the models' calls run, if it is not the suite's.
     process: Process | None = None
+    #: The options that a probe did not take for declared, with the reasons.
+    not_judged: tuple[NotJudged, ...] = ()
 
     def __call__(self, config: LSTMConfig, params: Params) -> Callable[..., Any]:
         """Build a model."""

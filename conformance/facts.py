@@ -196,6 +196,15 @@ class NoCase:
 
 
 @dataclass(frozen=True)
+class NotJudged:
+    """An option that a probe did not take for declared, and why."""
+
+    #: A field of ``Capabilities`` or a dtype.
+    option: str
+    fact: Fact
+
+
+@dataclass(frozen=True)
 class Gap:
     """The reasons that keep a backend from a level, the levels below taken for granted."""
 

@@ -50,7 +50,7 @@ class Cell(NamedTuple):
         """The cell whose parameters' names end in ``end``, such as "_l0_reverse"."""
         weight = np.concatenate([params["weight_ih" + end], params["weight_hh" + end]], axis=1).T
         bias = params["bias_ih" + end] + params["bias_hh" + end] if "bias_ih" + end in params else 0.0
-        return cls(weight, bias, params["weight_hr" + end].T if "weight_hr" + end in params else None)
+        return cls(weight, bias, np.array(params["weight_hr" + end]).T if "weight_hr" + end in params else None)
 
     def scan(self, x: Array, h: Array, c: Array, valid: Array) -> tuple[Array, Array, Array, list[Step]]:
         """x (L, N, I), h (N, P), c (N, H), valid (L, N, 1) -> output (L, N, P), h_n (N, P), c_n (N, H), the steps.
@@ -150,7 +150,19 @@ def numpy_lstm(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
         raise Unsupported(f"dtype {config.dtype}")
     ends = ("", "_reverse") if config.bidirectional else ("",)
     chance = np.random.default_rng()
-    layers = [[Cell.of(params, f"_l{layer}{end}") for end in ends] for layer in range(config.num_layers)]
+    layers: list[list[Cell]] = []
+    training = config.training
+
+    def train(mode: bool) -> None:
+        """``forward.train``."""
+        nonlocal training
+        training = mode
+
+    def load(params: Params) -> None:
+        """``forward.load``; the first weights come this way too."""
+        layers[:] = [[Cell.of(params, f"_l{layer}{end}") for end in ends] for layer in range(config.num_layers)]
+
+    load(params)
 
     def accept(x: Array, state: State | None, lengths: Array | None) -> tuple[Array, Array, Array, Array]:
         """x, h_0 and c_0 in the caller's layout, zeros where none are given, and lengths (N,); or ``ValueError``."""
@@ -193,7 +205,7 @@ def numpy_lstm(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
                 halves.append(half[order, row])
                 tapes.append(steps)
             sequence = np.concatenate(halves, axis=2)
-            if config.training and layer < len(layers) - 1:
+            if training and layer < len(layers) - 1:
                 masks.append(dropout_mask(sequence, config.dropout, chance))
                 sequence = sequence * masks[-1]
         return (sequence, h_n, c_n), tapes, masks
@@ -240,5 +252,5 @@ def numpy_lstm(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
         return (output, (h_n, c_n)), {"x": d_x, "h_0": d_h_0, "c_0": d_c_0, **grads}
 
     model: Any = forward
-    model.vjp = vjp
+    model.vjp, model.load, model.train = vjp, load, train
     return model

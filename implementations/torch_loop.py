@@ -15,6 +15,11 @@ from conformance.targets.torch_module import from_torch, to_torch, vjp_of
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
+def leaves(params: Params) -> dict[str, Tensor]:
+    """Copies of the weights, each of which may have a gradient."""
+    return {name: to_torch(value).clone().requires_grad_() for name, value in params.items()}
+
+
 @backend(
     "torch-loop",
     Capabilities(
@@ -34,7 +39,7 @@ def torch_loop(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
     """``forward(x, state, lengths)``, and ``forward.vjp``, one gate at a time, as the equations are written."""
     if config.dtype not in DTYPES:
         raise Unsupported(f"dtype {config.dtype}")
-    weights = {name: to_torch(value).requires_grad_() for name, value in params.items()}
+    weights, training = leaves(params), config.training
     no_bias = torch.zeros(4 * config.hidden_size, dtype=getattr(torch, config.dtype))
 
     def scan(x: Tensor, h: Tensor, c: Tensor, valid: Tensor, end: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -105,7 +110,7 @@ def torch_loop(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
                 finals.append(final)
             sequence = torch.cat(halves, dim=2)
             if layer < config.num_layers - 1:
-                sequence = torch.nn.functional.dropout(sequence, config.dropout, config.training)
+                sequence = torch.nn.functional.dropout(sequence, config.dropout, training)
 
         h_n, c_n = (torch.stack(parts) for parts in zip(*finals, strict=True))
         if not rows:
@@ -119,6 +124,12 @@ def torch_loop(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
         output, (h_n, c_n) = run(to_torch(x), hx, None if lengths is None else to_torch(lengths))
         return from_torch(output), (from_torch(h_n), from_torch(c_n))
 
+    def train(mode: bool) -> None:
+        """``forward.train``."""
+        nonlocal training
+        training = mode
+
     model: Any = forward
     model.vjp = vjp_of(run, config, weights)
+    model.load, model.train = lambda params: weights.update(leaves(params)), train
     return model

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from conformance import Backend, Capabilities, LSTMConfig, Unsupported, backend
+from conformance.backend import OPTIONAL_METHODS
 from conformance.spec import Array, Params, State
 from conformance.targets.torch_module import call, from_torch, to_torch, vjp_of
 from implementations.cuda import ONE_SIZE, WORKSPACE, Kernels
@@ -51,8 +52,13 @@ def load(config: LSTMConfig, params: Params, device: str = "cpu") -> torch.nn.LS
         device=device,
         dtype=getattr(torch, config.dtype),
     )
-    lstm.load_state_dict({name: to_torch(value) for name, value in params.items()})
+    load_weights(lstm, params)
     return lstm.train(config.training)
+
+
+def load_weights(lstm: torch.nn.LSTM, params: Params) -> None:
+    """Copy the weights into the ``nn.LSTM``."""
+    lstm.load_state_dict({name: to_torch(value) for name, value in params.items()})
 
 
 def _build(config: LSTMConfig, params: Params, device: str) -> Any:
@@ -68,10 +74,20 @@ def _build(config: LSTMConfig, params: Params, device: str) -> Any:
         return from_torch(output), (from_torch(h_n), from_torch(c_n))
 
     # cuDNN differentiates in training mode only, which without dropout is evaluation.
-    training = config.training or device == "cpu"
-    same = lstm if training else load(replace(config, dropout=0.0, training=True), params, device)
+    training = replace(config, dropout=0.0, training=True)
+    same = lstm if device == "cpu" else load(training, params, device)
+
+    def vjp(*arguments: Any) -> Any:
+        module = lstm if lstm.training else same
+        run, parameters = partial(call, module, config), dict(module.named_parameters())
+        return vjp_of(run, config, parameters, device)(*arguments)
+
+    def load_both(params: Params) -> None:
+        for module in {lstm, same}:
+            load_weights(module, params)
+
     model: Any = forward
-    model.vjp = vjp_of(partial(call, same, config), config, dict(same.named_parameters()), device)
+    model.vjp, model.load, model.train = vjp, load_both, lstm.train
     return model
 
 
@@ -89,7 +105,8 @@ def on_cuda(name: str, kernels: Kernels, capabilities: Capabilities = CAPABILITI
         with kernels.set():
             model: Any = _build(config, params, "cuda")
         forward: Any = kernels.calling(model)
-        forward.vjp = kernels.calling(model.vjp)
+        for method in OPTIONAL_METHODS:
+            setattr(forward, method, kernels.calling(getattr(model, method)))
         return forward
 
     return build

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Array, Params, State
 from conformance.targets.torch_module import from_torch, to_torch, vjp_of
-from implementations.torch_nn import load
+from implementations.torch_nn import load, load_weights
 
 
 @backend(
@@ -53,4 +54,5 @@ def torch_nn_step(config: LSTMConfig, params: Params) -> Callable[..., tuple[Arr
 
     model: Any = forward
     model.vjp = vjp_of(run, config, dict(lstm.named_parameters()))
+    model.load, model.train = partial(load_weights, lstm), lstm.train
     return model

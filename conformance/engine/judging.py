@@ -17,10 +17,10 @@ import numpy as np
 from conformance.backend import Backend
 from conformance.cases.recipe import Recipe
 from conformance.errors import Closed, Ended, SuiteError, UsageError
-from conformance.facts import Fact, Outcome
+from conformance.facts import Fact, Outcome, Undeclared
 from conformance.properties.model import Property
 from conformance.targets.probe import Ability, abilities
-from conformance.trials.outcomes import BackendError, Discard, Narrowed, Violation, said
+from conformance.trials.outcomes import BackendError, Discard, Lacking, Narrowed, Violation, said
 from conformance.trials.trial import Trial
 
 
@@ -28,7 +28,8 @@ from conformance.trials.trial import Trial
 class Answer:
     """The answer of one property about one case."""
 
-    #: PASSED, NARROWED, or what is wrong: FAILED, ERROR, CRASHED, TIMEOUT; None where it says nothing about the case.
+    #: PASSED, NARROWED, NOT_DECLARED (the model lacks what the property asks for), or what is wrong: FAILED, ERROR,
+    #: CRASHED, TIMEOUT; None where it says nothing about the case.
     outcome: Outcome | None
     #: What is said beside the outcome.
     fact: Fact | None = None
@@ -164,6 +165,8 @@ def check(question: Question, trial: Trial) -> Answer:
     try:
         with np.errstate(all="ignore"):
             question.property.check(trial)
+    except Lacking as lacking:
+        return Answer(Outcome.NOT_DECLARED, Undeclared(lacking.words), judged=trial.judged)
     except (Discard, UsageError):
         return Answer(None, judged=trial.judged)
     except Narrowed as narrowed:

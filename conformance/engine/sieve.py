@@ -112,6 +112,7 @@ class _Sieve:
             seconds=time.monotonic() - self.started,
             interrupted=self.session.interrupted,
             unmet=self.plan.unmet,
+            not_judged=self.plan.backend.not_judged,
         )
 
     # The three phases

@@ -28,6 +28,8 @@ class Count:
     example: facts.Unsupported | None = None
     worst: float | None = None
     worst_recipe: str | None = None
+    #: What the models that were met lack of what the property asks for.
+    lacking: facts.Undeclared | None = None
     #: Cases that ended the process before the property could say anything.
     lost: int = 0
 
@@ -54,6 +56,8 @@ class Tally:
         elif isinstance(answer.fact, facts.Unsupported):
             count.narrowed += 1
             count.example = count.example or answer.fact
+        elif isinstance(answer.fact, facts.Undeclared):
+            count.lacking = answer.fact
         self.note(p, recipe, answer)
 
     def note(self, p: Property, recipe: Recipe, answer: Answer) -> None:
@@ -108,6 +112,8 @@ class Tally:
         if count.narrowed or count.lost:
             return self._narrowed(p)
         if not count.passed:
+            if count.lacking is not None:
+                return self._unconcluded(p, Outcome.NOT_DECLARED, count.lacking)
             return self._unconcluded(p, Outcome.NOT_RUN, facts.NoCase())
         return self._passed(p)
 

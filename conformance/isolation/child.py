@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any
 
-from conformance.backend import Backend, unavailable
+from conformance.backend import OPTIONAL_METHODS, Backend, unavailable
 from conformance.cases.recipe import parse
 from conformance.engine.judging import Here, Question
 from conformance.errors import UsageError
@@ -122,6 +122,7 @@ def _hold(parent: _Parent, request: Message) -> Backend:
     told = capabilities_to_fields(backend.capabilities)
     told |= {"type": "held", "name": backend.name, "note": backend.remark(), "origin": backend.origin}
     told |= {"ruled_out": " ".join(sorted(backend.ruled_out)), "threads": str(backend.capabilities.threads)}
+    told["not_judged"] = json.dumps([encode(each) for each in backend.not_judged])
     told["cannot_hold"] = " ".join(dtype for dtype in DTYPES if dtype_unavailable(dtype))
     told["environment"] = ", ".join(f"{name} {version}" for name, version in environment().items())
     if reason := unavailable(backend):
@@ -146,8 +147,9 @@ def _beating(build: Callable[..., Any], beat: Callable[[], None]) -> Callable[..
         beat()
         model = build(config, params)
         forward = announced(lambda *args, **kwargs: model(*args, **kwargs))
-        if hasattr(model, "vjp"):
-            forward.vjp = announced(model.vjp)  # type: ignore[attr-defined]
+        for method in OPTIONAL_METHODS:
+            if hasattr(model, method):
+                setattr(forward, method, announced(getattr(model, method)))
         return forward
 
     return built

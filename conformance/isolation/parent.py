@@ -20,6 +20,7 @@ from conformance.cases.case import realise
 from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer, Question
 from conformance.errors import Closed, Ended, Gone, SuiteError, UsageError
+from conformance.facts import NotJudged
 from conformance.processes.message import Message
 from conformance.processes.supervisor import Child, Limits, Patience
 from conformance.processes.wire.fields import capabilities_from_fields
@@ -180,6 +181,7 @@ class Isolated:
             available=lambda: reason,
             ruled_out=frozenset(fields["ruled_out"].split()),
             note="; ".join(part for part in (fields["note"], own) if part),
+            not_judged=tuple(decode(NotJudged, each) for each in json.loads(fields["not_judged"])),
             origin=fields["origin"],
         )
 

@@ -21,6 +21,7 @@ from conformance.errors import UsageError
 from conformance.report import english
 from conformance.report.levels import reached
 from conformance.report.model import Report
+from conformance.report.unjudged import unjudged
 
 #: The version of what ``to_json`` writes; 2 has each verdict's fact beside its message.
 FORMAT = 2
@@ -33,7 +34,11 @@ def to_json(report: Report) -> dict[str, Any]:
     data = encode(report)
     for written, backend in zip(data["backends"], report.backends, strict=True):
         level, gap = reached(backend)
-        written |= {"level": level or None, "shortfall": english.gap(gap) if gap else None}
+        written |= {
+            "unjudged": unjudged(backend),
+            "level": level or None,
+            "shortfall": english.gap(gap) if gap else None,
+        }
         for one, verdict in zip(written["verdicts"], backend.verdicts, strict=True):
             one["message"] = verdict.message
     return {"format": FORMAT, "conformant": report.conformant, "complete": report.complete, **data}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from conformance import facts
 from conformance.facts import Fact, Gap, Interruption, Outcome, Recurrence
+from conformance.spec import DTYPES
 
 
 def message(outcome: Outcome, fact: Fact | None, recurrence: Recurrence, history: int, expected: str) -> str:
@@ -124,6 +125,7 @@ _UNMET = {
     "views": "its inputs travel as bytes",
     "memory": "it shares no memory with the suite",
     "undeclared": "every option is declared",
+    **{method: f"forward has no {method}" for method in ("load", "train")},
     "structure": "the model that is baked in has none of that",
 }
 
@@ -131,6 +133,13 @@ _UNMET = {
 def unmet(word: str) -> str:
     """Why a backend does not meet a need."""
     return _UNMET.get(word, f"{word} is not declared")
+
+
+def undeclared(word: str) -> str:
+    """Why nothing was judged of a word that stands before it."""
+    if word in DTYPES:
+        return "not declared with IEEE arithmetic"
+    return _UNMET.get(word, "undeclared")
 
 
 #: So many names are listed; more would not fit a line.

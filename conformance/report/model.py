@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from conformance.facts import Fact, Interruption, Outcome, Recurrence
+from conformance.facts import Fact, Interruption, NotJudged, Outcome, Recurrence
 from conformance.report import english
 
 
@@ -68,6 +68,8 @@ class BackendReport:
     interrupted: Interruption | None = None
     #: The words of ``Property.needs`` that do not hold for the backend.
     unmet: tuple[str, ...] = ()
+    #: The options that a probe did not take for declared.
+    not_judged: tuple[NotJudged, ...] = ()
 
     def count(self, *outcomes: Outcome) -> int:
         """How many verdicts have one of the outcomes."""

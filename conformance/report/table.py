@@ -11,6 +11,7 @@ from conformance.properties import GROUPS
 from conformance.report import english
 from conformance.report.levels import reached
 from conformance.report.model import BackendReport, Report
+from conformance.report.unjudged import unjudged
 
 
 def table(report: Report, width: int = 0) -> str:
@@ -32,6 +33,8 @@ def table(report: Report, width: int = 0) -> str:
     for backend in ran:
         if backend.note:
             lines.append(f"{backend.backend}: {backend.note}")
+        if told := unjudged(backend):
+            lines.append(f"{backend.backend}: NOT judged: {told}")
     return "\n".join(lines).rstrip()
 
 

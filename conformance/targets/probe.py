@@ -11,8 +11,11 @@ from conformance.bounds.backward import judge
 from conformance.cases.cotangents import draw
 from conformance.cases.recipe import JUDGED_DTYPES, OPTIONS, Recipe
 from conformance.errors import Ended
-from conformance.facts import Fact, Said
+from conformance.facts import Fact, NotJudged, Said
+from conformance.instruments.masks import with_dropout
+from conformance.properties.dropout import everything
 from conformance.spec import Result, numpy_dtype
+from conformance.trials.agreement import equal_bits, right
 from conformance.trials.outcomes import Narrowed, Violation, said
 from conformance.trials.trial import Trial
 
@@ -55,7 +58,8 @@ def abilities(backend: Backend) -> list[Ability]:
     elif "loop" in backend.ruled_out:
         asked = ["no_bias", "projection", "initial_state", "batch", *JUDGED_DTYPES]
     found = [_ability(free, name, recipes[name]) for name in asked]
-    return found if "loop" in backend.ruled_out else [*found, _gradients(free, base)]
+    found += [] if "loop" in backend.ruled_out else [_gradients(free, base)]
+    return found if fixed is not None or "loop" in backend.ruled_out else [*found, _dropout(free, recipes["layers"])]
 
 
 def returned(backend: Backend) -> tuple[str, ...]:
@@ -114,6 +118,27 @@ def _gradients(backend: Backend, recipe: Recipe) -> Ability:
     return Ability("gradients", True, True)
 
 
+def _dropout(backend: Backend, recipe: Recipe) -> Ability:
+    """Dropout between two layers: a call in training runs, and gives something else than one in evaluation."""
+    trial = Trial(backend, recipe)
+    try:
+        evaluation, training = (trial.run(with_dropout(trial.case, 0.5, mode)) for mode in (False, True))
+        within_bounds = right(trial.findings_of(trial.case, lambda k: training if k == 2 else trial.observe(k)))
+        if equal_bits(evaluation, training) or within_bounds:
+            return Ability("dropout", False, False, Said("a call in training drops nothing"))
+    except (Violation, Narrowed) as reason:
+        return Ability("dropout", False, False, reason.fact)
+    except Ended as ended:
+        return Ability("dropout", False, False, said(str(ended)))
+    try:
+        everything(trial)
+    except (Violation, Narrowed) as reason:
+        return Ability("dropout", True, False, reason.fact)
+    except Ended as ended:
+        return Ability("dropout", True, False, said(str(ended)))
+    return Ability("dropout", True, True)
+
+
 def probed(target: str, build: Build | Callable[..., Any], origin: str = "") -> Backend:
     """A backend for a build function that declares nothing: it is taken to declare every option that runs.
 
@@ -121,12 +146,16 @@ def probed(target: str, build: Build | Callable[..., Any], origin: str = "") -> 
     must be judged, not overlooked.
     """
     bare = Backend(target, Capabilities(), build, origin=origin)
-    runs = {ability.option: ability.runs for ability in abilities(bare)}
+    found = abilities(bare)
+    runs = {ability.option: ability.runs for ability in found}
     if not any(runs.values()):
         return replace(bare, note="capabilities were probed: none of them works")
     dtypes = tuple(dtype for dtype in JUDGED_DTYPES if runs[dtype]) or ("float32",)
-    options: dict[str, Any] = {option: runs[option] for option in (*OPTIONS, "gradients")}
+    options: dict[str, Any] = {option: runs[option] for option in (*OPTIONS, "gradients", "dropout")}
     capabilities = Capabilities(**options, returns=returned(bare), dtypes=dtypes)
     can, cannot = (", ".join(name for name in runs if runs[name] == works) for works in (True, False))
     without = f"; without {cannot} (`lstm-conformance probe` says why)" if cannot else ""
-    return replace(bare, capabilities=capabilities, note=f"capabilities were probed: {can}{without}")
+    note = f"capabilities were probed: {can}{without}"
+    lacking = ((ability.option, ability.fact) for ability in found if not ability.runs)
+    not_judged = tuple(NotJudged(option, fact) for option, fact in lacking if fact is not None)
+    return replace(bare, capabilities=capabilities, note=note, not_judged=not_judged)

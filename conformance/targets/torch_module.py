@@ -34,7 +34,12 @@ def build_of(cls: type[torch.nn.Module]) -> Build:
                 raise Unsupported(str(error)) from error
             raise
         module = module.to(getattr(torch, config.dtype))
-        _load(module, {name: to_torch(np.array(value)) for name, value in params.items()})
+
+        def load(params: Params) -> None:
+            """``forward.load``; also the first weights come this way."""
+            _load(module, {name: to_torch(np.array(value)) for name, value in params.items()})
+
+        load(params)
         module.train(config.training)
 
         def forward(x: Array, state: State | None = None, lengths: Array | None = None) -> Any:
@@ -45,6 +50,7 @@ def build_of(cls: type[torch.nn.Module]) -> Build:
 
         model: Any = forward
         model.vjp = vjp_of(partial(call, module, config), config, dict(module.named_parameters()))
+        model.load, model.train = load, module.train
         return model
 
     return build

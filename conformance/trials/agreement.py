@@ -22,6 +22,15 @@ def equal_bits(a: Result, b: Result) -> bool:
     return bool(pairs) and all(np.array_equal(p, q, equal_nan=True) for p, q in pairs)
 
 
+def first_difference(a: Result, b: Result) -> tuple[str, tuple[int, ...], float, float] | None:
+    """The part, the index and both numbers where two results first differ, or None if their bits are equal."""
+    for name, p, q in zip(Result._fields, a, b, strict=True):
+        if p is not None and q is not None and not np.array_equal(p, q, equal_nan=True):
+            at = tuple(int(k) for k in np.argwhere((p != q) & ~(np.isnan(p) & np.isnan(q)))[0])
+            return name, at, float(p[at]), float(q[at])
+    return None
+
+
 def near(some: list[Finding], others: list[Finding]) -> bool:
     """Whether two runs differ by no more than a thousand times each step's own bound: cheap to see, often enough."""
     return len(some) == len(others) and all(

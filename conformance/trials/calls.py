@@ -15,7 +15,7 @@ from conformance.facts import Misshapen, Raised
 from conformance.facts import Unsupported as UnsupportedFact
 from conformance.reference.backward import Gradients
 from conformance.spec import Array, Params, Result, State, numpy_dtype, state_shapes
-from conformance.trials.outcomes import BackendError, Narrowed, Violation, shown
+from conformance.trials.outcomes import BackendError, Lacking, Narrowed, Violation, shown
 
 #: What one call is handed: x, the initial state and the lengths, the latter two None where they are not given.
 Arguments = tuple[Array, State | None, Array | None]
@@ -68,6 +68,26 @@ def call_vjp(
     return unpack(result, "forward.vjp"), grads
 
 
+def call_load(model: Callable[..., Any], case: Case, params: Params) -> None:
+    """``forward.load(params)``: the model goes on with other weights. ``Lacking`` if it has no ``load``."""
+    with blaming("forward.load", case):
+        _optional(model, "load")(params)
+
+
+def call_train(model: Callable[..., Any], case: Case, mode: bool) -> None:
+    """``forward.train(mode)``: the model goes on in training, or in evaluation. ``Lacking`` if it has no ``train``."""
+    with blaming("forward.train", case):
+        _optional(model, "train")(mode)
+
+
+def _optional(model: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """The model's method of a name that the contract leaves to it; ``Lacking`` if it has none."""
+    method = getattr(model, name, None)
+    if method is None:
+        raise Lacking(name)
+    return method
+
+
 def unpack(returned: Any, what: str = "forward") -> Result:
     """The parts of what a call returned, or a ``BackendError`` that says what came instead."""
     expected = "expected output, (h_n, c_n)"
@@ -95,7 +115,7 @@ def blaming(what: str, case: Case) -> Iterator[None]:
     try:
         with np.errstate(all="ignore"):
             yield
-    except Ended:
+    except (Ended, Lacking):
         raise
     except Unsupported as reason:
         raise Narrowed(UnsupportedFact(case.describe(), shown(str(reason)))) from reason

@@ -50,6 +50,15 @@ class Discard(Exception):
     """The property has nothing to say about this case."""
 
 
+class Lacking(Discard):
+    """The model lacks something optional that the property asks for, such as ``forward.load``."""
+
+    def __init__(self, *words: str) -> None:
+        super().__init__(*words)
+        #: As ``facts.Undeclared`` names them.
+        self.words = words
+
+
 @contextmanager
 def within(context: str, case: Case) -> Iterator[None]:
     """Says of a violation how the call was changed, which its numbers do not show; ``case`` is what was called."""

@@ -22,17 +22,19 @@ from conformance.errors import SuiteError, UsageError
 from conformance.facts import Mismatch
 from conformance.reference.backward import Gradients
 from conformance.spec import Array, Result
-from conformance.trials.agreement import alike, equal_bits, near, right
+from conformance.trials.agreement import alike, equal_bits, first_difference, near, right
 from conformance.trials.calls import (
     Arguments,
     blaming,
     call,
+    call_load,
+    call_train,
     call_vjp,
     canonical_gradients,
     canonical_result,
     fresh_params,
 )
-from conformance.trials.outcomes import Discard, Violation
+from conformance.trials.outcomes import Discard, Lacking, Violation
 
 #: What the first k layers of a case return, as a canonical result.
 Observe = Callable[[int], Result]
@@ -136,6 +138,23 @@ class Trial:
         result, grads = call_vjp(model, case, *handed(case), *handed_cotangents(case, cotangents))
         gradients = canonical_gradients(case, grads, self.backend.capabilities.initial_state)
         return self.checked(case, result), gradients
+
+    def load(self, model: Callable[..., Any], case: Case, params: dict[str, Array] | None = None) -> None:
+        """Have a model go on with the weights of ``case``, from copies or from the very ``params`` given.
+
+        ``Lacking`` if its forward has no ``load``.
+        """
+        call_load(model, case, fresh_params(case.params) if params is None else params)
+
+    def train(self, model: Callable[..., Any], case: Case, mode: bool) -> None:
+        """Switch a model to training, or to evaluation; ``Lacking`` if its forward has no ``train``."""
+        call_train(model, case, mode)
+
+    def require_offered(self, *names: str) -> None:
+        """``Lacking`` unless the case's model has these optional methods: found once, before anything is run."""
+        model = self.once("model for its methods", lambda: self.model(self.case))
+        if lacking := [name for name in names if not hasattr(model, name)]:
+            raise Lacking(*lacking)
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """The value of ``make``, or its exception, made once under a name and shared by this trial's properties."""
@@ -288,6 +307,22 @@ class Trial:
         usual = self.observing(case or self.case)
         last = (case or self.case).config.num_layers
         self.require_same(lambda layers: result if layers == last else usual(layers), case)
+
+    def require_repeated(self, result: Result, case: Case | None = None) -> None:
+        """The result of the very same call of an equal model, whatever came before it, must agree with the usual one.
+
+        The call has the same config and weights, and equal arrays that lie alike in memory. So it must agree where no
+        values are declared too (int8): there bit by bit, unless the backend declares that it is not deterministic.
+        """
+        if self.arithmetic is not None:
+            self.require_same_result(result, case)
+            return
+        if not self.backend.capabilities.deterministic:
+            raise Discard
+        usual = self.observing(case or self.case)((case or self.case).config.num_layers)
+        if difference := first_difference(usual, result):
+            name, at, a, b = difference
+            raise Violation(f"{name}{list(at)} is {b:.9g}, and {a:.9g} in a call of a fresh model", case=case)
 
     def _drifts(self) -> bool:
         """Whether two runs of a wrong LSTM may drift apart by its nature: large weights, and many steps."""

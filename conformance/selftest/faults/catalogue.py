@@ -17,6 +17,7 @@ from conformance.selftest.faults import (
     gradients,
     half,
     lengths,
+    living,
     memory,
     models,
     nonfinite,
@@ -27,12 +28,12 @@ from conformance.selftest.faults import (
     sizes,
     structure,
 )
-from conformance.selftest.faults.backward import Differentiable
 from conformance.selftest.faults.fault import EVERYTHING, Fault
+from conformance.selftest.faults.living import Living
 
 _MODULES = (
     *(conventions, packing, equations, activations, precision, half, nonfinite, structure, sizes, degenerate, lengths),
-    *(memory, calls, models, options, shapes, dropout, conjunctions),
+    *(memory, calls, models, living, options, shapes, dropout, conjunctions),
     *(gradients, gradient_layers, gradient_calls, gradient_sizes),
 )
 
@@ -47,4 +48,4 @@ def backend_of(fault: Fault) -> Backend:
 
 def twin_backend() -> Backend:
     """The correct LSTM that all of them were made from."""
-    return Backend("twin", EVERYTHING, Differentiable().build)
+    return Backend("twin", EVERYTHING, Living().build)

@@ -16,6 +16,7 @@ from conformance.selftest.faults.alter import Map
 from conformance.selftest.faults.backward import Adjoint, Differentiable, Gradients, Step
 from conformance.selftest.faults.fault import EVERYTHING
 from conformance.selftest.faults.inexact import always, by_sigmoid, in_turn, rounded_once, ulps
+from conformance.selftest.faults.living import Living
 from conformance.selftest.faults.twin import Gates, Place, Twin, Weights, by_gate, summed_wide
 from conformance.spec import Array, LSTMConfig, Params, State, finfo
 
@@ -33,7 +34,7 @@ class Different:
     def backend(self) -> Backend:
         """It as a backend, with the gradient of its own pieces."""
         pieces = {field.name: getattr(self.twin, field.name) for field in fields(self.twin)}
-        return Backend(self.id, EVERYTHING, Differentiable(**pieces).build)
+        return Backend(self.id, EVERYTHING, Living(**pieces).build)
 
 
 # Orders of summation

@@ -36,11 +36,12 @@ DROPOUT = "dropout and mode"
 SIZES = "size thresholds"
 STALE = "stale packed weights"
 GRADIENTS = "gradients"
+LIVING = "loaded weights and switched modes"
 
 #: The classes of defects met in public.
 CLASSES = (
     *(LENGTHS, STATE, LAYOUT, REVERSE, FINAL, MEMORY, STACK, GATES),
-    *(OPTIONS, DEGENERATE, RANGE, HALF, NONFINITE, CALLS, THREADS, DROPOUT, SIZES, STALE, GRADIENTS),
+    *(OPTIONS, DEGENERATE, RANGE, HALF, NONFINITE, CALLS, THREADS, DROPOUT, SIZES, STALE, GRADIENTS, LIVING),
 )
 
 

@@ -1,0 +1,190 @@
+"""Memory that grows with calls: nothing of a call may be kept for ever.
+
+The rule must not accuse an allocator that keeps freed memory, a library that makes its workspace at the first calls, or
+a cache of limited size. So it has four parts.
+
+1. It counts the bytes in use, as the C library's allocator counts them: those allocated and not freed. Memory that was
+   freed and is kept for later does not count. Where the allocator does not tell (``mallinfo2`` is glibc's), the
+   process' resident memory stands in, and the other parts take off the warm-up.
+2. The first two blocks of calls do not count, and only growth in *every* one of the blocks that follow is growth. A
+   workspace stops growing, and a cache of limited size is full some day.
+3. A block must grow by at least half of what its calls would leave if each kept an array: the smallest that a call
+   returns; of calls of other shapes, an output of 2 MiB; of a vjp, x; of a model, its weights. Libraries keep compiled
+   code for each shape, up to a limit (oneDNN: 1,024 shapes of some 220 KiB): an array that large stands out from it.
+4. All of it is repeated with a fresh model and six times the calls, which must leave six times as much. These are more
+   than 128, the size of a cache of which nobody chose the size (``functools.lru_cache``).
+
+Garbage that Python has not collected yet is collected before and after each block that counts.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
+from typing import NamedTuple
+
+import psutil
+
+from conformance.cases.case import Case, handed
+from conformance.cases.cotangents import draw
+from conformance.properties.batch import take_rows
+from conformance.properties.model import prop
+from conformance.spec import numpy_dtype
+from conformance.trials.outcomes import Violation
+from conformance.trials.trial import Trial
+
+#: Blocks that must grow, after two that do not count; the calls of a block, and those when it is repeated.
+_BLOCKS, _CALLS = 4, (4, 24)
+
+#: The bytes of each slot's h_n, and of the output in calls of other shapes.
+_SMALL, _LARGE = 1 << 16, 1 << 21
+
+
+class _MallInfo(ctypes.Structure):
+    """glibc's ``struct mallinfo2``."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    )
+
+
+def _meter() -> Callable[[], int]:
+    """A function that tells the bytes in use."""
+    try:
+        mallinfo = ctypes.CDLL(None).mallinfo2
+    except (AttributeError, OSError, TypeError):
+        return lambda: psutil.Process().memory_info().rss
+    mallinfo.restype = _MallInfo
+
+    def in_use() -> int:
+        info = mallinfo()
+        return info.uordblks + info.hblkhd
+
+    return in_use
+
+
+_in_use = _meter()
+
+
+def growth(do: Callable[[int], object], calls: int, least: int) -> int:
+    """The bytes by which memory grew in several blocks of so many calls; 0 unless each grew by ``least`` or more.
+
+    ``do(k)`` is called for k = 0, 1, 2, …
+    """
+    numbers = count()
+
+    def block() -> int:
+        for _ in range(calls):
+            do(next(numbers))
+        return _in_use()
+
+    before = block()
+    if block() - before < least:
+        return 0
+    # It grows. A collection takes long in a large process, and what others left must not hide the growth to come.
+    gc.collect()
+    first = before = _in_use()
+    for _ in range(_BLOCKS):
+        block()
+        gc.collect()
+        after = _in_use()
+        if after - before < least:
+            return 0
+        before = after
+    return before - first
+
+
+class _Act(NamedTuple):
+    """Something that is done many times, as ``do(k)``."""
+
+    case: Case
+    do: Callable[[int], object]
+    #: The bytes of the array that each may keep.
+    bytes: int
+
+
+def _rows(trial: Trial, bytes: int, **sizes: int) -> Trial:
+    """The trial of few units and so many rows that each slot's h_n has so many bytes."""
+    row = (sizes["proj"] or sizes["H"]) * numpy_dtype(trial.recipe.dtype).itemsize
+    return trial.resized(**sizes, N=-(-bytes // row), fill="normal", view="plain")
+
+
+def _usual(trial: Trial) -> Trial:
+    sizes = {"I": 4, "H": 8, "proj": min(trial.recipe.proj, 4), "layers": min(trial.recipe.layers, 2), "L": 2}
+    return _rows(trial, _SMALL, **sizes)
+
+
+def _same_call(trial: Trial) -> _Act:
+    trial = _usual(trial)
+    model, given = trial.model(trial.case), handed(trial.case)
+    smallest = min(part.nbytes for part in trial.call(trial.case, model) if part is not None)
+    return _Act(trial.case, lambda k: trial.call(trial.case, model, given), smallest)
+
+
+def _other_values(trial: Trial) -> _Act:
+    trial, smallest = _usual(trial), _same_call(trial).bytes
+    model, x = trial.model(trial.case), trial.case.x
+    return _Act(trial.case, lambda k: trial.call(replace(trial.case, x=x + x.dtype.type(k)), model), smallest)
+
+
+def _other_shapes(trial: Trial) -> _Act:
+    trial = _rows(trial.resized(bidirectional=False), _LARGE // 8, I=4, H=8, proj=0, layers=1, L=8)
+    case, model = trial.case, trial.model(trial.case)
+    # Every call has a row less than the one before.
+    return _Act(case, lambda k: trial.call(take_rows(case, [*range(k, case.batch)]), model), _LARGE)
+
+
+def _vjps(trial: Trial) -> _Act:
+    trial = _usual(trial)
+    cotangents = draw(trial.case, trial.recipe.seed, parts=trial.backend.capabilities.returns)
+    model = trial.model(trial.case)
+    return _Act(trial.case, lambda k: trial.vjp(trial.case, cotangents, model), trial.case.x.nbytes)
+
+
+def _models(trial: Trial) -> _Act:
+    one = {"I": 64, "H": 32, "proj": 0, "layers": 1, "L": 1, "N": 1, "ragged": False}
+    trial = trial.resized(**one, fill="normal", view="plain")
+    weights = sum(value.nbytes for value in trial.case.params.values())
+    return _Act(trial.case, lambda k: trial.call(trial.case, trial.model(trial.case)), weights)
+
+
+#: What is done many times, and how it is called.
+_ACTS: dict[str, Callable[[Trial], _Act]] = {
+    "calls": _same_call,
+    "calls with other values": _other_values,
+    "calls of other shapes": _other_shapes,
+    "vjps": _vjps,
+    "models that are gone": _models,
+}
+
+
+@prop(
+    "purity.memory",
+    needs=("memory", "batch", "params"),
+    when=lambda r: not r.unbatched,
+    limit=len(_ACTS),
+    turns=len(_ACTS),
+)
+def memory(trial: Trial) -> None:
+    """The memory in use does not grow with the number of calls, of shapes, of gradients, or of models that are gone.
+
+    States and graphs that are kept, and caches without a limit, end a process after some days.
+    """
+    declared = trial.backend.capabilities
+    barred = {"calls of other shapes": declared.compiled, "vjps": not declared.gradients}
+    kind = trial.in_turn([kind for kind in _ACTS if not barred.get(kind)])
+    left = []
+    for calls in _CALLS:
+        act = _ACTS[kind](trial)
+        grown = growth(act.do, calls, calls * act.bytes // 2)
+        if not grown:
+            return
+        left.append(f"{_BLOCKS * calls} {kind} left {grown / 1024:,.0f} KiB")
+    raise Violation(f"memory grows with each block of calls: {' and '.join(left)}", case=_ACTS[kind](trial).case)
