@@ -12,8 +12,12 @@ from conformance.facts import NotJudged
 from conformance.spec import DTYPES, GATES, Array, LSTMConfig, Params, State, dtype_unavailable
 
 #: The words ``Capabilities.arithmetic`` may use for a dtype; without one, it is the dtype's own IEEE arithmetic, and
-#: dot products of a 16-bit dtype are summed in float32 at least. "half-accumulate" sums in 16 bits.
-ARITHMETICS = ("ieee", "tf32", "bf16-inputs", "half-accumulate", "int8")
+#: dot products of a 16-bit dtype are summed in float32 at least. "bf16" rounds all that is stored to bfloat16, and sums
+#: in float32; "half-accumulate" sums in 16 bits.
+ARITHMETICS = ("ieee", "tf32", "bf16-inputs", "bf16", "half-accumulate", "int8")
+
+#: The gradients that ``Capabilities.gradients`` may name: those of x, of the initial state's parts, of every parameter.
+GRADIENTS = ("x", "h_0", "c_0", "params")
 
 
 class Unsupported(Exception):
@@ -44,14 +48,17 @@ class Capabilities:
     no_bias: bool = False
     #: Inputs and outputs as (N, L, features) (``batch_first=True``).
     batch_first: bool = False
+    #: Inputs and outputs as (L, N, features). If False, every model is asked for with ``batch_first=True``.
+    time_major: bool = True
     #: A single sequence without the batch axis, x (L, I).
     unbatched: bool = False
     #: A projected hidden state (``proj_size`` > 0).
     projection: bool = False
     #: Rows of different length (``forward(x, state, lengths=lengths)``).
     lengths: bool = False
-    #: ``forward.vjp``: the gradient of every input and parameter.
-    gradients: bool = False
+    #: ``forward.vjp``: True for the gradient of every input and parameter, or the names of those that it gives, of
+    #: ``GRADIENTS``. Others that it gives are not judged.
+    gradients: bool | tuple[str, ...] = False
     #: Dropout between layers in training.
     dropout: bool = False
     #: More than one row at a time (N > 1).
@@ -68,7 +75,7 @@ class Capabilities:
     deterministic: bool = True
     #: Two models may be called, and differentiated, from two threads at once.
     threads: bool = True
-    #: Each new shape costs a compilation: sizes then come from a small pool.
+    #: Each new signature (config, arguments that are given, their shapes) costs a compilation: all is asked from few.
     compiled: bool = False
     #: A config and params baked into the implementation (a trained or exported model): only inputs vary.
     fixed: tuple[LSTMConfig, Params] | None = None
@@ -80,12 +87,26 @@ class Capabilities:
         _words("dtypes", self.dtypes, DTYPES)
         _words("arithmetic", tuple(self.arithmetic.values()), ARITHMETICS)
         _words("arithmetic", tuple(self.arithmetic), self.dtypes)
+        if not isinstance(self.gradients, bool):
+            _words("gradients", self.gradients, GRADIENTS)
+            if not self.gradients:
+                raise ValueError(
+                    "Capabilities.gradients is empty: name at least one gradient, such as 'x', or say False"
+                )
+        if not self.time_major and not self.batch_first:
+            raise ValueError("Capabilities.time_major is False: then batch_first must be declared, no layout is left")
         if not self.returns:
             raise ValueError("Capabilities.returns is empty: an LSTM that returns nothing cannot be judged")
         if not self.dtypes:
             raise ValueError("Capabilities.dtypes is empty: name at least one dtype, such as 'float32'")
         if self.fixed is not None and self.fixed[0].dtype not in self.dtypes:
             raise ValueError(f"Capabilities.fixed has dtype {self.fixed[0].dtype!r}, which dtypes does not name")
+        if self.fixed is not None and not self.time_major and not self.fixed[0].batch_first:
+            raise ValueError("Capabilities.time_major is False, but the config of Capabilities.fixed is time-major")
+
+    def gives(self, gradient: str) -> bool:
+        """Whether one of ``GRADIENTS`` is declared."""
+        return self.gradients if isinstance(self.gradients, bool) else gradient in self.gradients
 
 
 def _words(name: str, given: tuple[str, ...], known: tuple[str, ...]) -> None:

@@ -26,7 +26,7 @@ def test_a_bare_function_gets_what_works_and_the_report_says_that_it_was_probed(
     found = find(f"{SAMPLES}:bare")
     assert found.capabilities == Capabilities(dtypes=("float32", "float64", "float16"))
     assert found.remark().startswith(
-        "capabilities were probed: initial_state, batch, float32, float64, float16; without layers, "
+        "capabilities were probed: initial_state, batch, time_major, float32, float64, float16; without layers, "
     )
 
 

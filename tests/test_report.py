@@ -161,7 +161,7 @@ def test_each_kind_of_fact_has_words(fact: Fact) -> None:
 
 CORE = Capabilities()
 FULL = replace(CORE, **dict.fromkeys(LEVELS["full"], True))
-TRAINING = replace(FULL, **dict.fromkeys(LEVELS["training"], True))
+TRAINING = replace(FULL, gradients=True)
 
 
 def _judged(capabilities: Capabilities, *lacks: str) -> BackendReport:
@@ -231,7 +231,10 @@ def test_an_option_that_no_property_judges_is_not_claimed(monkeypatch: pytest.Mo
     known = {id: p for id, p in catalogue().items() if "gradients" not in p.needs}
     for module in (levels, sys.modules[__name__]):
         monkeypatch.setattr(module, "catalogue", lambda: known)
-    assert _told(_judged(TRAINING)) == ("full", "training: no property of this version judges gradients")
+    assert _told(_judged(TRAINING)) == (
+        "full",
+        "training: no property of this version judges gradients, grad_x, grad_h_0, grad_c_0, grad_params",
+    )
 
 
 def test_a_part_of_the_properties_and_a_run_cut_short_claim_nothing() -> None:

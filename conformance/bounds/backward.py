@@ -193,7 +193,8 @@ def judge(
                 yield finding("grad " + tensor, layers, slot, actual, expected)
     lowest = swept[-config.num_directions :]
     # The taps of a direction whose share is left out show nothing of it: so the adjoints that it must have count too.
-    for adjoints in ([one.a for one in lowest], [one.want.a for one in lowest])[: 1 if observed is None else 2]:
+    passed = [one.a for one in lowest], [one.want.a for one in lowest]
+    for adjoints in passed[: 0 if "x" not in grads else 1 if observed is None else 2]:
         terms = [one.passed_on(case, a) for one, a in zip(lowest, adjoints, strict=True)]
         yield finding("grad x", layers, Slot(0, 0), grads["x"], dot(terms, [], "any").masked(valid))
     lost = any(one.seen is not None and np.isnan(one.seen.value).any() for one in swept)

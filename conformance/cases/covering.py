@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import combinations, product
 
-from conformance.backend import Backend
+from conformance.backend import Backend, Capabilities
 from conformance.cases.recipe import JUDGED_DTYPES, VIEWS, Recipe, model_fields
 from conformance.cases.sizes import COMMON_SIZES, Occurred, candidates, size_features
 from conformance.spec import LSTMConfig
@@ -38,7 +38,15 @@ def factors(backend: Backend) -> Factors:
         "layers": (1, 2, 3) if c.layers else (1,),
         "bidirectional": (False, True) if c.bidirectional else (False,),
         "bias": (True, False) if c.no_bias else (True,),
-        "layout": ("time-major", *["batch-first"] * c.batch_first, *["unbatched"] * c.unbatched),
+        "layout": tuple(
+            name
+            for name, declared in (
+                ("time-major", c.time_major),
+                ("batch-first", c.batch_first),
+                ("unbatched", c.unbatched),
+            )
+            if declared
+        ),
         "projection": (False, True) if c.projection else (False,),
         "state": ("none", "both", "h", "c") if c.initial_state else ("none",),
         "steps": ("one", "several"),
@@ -102,7 +110,7 @@ def covering_rows(factors: Factors) -> tuple[Choice, ...]:
 
     Invariant: ``uncovered`` holds the feasible combinations that are in no row yet. Each round adds a row that contains
     one of them, so ``uncovered`` shrinks in every round and is empty in the end. Such a row exists: each factor has a
-    value that goes with everything (time-major, one row, several steps, not ragged).
+    value that goes with everything (time-major or batch-first, one row, several steps, not ragged).
     """
     uncovered = set(combinations_of(factors))
     order = sorted(uncovered, key=repr)
@@ -146,7 +154,7 @@ def fixed_set(backend: Backend, seed: int) -> list[Recipe]:
     The values depend on the seed.
     """
     c = backend.capabilities
-    sized = _sized(factors(backend), c.batch_first, c.compiled, None if c.fixed is None else c.fixed[0])
+    sized = _sized(factors(backend), _unbatched(c), c.compiled, None if c.fixed is None else c.fixed[0])
     recipes = [replace(recipe, seed=1000 * seed + number) for number, recipe in enumerate(sized)]
     # Properties that look at a few cases only see both kinds.
     for k, recipe in enumerate(common(backend, seed)):
@@ -154,15 +162,22 @@ def fixed_set(backend: Backend, seed: int) -> list[Recipe]:
     return recipes
 
 
+def _unbatched(c: Capabilities) -> tuple[bool, ...]:
+    """What ``batch_first`` is, in turn, where the sequence is unbatched, of which it says nothing."""
+    return tuple(value for value, declared in ((False, c.time_major), (True, c.batch_first)) if declared)
+
+
 @lru_cache(maxsize=32)
-def _sized(factors: Factors, batch_first: bool, compiled: bool, fixed: LSTMConfig | None) -> tuple[Recipe, ...]:
+def _sized(
+    factors: Factors, unbatched: tuple[bool, ...], compiled: bool, fixed: LSTMConfig | None
+) -> tuple[Recipe, ...]:
     """The covering rows as recipes, each with those of several candidate sizes that add most to the rows before it."""
     occurred, rng, chosen = Occurred(), random.Random(0), []
     for number, row in enumerate(covering_rows(factors)):
         # Equal sizes hide swapped axes, and code may mistake one for the other: few rows have them.
         pool = COMMON_SIZES[:2] if compiled else rng.sample(candidates(number % 6 == 5), _LOOKS)
         # One step, one row or a projection replaces a size.
-        recipes = [_recipe(dict(row), sizes, number, batch_first, fixed) for sizes in pool]
+        recipes = [_recipe(dict(row), sizes, number, unbatched, fixed) for sizes in pool]
         # A longer sequence takes longer in every property.
         gains = [occurred.gain(r, _features(r)) / (_STEPS_OF_A_CALL + r.L) for r in recipes]
         chosen.append(recipes[gains.index(max(gains))])
@@ -211,7 +226,7 @@ def common(backend: Backend, seed: int) -> list[Recipe]:
 
 
 def _recipe(
-    row: dict[str, object], sizes: Mapping[str, int], number: int, batch_first: bool, fixed: LSTMConfig | None
+    row: dict[str, object], sizes: Mapping[str, int], number: int, unbatched: tuple[bool, ...], fixed: LSTMConfig | None
 ) -> Recipe:
     """A covering row with some sizes as a recipe; the row's number decides what it leaves open."""
     if fixed is not None:
@@ -230,8 +245,9 @@ def _recipe(
         layers=int(str(row["layers"])),
         bidirectional=bidirectional,
         bias=bool(row["bias"]),
-        # Of an unbatched sequence it says nothing.
-        batch_first=row["layout"] == "batch-first" or (row["layout"] == "unbatched" and batch_first and number % 2 > 0),
+        batch_first=unbatched[number % len(unbatched)]
+        if row["layout"] == "unbatched"
+        else row["layout"] == "batch-first",
         unbatched=row["layout"] == "unbatched",
         state=str(row["state"]),
         ragged=bool(row["ragged"]),
@@ -250,7 +266,7 @@ def covered(recipes: Iterable[Recipe]) -> set[Choice]:
 def simplest(backend: Backend) -> list[Recipe]:
     """The smallest case of all, and an ordinary one of several sizes with an initial state."""
     c = backend.capabilities
-    smallest = Recipe(dtype=judged_dtypes(backend)[0])
+    smallest = Recipe(dtype=judged_dtypes(backend)[0], batch_first=not c.time_major)
     ordinary = replace(smallest, I=3, H=4, L=5, N=2 if c.batch else 1, state="both" if c.initial_state else "none")
     model = {} if c.fixed is None else model_fields(c.fixed[0])
     return [replace(recipe, **model) for recipe in (smallest, ordinary)]

@@ -116,7 +116,7 @@ OPTIONS: dict[str, Callable[[Recipe], Recipe]] = {
     "no_bias": lambda r: replace(r, bias=False),
     "batch_first": lambda r: replace(r, batch_first=True, unbatched=False, L=3, N=2),
     "projection": lambda r: replace(r, H=max(r.H, 2), proj=1),
-    "unbatched": lambda r: replace(r, unbatched=True, batch_first=False, N=1, ragged=False),
+    "unbatched": lambda r: replace(r, unbatched=True, N=1, ragged=False),
     "lengths": lambda r: replace(r, unbatched=False, ragged=True, L=4, N=max(r.N, 3)),
     "initial_state": lambda r: replace(r, state="both"),
     "batch": lambda r: replace(r, unbatched=False, N=3),

@@ -80,7 +80,7 @@ def _model(draw: st.DrawFn, backend: Backend, size: Callable[[str, Sequence[int]
         "layers": draw(st.sampled_from((1, 2, 3))) if c.layers else 1,
         "bidirectional": option(c.bidirectional),
         "bias": not option(c.no_bias),
-        "batch_first": option(c.batch_first),
+        "batch_first": not c.time_major or option(c.batch_first),
         "dtype": draw(st.sampled_from(judged_dtypes(backend))),
     }
 
@@ -109,7 +109,7 @@ def simpler(draw: st.DrawFn, recipe: Recipe, backend: Backend) -> Recipe:
         changes |= {"I": features, "H": hidden, "proj": at_most(0, min(recipe.proj, hidden - 1))}
         changes |= {"layers": at_most(1, recipe.layers), "bias": either(True, recipe.bias)}
         changes |= {"bidirectional": either(False, recipe.bidirectional), "gain": either(1.0, recipe.gain)}
-        changes |= {"batch_first": either(False, recipe.batch_first)}
+        changes |= {"batch_first": either(not backend.capabilities.time_major, recipe.batch_first)}
         changes |= {"dtype": either(judged_dtypes(backend)[0], recipe.dtype)}
     changes["unbatched"] = recipe.unbatched and either(False, True)
     changes["ragged"] = recipe.ragged and steps > 1 and either(False, True)

@@ -69,9 +69,7 @@ class Failures:
             return self.session.again(p, candidate, brief=True)
 
         declared = self.session.plan.backend.capabilities
-        recipe, answer = simplify(
-            recipe, answer, fails, declared.fixed, self.session.plan.dtypes[0], _PATIENCE_EDITS, declared.compiled
-        )
+        recipe, answer = simplify(recipe, answer, fails, declared, self.session.plan.dtypes[0], _PATIENCE_EDITS)
         if answer.outcome == Outcome.TIMEOUT:
             # While shrinking, what took much longer than other cases was taken to hang: here it gets its full time.
             stands = ((one, again) for one in (recipe, met) if (again := self.session.again(p, one)))

@@ -17,6 +17,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from conformance.backend import Capabilities
 from conformance.cases.case import Case, realise, tensors
 from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer
@@ -33,16 +34,16 @@ def simplify(
     recipe: Recipe,
     answer: Answer,
     fails: Fails,
-    fixed: tuple[LSTMConfig, Params] | None,
+    declared: Capabilities,
     dtype: str,
     budget: int,
-    compiled: bool = False,
 ) -> tuple[Recipe, Answer]:
     """The simplest recipe found, with its answer, within ``budget`` runs of ``fails``.
 
-    ``dtype`` is the simplest one that may be tried; a ``compiled`` backend's sizes are left alone. A simpler recipe
-    must fail in the same way (outcome).
+    ``dtype`` is the simplest one that may be tried; the sizes of a backend that is ``declared`` compiled are left
+    alone, and one without time-major calls gets none. A simpler recipe must fail in the same way (outcome).
     """
+    fixed, compiled = declared.fixed, declared.compiled
     left = budget
 
     def keep(candidate: Recipe) -> bool:
@@ -59,7 +60,7 @@ def simplify(
         return True
 
     with suppress(Spent):
-        for changes in _fields(recipe, fixed is not None, dtype, compiled):
+        for changes in _fields(recipe, declared, dtype):
             keep(replace(recipe, **changes))  # type: ignore[arg-type]
         for candidate in () if compiled else _deletions(lambda: recipe, fixed is not None):
             keep(candidate)
@@ -71,8 +72,9 @@ def simplify(
     return recipe, answer
 
 
-def _fields(recipe: Recipe, fixed: bool, dtype: str, compiled: bool) -> Iterator[dict[str, object]]:
+def _fields(recipe: Recipe, declared: Capabilities, dtype: str) -> Iterator[dict[str, object]]:
     """Simpler values of the recipe's fields, those that simplify the most first."""
+    fixed = declared.fixed is not None
     yield {"turn": 0}
     yield {"view": "plain"}
     yield {"state": "none"}
@@ -83,12 +85,12 @@ def _fields(recipe: Recipe, fixed: bool, dtype: str, compiled: bool) -> Iterator
         yield {"bidirectional": False}
         yield {"proj": 0}
         yield {"bias": True}
-        yield {"batch_first": False}
+        yield {"batch_first": not declared.time_major}
         yield {"dtype": dtype}
         yield {"gain": 1.0}
     yield {"unbatched": False}
     yield {"fill": "normal"}
-    sizes = "" if compiled else "LN" if fixed else "LNHI"
+    sizes = "" if declared.compiled else "LN" if fixed else "LNHI"
     for name in sizes:
         given = getattr(recipe, name)
         least = recipe.proj + 1 if name == "H" and recipe.proj else 1

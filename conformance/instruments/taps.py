@@ -69,7 +69,8 @@ class Tapped:
         config = self.original.config
         sizes = {"x": config.input_size, "h_0": config.output_size, "c_0": config.hidden_size}
         own = {name: grads[name][..., :size] for name, size in sizes.items() if name in grads}
-        return own | {name: grads[name][_own(name, config, self.case.config)] for name in param_shapes(config)}
+        params = [name for name in param_shapes(config) if name in grads]
+        return own | {name: grads[name][_own(name, config, self.case.config)] for name in params}
 
     def adjoints(self, grad_x: Array, declared: Arithmetic) -> Adjoints:
         """∂a (L, N, 4H) of each layer and direction of the original, with its error, from the tapped grads' x."""

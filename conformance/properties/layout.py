@@ -93,7 +93,7 @@ def state_order(trial: Trial) -> None:
             raise Violation(f"{name}[{slot}] holds what belongs at {name}[{nearest[slot]}]", case=ordinary.case)
 
 
-@prop("layout.batch-first", needs=("batch_first", "params"), when=lambda r: r.batch_first)
+@prop("layout.batch-first", needs=("batch_first", "time_major", "params"), when=lambda r: r.batch_first)
 def batch_first(trial: Trial) -> None:
     """batch_first swaps the first two axes of the input and the output, and nothing else.
 

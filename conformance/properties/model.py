@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
-from conformance.backend import Backend, Capabilities
+from conformance.backend import GRADIENTS, Backend, Capabilities
 from conformance.cases.covering import simplest
 from conformance.cases.recipe import OPTIONS, Recipe
 from conformance.spec import DTYPES, Result
@@ -23,6 +23,8 @@ ASKED_DTYPES = ("float32", "float64")
 #: The words that ``Property.needs`` may use (``needs_of``).
 NEEDS = (
     *(field.name for field in fields(Capabilities) if field.type == "bool" and field.name != "compiled"),
+    "gradients",
+    *(f"grad_{name}" for name in GRADIENTS),
     *Result._fields,
     *DTYPES,
     *("params", "values", "slots", "shapes", "loop", "views", "memory", "undeclared"),
@@ -104,7 +106,9 @@ def needs_of(backend: Backend) -> dict[str, bool]:
     """Every word that ``Property.needs`` may use, and whether a backend meets that need.
 
     ==========================  ======================================================================================
-    a field of Capabilities     it is declared: layers, bidirectional, lengths, gradients, dropout, threads …
+    a field of Capabilities     it is declared: layers, bidirectional, time_major, lengths, dropout, threads …
+    gradients                   some gradient is declared
+    grad_x, grad_h_0, …         if gradients are declared, that of x, of h_0, of c_0, of every parameter is among them
     output, h_n, c_n            the part is returned
     float32, float64, …         the dtype is declared, with IEEE arithmetic
     values                      there is a dtype whose values are judged: not int8 alone
@@ -121,6 +125,8 @@ def needs_of(backend: Backend) -> dict[str, bool]:
     ieee = [dtype for dtype in declared.dtypes if declared.arithmetic.get(dtype, "ieee") == "ieee"]
     return {
         **{flag: getattr(declared, flag) for flag in flags},
+        "gradients": bool(declared.gradients),
+        **{f"grad_{name}": not declared.gradients or declared.gives(name) for name in GRADIENTS},
         **{part: part in declared.returns for part in Result._fields},
         **{dtype: dtype in ieee for dtype in DTYPES},
         "params": declared.fixed is None,

@@ -32,14 +32,14 @@ LEVELS: dict[str, tuple[str, ...]] = {
         *("params", "loop", "shapes", "deterministic", "threads"),
     ),
     "full": ("layers", "bidirectional", "no_bias", "batch_first", "unbatched", "projection", "lengths"),
-    "training": ("gradients",),
+    "training": ("gradients", "grad_x", "grad_h_0", "grad_c_0", "grad_params"),
 }
 
 #: Words that a level knows of and does not demand: one follows from its own, the other is optional.
 _BESIDE = {"full": ("slots",), "training": ("dropout",)}
 
 #: Words that no level demands: a property that needs them is asked where they hold.
-_ANYWHERE = frozenset({"float64", "float16", "bfloat16", "views", "memory", "undeclared"})
+_ANYWHERE = frozenset({"float64", "float16", "bfloat16", "views", "memory", "undeclared", "time_major"})
 
 
 def level_of(p: Property) -> str | None:

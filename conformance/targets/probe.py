@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from conformance.backend import Backend, Build, Capabilities
+from conformance.backend import GRADIENTS, Backend, Build, Capabilities
 from conformance.bounds.backward import judge
+from conformance.cases.case import handed
 from conformance.cases.cotangents import draw
+from conformance.cases.cotangents import handed as handed_cotangents
 from conformance.cases.recipe import JUDGED_DTYPES, OPTIONS, Recipe
 from conformance.errors import Ended
 from conformance.facts import Fact, NotJudged, Said
@@ -16,10 +18,11 @@ from conformance.instruments.masks import with_dropout
 from conformance.properties.dropout import everything
 from conformance.spec import Result, numpy_dtype
 from conformance.trials.agreement import equal_bits, right
+from conformance.trials.calls import call_vjp, shape_error
 from conformance.trials.outcomes import Narrowed, Violation, said
 from conformance.trials.trial import Trial
 
-#: Plain calls of which the first that runs is what every option is tried on.
+#: Plain calls: every option is tried on the first that returns the right shapes, or at least the first that runs.
 _PLAIN = tuple(
     Recipe(I=3, H=4, L=5, N=rows, batch_first=batch_first, dtype=dtype)
     for rows in (2, 1)
@@ -47,10 +50,12 @@ def abilities(backend: Backend) -> list[Ability]:
     fixed = backend.capabilities.fixed
     dtypes = JUDGED_DTYPES if fixed is None else backend.capabilities.dtypes
     free = replace(backend, capabilities=replace(_EVERYTHING, fixed=fixed, dtypes=dtypes))
-    base = next((recipe for recipe in _PLAIN if _returns(free, recipe)), _PLAIN[0])
+    base = _base(free, backend.capabilities.time_major)
     returns = _returns(free, base) or Result._fields
-    free = replace(free, capabilities=replace(free.capabilities, returns=returns))
+    free = replace(free, capabilities=replace(free.capabilities, returns=returns, gradients=gives(free, base) or True))
     recipes: dict[str, Recipe] = {name: use(base) for name, use in OPTIONS.items()}
+    if backend.capabilities.time_major:
+        recipes |= {"time_major": replace(base, batch_first=False)}
     recipes |= {dtype: replace(base, dtype=dtype) for dtype in JUDGED_DTYPES}
     asked = list(recipes)
     if fixed is not None:
@@ -62,17 +67,46 @@ def abilities(backend: Backend) -> list[Ability]:
     return found if fixed is not None or "loop" in backend.ruled_out else [*found, _dropout(free, recipes["layers"])]
 
 
+def _base(backend: Backend, time_major: bool = True) -> Recipe:
+    """The plain call that every option is tried on; no time-major one unless ``time_major``."""
+    plain = [recipe for recipe in _PLAIN if time_major or recipe.batch_first]
+    # A library that knows batch-first only may ignore batch_first: then time-major calls run, and their shapes tell.
+    found = (recipe for shaped in (True, False) for recipe in plain if _returns(backend, recipe, shaped))
+    return next(found, plain[0])
+
+
 def returned(backend: Backend) -> tuple[str, ...]:
     """The parts that a plain call returns; all of them if none runs."""
-    return next((found for recipe in _PLAIN if (found := _returns(backend, recipe))), Result._fields)
+    return _returns(backend, _base(backend)) or Result._fields
 
 
-def _returns(backend: Backend, recipe: Recipe) -> tuple[str, ...]:
-    """The parts that a call returns, in the dtype that it asks for; nothing if it does not run."""
+def gives(backend: Backend, recipe: Recipe) -> tuple[str, ...]:
+    """The gradients, of ``GRADIENTS``, that ``forward.vjp`` gives for a call; nothing if it does not run."""
+    trial = Trial(backend, recipe)
+    try:
+        _, grads = call_vjp(
+            trial.model(trial.case),
+            trial.case,
+            *handed(trial.case),
+            *handed_cotangents(trial.case, draw(trial.case, 0)),
+        )
+    except (Violation, Narrowed, Ended):
+        return ()
+    found = {*grads, *["params"] * all(name in grads for name in trial.case.params)}
+    return tuple(name for name in GRADIENTS if name in found)
+
+
+def _returns(backend: Backend, recipe: Recipe, shaped: bool = False) -> tuple[str, ...]:
+    """The parts that a call returns, in the dtype that it asks for; nothing if it does not run.
+
+    Nothing either if they must be ``shaped`` right, and are not.
+    """
     try:
         trial = Trial(backend, recipe)
         result = trial.call(trial.case)
     except (Violation, Narrowed, Ended):
+        return ()
+    if shaped and shape_error(trial.case, result):
         return ()
     dtype = numpy_dtype(trial.case.config.dtype)
     parts = {name: part for name, part in zip(Result._fields, result, strict=True) if part is not None}
@@ -151,8 +185,12 @@ def probed(target: str, build: Build | Callable[..., Any], origin: str = "") -> 
     if not any(runs.values()):
         return replace(bare, note="capabilities were probed: none of them works")
     dtypes = tuple(dtype for dtype in JUDGED_DTYPES if runs[dtype]) or ("float32",)
-    options: dict[str, Any] = {option: runs[option] for option in (*OPTIONS, "gradients", "dropout")}
-    capabilities = Capabilities(**options, returns=returned(bare), dtypes=dtypes)
+    options: dict[str, Any] = {option: runs[option] for option in (*OPTIONS, "dropout", "time_major")}
+    # What runs, and does not run time-major, runs batch-first: a single row may be all that it takes.
+    options["batch_first"] |= not runs["time_major"]
+    given = gives(bare, _base(bare)) if runs["gradients"] else ()
+    gradients = given == GRADIENTS or given or False
+    capabilities = Capabilities(**options, gradients=gradients, returns=returned(bare), dtypes=dtypes)
     can, cannot = (", ".join(name for name in runs if runs[name] == works) for works in (True, False))
     without = f"; without {cannot} (`lstm-conformance probe` says why)" if cannot else ""
     note = f"capabilities were probed: {can}{without}"

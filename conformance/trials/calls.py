@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.backend import Unsupported
+from conformance.backend import Capabilities, Unsupported
 from conformance.cases.case import Case, canonical
 from conformance.errors import Ended
 from conformance.facts import Misshapen, Raised
@@ -136,22 +136,29 @@ def canonical_result(case: Case, result: Result, returns: tuple[str, ...]) -> Re
     return canonical(case, Result(*(None if part is None else np.array(part) for part in parts)))
 
 
-def canonical_gradients(case: Case, grads: Mapping[str, Array], initial_state: bool) -> Gradients:
-    """The gradients by argument in canonical layout, in copies of their own; wrong ones raise ``Violation``.
+def canonical_gradients(case: Case, grads: Mapping[str, Array], declared: Capabilities) -> Gradients:
+    """The declared gradients by argument in canonical layout, in copies of their own; wrong ones raise ``Violation``.
 
-    Nothing is asked about a state that is never given (``initial_state``), nor about parameters that are baked in.
+    ``gradients=True`` says nothing about a state that is never given, nor about parameters that are baked in.
     """
-    wanted = dict(zip(("x", "h_0", "c_0"), argument_shapes(case), strict=True))
-    wanted |= {name: value.shape for name, value in case.params.items()}
-    spared = set() if initial_state else {"h_0", "c_0"}
-    spared |= set(case.params) if case.fixed else set()
+    shapes = dict(zip(("x", "h_0", "c_0"), argument_shapes(case), strict=True))
+    shapes |= {name: value.shape for name, value in case.params.items()}
+    if unknown := [name for name in grads if name not in shapes]:
+        raise Violation(f"grads has {unknown[0]!r}, which is neither an argument nor a parameter")
+    wanted = {
+        name: shape for name, shape in shapes.items() if declared.gives("params" if name in case.params else name)
+    }
+    spared: set[str] = set()
+    if declared.gradients is True:
+        spared |= set() if declared.initial_state else {"h_0", "c_0"}
+        spared |= set(case.params) if case.fixed else set()
     if error := _gradient_error(grads, wanted, spared, numpy_dtype(case.config.dtype)):
         raise Violation(error)
     gradients = {name: np.array(grads[name]) for name in wanted if name in grads}
     for name in ("x", "h_0", "c_0") if case.unbatched else ():
         if name in gradients:
             gradients[name] = gradients[name][:, None]
-    if case.config.batch_first and not case.unbatched:
+    if case.config.batch_first and not case.unbatched and "x" in gradients:
         gradients["x"] = np.ascontiguousarray(gradients["x"].swapaxes(0, 1))
     return gradients
 
@@ -159,7 +166,7 @@ def canonical_gradients(case: Case, grads: Mapping[str, Array], initial_state: b
 def _gradient_error(
     grads: Mapping[str, Array], wanted: Mapping[str, tuple[int, ...]], spared: set[str], dtype: np.dtype[Any]
 ) -> str | Misshapen | None:
-    """The error in the names, shapes and dtypes of gradients, or None; ``spared`` ones may be absent."""
+    """The error in the shapes and dtypes of the wanted gradients, or None; ``spared`` ones may be absent."""
     for name, shape in wanted.items():
         if name not in grads:
             if name not in spared:
@@ -168,8 +175,7 @@ def _gradient_error(
             return Misshapen(f"grads[{name!r}]", grads[name].shape, shape, ", that of its argument")
         elif grads[name].dtype != dtype:
             return f"grads[{name!r}] has dtype {grads[name].dtype}, expected {dtype}"
-    unknown = [name for name in grads if name not in wanted]
-    return f"grads has {unknown[0]!r}, which is neither an argument nor a parameter" if unknown else None
+    return None
 
 
 def expected_shapes(case: Case) -> dict[str, tuple[int, ...]]:

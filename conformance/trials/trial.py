@@ -132,11 +132,12 @@ class Trial:
     ) -> tuple[Result, Gradients]:
         """The canonical result and gradients of one ``forward.vjp``, in copies of their own.
 
-        A gradient that is missing, or shaped otherwise than what it is the gradient of, is a violation.
+        A declared gradient that is missing, or shaped otherwise than what it is the gradient of, is a violation; one
+        that is not declared is left out.
         """
         model = self.model(case) if model is None else model
         result, grads = call_vjp(model, case, *handed(case), *handed_cotangents(case, cotangents))
-        gradients = canonical_gradients(case, grads, self.backend.capabilities.initial_state)
+        gradients = canonical_gradients(case, grads, self.backend.capabilities)
         return self.checked(case, result), gradients
 
     def load(self, model: Callable[..., Any], case: Case, params: dict[str, Array] | None = None) -> None:

@@ -20,6 +20,10 @@ def _truth(text: str) -> bool:
     return text == "true"
 
 
+def _truth_or_names(text: str) -> bool | tuple[str, ...]:
+    return _truth(text) if text in ("true", "false") else tuple(text.split())
+
+
 def _pairs(text: str) -> dict[str, str]:
     found = {}
     for word in text.split():
@@ -37,6 +41,10 @@ _FORMS: dict[str, tuple[Callable[[Any], str], Callable[[str], Any]]] = {
     "str": (str, str),
     "bool": (lambda value: "true" if value else "false", _truth),
     "tuple[str, ...]": (" ".join, lambda text: tuple(text.split())),
+    "bool | tuple[str, ...]": (
+        lambda value: _FORMS["bool" if isinstance(value, bool) else "tuple[str, ...]"][0](value),
+        _truth_or_names,
+    ),
     "Mapping[str, str]": (lambda value: " ".join(f"{key}={word}" for key, word in value.items()), _pairs),
 }
 

@@ -33,7 +33,7 @@ def _alone(trial: Trial, loss: str, *others: str) -> None:
 
 @gradient_prop("gradients.layout", needs=("gradients",), turns=LOSSES)
 def layout(trial: Trial) -> None:
-    """vjp returns the results, and a gradient for x, h_0, c_0 and each parameter, shaped and typed like its argument.
+    """vjp returns the results, and each gradient that is declared, shaped and typed like its argument or parameter.
 
     keras PR7387 lost an axis at L=1. A gradient in another layout than its argument is added to it without an error
     where sizes happen to agree.
@@ -51,7 +51,7 @@ def primal(trial: Trial) -> None:
     _require(trial, "output", "h_n", "c_n")
 
 
-@gradient_prop("gradients.preactivations", needs=FORCED, turns=LOSSES)
+@gradient_prop("gradients.preactivations", needs=(*FORCED, "grad_x"), turns=LOSSES)
 def preactivations(trial: Trial) -> None:
     """The adjoint of every gate's preactivation, at every step, layer and direction, follows from the one after it.
 
@@ -60,7 +60,7 @@ def preactivations(trial: Trial) -> None:
     _require(trial, "grad preactivations")
 
 
-@gradient_prop("gradients.input", needs=FORCED, turns=LOSSES)
+@gradient_prop("gradients.input", needs=(*FORCED, "grad_x"), turns=LOSSES)
 def input(trial: Trial) -> None:
     """The gradient of x is W_ihᵀ times the adjoints of the preactivations, summed over both directions.
 
@@ -69,7 +69,7 @@ def input(trial: Trial) -> None:
     _require(trial, "grad x")
 
 
-@gradient_prop("gradients.state", needs=(*FORCED, "initial_state"), turns=LOSSES)
+@gradient_prop("gradients.state", needs=(*FORCED, "initial_state", "grad_h_0", "grad_c_0"), turns=LOSSES)
 def state(trial: Trial) -> None:
     """The gradients of h_0 and c_0 are those of each layer's, direction's and row's own initial state.
 
@@ -78,7 +78,7 @@ def state(trial: Trial) -> None:
     _require(trial, "grad h_0", "grad c_0")
 
 
-@gradient_prop("gradients.weights", needs=FORCED, turns=LOSSES)
+@gradient_prop("gradients.weights", needs=(*FORCED, "grad_params"), turns=LOSSES)
 def weights(trial: Trial) -> None:
     """The gradient of each weight, ih, hh and hr, is the sum over steps and rows of adjoint times input.
 
@@ -87,7 +87,7 @@ def weights(trial: Trial) -> None:
     _require(trial, "grad weight")
 
 
-@gradient_prop("gradients.biases", needs=FORCED, when=lambda r: r.bias, turns=LOSSES)
+@gradient_prop("gradients.biases", needs=(*FORCED, "grad_params"), when=lambda r: r.bias, turns=LOSSES)
 def biases(trial: Trial) -> None:
     """Both biases receive the same gradient, the sum of the adjoints over steps and rows.
 
@@ -98,7 +98,7 @@ def biases(trial: Trial) -> None:
 
 @gradient_prop("gradients.h_n-loss", needs=(*FORCED, "h_n"))
 def h_n_loss(trial: Trial) -> None:
-    """A loss on h_n alone reaches every argument.
+    """A loss on h_n alone reaches every gradient that is declared.
 
     pytorch#96416: the gradients were wrong if the loss used h_n only.
     """
@@ -107,7 +107,7 @@ def h_n_loss(trial: Trial) -> None:
 
 @gradient_prop("gradients.c_n-loss", needs=(*FORCED, "c_n"))
 def c_n_loss(trial: Trial) -> None:
-    """A loss on c_n alone reaches every argument.
+    """A loss on c_n alone reaches every gradient that is declared.
 
     DL4J#8838 dropped dL/dc_n.
     """
@@ -116,7 +116,7 @@ def c_n_loss(trial: Trial) -> None:
 
 @gradient_prop("gradients.output-loss", needs=FORCED)
 def output_loss(trial: Trial) -> None:
-    """A loss on the output alone reaches every argument.
+    """A loss on the output alone reaches every gradient that is declared.
 
     mxnet#17898: the gradient of the output was overwritten before it was used.
     """

@@ -67,7 +67,9 @@ def untapped(trial: Trial) -> None:
     require_right_gradients(own)
 
 
-@gradient_prop("gradients.sums", needs=(*NEEDS, "params", "shapes"), limit=8, turns=len(_SUMS) * LOSSES)
+@gradient_prop(
+    "gradients.sums", needs=(*NEEDS, "grad_x", "grad_params", "params", "shapes"), limit=8, turns=len(_SUMS) * LOSSES
+)
 def sums(trial: Trial) -> None:
     """The gradient of a weight has every step's and row's share once, however many steps and rows there are.
 

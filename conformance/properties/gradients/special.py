@@ -29,7 +29,7 @@ from conformance.trials.trial import Trial
 _LOSSES_AND_TIED = pairs(LOSSES_IN_TURN, TIED)
 
 
-@gradient_prop("gradients.equal-parameters", needs=(*NEEDS, "params"), turns=len(_LOSSES_AND_TIED))
+@gradient_prop("gradients.equal-parameters", needs=(*NEEDS, "grad_params", "params"), turns=len(_LOSSES_AND_TIED))
 def equal_parameters(trial: Trial) -> None:
     """Parameters that hold the same numbers have gradients of their own.
 
@@ -50,7 +50,7 @@ def equal_parameters(trial: Trial) -> None:
 _ZEROS = ("weight_ih", "bias", "weight_hh", "bias_ih", "weight_hr")
 
 
-@gradient_prop("gradients.zeros", needs=(*NEEDS, "params"), turns=LOSSES * 4 * 5)
+@gradient_prop("gradients.zeros", needs=(*NEEDS, "grad_x", "grad_params", "params"), turns=LOSSES * 4 * 5)
 def zeros_have_gradients(trial: Trial) -> None:
     """Biases, a weight and a row of x that are zeros have gradients like any others.
 
@@ -78,7 +78,7 @@ def _right_with(small: Trial, changed: Case) -> None:
     small.require(findings, changed)
 
 
-@gradient_prop("gradients.nan-kept", needs=("gradients", "values"))
+@gradient_prop("gradients.nan-kept", needs=("gradients", "grad_params", "params", "values"))
 def nan_kept(trial: Trial) -> None:
     """A NaN in x makes the gradients of the first layer's W_ih NaN, in the rows of i and g: it took part in them.
 
@@ -86,7 +86,7 @@ def nan_kept(trial: Trial) -> None:
     a forget gate may be left out of a first step, and an output gate where only c_n is returned.
     """
     small = cut(trial)
-    if small.arithmetic is None or small.case.fixed:
+    if small.arithmetic is None:
         raise Discard
     case = small.case
     row = small.pick("spoiled row", case.batch)
@@ -109,7 +109,9 @@ def nan_kept(trial: Trial) -> None:
             raise Violation(f"grad {name}{list(at)} is {grad[at]:.9g} where the equations give nan", case=spoiled)
 
 
-@gradient_prop("gradients.no-rows", needs=("gradients", "batch", "shapes"), when=lambda r: not r.unbatched, limit=8)
+@gradient_prop(
+    "gradients.no-rows", needs=("gradients", "grad_params", "batch", "shapes"), when=lambda r: not r.unbatched, limit=8
+)
 def no_rows(trial: Trial) -> None:
     """A batch without rows gives weights gradients of zeros, as in nn.LSTM, or is refused.
 
