@@ -193,6 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_options(parser, RESULTS)
     parser.add_argument("--each", type=int, default=0, metavar="N", help="LSTMs that judge each recipe; all if 0")
     options = parser.parse_args(arguments)
+    if unknown := [fault for fault in options.faults if fault not in FAULTS]:
+        parser.error(f"no fault is named {unknown[0]!r}")
     wanted = [*correct_names(), *composites(_COMPOSITES, options.seed)]
     missing = {name: reason for name in wanted if (reason := correct(name).available())}
     for name, reason in missing.items():
