@@ -5,7 +5,8 @@
 
 A recipe's edits are applied from left to right, each to the result of the one before: an index counts what is still
 there. Invariant: after each edit the tensors have the shapes that the config gives them, and no length exceeds L. An
-edit never adds anything: it deletes, or sets elements to 0, ±1 or whole numbers.
+edit never adds anything: it deletes, or sets elements to 0, ±1 or whole numbers. One step, row,
+feature and unit are always left.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ def _delete(what: str, index: int, config: LSTMConfig, tensors: dict[str, Array]
         "u": {"hidden_size": config.hidden_size - 1},
     }
     left, fewer = replace(config, **smaller.get(what, {})), dict(tensors)
+    if what in "tn" and fewer["x"].shape["tn".index(what)] == 1:
+        raise ValueError("nothing would be left")
     for name in tensors:
         for axis, places in _places(what, index, name, config):
             fewer[name] = np.ascontiguousarray(np.delete(fewer[name], places, axis))
