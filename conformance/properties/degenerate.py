@@ -43,7 +43,13 @@ def _no_steps(trial: Trial) -> Case:
     return replace(trial.case, x=trial.case.x[:0], lengths=None, view="plain")
 
 
-@prop("degenerate.no-rows", needs=("batch", "shapes"), when=lambda r: not r.unbatched, limit=12)
+@prop(
+    "degenerate.no-rows",
+    needs=("batch", "shapes"),
+    when=lambda r: not r.unbatched,
+    limit=12,
+    fails="answers a batch without rows wrongly",
+)
 def no_rows(trial: Trial) -> None:
     """A batch without rows gives empty results of the right shapes, as nn.LSTM does, or is refused.
 
@@ -52,7 +58,7 @@ def no_rows(trial: Trial) -> None:
     _empty(trial, _no_rows(trial))
 
 
-@prop("degenerate.no-steps", needs=("loop", "shapes"), limit=12)
+@prop("degenerate.no-steps", needs=("loop", "shapes"), limit=12, fails="answers a sequence without steps wrongly")
 def no_steps(trial: Trial) -> None:
     """A sequence without steps gives an empty output and the initial state, or is refused, as by nn.LSTM.
 
@@ -68,7 +74,13 @@ def no_steps(trial: Trial) -> None:
             raise Violation(f"after no steps, {name}{list(at)} is {part[at]:.9g}, not {initial[at]:.9g}", case=case)
 
 
-@prop("degenerate.then-right", needs=("shapes", "loop", "values"), limit=12, turns=2)
+@prop(
+    "degenerate.then-right",
+    needs=("shapes", "loop", "values"),
+    limit=12,
+    turns=2,
+    fails="is wrong after a call without rows or steps",
+)
 def then_right(trial: Trial) -> None:
     """A call without rows or steps, answered or refused, leaves the same model as right as before.
 
@@ -82,7 +94,13 @@ def then_right(trial: Trial) -> None:
     trial.require_same_result(trial.run(trial.case, model))
 
 
-@prop("degenerate.no-length", needs=("lengths", "values"), when=lambda r: r.ragged and r.L <= 65, limit=12)
+@prop(
+    "degenerate.no-length",
+    needs=("lengths", "values"),
+    when=lambda r: r.ragged and r.L <= 65,
+    limit=12,
+    fails="answers a row of length 0 wrongly",
+)
 def no_length(trial: Trial) -> None:
     """A row of length 0 keeps its initial state and gives zeros, or is refused, as by nn.LSTM.
 
@@ -115,7 +133,13 @@ def no_length(trial: Trial) -> None:
 _SIZES = ("I", "H", "L", "N", "proj")
 
 
-@prop("degenerate.ones", needs=("params", "shapes", "values"), when=lambda r: r.H > 1 or r.I > 1, turns=len(_SIZES))
+@prop(
+    "degenerate.ones",
+    needs=("params", "shapes", "values"),
+    when=lambda r: r.H > 1 or r.I > 1,
+    turns=len(_SIZES),
+    fails="is wrong where a size is one",
+)
 def ones(trial: Trial) -> None:
     """Models and calls are right where a size is one: features, units, projected units, rows, steps.
 

@@ -33,7 +33,12 @@ def _one_way(recipe: Recipe) -> bool:
     return not recipe.bidirectional and not recipe.ragged and _apart(recipe)
 
 
-@prop("nonfinite.nan-isolated", needs=("values", "output"), when=_one_way)
+@prop(
+    "nonfinite.nan-isolated",
+    needs=("values", "output"),
+    when=_one_way,
+    fails="spreads a NaN to other rows or to earlier steps",
+)
 def nan_isolated(trial: Trial) -> None:
     """A NaN in one row's input reaches neither the other rows nor, in one direction, that row's earlier outputs.
 
@@ -65,7 +70,7 @@ def nan_isolated(trial: Trial) -> None:
         )
 
 
-@prop("nonfinite.nan-kept", needs=("values",), when=_apart)
+@prop("nonfinite.nan-kept", needs=("values",), when=_apart, fails="loses a NaN of x, or spreads it")
 def nan_kept(trial: Trial) -> None:
     """A NaN in x makes exactly those results NaN that depend on it: later ones forward, earlier ones in reverse.
 
@@ -77,7 +82,13 @@ def nan_kept(trial: Trial) -> None:
     _nan_where_the_equations_say(ordinary, spoiled)
 
 
-@prop("nonfinite.nan-state", needs=("values", "initial_state"), when=_apart, turns=2)
+@prop(
+    "nonfinite.nan-state",
+    needs=("values", "initial_state"),
+    when=_apart,
+    turns=2,
+    fails="loses a NaN of the state, or spreads it",
+)
 def nan_state(trial: Trial) -> None:
     """A NaN in h_0 or c_0 makes exactly those results NaN that depend on it, in its own row.
 
@@ -98,7 +109,13 @@ def nan_state(trial: Trial) -> None:
 _SPOILED = ("weight_ih", "bias_ih", "bias_hh")
 
 
-@prop("nonfinite.nan-weight", needs=("values", "params"), when=_apart, turns=len(_SPOILED))
+@prop(
+    "nonfinite.nan-weight",
+    needs=("values", "params"),
+    when=_apart,
+    turns=len(_SPOILED),
+    fails="loses a NaN of a parameter, or spreads it",
+)
 def nan_weight(trial: Trial) -> None:
     """A NaN in an input weight or a bias shows in its own unit, and in every result that depends on that unit.
 
@@ -114,7 +131,7 @@ def nan_weight(trial: Trial) -> None:
     _nan_where_the_equations_say(ordinary, replace(case, params={**case.params, name: spoiled}))
 
 
-@prop("nonfinite.infinite-input", needs=("values", "params"), when=_apart)
+@prop("nonfinite.infinite-input", needs=("values", "params"), when=_apart, fails="is wrong where a feature is infinite")
 def infinite_input(trial: Trial) -> None:
     """An infinite feature saturates every gate, like a very large one, and cells and outputs stay finite.
 
@@ -133,7 +150,7 @@ def infinite_input(trial: Trial) -> None:
     _right_as(ordinary, spoiled, finite)
 
 
-@prop("nonfinite.huge-input", needs=("values", "params"))
+@prop("nonfinite.huge-input", needs=("values", "params"), fails="is wrong where a feature is the largest number")
 def huge_input(trial: Trial) -> None:
     """The largest finite feature gives the results of the equations, whether or not its products overflow.
 
@@ -145,7 +162,7 @@ def huge_input(trial: Trial) -> None:
     _right_as(ordinary, spoiled, np.asarray(spoiled.x, np.float64))
 
 
-@prop("nonfinite.huge-cell", needs=("values", "initial_state"))
+@prop("nonfinite.huge-cell", needs=("values", "initial_state"), fails="is wrong where a cell is huge")
 def huge_cell(trial: Trial) -> None:
     """A cell near the end of its dtype's range decays by its forget gates, and its tanh is ±1.
 

@@ -48,7 +48,7 @@ def _states_of(trial: Trial) -> tuple[Array, State, Array | None]:
     return x, state, lengths
 
 
-@prop("refusals.feature-size", every=8, limit=12, turns=2)
+@prop("refusals.feature-size", every=8, limit=12, turns=2, fails="accepts an x of another number of features")
 def feature_size(trial: Trial) -> None:
     """An x with too many or too few features is refused.
 
@@ -63,7 +63,14 @@ def feature_size(trial: Trial) -> None:
     _refused(trial, what, np.ascontiguousarray(wrong), state, lengths)
 
 
-@prop("refusals.state-shape", needs=("initial_state",), every=8, limit=12, turns=3)
+@prop(
+    "refusals.state-shape",
+    needs=("initial_state",),
+    every=8,
+    limit=12,
+    turns=3,
+    fails="accepts a state of another size",
+)
 def state_shape(trial: Trial) -> None:
     """An h_0 or c_0 of another size than the model's is refused.
 
@@ -87,6 +94,7 @@ def state_shape(trial: Trial) -> None:
     every=8,
     limit=12,
     turns=2,
+    fails="broadcasts a state along an axis of one",
 )
 def broadcast_state(trial: Trial) -> None:
     """An initial state with an axis of one that would broadcast is refused.
@@ -102,7 +110,14 @@ def broadcast_state(trial: Trial) -> None:
     _refused(trial, f"an initial state of shape {state[0].shape} for {h_0.shape}", x, state, lengths)
 
 
-@prop("refusals.input-dtype", needs=("values", "views"), every=8, limit=12, turns=2)
+@prop(
+    "refusals.input-dtype",
+    needs=("values", "views"),
+    every=8,
+    limit=12,
+    turns=2,
+    fails="misreads an x or a state of another dtype",
+)
 def input_dtype(trial: Trial) -> None:
     """An x or a state of another floating dtype than the model's is refused, or its values are read correctly.
 
@@ -135,7 +150,7 @@ def input_dtype(trial: Trial) -> None:
     trial.require_same(converted, case)
 
 
-@prop("refusals.rank", needs=("loop",), every=8, limit=12, turns=2)
+@prop("refusals.rank", needs=("loop",), every=8, limit=12, turns=2, fails="accepts an x of one axis or of four")
 def rank(trial: Trial) -> None:
     """An x with one axis or with four is refused.
 
@@ -154,6 +169,7 @@ def rank(trial: Trial) -> None:
     when=lambda r: not r.unbatched,
     every=8,
     limit=12,
+    fails="accepts a state for another number of rows",
 )
 def batch_mismatch(trial: Trial) -> None:
     """An initial state for another number of rows than x has is refused.
@@ -165,7 +181,14 @@ def batch_mismatch(trial: Trial) -> None:
     _refused(trial, f"an initial state for {h.shape[1]} rows with an x of {h_0.shape[1]}", x, (h, c), lengths)
 
 
-@prop("refusals.lengths", needs=("lengths",), when=lambda r: r.ragged, every=8, limit=6)
+@prop(
+    "refusals.lengths",
+    needs=("lengths",),
+    when=lambda r: r.ragged,
+    every=8,
+    limit=6,
+    fails="accepts lengths that do not fit",
+)
 def lengths(trial: Trial) -> None:
     """Lengths beyond L, negative ones, too many or too few of them, and any for an unbatched call are refused.
 
@@ -191,7 +214,9 @@ def lengths(trial: Trial) -> None:
         _refused(trial, *wrong)
 
 
-@prop("refusals.then-right", needs=("shapes", "loop", "values"), limit=12, turns=2)
+@prop(
+    "refusals.then-right", needs=("shapes", "loop", "values"), limit=12, turns=2, fails="is wrong after a refused call"
+)
 def then_right(trial: Trial) -> None:
     """A refused call leaves nothing behind: the same model is as right as before.
 
@@ -210,7 +235,9 @@ def then_right(trial: Trial) -> None:
     trial.require_same_result(trial.run(after, model), after)
 
 
-@prop("refusals.undeclared", needs=("undeclared",), every=8, limit=8)
+@prop(
+    "refusals.undeclared", needs=("undeclared",), every=8, limit=8, fails="ignores an option that it does not declare"
+)
 def undeclared(trial: Trial) -> None:
     """An option that the backend does not declare raises or is right; it is never silently ignored.
 
