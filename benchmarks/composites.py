@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
+from contextlib import suppress
 from random import Random
 
 from conformance.selftest.faults import DIFFERENT
-from conformance.selftest.faults.backward import Differentiable
-from conformance.selftest.faults.different import Different
+from conformance.selftest.faults.different import Different, composite
 
 #: So many differences are combined: a few, or as many as go together.
 _SIZES = (2, 3, 4, 3, 30)
-
-
-def composite(*differents: Different) -> Different | None:
-    """All of these differences in one LSTM; None if two of them exchange the same piece."""
-    plain, pieces = Differentiable(), {}
-    for different in differents:
-        own = {f.name: getattr(different.twin, f.name) for f in fields(different.twin) if f.name != "shared"}
-        own = {name: piece for name, piece in own.items() if piece is not getattr(plain, name)}
-        if own.keys() & pieces.keys():
-            return None
-        pieces |= own
-    id = "+".join(different.id for different in differents)
-    return Different(id, " ".join(different.description for different in differents), Differentiable(**pieces))
 
 
 def composites(count: int, seed: int) -> list[str]:
@@ -35,9 +21,12 @@ def composites(count: int, seed: int) -> list[str]:
 
 
 def _drawn(rng: Random, count: int) -> Iterator[str]:
+    single = [different for different in DIFFERENT if "+" not in different.id]
     for number in range(count):
         together: tuple[Different, ...] = ()
-        for different in rng.sample(DIFFERENT, len(DIFFERENT)):
-            if len(together) < _SIZES[number % len(_SIZES)] and composite(*together, different) is not None:
-                together = (*together, different)
+        for different in rng.sample(single, len(single)):
+            # Two that alter the same piece do not go together.
+            with suppress(ValueError):
+                if len(together) < _SIZES[number % len(_SIZES)] and composite(*together, different):
+                    together = (*together, different)
         yield "composite:" + "+".join(sorted(different.id for different in together))

@@ -25,7 +25,6 @@ from typing import Any
 from tabulate import tabulate
 from tqdm import tqdm
 
-from benchmarks.composites import composite
 from benchmarks.variations import edited
 from conformance.backend import Backend
 from conformance.cases.covering import simplest
@@ -37,6 +36,7 @@ from conformance.report.data import encode
 from conformance.report.environment import environment
 from conformance.report.text import interruption
 from conformance.selftest.faults import DIFFERENT, twin_backend
+from conformance.selftest.faults.different import composite
 from conformance.targets.find import find
 from conformance.targets.registry import names
 
@@ -61,10 +61,8 @@ def correct(name: str) -> Backend:
     if kind not in ("different", "composite"):
         return find(name)
     known = {different.id: different for different in DIFFERENT}
-    together = composite(*(known[id] for id in own.split("+")))
-    if together is None:
-        raise ValueError(f"{name} exchanges a piece twice")
-    return replace(together.backend, name=name)
+    different = known[own] if own in known else composite(*(known[id] for id in own.split("+")))
+    return replace(different.backend, name=name)
 
 
 def correct_names() -> list[str]:

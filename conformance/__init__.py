@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from conformance.backend import Backend, Capabilities, Unsupported, reorder
+from conformance.guard import guard
 from conformance.spec import LSTMConfig
 from conformance.targets.registry import backend, cell_backend
 from conformance.version import __version__
@@ -22,6 +23,7 @@ __all__ = [
     "cell_backend",
     "check_backend",
     "conformance_tests",
+    "guard",
     "reorder",
 ]
 

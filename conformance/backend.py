@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from conformance.errors import Ended
 from conformance.facts import NotJudged
 from conformance.spec import DTYPES, GATES, Array, LSTMConfig, Params, State, dtype_unavailable
 
@@ -124,8 +125,8 @@ class Process(Protocol):
     #: Whether the calls to come may hang as others did: they get no more time than ordinary calls took.
     brief: bool
 
-    def close(self) -> None:
-        """End the process; the next call starts it again."""
+    def close(self) -> Ended | None:
+        """Let the process end, and the next call start it again; how it died, if it did not end by itself."""
         ...
 
 

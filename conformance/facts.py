@@ -32,8 +32,13 @@ class Outcome(StrEnum):
 
     @property
     def bad(self) -> bool:
-        """Whether it makes a backend not conformant."""
+        """Whether the property does not hold as was declared."""
         return self in _BAD
+
+    @property
+    def ends(self) -> bool:
+        """Whether the implementation did not come back from a call."""
+        return self in (Outcome.CRASHED, Outcome.TIMEOUT)
 
     @property
     def good(self) -> bool:
@@ -205,6 +210,27 @@ class NotJudged:
 
 
 @dataclass(frozen=True)
+class Discarded:
+    """Every case that the property speaks about was left out: what it builds on is wrong, as ``see`` tells."""
+
+    cases: int
+    #: Properties that failed, of the same group if there are any.
+    see: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The cases in which a property that ended in an error was right all the same."""
+
+    #: Cases in all; those that were right, and those that were answered wrongly. In the others the backend raised.
+    cases: int
+    right: int
+    wrong: int
+    #: Traits of a case (``engine/scope.py``) that hold together wherever it raised, and nowhere else; none if unknown.
+    wherever: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Gap:
     """The reasons that keep a backend from a level, the levels below taken for granted."""
 
@@ -233,4 +259,5 @@ Fact = (
     | AdapterBroken
     | NotStarted
     | NoCase
+    | Discarded
 )

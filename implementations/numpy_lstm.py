@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from conformance import Capabilities, LSTMConfig, Unsupported, backend
+from conformance import Capabilities, LSTMConfig, Unsupported, backend, guard
 from conformance.spec import Array, Params, State
 
 DTYPES = ("float32", "float64", "float16")
@@ -166,24 +166,12 @@ def numpy_lstm(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
 
     def accept(x: Array, state: State | None, lengths: Array | None) -> tuple[Array, Array, Array, Array]:
         """x, h_0 and c_0 in the caller's layout, zeros where none are given, and lengths (N,); or ``ValueError``."""
-        if x.ndim not in (2, 3) or x.shape[-1] != config.input_size or x.dtype != config.dtype:
-            wanted = f"{config.dtype} with 2 or 3 axes, the last of {config.input_size} features"
-            raise ValueError(f"x must be {wanted}, got {x.dtype} {x.shape}")
+        guard(config, x, state, lengths)
         steps, *rows = x.shape[1::-1] if config.batch_first and x.ndim == 3 else x.shape[:-1]
         h_shape = (len(layers) * len(ends), *rows, config.output_size)
         c_shape = (len(layers) * len(ends), *rows, config.hidden_size)
         h_0, c_0 = (np.zeros(h_shape, x.dtype), np.zeros(c_shape, x.dtype)) if state is None else state
-        for name, given, shape in (("h_0", h_0, h_shape), ("c_0", c_0, c_shape)):
-            if given.shape != shape or given.dtype != config.dtype:
-                raise ValueError(f"{name} must be {config.dtype} {shape}, got {given.dtype} {given.shape}")
-        if lengths is None:
-            lengths = np.full(rows or 1, steps)
-        elif not rows or lengths.shape != (*rows,) or lengths.dtype != np.int64:
-            given = f"{lengths.dtype} {lengths.shape} for x {x.shape}"
-            raise ValueError(f"lengths must be int64, one for each row of a batch, got {given}")
-        elif not np.all((lengths >= 1) & (lengths <= steps)):
-            raise ValueError(f"lengths must be from 1 to {steps}, got {lengths}")
-        return x, h_0, c_0, lengths
+        return x, h_0, c_0, np.full(rows or 1, steps) if lengths is None else lengths
 
     def times(steps: int, lengths: Array) -> tuple[Array, tuple[Array, ...], Array]:
         """Which steps are valid (L, N, 1); for each direction the order (L, N) in which it reads them; the rows."""

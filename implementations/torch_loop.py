@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from conformance import Capabilities, LSTMConfig, Unsupported, backend
+from conformance import Capabilities, LSTMConfig, Unsupported, backend, guard
 from conformance.spec import Array, Params, Slot, State
 from conformance.targets.torch_module import from_torch, to_torch, vjp_of
 
@@ -67,8 +67,7 @@ def torch_loop(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
         x: Tensor, state: tuple[Tensor, Tensor] | None, lengths: Tensor | None = None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """x in the config's layout -> output in x's layout, (h_n, c_n); shaped as ``forward``'s arrays are."""
-        if x.ndim not in (2, 3) or x.shape[-1] != config.input_size:
-            raise ValueError(f"x must have 2 or 3 axes, the last of {config.input_size} features, got {tuple(x.shape)}")
+        guard(config, x, state, lengths)
         batch_first = config.batch_first and x.ndim == 3
         sequence = x.transpose(0, 1) if batch_first else x
         steps, *rows = sequence.shape[:-1]
@@ -80,16 +79,8 @@ def torch_loop(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array,
             h_0, c_0 = sequence.new_zeros(h_shape), sequence.new_zeros(c_shape)
         else:
             h_0, c_0 = state
-        for name, given, shape in (("h_0", h_0, h_shape), ("c_0", c_0, c_shape)):
-            if given.shape != shape or given.dtype != sequence.dtype:
-                raise ValueError(f"{name} must be {sequence.dtype} {shape}, got {given.dtype} {tuple(given.shape)}")
         if lengths is None:
             lengths = torch.full(rows or [1], steps)
-        elif not rows or list(lengths.shape) != rows or lengths.dtype != torch.int64:
-            given = f"{lengths.dtype} {tuple(lengths.shape)} for x {tuple(x.shape)}"
-            raise ValueError(f"lengths must be int64, one for each row of a batch, got {given}")
-        elif not ((lengths >= 1) & (lengths <= steps)).all():
-            raise ValueError(f"lengths must be from 1 to {steps}, got {lengths.tolist()}")
 
         if not rows:
             sequence, h_0, c_0 = sequence[:, None], h_0[:, None], c_0[:, None]

@@ -52,7 +52,7 @@ def by_property(report: BackendReport) -> dict[str, Verdict]:
 
 def accused(backend: Backend, settings: Settings) -> dict[str, str]:
     """By property, the messages of the bad verdicts; failures are not shrunk."""
-    report = conform(backend, replace(settings, shrink=False))
+    report = conform(backend, replace(settings, shrink=False, strict=True))
     assert any(verdict.cases for verdict in report.verdicts) or report.bad, "nothing was judged"
     return {verdict.property: verdict.message for verdict in report.bad}
 

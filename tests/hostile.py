@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import subprocess
@@ -121,6 +122,21 @@ def _print(config: LSTMConfig, x: Array) -> None:
     sys.stdout.buffer.write(b"\xff\x00" * 100)
 
 
+def _abort_in_earnest(config: LSTMConfig, x: Array) -> None:
+    """Remembers a call to refuse, and dies in the next ordinary one."""
+    if x.shape[-1] != config.input_size:
+        _held.append(x)
+    elif _held:
+        os.abort()
+
+
+def _abort_at_last(config: LSTMConfig, x: Array) -> None:
+    """After a call to refuse, dies as the process ends."""
+    if x.shape[-1] != config.input_size and not _held:
+        _held.append(x)
+        atexit.register(os.abort)
+
+
 segfault = hostile("segfault", lambda config, x: _die() if len(x) > 3 else None)
 abort = hostile("abort", lambda config, x: os.abort() if config.hidden_size > 4 else None)
 loop = hostile("loop", _spin)
@@ -134,6 +150,8 @@ family = hostile("family", _family)
 interrupter = hostile("interrupter", lambda config, x: _interrupt() if len(x) > 3 else None)
 once = hostile("once", _once)
 talker = hostile("talker", _say)
+corrupted = hostile("corrupted", _abort_in_earnest)
+corrupted_to_the_end = hostile("corrupted-to-the-end", _abort_at_last)
 printer = hostile("printer", _print)
 if Path("locked").exists():
     raise RuntimeError("the device is busy")

@@ -24,7 +24,7 @@ def test_a_conformant_backend_exits_0_and_says_so(command: Command) -> None:
     code, out, err = command("run", f"{SAMPLES}:right", "--cases", "3", "--only", "smoke", "values.output")
     assert (code, err) == (0, "")
     assert out.startswith(f"lstm-conformance {__version__} · seed 0 · 3 random cases · numpy ")
-    assert out.endswith(f"\nconformant: {SAMPLES}:right\n")
+    assert out.endswith(f"\nconformant: {SAMPLES}:right holds 2 of 2 chosen properties of what nn.LSTM computes\n")
 
 
 def test_a_wrong_backend_exits_1_and_its_replay_line_shows_the_failure_again(command: Command) -> None:
@@ -33,7 +33,8 @@ def test_a_wrong_backend_exits_1_and_its_replay_line_shows_the_failure_again(com
     assert "values.c_n (failed): Every layer's and direction's c_n is the oracle's, within the bound." in out
     assert "smallest  LSTM(1→1) L=1 N=1" in out
     assert "result    c_n[0, 0, 0] expected 0 got -0.38079" in out
-    assert out.endswith(f"\nnot conformant: {SAMPLES}:swapped\n")
+    told = "does not compute what nn.LSTM computes: 0 of 1 properties hold"
+    assert out.endswith(f"\nnot conformant: {SAMPLES}:swapped {told}\n")
     (line,) = (line for line in out.splitlines() if line.startswith("    replay "))
     code, replayed, _ = command(*shlex.split(line)[2:])
     assert code == 1
@@ -124,7 +125,8 @@ def test_pyproject_gives_the_settings_and_targets_are_named_from_its_folder(
     code, out, _ = command("run")
     assert code == 0
     assert " · 2 random cases · " in out
-    assert "conformant: ../mine.py:right, mine:right" in out
+    assert "conformant: ../mine.py:right " in out
+    assert "conformant: mine:right " in out
 
 
 def test_the_command_line_outdoes_pyproject(command: Command) -> None:

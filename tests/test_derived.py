@@ -81,6 +81,6 @@ def test_a_property_that_mixes_two_models_gets_no_answer() -> None:
     def mixes(trial: Trial) -> None:
         trial.run(replace(trial.case, params=trial.derived(H=3).case.params))
 
-    mixing = Property("values.mixes", "It mixes.", "", (), always, 1, 0, False, 1, mixes)
+    mixing = Property("values.mixes", "It mixes.", "", (), always, 1, 0, False, 1, "", mixes)
     with pytest.raises(SuiteError):
         check(Question(mixing), Trial(find("numpy"), Recipe(I=3, H=2, L=2, N=2)))

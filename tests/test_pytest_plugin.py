@@ -14,6 +14,8 @@ from conformance.engine.plan import Settings
 LSTMS = """
     import os
 
+    import numpy as np
+
     from conformance import Capabilities, backend
     from implementations.numpy_lstm import numpy_lstm
 
@@ -32,6 +34,13 @@ LSTMS = """
         def forward(x, state=None):
             output, (h_n, c_n) = numpy_lstm.build(config, params)(x, state)
             return output, (h_n, c_n * 2)
+        return forward
+
+    @backend("unguarded", Capabilities())
+    def unguarded(config, params):
+        def forward(x, state=None):
+            whole = np.concatenate([x, x], axis=-1)[..., : config.input_size]
+            return numpy_lstm.build(config, params)(whole, state)
         return forward
 
     @backend("known", Capabilities(expected_failures={"values.c_n": "issue 7", "values.h_n": "issue 8"}))
@@ -183,6 +192,26 @@ def test_an_expected_failure_is_an_xfail_and_its_unexpected_pass_a_failure(pytes
         ]
     )
     run(pytester, "known", "-k", "c_n", "--runxfail").assert_outcomes(failed=1)
+
+
+def test_a_missing_guard_is_an_xfail_unless_strict(pytester: pytest.Pytester) -> None:
+    result = run(pytester, "unguarded", "-k", "h_n or feature-size", "-rx")
+    assert result.ret == pytest.ExitCode.OK
+    result.assert_outcomes(passed=1, xfailed=1)
+    result.stdout.re_match_lines_random(
+        [
+            r"XFAIL lstms:unguarded::refusals\.feature-size - (reason: )?a guard, which counts if strict: an x of .*",
+            r"conformant: lstms:unguarded holds .*; guards 0 of 1: accepts an x of another number of features",
+        ]
+    )
+    run(pytester, "unguarded", "-k", "feature-size", "--lstm-strict").assert_outcomes(failed=1)
+    pytester.makepyfile("""
+        from conformance import conformance_tests
+        chosen = {"cases": 1, "only": ["refusals.feature-size"], "strict": True}
+        test_strict = conformance_tests("lstms:unguarded", **chosen)
+        test_known = conformance_tests("lstms:unguarded", **chosen, expected_failures={"refusals.feature-size": "9"})
+    """)
+    pytester.runpytest().assert_outcomes(failed=1, xfailed=1)
 
 
 def test_an_unavailable_backend_is_skipped_with_its_reason(pytester: pytest.Pytester) -> None:

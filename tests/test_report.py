@@ -14,10 +14,12 @@ import pytest
 from conformance.backend import Backend, Capabilities
 from conformance.cases.case import realise
 from conformance.cases.recipe import Recipe
+from conformance.engine.plan import Settings, plan
 from conformance.errors import UsageError
 from conformance.facts import (
     AdapterBroken,
     CutShort,
+    Discarded,
     DtypeUnjudged,
     Fact,
     Gap,
@@ -31,12 +33,13 @@ from conformance.facts import (
     Raised,
     Recurrence,
     Said,
+    Scope,
     Undeclared,
     Unsupported,
     Within,
 )
 from conformance.properties import catalogue
-from conformance.properties.model import unmet_needs
+from conformance.properties.model import COMPUTES, unmet_needs
 from conformance.report import english, levels, text
 from conformance.report.data import from_json, to_json
 from conformance.report.levels import LEVELS, level_of, reached
@@ -89,7 +92,17 @@ def test_which_outcomes_spoil_conformance(outcome: Outcome) -> None:
     backend = _backend(PASSED, verdict)
     assert backend.conformant == _report(backend).conformant == (outcome not in BAD)
     assert outcome.bad == (outcome in BAD)
-    assert _backend(verdict).conformant == (outcome == Outcome.PASSED), "one property at least must have passed"
+    assert _backend(verdict).conformant == outcome.good, "one property at least must have been judged"
+
+
+@pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome != Outcome.UNAVAILABLE])
+def test_a_missing_guard_counts_with_strict_alone_and_a_crash_wherever_it_happens(outcome: Outcome) -> None:
+    backend = _backend(PASSED, Verdict("mine", "refusals.rank", outcome, cases=1))
+    assert backend.conformant == (outcome not in (Outcome.CRASHED, Outcome.TIMEOUT))
+    assert replace(backend, strict=True).conformant == (outcome not in BAD)
+    missing = outcome in BAD and not outcome.ends
+    assert [v.property for v in backend.missing_guards] == ["refusals.rank"] * missing
+    assert not replace(backend, strict=True).missing_guards
 
 
 def test_the_outcomes_are_the_words_of_the_contract() -> None:
@@ -135,19 +148,21 @@ FACTS: tuple[Fact, ...] = (
     AdapterBroken("smoke.runs"),
     NotStarted("smoke.runs"),
     NoCase(),
+    Discarded(3, ("gradients.input",)),
 )
 
 
 def test_a_report_is_read_back_as_it_was_written() -> None:
     assert {type(fact) for fact in FACTS} == {*get_args(Fact)}, "each kind of fact is among them"
     verdicts = [replace(FAILED, fact=fact, history=("I=1", "I=2"), worst_recipe="I=3") for fact in FACTS]
+    verdicts += [replace(FAILED, scope=Scope(9, 7, 1, ("layers", "not initial_state")))]
     verdicts += [replace(PASSED, outcome=outcome, recurrence=how) for outcome in Outcome for how in Recurrence]
     report = _report(replace(_backend(*verdicts), unmet=("lengths",)), CUT, DIED, missing=("late",))
     assert from_json(json.loads(json.dumps(to_json(report), allow_nan=False))) == report
 
 
 def test_a_report_of_another_format_is_refused_by_name() -> None:
-    with pytest.raises(UsageError, match="format 1, expected 2"):
+    with pytest.raises(UsageError, match="format 1, expected 3"):
         from_json({**to_json(_report(_backend(PASSED))), "format": 1})
 
 
@@ -172,7 +187,7 @@ def _judged(capabilities: Capabilities, *lacks: str) -> BackendReport:
         Verdict("mine", p.id, Outcome.NOT_DECLARED if {*without} & {*p.needs} else Outcome.PASSED, cases=1)
         for p in catalogue().values()
     )
-    return BackendReport("mine", verdicts, unmet=without)
+    return BackendReport("mine", verdicts, unmet=without, dtypes=plan(backend, Settings()).arithmetics())
 
 
 def _told(report: BackendReport) -> tuple[str, str]:
@@ -198,9 +213,11 @@ def _becomes(report: BackendReport, id: str, outcome: Outcome) -> BackendReport:
         (replace(FULL, initial_state=False), "", "", "core: lacks initial_state"),
         (replace(FULL, deterministic=False), "", "", "core: lacks deterministic"),
         (replace(FULL, returns=("output",)), "", "", "core: h_n is not returned; c_n is not returned"),
-        (replace(FULL, dtypes=("float64",)), "", "", "core: float32 of IEEE arithmetic is not declared"),
-        (replace(FULL, arithmetic={"float32": "tf32"}), "", "", "core: float32 of IEEE arithmetic is not declared"),
-        (replace(FULL, compiled=True), "", "", "core: each new shape costs a compilation"),
+        (replace(FULL, dtypes=("float64",)), "", "full (float64)", "training: lacks gradients"),
+        (replace(FULL, dtypes=("float64", "float32")), "", "full", "training: lacks gradients"),
+        (replace(FULL, arithmetic={"float32": "tf32"}), "", "full (float32 as tf32)", "training: lacks gradients"),
+        (replace(FULL, arithmetic={"float32": "int8"}), "", "", "core: no dtype whose values are judged"),
+        (replace(FULL, compiled=True), "", "full", "training: lacks gradients"),
         (CORE, "loop", "", "core: the suite supplies the loop over time"),
         (FULL, "views memory", "full", "training: lacks gradients"),
     ],
@@ -214,7 +231,6 @@ def test_a_level_needs_all_that_it_names(capabilities: Capabilities, lacks: str,
     ("id", "level"),
     [
         ("values.output", ""),
-        ("refusals.rank", ""),
         ("stack.composition", "core"),
         ("gradients.input", "full"),
         ("dropout.rate", "full"),
@@ -253,9 +269,19 @@ def test_many_failures_fit_a_line() -> None:
     assert len(told) < 120
 
 
-def test_every_property_belongs_to_a_level() -> None:
+@pytest.mark.parametrize("id", ["refusals.rank", "nonfinite.nan-kept", "degenerate.ones"])
+def test_levels_ask_for_nothing_but_what_is_computed(id: str) -> None:
+    judged = _judged(TRAINING)
+    assert level_of(catalogue()[id]) is None
+    assert reached(_becomes(judged, id, Outcome.FAILED)) == ("training", None)
+    without = tuple(v for v in judged.verdicts if v.property != id)
+    assert reached(replace(judged, verdicts=without)) == ("training", None)
+
+
+def test_every_property_of_what_is_computed_belongs_to_a_level() -> None:
     # A property whose needs no level has would be asked and never count: then LEVELS has to learn the word.
-    assert [p.id for p in catalogue().values() if level_of(p) is None] == []
+    computed = [p for p in catalogue().values() if p.question == COMPUTES]
+    assert [p.id for p in computed if level_of(p) is None] == []
 
 
 def test_json_names_the_level_and_what_the_next_one_lacks() -> None:
@@ -263,6 +289,16 @@ def test_json_names_the_level_and_what_the_next_one_lacks() -> None:
     assert full["level"] == "full"
     assert full["shortfall"].startswith("training: ")
     assert (none["level"], none["shortfall"]) == (None, "core: only part of the properties ran")
+
+
+def test_json_has_an_answer_to_each_question() -> None:
+    verdict = Verdict("mine", "refusals.rank", Outcome.FAILED)
+    [written] = to_json(_report(_backend(PASSED, verdict)))["backends"]
+    assert written["computes"] == {"asked": 1, "passed": 1, "expected_failures": 0, "failed": 0}
+    assert written["edges"] == {"asked": 0, "passed": 0, "expected_failures": 0, "failed": 0}
+    assert written["guards"] == {"asked": 1, "passed": 0, "expected_failures": 0, "failed": 1}
+    assert (written["conformant"], written["strictly_conformant"]) == (True, False)
+    assert [one["question"] for one in written["verdicts"]] == ["computes", "guards"]
 
 
 # The table
@@ -286,8 +322,8 @@ def test_the_level_is_the_second_column_and_a_line_for_each_reason_says_what_the
 def test_a_wide_table_has_a_row_for_each_backend_and_a_narrow_one_a_column() -> None:
     report = _report(_backend(PASSED, Verdict("mine", "values.output", Outcome.FAILED), note="probed"))
     wide, narrow = table(report), table(report, width=40)
-    assert wide.splitlines()[0].split()[:4] == ["backend", "level", "values", "passed"]
-    assert wide.splitlines()[2].split()[:3] == ["mine", "—", "0/1"]
+    assert wide.splitlines()[0].split()[:4] == ["backend", "level", "values", "computes"]
+    assert wide.splitlines()[2].split()[:6] == ["mine", "—", "0/1", "1/2", "–", "–"]
     assert narrow.splitlines()[0].split() == ["backend", "mine"]
     assert "values" in narrow
     assert max(map(len, narrow.split("\n\n")[0].splitlines())) <= 40
@@ -356,12 +392,56 @@ def test_what_was_narrowed_or_not_run_is_told_once_for_each_reason() -> None:
 def test_the_conclusion_names_every_backend() -> None:
     report = _report(_backend(PASSED), _backend(FAILED, name="bad"), GONE, CUT, DIED, missing=("late",))
     assert conclusion(report).splitlines() == [
-        "conformant: mine",
-        "not conformant: bad, died",
+        "conformant: mine holds 1 of 1 chosen properties of what nn.LSTM computes",
+        "not conformant: bad does not compute what nn.LSTM computes: 0 of 1 properties hold",
         "unavailable: gone",
         "interrupted: cut",
+        "not conformant: died",
         "not begun: late",
     ]
+
+
+def _told_in_full(report: BackendReport) -> str:
+    return " ".join(conclusion(_report(report)).split())
+
+
+def test_the_conclusion_is_a_sentence_with_the_three_answers() -> None:
+    edges, guards = (len(_judged(FULL).asked(question)) for question in ("edges", "guards"))
+    right = "mine computes what nn.LSTM computes (full)"
+    assert _told_in_full(_judged(FULL)) == f"conformant: {right}; edges {edges} of {edges}; guards {guards} of {guards}"
+
+    unguarded = _becomes(_judged(FULL), "refusals.batch-mismatch", Outcome.FAILED)
+    told = f"guards {guards - 1} of {guards}: accepts a state for another number of rows"
+    assert _told_in_full(unguarded) == f"conformant: {right}; edges {edges} of {edges}; {told}"
+    assert _told_in_full(replace(unguarded, strict=True)).startswith(f"not conformant: {right}; ")
+
+    edgy = _becomes(unguarded, "nonfinite.huge-cell", Outcome.ERROR)
+    told = f"edges {edges - 1} of {edges}: nonfinite.huge-cell error; {told}"
+    assert _told_in_full(edgy) == f"not conformant: {right}; {told}"
+
+    wrong = _becomes(_judged(FULL), "values.output", Outcome.FAILED)
+    assert "does not compute what nn.LSTM computes: " in _told_in_full(wrong)
+    known = _becomes(_judged(FULL), "values.output", Outcome.EXPECTED_FAILURE)
+    assert "computes what nn.LSTM computes, of what it declares, but for 1 expected failure; " in _told_in_full(known)
+
+
+def test_missing_guards_are_a_line_each_beside_the_defects() -> None:
+    guards = [
+        Verdict("mine", f"refusals.{name}", Outcome.FAILED, Said("accepted\nall")) for name in ("rank", "lengths")
+    ]
+    report = _backend(FAILED, *guards)
+    assert failures(_report(report)).splitlines()[-3:] == [
+        "mine: 2 guards fail, which counts with --strict alone:",
+        "  refusals.rank               accepted",
+        "  refusals.lengths            accepted",
+    ]
+    assert "guards fail" not in failures(_report(replace(report, strict=True)))
+
+
+def test_an_error_says_where_all_is_right() -> None:
+    error = replace(FAILED, outcome=Outcome.ERROR, scope=Scope(10, 8, 0, ("initial_state", "layers")))
+    told = failures(_report(_backend(error, replace(error, property="values.h_n"))))
+    assert "  scope     right in 16 of 20 cases; error wherever state is given and layers > 1" in told
 
 
 def test_a_small_case_is_shown_with_its_numbers_and_a_large_one_is_not() -> None:

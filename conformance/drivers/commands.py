@@ -30,7 +30,7 @@ from conformance.facts import Outcome, Undeclared
 from conformance.processes.message import Garbled
 from conformance.processes.wire.server import serve
 from conformance.properties import catalogue, select
-from conformance.properties.model import Property
+from conformance.properties.model import COMPUTES, Property
 from conformance.report import english
 from conformance.report.data import write
 from conformance.report.levels import level_of
@@ -61,7 +61,7 @@ def _join(words: Any) -> str:
 
 
 def _run(options: argparse.Namespace) -> int:
-    settings = Settings(options.cases, options.seed, *selection(options))
+    settings = Settings(options.cases, options.seed, *selection(options), strict=options.strict)
     named = options.targets or options.configured_targets
     if not named and not registry.names():
         raise UsageError("no backend is installed", "name a target: module:attr or file.py:attr")
@@ -76,7 +76,8 @@ def _run(options: argparse.Namespace) -> int:
             )
         bar.update(done - bar.n)
 
-    outcome = run(named or registry.names(), settings, options.jobs, isolation(options), watch)
+    targets = named or registry.names()
+    outcome = run(targets, settings, options.jobs, isolation(options), watch, expected=options.expected)
     for bar in bars.values():
         bar.close()
     if options.json is not None:
@@ -106,7 +107,7 @@ def _exit_code(outcome: Run, named: bool) -> int:
     report = outcome.report
     if any(isinstance(error, UsageError) for error in outcome.errors):
         return 2
-    if any(verdict.outcome.bad for verdict in report.verdicts):
+    if any(backend.bad for backend in report.backends):
         return 1
     if outcome.errors:
         return 3
@@ -123,8 +124,13 @@ def _list(options: argparse.Namespace) -> int:
     properties = catalogue().values()
     print(f"\nproperties ({len(properties)})")
     for p in properties:
-        print(f"  {p.id:<27} {level_of(p) or '–':<9} {p.statement}")
+        print(f"  {p.id:<27} {_place(p):<9} {p.statement}")
     return 0
+
+
+def _place(p: Property) -> str:
+    """The level that a property belongs to, or the other question that it helps to answer."""
+    return level_of(p) or (p.question if p.question != COMPUTES else "no level")
 
 
 def _explain(options: argparse.Namespace) -> int:
@@ -135,7 +141,7 @@ def _explain(options: argparse.Namespace) -> int:
 def _explanation(p: Property) -> str:
     needs = f"needs {_join(p.needs)}" if p.needs else "asked of every backend"
     paragraphs = [
-        f"{p.id} ({level_of(p) or 'no level'}; {needs})",
+        f"{p.id} ({_place(p)}; {needs})",
         *(textwrap.fill(text, 100) for text in (p.statement, p.why)),
     ]
     return "\n".join([paragraphs[0], *(textwrap.indent(text, "  ") for text in paragraphs[1:] if text)])

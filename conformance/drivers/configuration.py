@@ -22,12 +22,23 @@ _CONFIGURABLE: dict[str, type] = {
     "timeout": float,
     "memory": float,
     "python": list,
+    "strict": bool,
+    "expected-failures": dict,
 }
+
+
+def _of_targets(value: Any) -> bool:
+    """Whether a table has a table of texts for each target."""
+    tables = value.values() if isinstance(value, dict) else [None]
+    return all(isinstance(table, dict) and all(isinstance(text, str) for text in table.values()) for table in tables)
+
 
 #: What a setting of a type must be, in a person's words, and whether a value is that.
 _KINDS: dict[type, tuple[str, Callable[[Any], bool]]] = {
     int: ("a whole number of at least 0", lambda value: type(value) is int and value >= 0),
     float: ("a number above 0", lambda value: type(value) in (int, float) and value > 0),
+    bool: ("true or false", lambda value: type(value) is bool),
+    dict: ("a table of tables, one for each target, {property id = reason}", _of_targets),
     list: ("a list of words", lambda value: isinstance(value, list) and all(isinstance(word, str) for word in value)),
 }
 
@@ -55,6 +66,8 @@ def configured(folder: Path) -> dict[str, Any]:
         if targets := given.get("targets"):
             sys.path.insert(0, str(place))
             given["targets"] = [_seen_from(folder, place, target) for target in targets]
+        if expected := given.get("expected-failures"):
+            given["expected-failures"] = {_seen_from(folder, place, target): each for target, each in expected.items()}
         return given
     return {}
 

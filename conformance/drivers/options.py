@@ -37,9 +37,10 @@ def _run(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
     _number(sub, "--seed", given.get("seed", 0), "of all values (%(default)s)")
     _number(sub, "--jobs", given.get("jobs", 0), "backends at a time (all cores)")
     _add_isolation(sub, given)
+    sub.add_argument("--strict", action="store_true", default=given.get("strict", False), help="missing guards count")
     sub.add_argument("--json", type=Path, metavar="FILE", help="write every verdict")
     _add_selection(sub, given)
-    sub.set_defaults(configured_targets=given.get("targets", []))
+    sub.set_defaults(configured_targets=given.get("targets", []), expected=given.get("expected-failures", {}))
 
 
 def _list(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:

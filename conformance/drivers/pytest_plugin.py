@@ -7,8 +7,8 @@ only where there is something to judge.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,13 @@ class ConformanceTests:
     target: str | Backend | Callable[..., Any]
     cases: int | None = None
     seed: int | None = None
-    properties: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    stop: bool = False
+    shrink: bool = True
+    strict: bool = False
+    expected_failures: Mapping[str, str] = field(default_factory=dict)
+    progress: Callable[[int, int], None] | None = None
 
 
 def conformance_tests(
@@ -38,13 +44,22 @@ def conformance_tests(
     *,
     cases: int | None = None,
     seed: int | None = None,
+    only: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    stop: bool = False,
+    shrink: bool = True,
+    strict: bool = False,
+    expected_failures: Mapping[str, str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
     properties: Sequence[str] | None = None,
 ) -> ConformanceTests:
     """One pytest item per property that ``target`` declares: ``test_my_lstm = conformance_tests("my_lstm:build")``.
 
-    ``properties`` are ids or groups, all if None. ``--lstm-cases`` and ``--lstm-seed`` override ``cases`` and ``seed``.
+    The arguments are those of ``check_backend``. ``--lstm-cases`` and ``--lstm-seed`` override ``cases`` and ``seed``,
+    and ``--lstm-strict`` is as good as ``strict``. Without it, a missing guard is an xfail.
     """
-    return ConformanceTests(target, cases, seed, tuple(properties or ()))
+    chosen, left_out, known = tuple(only or properties or ()), tuple(exclude), dict(expected_failures or {})
+    return ConformanceTests(target, cases, seed, chosen, left_out, stop, shrink, strict, known, progress)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -59,6 +74,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--lstm-cases", type=int, metavar="N", help="Random cases on top of the fixed set (100).")
     group.addoption("--lstm-seed", type=int, metavar="N", help="Seed of all values (0).")
+    group.addoption("--lstm-strict", action="store_true", help="A guard that is missing fails, instead of an xfail.")
     group.addoption(
         "--lstm-isolate",
         action="store_true",

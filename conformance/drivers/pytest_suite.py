@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -23,32 +24,44 @@ from conformance.properties import catalogue, select
 from conformance.report.data import decode, encode
 from conformance.report.model import BackendReport, Verdict
 from conformance.report.table import table
-from conformance.report.text import explain, head, interruption
+from conformance.report.text import conclusion, explain, head, interruption
 from conformance.targets.find import find
 
-#: Names an engine run: backend, where it was defined, cases, seed.
-Key = tuple[str, str, int, int]
+
+class Key(NamedTuple):
+    """The name of an engine run: what was judged, and how."""
+
+    backend: str
+    #: Where it was defined.
+    origin: str
+    cases: int
+    seed: int
+    #: The other settings, as text.
+    more: str
 
 
 class Judgement:
     """One backend's run of the engine, begun by the first item that asks; it judges what pytest selected, no more."""
 
-    def __init__(self, judge: Judge, cases: int, seed: int) -> None:
+    def __init__(self, judge: Judge, settings: Settings, progress: Callable[[int, int], None] | None) -> None:
         backend = judge.backend
         self.judge = judge
         self.backend = backend
-        self.key: Key = (backend.name, backend.origin, cases, seed)
-        self.declared = {p.id for p in plan(backend, Settings()).asked}
+        self.settings = settings
+        self.progress = progress or (lambda done, total: None)
+        more = (settings.stop, settings.shrink, settings.strict, dict(settings.expected_failures))
+        self.key = Key(backend.name, backend.origin, settings.cases, settings.seed, json.dumps(more))
+        self.declared = {p.id for p in plan(backend, settings).asked}
         self.selected: set[str] = set()
 
     @cached_property
     def report(self) -> BackendReport:
         """The verdicts on the selected properties, and on smoke, without which no other says anything."""
-        name, _, cases, seed = self.key
         only = () if self.selected == self.declared else ("smoke", *sorted(self.selected))
-        settings = Settings(cases, seed, only)
+        settings = replace(self.settings, only=only)
         try:
-            return conform(self.judge, settings, database=database(name, settings))
+            kept = database(self.backend.name, settings)
+            return conform(self.judge, settings, progress=self.progress, database=kept)
         finally:
             self.judge.rest()
 
@@ -70,7 +83,7 @@ class PropertyItem(pytest.Item):
         """Turn the verdict into pytest's outcome."""
 
         report = self.suite.judge(self)
-        if report.interrupted:
+        if report.interrupted and report.interrupted.how != "stopped":
             pytest.exit(f"{report.backend}: {interruption(report)}", returncode=pytest.ExitCode.INTERRUPTED)
         verdict = next(verdict for verdict in report.verdicts if verdict.property == self.property)
         self.user_properties += _particulars(verdict)
@@ -81,6 +94,8 @@ class PropertyItem(pytest.Item):
         self.verdict = verdict
         if verdict.outcome == Outcome.EXPECTED_FAILURE and not self.config.getoption("runxfail"):
             raise pytest.xfail.Exception(verdict.expected, pytrace=False)
+        if verdict in report.missing_guards and not self.config.getoption("runxfail"):
+            raise pytest.xfail.Exception(f"a guard, which counts if strict: {verdict.message}", pytrace=False)
         if verdict.outcome.bad or verdict.outcome == Outcome.EXPECTED_FAILURE:
             pytest.fail(explain(verdict), pytrace=False)
         if verdict.outcome != Outcome.PASSED:
@@ -228,9 +243,17 @@ class Suite:
                 ("lstm_seed", tests.seed, Settings.seed),
             )
         )
-        judgement = Judgement(judge, cases, seed)
+        settings = Settings(
+            cases,
+            seed,
+            stop=tests.stop,
+            shrink=tests.shrink,
+            strict=tests.strict or bool(self.config.getoption("lstm_strict")),
+            expected_failures=tests.expected_failures,
+        )
+        judgement = Judgement(judge, settings, tests.progress)
         judgement = self.judgements.setdefault(judgement.key, judgement)
-        for p in select(tests.properties):
+        for p in select(tests.only, tests.exclude):
             if p.id in judgement.declared:
                 own = name.format(backend=backend.name, property=p.id)
                 # As text: then pytest 9.2 parses the brackets, as it does in the ids that --lf remembers.
@@ -272,8 +295,8 @@ class Suite:
 
     def unpack(self, parcel: str) -> None:
         """Keep the report that a worker has sent to the controller."""
-        (backend, origin, cases, seed), report = json.loads(parcel)
-        self.reports[backend, origin, cases, seed] = decode(BackendReport, report)
+        key, report = json.loads(parcel)
+        self.reports[Key(*key)] = decode(BackendReport, report)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> object:
@@ -298,18 +321,20 @@ class Suite:
     # The table
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """The table of all backends judged, one for each number of cases and seed."""
+        """The table of all backends judged, and a sentence for each; one table for each number of cases and seed."""
         if not self.reports:
             return
 
         width = shutil.get_terminal_size().columns if terminalreporter.isatty else 0
         rank = {name: place for place, name in enumerate(self.targets)}
-        ordered = sorted(self.reports.items(), key=lambda each: rank.get(each[0][0], len(rank)))
+        ordered = sorted(self.reports.items(), key=lambda each: rank.get(each[0].backend, len(rank)))
         terminalreporter.section("lstm-conformance")
-        for cases, seed in dict.fromkeys(key[2:] for key, _ in ordered):
-            reports = [report for key, report in ordered if key[2:] == (cases, seed)]
+        for cases, seed in dict.fromkeys((key.cases, key.seed) for key, _ in ordered):
+            reports = [report for key, report in ordered if (key.cases, key.seed) == (cases, seed)]
             whole = make_report(Settings(cases, seed), reports)
-            terminalreporter.write_line(f"{head(whole)}\n\n{table(whole, width)}\n")
-        left = [key[0] for key, judgement in self.judgements.items() if judgement.selected and key not in self.reports]
+            terminalreporter.write_line(f"{head(whole)}\n\n{table(whole, width)}\n\n{conclusion(whole)}\n")
+        left = [
+            key.backend for key, judgement in self.judgements.items() if judgement.selected and key not in self.reports
+        ]
         if left:
             terminalreporter.write_line(f"not judged: {', '.join(left)}")

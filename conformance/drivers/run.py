@@ -7,8 +7,9 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
@@ -29,6 +30,9 @@ from conformance.report.model import BackendReport, Report, Verdict
 from conformance.targets.find import find
 from conformance.version import __version__
 
+#: No failures are expected.
+NO_FAILURES: Mapping[str, str] = MappingProxyType({})
+
 #: Told of a target's progress: target, cases done, cases in all.
 Watch = Callable[[str, int, int], None]
 
@@ -36,17 +40,40 @@ Watch = Callable[[str, int, int], None]
 def check_backend(
     target: str | Backend | Callable[..., Any],
     *,
-    cases: int = 100,
-    seed: int = 0,
+    cases: int = Settings.cases,
+    seed: int = Settings.seed,
+    only: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    stop: bool = False,
+    shrink: bool = True,
+    strict: bool = False,
+    expected_failures: Mapping[str, str] = NO_FAILURES,
+    progress: Callable[[int, int], None] | None = None,
     properties: Sequence[str] | None = None,
 ) -> Report:
     """Judge one backend in this process: the whole suite as one call.
 
-    ``target`` is a registered name, a ``Backend``, a build function, an nn.Module class or a target string;
-    ``properties`` are ids or groups, all if None. Raises ``UsageError`` for names that are none.
+    ``target`` is a registered name, a ``Backend``, a build function, an nn.Module class or a target string. ``only``
+    and ``exclude`` are ids or groups of properties; ``properties`` is another name of ``only``. ``stop`` ends at the
+    first failure, and ``shrink=False`` leaves failures as they were met. ``strict`` counts missing guards.
+    ``expected_failures`` are {property id: reason with a link}, beside those of the backend. ``progress`` is told the
+    cases done, and all of them. Raises ``UsageError`` for names that are none.
     """
-    settings = Settings(cases, seed, tuple(properties or ()))
-    return make_report(settings, (conform(find(target), settings),))
+    settings = Settings(
+        cases,
+        seed,
+        tuple(only or properties or ()),
+        tuple(exclude),
+        stop=stop,
+        shrink=shrink,
+        strict=strict,
+        expected_failures=expected_failures,
+    )
+    return make_report(settings, (conform(find(target), settings, progress or _untold),))
+
+
+def _untold(done: int, total: int) -> None:
+    """Progress that nobody asked for."""
 
 
 def make_report(settings: Settings, backends: Iterable[BackendReport], missing: Iterable[str] = ()) -> Report:
@@ -181,7 +208,7 @@ def _not_started(target: str, settings: Settings, ended: Ended) -> BackendReport
     fact = Within("at its start (its import, its hello, or a probe of what it can do)", Said(str(ended)))
     verdicts = [Verdict(target, first.id, ended.outcome, fact)]
     verdicts += [Verdict(target, p.id, Outcome.NOT_RUN, NotStarted(first.id)) for p in others]
-    return BackendReport(target, tuple(verdicts))
+    return BackendReport(target, tuple(verdicts), strict=settings.strict)
 
 
 @dataclass(frozen=True)
@@ -199,26 +226,33 @@ def run(
     isolation: Isolation | None = _APART,
     watch: Watch = lambda target, done, total: None,
     executor: Executor | None = None,
+    expected: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> Run:
     """Judge targets, at most ``jobs`` at a time (as many as there are cores if 0), each in a process of its own.
 
     Without ``isolation`` they are judged in this process, one after the other. An ``executor``, such as a pool of
-    processes or a cluster's, calls ``judge_target`` for each, and ``watch`` is not told of its progress. Whether a
+    processes or a cluster's, calls ``judge_target`` for each, and ``watch`` is not told of its progress. ``expected``
+    are, by target, the failures that are expected beside those of ``settings`` and of the backend. Whether a
     target's process dies, hangs or is interrupted, every verdict is kept, and the report says which are missing.
     """
     targets = list(dict.fromkeys(targets))
     select(settings.only, settings.exclude)
     _check_pythons(targets, isolation)
+    own = {t: _expecting(settings, expected.get(t, NO_FAILURES)) for t in targets}
     if executor is not None:
-        results = _collected({t: executor.submit(judge_target, t, settings, isolation) for t in targets})
+        results = _collected({t: executor.submit(judge_target, t, own[t], isolation) for t in targets})
     elif isolation is None:
-        results = _in_turn(targets, settings, watch)
+        results = _in_turn(own, watch)
     else:
-        results = _in_threads(targets, settings, jobs, isolation, watch)
+        results = _in_threads(own, jobs, isolation, watch)
     done = {target: judged for target in targets if (judged := results.get(target)) is not None}
     reports = [judged for judged in done.values() if isinstance(judged, BackendReport)]
     errors = tuple(judged for judged in done.values() if not isinstance(judged, BackendReport))
     return Run(make_report(settings, reports, [target for target in targets if target not in done]), errors)
+
+
+def _expecting(settings: Settings, failures: Mapping[str, str]) -> Settings:
+    return replace(settings, expected_failures={**settings.expected_failures, **failures})
 
 
 def _check_pythons(targets: Sequence[str], isolation: Isolation | None) -> None:
@@ -229,10 +263,10 @@ def _check_pythons(targets: Sequence[str], isolation: Isolation | None) -> None:
         raise UsageError(f"an interpreter is given for {unknown[0]!r}, which is no target of this run")
 
 
-def _in_turn(targets: Sequence[str], settings: Settings, watch: Watch) -> dict[str, Judged]:
-    """Judge targets in this process, one after the other, until one is interrupted."""
+def _in_turn(targets: Mapping[str, Settings], watch: Watch) -> dict[str, Judged]:
+    """Judge targets in this process, each with its settings, one after the other, until one is interrupted."""
     results: dict[str, Judged] = {}
-    for target in targets:
+    for target, settings in targets.items():
         try:
             judged = judge_target(target, settings, None, lambda *done, target=target: watch(target, *done))
         except KeyboardInterrupt:
@@ -243,10 +277,8 @@ def _in_turn(targets: Sequence[str], settings: Settings, watch: Watch) -> dict[s
     return results
 
 
-def _in_threads(
-    targets: Sequence[str], settings: Settings, jobs: int, isolation: Isolation, watch: Watch
-) -> dict[str, Judged]:
-    """Judge targets a few at a time, each by an engine in a thread, whose part is small."""
+def _in_threads(targets: Mapping[str, Settings], jobs: int, isolation: Isolation, watch: Watch) -> dict[str, Judged]:
+    """Judge targets a few at a time, each with its settings, by an engine in a thread, whose part is small."""
     judges, lock = Judges(), threading.Lock()
 
     def judged(target: str) -> Judged:
@@ -254,7 +286,7 @@ def _in_threads(
             with lock:
                 watch(target, done, total)
 
-        return judge_target(target, settings, isolation, progress, judges)
+        return judge_target(target, targets[target], isolation, progress, judges)
 
     def stop() -> None:
         judges.close_all()

@@ -111,7 +111,7 @@ class Failures:
 
     def _after_others(self, p: Property, recipe: Recipe) -> tuple[tuple[Recipe, ...], Answer] | None:
         """The fewest of the last 1, 2, 4 … cases after which a failure comes back, and what is wrong then."""
-        offered = self.session.offered
+        offered = self.session.history()
         before = offered[:-1] if offered[-1:] == [replace(recipe, turn=0)] else offered
         length = 1
         while before:

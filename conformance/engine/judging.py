@@ -80,6 +80,13 @@ class Judge(Protocol):
         """The abilities of the backend, whatever it declares."""
         ...
 
+    def finish(self) -> Ended | None:
+        """Let the process that holds it come to its own end, and start another when asked; how it died, if it did.
+
+        A heap that a call corrupted may show at the end alone.
+        """
+        ...
+
     def rest(self) -> None:
         """End what was started for it, until it is asked again."""
         ...
@@ -128,10 +135,13 @@ class Here:
         """The abilities of the backend, whatever it declares."""
         return abilities(self.backend)
 
+    def finish(self) -> Ended | None:
+        """Let the process that may hold the backend come to its own end; how it died, if it did."""
+        return None if self.backend.process is None else self.backend.process.close()
+
     def rest(self) -> None:
         """End the process that may hold the backend; it is started again when it is asked."""
-        if self.backend.process is not None:
-            self.backend.process.close()
+        self.finish()
 
     def close(self) -> None:
         """End the process that may hold the backend, and whatever is asked of it at this moment."""

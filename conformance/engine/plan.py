@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from conformance.backend import Backend
 from conformance.cases.covering import combinations_of, factors, fixed_set, judged_dtypes
@@ -29,6 +29,10 @@ class Settings:
     shrink: bool = True
     #: Whether the first failure ends the run.
     stop: bool = False
+    #: Whether a guard that is missing makes a backend not conformant, as everything else that fails does.
+    strict: bool = False
+    #: Failures that are expected, {property id: reason with a link}, beside those that the backend declares.
+    expected_failures: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,9 +55,20 @@ class Plan:
         """The chosen properties that the backend declares."""
         return tuple(p for p in self.properties if p.id not in self.undeclared)
 
+    @property
+    def expected(self) -> Mapping[str, str]:
+        """The properties that are expected to fail, by id, with the reasons."""
+        return {**self.backend.capabilities.expected_failures, **self.settings.expected_failures}
+
     def fixed_set(self) -> list[Recipe]:
         """The recipes that come first, whatever the seed of Hypothesis draws."""
         return fixed_set(self.backend, self.settings.seed) if self.settings.fixed else []
+
+    def arithmetics(self) -> tuple[str, ...]:
+        """The dtypes whose values are judged, each with its arithmetic where that is not its own."""
+        declared = {dtype: self.backend.capabilities.arithmetic.get(dtype, "ieee") for dtype in self.dtypes}
+        own = {dtype: dtype if how == "ieee" else f"{dtype} as {how}" for dtype, how in declared.items()}
+        return tuple(own[dtype] for dtype, how in declared.items() if how != "int8")
 
     def combinations(self) -> frozenset[object]:
         """Every three-way combination of the declared choices."""
@@ -61,11 +76,12 @@ class Plan:
 
 
 def plan(backend: Backend, settings: Settings) -> Plan:
-    """The plan of a backend. Raises ``UsageError`` for ids that name no property, in its ``expected_failures`` too."""
+    """The plan of a backend. Raises ``UsageError`` for ids that name no property, among expected failures too."""
     properties = tuple(select(settings.only, settings.exclude))
+    not_asked = why_not_asked(backend, properties)
+    made = Plan(backend, settings, properties, not_asked, unmet_needs(backend), judged_dtypes(backend))
     try:
-        select(only=tuple(backend.capabilities.expected_failures))
+        select(only=tuple(made.expected))
     except UsageError as error:
         raise UsageError(f"backend {backend.name!r}, expected_failures: {error.args[0]}", error.hint) from None
-    not_asked = why_not_asked(backend, properties)
-    return Plan(backend, settings, properties, not_asked, unmet_needs(backend), judged_dtypes(backend))
+    return made

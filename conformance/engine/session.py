@@ -6,8 +6,9 @@ from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer, Judge, Question
 from conformance.engine.plan import Plan
 from conformance.engine.tally import Tally
-from conformance.facts import Interruption, Recurrence
-from conformance.properties.model import Property
+from conformance.facts import Interruption, Outcome, Recurrence
+from conformance.properties.model import GUARDS, Property
+from conformance.report.model import spoils
 
 
 class Session:
@@ -17,10 +18,25 @@ class Session:
         self.judge = judge
         self.plan = plan
         self.tally = Tally(plan)
-        self.pending = list(plan.asked)
-        #: Every recipe offered, in order: what a failure that depends on history came after.
+        #: Guards come last: a call that should be refused may leave the process in pieces.
+        self.pending = [p for p in plan.asked if p.question != GUARDS]
+        self.guards = [p for p in plan.asked if p.question == GUARDS]
+        #: Properties that ended in an error, and are asked on: they may be right in all other cases.
+        self.erring: list[Property] = []
+        #: Every recipe offered, in order, and how many of them came before the guards.
         self.offered: list[Recipe] = []
+        self.ordinary = 0
+        self.guarding = False
         self.interrupted: Interruption | None = None
+
+    def turn_to_guards(self) -> None:
+        """Ask the guards from now on, and nothing else."""
+        self.pending[:], self.erring = self.guards, []
+        self.ordinary, self.guarding = len(self.offered), True
+
+    def history(self) -> list[Recipe]:
+        """The recipes offered to the process at work: what a failure may have come after."""
+        return self.offered[self.ordinary :]
 
     def again(self, p: Property, recipe: Recipe, brief: bool = False) -> Answer | None:
         """The wrong answer on a fresh run; None if there is none, or the property does not speak about the recipe."""
@@ -33,15 +49,20 @@ class Session:
     def conclude(
         self,
         p: Property,
-        recipe: Recipe,
+        recipe: Recipe | None,
         answer: Answer,
         recurrence: Recurrence = Recurrence.ALWAYS,
         history: tuple[Recipe, ...] = (),
     ) -> None:
-        """Give a property that does not hold its verdict; it leaves the pending ones."""
+        """Give a property that does not hold its verdict; it leaves the pending ones. Some failures have no case."""
         if p in self.pending:
             self.pending.remove(p)
-        if self.plan.settings.stop:
+        assert answer.outcome is not None
+        counts = p.id not in self.plan.expected and spoils(p.id, answer.outcome, self.plan.settings.strict)
+        if counts and answer.outcome == Outcome.ERROR and p.question != GUARDS:
+            self.erring.append(p)
+        if counts and self.plan.settings.stop:
             self.interrupted = Interruption("stopped", len(self.offered))
             self.pending.clear()
+            self.erring.clear()
         self.tally.conclude(p, recipe, answer, len(self.offered), recurrence, history)

@@ -7,9 +7,14 @@ slow or failing property never hides another.
 
 The fixed set (every three-way combination of declared choices) comes first, then ``cases`` random ones. A case whose
 shared call ends the process is a failure of the first property that asked, and lost to the others: they are judged on
-all other cases.
+all other cases. A property that ends in an error is asked on for a while: one option that raises must not hide that
+all else is right.
 
-Invariant: every chosen property is either not declared, or pending, or has its verdict; a verdict is never changed.
+Guards come last, on the same cases, in a process of their own: a call that should be refused may leave a heap behind
+that breaks a later call, or the process at its very end.
+
+Invariant: every chosen property is either not declared, or pending, or has its verdict; nothing but the death of the
+process at its end changes a verdict.
 Termination: the fixed set is finite, and every round of random cases either uses up its cases, or takes a property out
 of the pending ones and at least one case from the cases left.
 """
@@ -31,9 +36,11 @@ from conformance.engine.plan import Settings, plan
 from conformance.engine.search import Shrink, search
 from conformance.engine.session import Session
 from conformance.errors import Closed, Gone
-from conformance.facts import Interruption, Outcome, Said
-from conformance.properties.model import Property
+from conformance.facts import Fact, Interruption, Outcome, Said, Within
+from conformance.properties import catalogue
+from conformance.properties.model import GUARDS, Property
 from conformance.report.model import BackendReport, Verdict
+from conformance.trials.outcomes import said
 
 #: After this many suitable cases, a property is offered only one in ``Property.every``.
 _FIRST = 12
@@ -58,9 +65,8 @@ def conform(
     planned = plan(judge.backend, settings)
     if reason := unavailable(judge.backend):
         name = judge.backend.name
-        return BackendReport(
-            name, tuple(Verdict(name, p.id, Outcome.UNAVAILABLE, Said(reason)) for p in planned.properties)
-        )
+        verdicts = tuple(Verdict(name, p.id, Outcome.UNAVAILABLE, Said(reason)) for p in planned.properties)
+        return BackendReport(name, verdicts, strict=settings.strict)
     return _Sieve(Session(judge, planned), progress, database).run()
 
 
@@ -88,9 +94,14 @@ class _Sieve:
             total = len(fixed) + self.settings.cases
             if self._smoke():
                 for done, recipe in enumerate(fixed, 1):
+                    if not self._wanting():
+                        break
                     self._fixed(recipe)
                     self.progress(done, total)
                 self._random(lambda count: self.progress(len(fixed) + count, total))
+                self._end("at the end of its process, after its last answer")
+                if self.session.guards and not self.session.interrupted:
+                    self._guards(fixed)
                 self.progress(total, total)
         except (KeyboardInterrupt, Closed):
             self.session.interrupted = Interruption("interrupted", len(self.offered))
@@ -99,40 +110,37 @@ class _Sieve:
         return self._report()
 
     def _report(self) -> BackendReport:
-        wanted = self.plan.combinations()
+        wanted, cases = self.plan.combinations(), set(self.offered)
         return BackendReport(
             backend=self.plan.backend.name,
             verdicts=tuple(self.tally.verdict(p, self.session.interrupted) for p in self.plan.properties),
             note=self.plan.backend.remark(),
             covered=len(wanted & covering.covered(self.judged)),
             combinations=len(wanted),
-            cases=len(self.offered),
-            steep=sum(recipe.gain >= 3 for recipe in self.offered),
-            long=sum(recipe.L >= 100 for recipe in self.offered),
+            cases=len(cases),
+            steep=sum(recipe.gain >= 3 for recipe in cases),
+            long=sum(recipe.L >= 100 for recipe in cases),
             seconds=time.monotonic() - self.started,
             interrupted=self.session.interrupted,
             unmet=self.plan.unmet,
             not_judged=self.plan.backend.not_judged,
+            dtypes=self.plan.arithmetics(),
+            strict=self.settings.strict,
         )
 
-    # The three phases
+    # The phases
 
     def _smoke(self) -> bool:
-        """Whether the adapter works on the simplest cases; if not, nothing else is run."""
-        first, *others = covering.simplest(self.plan.backend)
+        """Whether the adapter works in the plainest call; if not, nothing else is run."""
+        plainest = covering.simplest(self.plan.backend)[0]
         for smoke in [p for p in self.pending if p.group == "smoke"]:
             self.pending.remove(smoke)
-            for recipe in (first, *others):
-                [(_, answer)] = self.judge.ask(recipe, [Question(smoke)])
-                self.tally.add(smoke, recipe, answer)
-                if answer.shared and recipe != first:
-                    # Some cases end the process, and others do not: on these there is more to say.
-                    self.failures.meet(smoke, recipe, answer)
-                    break
-                if answer.wrong:
-                    self.session.conclude(smoke, recipe, answer)
-                    self.tally.broken = True
-                    return False
+            [(_, answer)] = self.judge.ask(plainest, [Question(smoke)])
+            self.tally.add(smoke, plainest, answer)
+            if answer.wrong:
+                self.session.conclude(smoke, plainest, answer)
+                self.tally.broken = True
+                return False
             self.tally.settle_passed(smoke)
         return True
 
@@ -145,7 +153,7 @@ class _Sieve:
     def _random(self, progress: Callable[[int], None]) -> None:
         """The random cases: each failure ends a search, and another begins for the properties that remain."""
         first, round = len(self.offered), 0
-        while self.pending and (left := self.settings.cases + first - len(self.offered)) > 0:
+        while self._wanting() and (left := self.settings.cases + first - len(self.offered)) > 0:
             failure = self._draw(left, round, lambda: progress(len(self.offered) - first))
             round += 1
             if failure is None:
@@ -153,12 +161,44 @@ class _Sieve:
             with self.failures.spending():
                 self.failures.settle(*failure)
 
+    def _guards(self, fixed: list[Recipe]) -> None:
+        """The guards, until each has seen its fill; then ordinary calls, which must still be answered."""
+        self.session.turn_to_guards()
+        for recipe in fixed:
+            if not self._wanting():
+                break
+            self._fixed(recipe)
+        self._random(lambda count: None)
+        smoke = catalogue()["smoke.runs"]
+        for recipe in covering.simplest(self.plan.backend):
+            [(_, answer)] = self.judge.ask(recipe, [Question(smoke)])
+            if answer.shared and answer.outcome not in self.tally.ends:
+                self._tell(replace(answer, fact=_after_refusals(answer.fact)))
+        self._end("at the end of its process, after refused calls")
+
+    def _end(self, when: str) -> None:
+        """Let the process come to its end, whose death counts as that of any call."""
+        if died := self.judge.finish():
+            self._tell(Answer(died.outcome, Within(when, said(str(died))), shared=True))
+
+    def _tell(self, answer: Answer) -> None:
+        """Say how the process died, by a property of this phase that nothing is wrong with.
+
+        A guard says it even if it is missing: that alone would not count.
+        """
+        guarding = self.session.guarding
+        phase = [p for p in self.plan.asked if (p.question == GUARDS) == guarding and p.id not in self.plan.expected]
+        free = [p for p in phase if p.id not in self.tally.verdicts or not self.tally.verdicts[p.id].outcome.bad]
+        for p in (free or (phase if guarding else []))[:1]:
+            self.session.conclude(p, None, answer)
+
     # Cases
 
     def _offer(self, recipe: Recipe) -> list[tuple[Property, Recipe, Answer]]:
         """Run one case for every pending property that is due; those that fail, each with the recipe at its turn."""
         self.offered.append(recipe)
-        due = [Question(p, self._turn(p)) for p in self.pending if p.when(recipe) and self._due(p)]
+        asked = (*self.pending, *self.session.erring)
+        due = [Question(p, self._turn(p)) for p in asked if p.when(recipe) and self._due(p)]
         failures = []
         began = time.monotonic()
         brief = bool(self.tally.ends)
@@ -168,11 +208,18 @@ class _Sieve:
                 break
             met = replace(recipe, turn=turn)
             self.tally.add(p, met, answer)
-            if answer.wrong:
+            if answer.wrong and p in self.pending:
                 failures.append((p, met, answer))
             if answer.judged:
                 self.judged.add(recipe)
+        self.session.erring = [p for p in self.session.erring if self.tally.counts[p.id].asked_on()]
         return failures
+
+    def _wanting(self) -> bool:
+        """Whether some property has not seen as many cases as it may."""
+        return bool(self.session.erring) or any(
+            not p.limit or self.tally.counts[p.id].passed < p.limit for p in self.pending
+        )
 
     def _due(self, p: Property) -> bool:
         """Whether a case that a property speaks about is one that it is asked about."""
@@ -196,7 +243,8 @@ class _Sieve:
         for question in due if known else due[1:]:
             self.tally.counts[question.property.id].lost += 1
         if known is None:
-            return [(due[0].property, recipe, answer)]
+            told = _after_refusals(answer.fact) if self.session.guarding else answer.fact
+            return [(due[0].property, recipe, replace(answer, fact=told))]
         self.losses -= seconds
         if self.losses < 0:
             raise _Enough(f"too many of them end the process, as {known} tells")
@@ -224,7 +272,7 @@ class _Sieve:
                     shrink.begin(recipe, answer)
                     return True
                 self.session.conclude(p, met, answer)
-            return not self.pending
+            return not self._wanting()
 
         entropy = self.settings.seed * 1_000_003 + round
         recipes = strategies.recipes(self.plan.backend)
@@ -252,6 +300,10 @@ def replay(backend: Backend | Judge, recipes: list[Recipe], settings: Settings) 
         yield p, answer
         if answer.shared:
             return
+
+
+def _after_refusals(fact: Fact | None) -> Fact | None:
+    return Within("an ordinary call, after calls to refuse", fact) if isinstance(fact, Said) else fact
 
 
 class _Enough(Exception):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import isinf
 
 from conformance import facts
@@ -10,9 +10,13 @@ from conformance.backend import unjudged
 from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer
 from conformance.engine.plan import Plan
-from conformance.facts import Fact, Interruption, Outcome, Recurrence
+from conformance.engine.scope import traits, wherever
+from conformance.facts import Fact, Interruption, Outcome, Recurrence, Scope
 from conformance.properties.model import Property
 from conformance.report.model import Verdict
+
+#: So many cases are asked of a property after its error; so few if none was right.
+_FURTHER, _IN_VAIN = 120, 12
 
 
 @dataclass
@@ -30,8 +34,27 @@ class Count:
     worst_recipe: str | None = None
     #: What the models that were met lack of what the property asks for.
     lacking: facts.Undeclared | None = None
-    #: Cases that ended the process before the property could say anything.
+    #: Cases that ended the process before the property could say anything, and those of which it had nothing to say.
     lost: int = 0
+    discarded: int = 0
+    #: Cases that were asked after the property had its verdict.
+    further: int = 0
+    #: Cases that were answered wrongly, and those in which the backend raised.
+    wrong: int = 0
+    erred: int = 0
+    #: The traits of the cases that were right, and of those in which the backend raised.
+    right_in: set[frozenset[str]] = field(default_factory=set)
+    erred_in: set[frozenset[str]] = field(default_factory=set)
+
+    def asked_on(self) -> bool:
+        """Whether a property is asked about more cases after an error, for the sake of those that are right."""
+        return self.further < (_FURTHER if self.passed else _IN_VAIN)
+
+    def scope(self) -> Scope | None:
+        """The cases in which an error did not show, if there are any."""
+        cases = self.passed + self.wrong + self.erred
+        found = Scope(cases, self.passed, self.wrong, wherever(self.erred_in, self.right_in))
+        return found if self.passed and self.erred else None
 
 
 class Tally:
@@ -49,8 +72,10 @@ class Tally:
     def add(self, p: Property, recipe: Recipe, answer: Answer) -> None:
         """Add an answer on a drawn case."""
         count = self.counts[p.id]
+        count.further += p.id in self.verdicts
         if answer.outcome == Outcome.PASSED:
             count.passed += 1
+            count.right_in.add(traits(recipe))
             if answer.margin is not None:
                 count.margin = max(count.margin or 0.0, answer.margin)
         elif isinstance(answer.fact, facts.Unsupported):
@@ -58,6 +83,13 @@ class Tally:
             count.example = count.example or answer.fact
         elif isinstance(answer.fact, facts.Undeclared):
             count.lacking = answer.fact
+        elif answer.outcome == Outcome.ERROR:
+            count.erred += 1
+            count.erred_in.add(traits(recipe))
+        elif answer.outcome is None:
+            count.discarded += 1
+        else:
+            count.wrong += 1
         self.note(p, recipe, answer)
 
     def note(self, p: Property, recipe: Recipe, answer: Answer) -> None:
@@ -69,26 +101,24 @@ class Tally:
     def conclude(
         self,
         p: Property,
-        recipe: Recipe,
+        recipe: Recipe | None,
         answer: Answer,
         after: int,
         recurrence: Recurrence = Recurrence.ALWAYS,
         history: tuple[Recipe, ...] = (),
     ) -> None:
-        """Settle a property that does not hold; ``after`` so many cases had been offered."""
+        """Settle a property that does not hold; ``after`` so many cases had been offered. Some have no case."""
         assert answer.outcome is not None
         count = self.counts[p.id]
         if answer.shared:
             self.ends[answer.outcome] = p.id
-        expected = self.plan.backend.capabilities.expected_failures.get(p.id)
+        expected = self.plan.expected.get(p.id)
         self.verdicts[p.id] = Verdict(
             backend=self.plan.backend.name,
             property=p.id,
             outcome=answer.outcome if expected is None else Outcome.EXPECTED_FAILURE,
             fact=answer.fact,
-            recipe=str(recipe),
-            margin=count.margin,
-            cases=count.passed,
+            recipe=None if recipe is None else str(recipe),
             smallest=answer.smallest,
             worst=None if count.worst is None or isinf(count.worst) else count.worst,
             worst_recipe=count.worst_recipe,
@@ -102,7 +132,8 @@ class Tally:
         """The verdict on a property by now; ``interrupted`` says why there will be no other."""
         count = self.counts[p.id]
         if p.id in self.verdicts:
-            return self.verdicts[p.id]
+            settled = replace(self.verdicts[p.id], margin=count.margin, cases=count.passed)
+            return replace(settled, scope=count.scope()) if settled.outcome == Outcome.ERROR else settled
         if p.id in self.plan.undeclared:
             return self._unconcluded(p, Outcome.NOT_DECLARED, facts.Undeclared(self.plan.undeclared[p.id]))
         if interrupted is not None:
@@ -114,8 +145,15 @@ class Tally:
         if not count.passed:
             if count.lacking is not None:
                 return self._unconcluded(p, Outcome.NOT_DECLARED, count.lacking)
-            return self._unconcluded(p, Outcome.NOT_RUN, facts.NoCase())
+            return self._unconcluded(p, Outcome.NOT_RUN, self._nothing_said(p))
         return self._passed(p)
+
+    def _nothing_said(self, p: Property) -> Fact:
+        """Why a property passed no case and failed none."""
+        failed = [id for id, verdict in self.verdicts.items() if verdict.outcome.bad]
+        see = [id for id in failed if id.partition(".")[0] == p.group] or failed
+        discarded = self.counts[p.id].discarded
+        return facts.Discarded(discarded, tuple(see)) if discarded and see else facts.NoCase()
 
     def settle_passed(self, p: Property) -> None:
         """Settle a property that is asked about no other case, unless it has its verdict."""
@@ -126,7 +164,7 @@ class Tally:
         count = self.counts[p.id]
         if count.narrowed:
             return self._narrowed(p)
-        expected = self.plan.backend.capabilities.expected_failures.get(p.id)
+        expected = self.plan.expected.get(p.id)
         if expected is not None:
             return self._unconcluded(p, Outcome.UNEXPECTED_PASS, expected=expected)
         # The smoke gate asks for one dtype only.

@@ -59,6 +59,8 @@ class Isolated:
         self._python = python
         self._child: Child | None = None
         self._closed = False
+        #: How a child died after its last answer.
+        self._late: Ended | None = None
         self.backend = self._start()
         self._patience = Patience(self.limits, self.backend.capabilities.compiled)
 
@@ -86,7 +88,7 @@ class Isolated:
             except Ended as ended:
                 self._lost()
                 if not left:
-                    # It ended after its last answer: if that is a defect, the next question meets it.
+                    self._late = ended
                     return
                 yield left.pop(0), self._ended(ended, recipe, shared=not ran)
                 if stop or not ran:
@@ -109,6 +111,15 @@ class Isolated:
         child.send(Message({"type": "probe"}), seconds)
         abilities = json.loads(self._timed(child, seconds).fields["abilities"])
         return [decode(Ability, each) for each in abilities]
+
+    def finish(self) -> Ended | None:
+        """Let the child come to its own end; how it died, if it did, now or earlier after its last answer."""
+        child, self._child = self._child, None
+        died = None if child is None else child.close()
+        if self._closed:
+            raise Closed
+        died, self._late = self._late or died, None
+        return died
 
     def rest(self) -> None:
         """End the child; it is started again when it is asked."""

@@ -146,16 +146,22 @@ class Child:
             self._look()
             return message
 
-    def close(self) -> None:
-        """End the child: by itself within a moment unless a thread waits for it, by force after that."""
+    def close(self) -> Ended | None:
+        """End the child: by itself within a moment unless a thread waits for it, by force after that.
+
+        How it died, if a signal ended it meanwhile: an exit code is its own affair once it has answered everything.
+        """
+        died = None
         if self._using.acquire(blocking=False):
             try:
                 with contextlib.suppress(OSError, subprocess.TimeoutExpired):
                     self._input.close()
-                    self._process.wait(_GRACE)
+                    if self._process.wait(_GRACE) < 0 and self._why is None:
+                        died = self._ended()
             finally:
                 self._using.release()
         self.kill()
+        return died
 
     def kill(self) -> None:
         """End the child by force, now; a thread that waits for it gets ``Ended``."""

@@ -30,6 +30,13 @@ NEEDS = (
     *("params", "values", "slots", "shapes", "loop", "views", "memory", "undeclared"),
 )
 
+#: The three questions of a report, in its order: what every ordinary call gives, what happens at the edges of the
+#: numbers and the sizes, and whether a call that makes no sense is refused.
+COMPUTES, EDGES, GUARDS = QUESTIONS = ("computes", "edges", "guards")
+
+#: The groups that answer another question than the first.
+_ANSWERS = {"nonfinite": EDGES, "degenerate": EDGES, "refusals": GUARDS}
+
 #: Every property that was registered, by its id.
 registered: dict[str, Property] = {}
 
@@ -55,14 +62,24 @@ class Property:
     chance: bool
     #: How many variants it takes in turn (``Trial.in_turn``): its first case asks the first of them, and so on round.
     turns: int
+    #: What an implementation does that fails it, in a few words: "accepts an x of one axis". Nothing if none are given.
+    fails: str
     check: Check
-    #: What an implementation does that fails it, in a few words: "accepts a state for another number of rows".
-    fails: str = ""
 
     @property
     def group(self) -> str:
         """The id's first word."""
         return self.id.partition(".")[0]
+
+    @property
+    def question(self) -> str:
+        """Which of the three questions it helps to answer."""
+        return question_of(self.id)
+
+
+def question_of(id: str) -> str:
+    """The question that a property answers, which follows from its group."""
+    return _ANSWERS.get(id.partition(".")[0], COMPUTES)
 
 
 def pairs(some: Sequence[A], others: Sequence[B]) -> list[tuple[A, B]]:
@@ -86,7 +103,10 @@ def prop(
     turns: int = 1,
     fails: str = "",
 ) -> Callable[[Check], Check]:
-    """Register a check; its docstring's first paragraph is the statement, the rest says why it matters."""
+    """Register a check; its docstring's first paragraph is the statement, the rest says why it matters.
+
+    ``fails`` says in a few words what an implementation does that fails it: edges and guards need it.
+    """
 
     if unknown := [word for word in needs if word not in NEEDS]:
         raise ValueError(f"property {id!r} needs {unknown[0]!r}; the known needs are {', '.join(NEEDS)}")
@@ -96,7 +116,7 @@ def prop(
             raise ValueError(f"property {id!r} is registered twice: by {registered[id].check.__qualname__} as well")
         first, _, rest = (inspect.getdoc(check) or "").partition("\n\n")
         statement, why = " ".join(first.split()), " ".join(rest.split())
-        registered[id] = Property(id, statement, why, needs, when, every, limit, chance, turns, check, fails)
+        registered[id] = Property(id, statement, why, needs, when, every, limit, chance, turns, fails, check)
         return check
 
     return register

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import math
 import types
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -18,13 +18,15 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from conformance import facts
 from conformance.errors import UsageError
+from conformance.facts import Outcome
+from conformance.properties.model import QUESTIONS
 from conformance.report import english
 from conformance.report.levels import reached
-from conformance.report.model import Report
+from conformance.report.model import Report, Verdict
 from conformance.report.unjudged import unjudged
 
-#: The version of what ``to_json`` writes; 2 has each verdict's fact beside its message.
-FORMAT = 2
+#: The version of what ``to_json`` writes; 3 has the answers to the three questions.
+FORMAT = 3
 
 _FACTS = {kind.__name__: kind for kind in get_args(facts.Fact)}
 
@@ -39,9 +41,24 @@ def to_json(report: Report) -> dict[str, Any]:
             "level": level or None,
             "shortfall": english.gap(gap) if gap else None,
         }
+        written |= {question: _answers(backend.asked(question)) for question in QUESTIONS}
+        written |= {"conformant": backend.conformant}
+        written |= {"strictly_conformant": replace(backend, strict=True).conformant}
         for one, verdict in zip(written["verdicts"], backend.verdicts, strict=True):
-            one["message"] = verdict.message
+            one |= {"message": verdict.message, "question": verdict.question}
+            one |= {"scope_message": english.scope(verdict.scope) if verdict.scope else None}
     return {"format": FORMAT, "conformant": report.conformant, "complete": report.complete, **data}
+
+
+def _answers(verdicts: Sequence[Verdict]) -> dict[str, int]:
+    """How many properties were asked, and what became of them."""
+    outcomes = [verdict.outcome for verdict in verdicts]
+    return {
+        "asked": len(outcomes),
+        "passed": outcomes.count(Outcome.PASSED),
+        "expected_failures": outcomes.count(Outcome.EXPECTED_FAILURE),
+        "failed": sum(outcome.bad for outcome in outcomes),
+    }
 
 
 def write(report: Report, path: Path) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from conformance import facts
-from conformance.facts import Fact, Gap, Interruption, Outcome, Recurrence
+from conformance.facts import Fact, Gap, Interruption, Outcome, Recurrence, Scope
 from conformance.spec import DTYPES
 
 
@@ -50,7 +50,41 @@ def sentence(fact: Fact) -> str:
         case facts.NotStarted():
             return f"it does not start: see {fact.see}"
         case facts.NoCase():
-            return "no case was suitable"
+            return "no case was one that it speaks about"
+        case facts.Discarded():
+            told = f"each of {fact.cases} suitable cases was left out, since what it builds on is wrong already"
+            return f"{told}: see {_listed(fact.see)}"
+
+
+def scope(fact: Scope) -> str:
+    """The cases in which a property that ended in an error was right all the same."""
+    told = [f"right in {fact.right} of {fact.cases} cases"]
+    if fact.wrong:
+        told.append(f"wrong in {fact.wrong}")
+    if fact.wherever:
+        told.append(f"error wherever {' and '.join(map(_trait, fact.wherever))}")
+    return "; ".join(told)
+
+
+#: The words for a trait of a case, and for its contrary.
+_TRAITS = {
+    "initial_state": ("state is given", "no state is given"),
+    "layers": ("layers > 1", "layers = 1"),
+    "bidirectional": ("bidirectional", "not bidirectional"),
+    "no_bias": ("there are no biases", "there are biases"),
+    "batch_first": ("batch_first", "not batch_first"),
+    "unbatched": ("x is unbatched", "x is a batch"),
+    "projection": ("proj_size > 0", "proj_size = 0"),
+    "lengths": ("lengths are given", "no lengths are given"),
+    "batch": ("N > 1", "N = 1"),
+    "steps": ("L > 1", "L = 1"),
+    "view": ("an array is a view", "no array is a view"),
+}
+
+
+def _trait(name: str) -> str:
+    plain = name.removeprefix("not ")
+    return _TRAITS.get(plain, (f"the dtype is {plain}", f"the dtype is not {plain}"))[name != plain]
 
 
 def _mismatch(fact: facts.Mismatch) -> str:
@@ -85,6 +119,8 @@ def shared(fact: Fact) -> str:
             return f"Unsupported raised within what is declared: {reason}"
         case facts.DtypeUnjudged():
             return fact.reason
+        case facts.Discarded():
+            return f"what it builds on is wrong already: see {_listed(fact.see)}"
         case _:
             return sentence(fact)
 
@@ -166,5 +202,39 @@ def _reasons(gap: Gap) -> Iterator[str]:
     if gap.unjudged:
         yield f"no property of this version judges {', '.join(gap.unjudged)}"
     for outcome, ids in gap.short:
-        more = [f"and {len(ids) - _LISTED} more"] if len(ids) > _LISTED else []
-        yield f"{outcome}: {', '.join([*ids[:_LISTED], *more])}"
+        yield f"{outcome}: {_listed(ids)}"
+
+
+def _listed(names: Sequence[str], most: int = _LISTED) -> str:
+    more = [f"and {len(names) - most} more"] if len(names) > most else []
+    return ", ".join([*names[:most], *more])
+
+
+# A backend in a sentence
+
+#: So many few words of what fails stand in a sentence.
+_FEW = 3
+
+
+def computes(good: int, asked: int, level: str, whole: bool, expected: int) -> str:
+    """The answer to the first question: does it compute what nn.LSTM computes?
+
+    Of the properties ``asked`` so many are ``good``, among them those that fail as ``expected``. ``whole`` says that
+    they are all that there are.
+    """
+    if good < asked:
+        return f"does not compute what nn.LSTM computes: {good} of {asked} properties hold"
+    but = f", but for {expected} expected failure{'s' if expected > 1 else ''}" if expected else ""
+    if not whole:
+        return f"holds {good} of {asked} chosen properties of what nn.LSTM computes{but}"
+    return "computes what nn.LSTM computes" + (f" ({level})" if level else ", of what it declares") + but
+
+
+def others(question: str, good: int, asked: int, failing: Sequence[str]) -> str:
+    """The answer to one of the other questions; ``failing`` says in a few words what does not hold."""
+    return f"{question} {good} of {asked}" + (f": {_listed(failing, _FEW)}" if failing else "")
+
+
+def missing_guards(count: int) -> str:
+    """The head of the guards that fail and do not count."""
+    return f"{count} {'guard fails' if count == 1 else 'guards fail'}, which counts with --strict alone:"

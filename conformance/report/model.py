@@ -5,8 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from conformance.facts import Fact, Interruption, NotJudged, Outcome, Recurrence
+from conformance.facts import Fact, Interruption, NotJudged, Outcome, Recurrence, Scope
+from conformance.properties.model import GUARDS, question_of
 from conformance.report import english
+
+
+def spoils(property: str, outcome: Outcome, strict: bool) -> bool:
+    """Whether an outcome of a property makes a backend not conformant.
+
+    A guard that is missing does only if ``strict``. A crash or a hang does wherever it happens.
+    """
+    return outcome.bad and (strict or outcome.ends or question_of(property) != GUARDS)
 
 
 @dataclass(frozen=True)
@@ -37,10 +46,17 @@ class Verdict:
     history: tuple[str, ...] = ()
     #: How many cases had been offered when the failure was met.
     after: int | None = None
-    #: Why the backend expects the property to fail, or nothing.
+    #: Why the property is expected to fail, or nothing.
     expected: str = ""
+    #: Of an error, the cases in which it did not show.
+    scope: Scope | None = None
 
     # The field ``property`` hides the decorator of that name here.
+    @cached_property
+    def question(self) -> str:
+        """Which of the three questions it helps to answer."""
+        return question_of(self.property)
+
     @cached_property
     def message(self) -> str:
         """The fact in words: expected against actual, or the reason."""
@@ -70,6 +86,10 @@ class BackendReport:
     unmet: tuple[str, ...] = ()
     #: The options that a probe did not take for declared.
     not_judged: tuple[NotJudged, ...] = ()
+    #: The dtypes whose values were judged, each with its arithmetic where that is not its own: "float32 as tf32".
+    dtypes: tuple[str, ...] = ()
+    #: Whether a missing guard makes it not conformant.
+    strict: bool = False
 
     def count(self, *outcomes: Outcome) -> int:
         """How many verdicts have one of the outcomes."""
@@ -78,7 +98,17 @@ class BackendReport:
     @property
     def bad(self) -> tuple[Verdict, ...]:
         """The verdicts that make the backend not conformant."""
-        return tuple(verdict for verdict in self.verdicts if verdict.outcome.bad)
+        return tuple(v for v in self.verdicts if spoils(v.property, v.outcome, self.strict))
+
+    @property
+    def missing_guards(self) -> tuple[Verdict, ...]:
+        """The verdicts on guards that do not hold and do not make the backend not conformant."""
+        return tuple(v for v in self.verdicts if v.outcome.bad and v not in self.bad)
+
+    def asked(self, question: str) -> tuple[Verdict, ...]:
+        """The verdicts on the properties of one question that were declared."""
+        out = (Outcome.NOT_DECLARED, Outcome.UNAVAILABLE)
+        return tuple(v for v in self.verdicts if v.question == question and v.outcome not in out)
 
     @property
     def declared(self) -> int:
@@ -102,10 +132,15 @@ class BackendReport:
 
     @property
     def conformant(self) -> bool:
-        """Whether everything declared was judged and nothing is wrong; expected failures do not spoil it."""
-        if not self.complete or not self.count(Outcome.PASSED):
+        """Whether what was asked was judged, and nothing is wrong that makes it not conformant.
+
+        Expected failures do not, nor do missing guards unless ``strict``. It takes one verdict at least that says how a
+        property fares: one that passed, one that fails as expected, or a missing guard.
+        """
+        if not self.complete or not any(v.outcome.good or v.outcome.bad for v in self.verdicts):
             return False
-        judged = all(verdict.cases for verdict in self.verdicts if verdict.outcome == Outcome.NARROWED)
+        counted = (v for v in self.verdicts if self.strict or v.question != GUARDS)
+        judged = all(verdict.cases for verdict in counted if verdict.outcome == Outcome.NARROWED)
         return judged and not self.bad
 
 

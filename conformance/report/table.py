@@ -1,4 +1,4 @@
-"""The table: one row a backend, its level, and passed of declared for each group."""
+"""The table: one row a backend, its level, and passed of declared for each group and for each question."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from tabulate import tabulate
 
 from conformance.facts import Outcome
 from conformance.properties import GROUPS
+from conformance.properties.model import QUESTIONS
 from conformance.report import english
 from conformance.report.levels import reached
-from conformance.report.model import BackendReport, Report
+from conformance.report.model import BackendReport, Report, Verdict
 from conformance.report.unjudged import unjudged
 
 
@@ -18,7 +19,7 @@ def table(report: Report, width: int = 0) -> str:
     """The table of a report; where ``width`` columns are too few, with the groups as rows instead."""
     ran = [backend for backend in report.backends if backend.available and not _stillborn(backend)]
     groups = _groups(ran)
-    headers = ["backend", "level", *groups, "passed", "declared", "3-way", "margin", "time"]
+    headers = ["backend", "level", *groups, *QUESTIONS, "3-way", "margin", "time"]
     rows = [_row(backend, groups) for backend in ran]
     text = _grid(rows, headers)
     if width and max(map(len, text.splitlines())) > width:
@@ -68,13 +69,12 @@ def _grid(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
 def _row(backend: BackendReport, groups: Sequence[str]) -> list[str]:
     margin = "–" if backend.margin is None else f"{backend.margin:.2f}"
     coverage = f"{100 * backend.covered / backend.combinations:.0f}%" if backend.combinations else "–"
-    passed = sum(verdict.outcome.good for verdict in backend.verdicts)
-    totals = [str(passed), str(backend.declared), coverage, margin, f"{backend.seconds:.1f} s"]
-    cells = [_group(backend, group) for group in groups]
-    return [backend.backend, reached(backend)[0] or "—", *cells, *totals]
+    cells = [_share([v for v in backend.verdicts if v.property.startswith(group + ".")]) for group in groups]
+    cells += [_share(backend.asked(question)) for question in QUESTIONS]
+    return [backend.backend, reached(backend)[0] or "—", *cells, coverage, margin, f"{backend.seconds:.1f} s"]
 
 
-def _group(backend: BackendReport, group: str) -> str:
-    verdicts = [v for v in backend.verdicts if v.property.startswith(group + ".") and v.outcome != Outcome.NOT_DECLARED]
+def _share(verdicts: Sequence[Verdict]) -> str:
+    verdicts = [v for v in verdicts if v.outcome != Outcome.NOT_DECLARED]
     passed = sum(v.outcome.good for v in verdicts)
     return f"{passed}/{len(verdicts)}" if verdicts else "–"

@@ -11,9 +11,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from conformance.cases.case import Case, tensors
-from conformance.facts import Outcome
+from conformance.facts import AdapterBroken, NotStarted, Outcome, Scope
 from conformance.properties import catalogue
+from conformance.properties.model import COMPUTES, QUESTIONS
 from conformance.report import english
+from conformance.report.levels import reached, whole
 from conformance.report.model import BackendReport, Report, Verdict
 from conformance.spec import Array
 
@@ -44,7 +46,10 @@ def _backend(backend: BackendReport) -> str:
         noun = "property does" if len(bad) == 1 else "properties do"
         paragraphs.append(f"{backend.backend}: {len(bad)} {noun} not hold")
     for same in _alike(bad):
-        paragraphs.append(textwrap.indent(explain(same[0], also=[verdict.property for verdict in same[1:]]), "  "))
+        paragraphs.append(textwrap.indent(explain(same[0], also=same[1:]), "  "))
+    if missing := backend.missing_guards:
+        paragraphs.append(f"{backend.backend}: {english.missing_guards(len(missing))}")
+        paragraphs += [f"  {v.property:<27} {v.message.splitlines()[0]}" for v in missing]
     for outcome, meaning in _UNDECIDED.items():
         reasons: dict[str, list[str]] = {}
         for verdict in backend.verdicts:
@@ -52,19 +57,44 @@ def _backend(backend: BackendReport) -> str:
                 reasons.setdefault(english.shared(verdict.fact), []).append(verdict.property)
         for reason, names in reasons.items():
             listed = names if len(names) <= 12 else [*names[:10], f"and {len(names) - 10} more"]
-            told = "all others" if len(names) == len(backend.verdicts) - len(bad) else ", ".join(listed)
+            others = sum(not verdict.outcome.bad for verdict in backend.verdicts)
+            told = "all others" if len(names) == others else ", ".join(listed)
             paragraphs.append(_wrapped(f"{backend.backend}: {meaning}: {told} ({reason})", ""))
     return "\n".join(paragraphs)
 
 
 def conclusion(report: Report) -> str:
-    """Which backends are conformant and which are not: the last thing that a person reads."""
-    standings: dict[str, list[str]] = {}
-    for backend in report.backends:
-        standings.setdefault(_standing(backend), []).append(backend.backend)
+    """A sentence for each backend, which begins with whether it is conformant: the last thing that a person reads."""
+    lines = [f"{_standing(backend)}: {sentence(backend)}" for backend in report.backends]
     if report.missing:
-        standings["not begun"] = list(report.missing)
-    return "\n".join(f"{standing}: {', '.join(names)}" for standing, names in standings.items())
+        lines.append(f"not begun: {', '.join(report.missing)}")
+    return "\n".join(lines)
+
+
+def sentence(backend: BackendReport) -> str:
+    """A backend's answers to the three questions, as far as they were asked; its name where the run has no end."""
+    if not backend.available or not backend.complete:
+        return backend.backend
+    if gate := next((v for v in backend.verdicts if isinstance(v.fact, AdapterBroken | NotStarted)), None):
+        return f"{backend.backend}: {gate.message}"
+    parts = []
+    for question in QUESTIONS:
+        asked = backend.asked(question)
+        good = sum(verdict.outcome.good for verdict in asked)
+        expected = sum(verdict.outcome == Outcome.EXPECTED_FAILURE for verdict in asked)
+        if asked and question == COMPUTES:
+            parts.append(english.computes(good, len(asked), reached(backend)[0], whole(backend), expected))
+        elif asked:
+            parts.append(english.others(question, good, len(asked), [_in_short(v) for v in asked if v.outcome.bad]))
+    return backend.backend + (" " if backend.asked(COMPUTES) else ": ") + "; ".join(parts)
+
+
+def _in_short(verdict: Verdict) -> str:
+    """What fails, in the property's few words; what they do not say, by its id."""
+    fails = catalogue()[verdict.property].fails
+    if verdict.outcome == Outcome.FAILED:
+        return fails or verdict.property
+    return f"{verdict.property} {verdict.outcome}"
 
 
 def _standing(backend: BackendReport) -> str:
@@ -88,8 +118,11 @@ def _alike(verdicts: Sequence[Verdict]) -> Iterator[list[Verdict]]:
     yield from groups.values()
 
 
-def explain(verdict: Verdict, also: list[str] | None = None) -> str:
-    """One verdict: the property's statement, the smallest case, expected against actual, and the replay line."""
+def explain(verdict: Verdict, also: Sequence[Verdict] = ()) -> str:
+    """One verdict: the property's statement, the smallest case, expected against actual, and the replay line.
+
+    Others that show the same, ``also``, are named; where cases were right all the same, those of all are counted.
+    """
     statement = catalogue()[verdict.property].statement
     lines = [f"{verdict.property} ({verdict.outcome}): {statement}"]
     if verdict.smallest:
@@ -97,11 +130,21 @@ def explain(verdict: Verdict, also: list[str] | None = None) -> str:
     lines.append(textwrap.indent(verdict.message, "            ").replace("            ", "  result    ", 1))
     if verdict.worst is not None and verdict.worst > 1e3:
         lines.append(f"  worst     {verdict.worst:.2g} times its bound, among all cases seen")
+    if scopes := [v.scope for v in (verdict, *also) if v.scope]:
+        lines.append(f"  scope     {english.scope(_together(scopes))}")
     if also:
-        lines.append(_wrapped(f"  also      {', '.join(also)}", " " * 12))
+        lines.append(_wrapped(f"  also      {', '.join(v.property for v in also)}", " " * 12))
     if verdict.recipe is not None:
         lines.append(f"  replay    {replay_line(verdict)}")
     return "\n".join(lines)
+
+
+def _together(scopes: Sequence[Scope]) -> Scope:
+    """The scope of several properties that end in the same error; some may have met too few to tell where."""
+    counts = ((scope.cases, scope.right, scope.wrong) for scope in scopes)
+    cases, right, wrong = map(sum, zip(*counts, strict=True))
+    told = {scope.wherever for scope in scopes if scope.wherever}
+    return Scope(cases, right, wrong, told.pop() if len(told) == 1 else ())
 
 
 def replay_line(verdict: Verdict) -> str:

@@ -27,11 +27,14 @@ from conformance.engine.sieve import conform
 from conformance.errors import UsageError
 from conformance.report.model import BackendReport
 from conformance.selftest.faults import FAULTS, backend_of, twin_backend
-from conformance.selftest.faults.fault import FULL
+from conformance.selftest.faults.fault import FULL, OPTIONS, Fault
 from conformance.selftest.peers import CAUGHT, INEXPRESSIBLE, Peer, accepts, reading, verdict
 
 #: The name under which the correct twin runs beside its faults.
 TWIN = "twin"
+
+#: The group that faults of refusals are tried on first.
+_GUARDS = ("refusals",)
 
 #: This suite's name beside its peers'.
 OURS = "this suite"
@@ -108,7 +111,7 @@ def self_test(
         if name not in names():
             raise UsageError(f"no fault is named {name!r}", "`lstm-conformance self-test --list` shows them")
     wanted = list(dict.fromkeys(chosen)) or names()
-    settings = replace(settings or Settings(), shrink=False, stop=not attribute)
+    settings = replace(settings or Settings(), shrink=False, stop=not attribute, strict=True)
     rows: dict[str, Row] = {}
     orders = ORDERS if peers else ()
     readers: dict[str, tuple[str, ...]] = {}
@@ -152,11 +155,20 @@ def _judge(name: str, settings: Settings, peers: Sequence[Peer]) -> Row:
         report = conform(twin_backend(), replace(settings, stop=False))
         return Row(name, "", (), None, time.perf_counter() - started, _bad(report))
     fault = FAULTS[name]
-    report = conform(backend_of(fault), settings)
+    report = _report(fault, settings)
     seconds = time.perf_counter() - started
     first = min((v.after for v in report.verdicts if v.after is not None), default=None)
     beside = {peer.name: verdict(peer, fault) for peer in peers}
     return Row(name, fault.kind, _bad(report), first, seconds, peers=beside)
+
+
+def _report(fault: Fault, settings: Settings) -> BackendReport:
+    """The report on a fault; where it is one of refusals, guards are asked first: in a whole run they come last."""
+    if settings.stop and fault.kind == OPTIONS:
+        report = conform(backend_of(fault), replace(settings, only=_GUARDS))
+        if report.bad:
+            return report
+    return conform(backend_of(fault), settings)
 
 
 def _readers(order: str, settings: Settings, peers: Sequence[Peer]) -> tuple[str, tuple[str, ...]]:

@@ -8,7 +8,7 @@ says, and mend the one line.
 
 import numpy as np
 
-from conformance import Capabilities, Unsupported, backend
+from conformance import Capabilities, Unsupported, backend, guard
 
 
 # Declare what your LSTM can do: nothing else is asked of it, and nothing undeclared counts as passed. Plain
@@ -30,12 +30,11 @@ def my_lstm(config, params):
 
     def forward(x, state=None):
         """x (L, N, I); state (h_0 (1, N, H), c_0 (1, N, H)) or None for zeros -> output (L, N, H), (h_n, c_n)."""
-        if x.ndim != 3 or x.shape[2] != config.input_size:
-            raise ValueError(f"x must be (L, N, {config.input_size}), got {x.shape}")
+        guard(config, x, state)  # raises what nn.LSTM would raise
+        if x.ndim == 2:
+            raise Unsupported("no x without N")
         shape = (1, x.shape[1], config.hidden_size)
         h_0, c_0 = (np.zeros(shape, x.dtype), np.zeros(shape, x.dtype)) if state is None else state
-        if h_0.shape != shape or c_0.shape != shape:
-            raise ValueError(f"h_0 and c_0 must be {shape}, got {h_0.shape} and {c_0.shape}")
 
         h, c = h_0[0], c_0[0]
         output = []

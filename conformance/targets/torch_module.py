@@ -11,6 +11,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from conformance.backend import Build, Unsupported
+from conformance.guard import guard
 from conformance.spec import Array, LSTMConfig, Params, State, numpy_dtype, state_shapes
 
 
@@ -65,22 +66,15 @@ def call(
 ) -> Any:
     """``module(x, hx)`` as nn.LSTM is called; with lengths int64 (N,), through a ``PackedSequence`` and back.
 
-    Raises ``Unsupported`` if the module does not return a packed output, and ``ValueError`` for what nn.LSTM refuses of
-    a batch and overlooks in a packed one: other numbers of features, rows and layers than its own. Packing itself
-    refuses lengths below 1 and above L.
+    Raises ``Unsupported`` if the module does not return a packed output. With lengths, ``guard`` refuses what does not
+    fit: packing hides the lengths from the module, and nn.LSTM itself overlooks other numbers of features, rows and
+    layers in a packed batch. Without, nothing is refused here: whether the module does is asked of the module.
     """
     state = () if hx is None else (hx,)
     if lengths is None:
         return module(x, *state)
-    shape = tuple(x.shape)
-    if len(shape) != 3 or shape[2] != config.input_size:
-        raise ValueError(f"with lengths, x must be a batch of {config.input_size} features, got {shape}")
-    rows, steps = shape[:2] if config.batch_first else shape[1::-1]
-    if lengths.shape != (rows,) or lengths.dtype != torch.int64:
-        raise ValueError(f"lengths must be int64 {(rows,)} for x {shape}, got {lengths.dtype} {tuple(lengths.shape)}")
-    for name, part, expected in zip(("h_0", "c_0"), hx or (), state_shapes(config, rows), strict=False):
-        if part.shape != expected:
-            raise ValueError(f"{name} must be {expected}, got {tuple(part.shape)}")
+    guard(config, x, hx, lengths)
+    steps = x.shape[1 if config.batch_first else 0]
     packed, finals = module(pack_padded_sequence(x, lengths, config.batch_first, enforce_sorted=False), *state)
     if not isinstance(packed, PackedSequence):
         raise Unsupported(f"lengths: a PackedSequence gives a {type(packed).__name__}")

@@ -1,4 +1,4 @@
-"""The backend of the C library in this folder: C trusts the pointers it is handed, so arrays are checked here."""
+"""The backend of the C library in this folder: C trusts the pointers it is handed, so calls are guarded here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance import Capabilities, LSTMConfig, Unsupported, backend
+from conformance import Capabilities, LSTMConfig, Unsupported, backend, guard
 from conformance.spec import Array, Params, State, layer_params
 
 FOLDER = Path(__file__).parent
@@ -94,33 +94,21 @@ def c_lstm(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, Sta
     slots = [layer_params(held, slot) for slot in config.slots()]
     cells = (Cell * len(slots))(*(Cell(**{name: pointer(array) for name, array in slot.items()}) for slot in slots))
 
-    def accept(name: str, given: Array, shape: tuple[int, ...], dtype: str) -> Array:
-        """``given`` as C wants it: contiguous; a copy if it is not. ``ValueError`` if it is something else."""
-        if given.shape != shape or given.dtype != dtype:
-            raise ValueError(f"{name} must be {dtype} {shape}, got {given.dtype} {given.shape}")
-        return np.ascontiguousarray(given)
-
     def forward(x: Array, state: State | None = None, lengths: Array | None = None) -> tuple[Array, State]:
         """x (L, N, I), or (N, L, I) if batch_first, or (L, I) -> output in x's layout, (h_n, c_n)."""
-        if x.ndim not in (2, 3):
-            raise ValueError(f"x must have 2 or 3 axes, got {x.shape}")
-        x = accept("x", x, (*x.shape[:-1], config.input_size), config.dtype)
+        guard(config, x, state, lengths)
         # Unbatched is N = 1 without its axis, which would change nothing in memory, wherever it stood.
         steps, *rows = x.shape[1::-1] if config.batch_first and x.ndim == 3 else x.shape[:-1]
         h_shape, c_shape = ((len(slots), *rows, size) for size in (config.output_size, config.hidden_size))
-        h_0 = c_0 = None
-        if state is not None:
-            h_0, c_0 = accept("h_0", state[0], h_shape, config.dtype), accept("c_0", state[1], c_shape, config.dtype)
-        if lengths is not None:
-            if not rows:
-                raise ValueError("lengths are for the rows of a batch, and x has none")
-            lengths = accept("lengths", lengths, (*rows,), "int64")
+        # C wants its arrays contiguous: a copy of those that are not.
+        given = (x, *(state or (None, None)), lengths)
+        inputs = [array if array is None else np.ascontiguousarray(array) for array in given]
         output = np.empty((*x.shape[:-1], config.num_directions * config.output_size), config.dtype)
         h_n, c_n = np.empty(h_shape, config.dtype), np.empty(c_shape, config.dtype)
         sizes = steps, *(rows or [1])
         # A workspace for each call: other threads run meanwhile.
         workspace = np.empty(library().lstm_workspace(c_config, *sizes), config.dtype)
-        arrays = x, h_0, c_0, lengths, output, h_n, c_n, workspace
+        arrays = *inputs, output, h_n, c_n, workspace
         status = STATUS[c_forward(c_config, cells, *sizes, *map(pointer, arrays))]
         if status == "LSTM_BAD_LENGTH":
             raise ValueError(f"lengths must be from 0 to {steps}, got {lengths}")

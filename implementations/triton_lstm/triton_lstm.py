@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from conformance import Backend, Capabilities, LSTMConfig, Unsupported, backend
+from conformance import Backend, Capabilities, LSTMConfig, Unsupported, backend, guard
 from conformance.spec import Array, Params, State
 from conformance.targets.torch_module import from_torch, to_torch
 from implementations.cuda import device
@@ -54,7 +54,7 @@ def lstm_backend(name: str, tail: bool) -> Backend:
         # Triton decides when it is imported whether its kernels are interpreted.
         from implementations.triton_lstm.lstm_kernel import lstm  # noqa: PLC0415
 
-        I, H = config.input_size, config.hidden_size  # noqa: E741
+        H = config.hidden_size
         on_device = {name: to_torch(np.array(value)).to(DEVICE) for name, value in params.items()}
         bias = torch.zeros(4 * H, device=DEVICE)
         if config.bias:
@@ -62,13 +62,11 @@ def lstm_backend(name: str, tail: bool) -> Backend:
 
         def forward(x: Array, state: State | None = None) -> tuple[Array, State]:
             """x (L, N, I) -> output (L, N, H), (h_n (1, N, H), c_n (1, N, H))."""
-            accept("x", x, (*x.shape[:2], I))
-            if not x.size:
-                raise ValueError(f"x {x.shape} has no rows or no steps")
+            guard(config, x, state)
+            if x.ndim == 2 or not x.size:
+                raise Unsupported(f"x {x.shape}: the kernel reads batches with rows and steps")
             shape = (1, x.shape[1], H)
             h_0, c_0 = (np.zeros(shape, "float32"), np.zeros(shape, "float32")) if state is None else state
-            accept("h_0", h_0, shape)
-            accept("c_0", c_0, shape)
             # The kernel knows no strides.
             parts = [to_torch(np.ascontiguousarray(part)).to(DEVICE) for part in (x, h_0[0], c_0[0])]
             weights = on_device["weight_ih_l0"], on_device["weight_hh_l0"], bias
@@ -79,12 +77,6 @@ def lstm_backend(name: str, tail: bool) -> Backend:
         return forward
 
     return build
-
-
-def accept(name: str, given: Array, shape: tuple[int, ...]) -> None:
-    """``ValueError`` unless an array is what the kernel takes it for: it would read past its end."""
-    if given.shape != shape or given.dtype != np.float32 or len(shape) != 3:
-        raise ValueError(f"{name} must be float32 {shape}, got {given.dtype} {given.shape}")
 
 
 triton = lstm_backend("triton", tail=True)

@@ -106,11 +106,10 @@ class Program:
             raise Garbled(f"its protocol is {response.fields.get('protocol')!r}, expected {PROTOCOL!r}")
         return response
 
-    def close(self) -> None:
-        """End the program."""
+    def close(self) -> Ended | None:
+        """End the program; how it died, if a signal ended it after its last response."""
         child, self._child = self._child, None
-        if child is not None:
-            child.close()
+        return None if child is None else child.close()
 
     def __call__(self, config: LSTMConfig, params: Params) -> Callable[..., Any]:
         """Build a model in the program."""
