@@ -12,6 +12,8 @@ from torch import nn
 
 from conformance import Backend, Capabilities, LSTMConfig, cell_backend, check_backend
 from conformance.cases.recipe import OPTIONS
+from conformance.facts import Said
+from conformance.report.unjudged import unjudged
 from conformance.spec import DTYPES
 from conformance.targets.find import find
 from conformance.targets.probe import abilities, probed
@@ -83,6 +85,53 @@ class OutputOnly(nn.LSTM):
         return super().forward(input, hx)[0]
 
 
+class Recurrent(nn.LSTM):
+    """A drop-in that drops within its recurrence, as Keras' ``recurrent_dropout`` does."""
+
+    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, dropout: float = 0.0) -> None:
+        super().__init__(input_size, hidden_size, num_layers)
+        self.rate = dropout
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        outputs, finals = [], hx
+        for x_t in input.split(1):
+            output, finals = super().forward(x_t, hx)
+            outputs.append(output)
+            hx = nn.functional.dropout(finals[0], self.rate, self.training), finals[1]
+        return torch.cat(outputs), finals
+
+
+class Silent(nn.LSTM):
+    """A drop-in that takes dropout and drops nothing."""
+
+    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, dropout: float = 0.0) -> None:
+        super().__init__(input_size, hidden_size, num_layers)
+
+
+def test_dropout_is_probed_so_that_a_module_which_drops_elsewhere_is_judged() -> None:
+    found = {cls: {a.option: (a.runs, a.right) for a in abilities(find(cls))}["dropout"] for cls in (LSTM, Recurrent)}
+    assert found == {LSTM: (True, True), Recurrent: (True, False)}
+    verdicts = {v.property: v.outcome for v in check_backend(Recurrent, cases=0, properties=["dropout"]).verdicts}
+    assert verdicts["dropout.first-layer"] == "failed"
+    assert verdicts["dropout.evaluation"] == "passed"
+
+
+def test_what_a_probe_did_not_take_for_declared_is_named_as_not_judged() -> None:
+    silent = find(Silent)
+    assert not silent.capabilities.dropout
+    [backend] = check_backend(silent, cases=0, properties=["dropout", "lengths", "purity.load"]).backends
+    told = unjudged(backend)
+    assert "dropout (a call in training drops nothing)" in told
+    assert "bidirectional" in told
+
+
+def test_the_report_of_a_backend_that_declares_little_names_what_was_not_judged() -> None:
+    [backend] = check_backend(
+        find(f"{SAMPLES}:right"), cases=0, properties=["stack", "dropout", "purity.load"]
+    ).backends
+    assert unjudged(backend) == "layers, dropout, gradients (undeclared); load (forward has no load)"
+
+
 def test_a_module_class_is_wrapped_with_every_option_of_its_constructor() -> None:
     found = find(LSTM)
     options = [name for name in OPTIONS if getattr(found.capabilities, name)]
@@ -150,3 +199,5 @@ def test_a_function_that_computes_in_float64_only_is_probed_in_float64() -> None
     assert capabilities.dtypes == ("float64",)
     assert capabilities.initial_state
     assert capabilities.batch
+    told = {each.option: each.fact for each in probed("naive", around(widened).build).not_judged}
+    assert told["float32"] == Said("results have dtype float64")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -29,7 +30,10 @@ def build_of(cls: type[torch.nn.Module]) -> Build:
         }
         given = {name: value for name, value in options.items() if value is not None}
         try:
-            module = cls(config.input_size, config.hidden_size, **given)
+            with warnings.catch_warnings():
+                # nn.LSTM warns that one layer has nothing to drop; that nothing is dropped there is asked.
+                warnings.filterwarnings("ignore", "dropout option adds dropout")
+                module = cls(config.input_size, config.hidden_size, **given)
         except TypeError as error:
             if given and "unexpected keyword" in str(error):
                 raise Unsupported(str(error)) from error
