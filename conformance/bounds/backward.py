@@ -134,13 +134,13 @@ def outer(a: Approx, b: Approx, valid: Array) -> Approx:
     inherited = a.largest.T @ b.error
     growth = 1 + 2 * (len(a.value) + 1) * a.arithmetic.accumulate
     error = total.error + growth * inherited
-    return a.arithmetic.bounded(total.value, error, np.abs(total.value) + error, a.arithmetic.largest)
+    return a.arithmetic.bounded(total.value, error, (np.abs(total.value) + error) / a.arithmetic.largest)
 
 
 def scaled(values: Approx, scale: Array) -> Approx:
     """The product with zeros and powers of two, which is exact."""
     value, error = values.value * scale, values.error * np.abs(scale)
-    return values.arithmetic.bounded(value, error, np.abs(value) + error, values.arithmetic.largest)
+    return values.arithmetic.bounded(value, error, (np.abs(value) + error) / values.arithmetic.largest)
 
 
 def forward_pass(
@@ -172,13 +172,26 @@ def judge(
     declared: Arithmetic,
     observed: Adjoints | None = None,
     scales: Sequence[Array] = (),
-) -> Iterator[Finding]:
+) -> list[Finding]:
     """Compare a vjp's results and gradients, all canonical, with what they must be.
 
     ``results`` are those of the first 1 … k layers as far as they were seen, the last being the vjp's own. ``scales``
     (L, N, D·P) are what dropout multiplied the layers' outputs by below the next one, 0 or powers of two. Tensors are
     named "output", "h_n" and "c_n", "grad preactivations_l0" where they are observed, "grad x", "grad weight_ih_l0" …
     """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return list(_compared(case, cotangents, results, grads, declared, observed, scales))
+
+
+def _compared(
+    case: Case,
+    cotangents: Cotangents,
+    results: Sequence[Result | None],
+    grads: Gradients,
+    declared: Arithmetic,
+    observed: Adjoints | None,
+    scales: Sequence[Array],
+) -> Iterator[Finding]:
     config, valid, last = case.config, case.valid, results[-1]
     layers, top = config.num_layers, config.num_layers - 1
     assert last is not None

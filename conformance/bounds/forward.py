@@ -130,6 +130,7 @@ class Expectation:
         self._free_running: list[list[Expected]] = []
         self._params: dict[Slot, LayerParams] = {}
 
+    @np.errstate(over="ignore", invalid="ignore")
     def layer(self, k: int, x: Approx, outputs: Array | None) -> list[Expected]:
         """Each direction of layer k, which reads x (L, N, ·); ``outputs`` (L, N, D·P) are its own, None if unseen."""
         config = self.case.config

@@ -73,13 +73,13 @@ class Arithmetic:
             return Approx(values, error, self)
         return Approx(np.where(known, values, 0.0), np.where(known, error, np.inf), self)
 
-    def bounded(self, value: Array, error: Array, within: Array, largest: float) -> Approx:
-        """A value and its error, or nothing known of it where its magnitude ``within`` may exceed the ``largest``.
+    def bounded(self, value: Array, error: Array, share: Array) -> Approx:
+        """A value and its error, or nothing known of it where its magnitude may be a ``share`` of the range beyond 1.
 
         A NaN, which no operation makes out of finite numbers, stays one.
         """
-        inside = within <= largest
-        if inside.all() or not np.isfinite(largest):
+        inside = share <= 1.0
+        if inside.all():
             return Approx(value, error, self)
         inside |= np.isnan(value)
         return Approx(np.where(inside, value, 0.0), np.where(inside, error, np.inf), self)
@@ -104,7 +104,10 @@ def arithmetic(dtype: str, declared: Mapping[str, str]) -> Arithmetic | None:
     tiny = 2.0**-14 if kind == "half-accumulate" and not half else float(info.smallest_normal)
     activation = _ACTIVATION_ULPS_HALF if half else ACTIVATION_ULPS
     largest = float(info.max)
-    largest_sum = float(finfo("float16").max) if kind == "half-accumulate" and not half else largest
+    sums = dtype if not half else "float32"
+    if kind == "half-accumulate":
+        sums = dtype if half else "float16"
+    largest_sum = float(finfo(sums).max)
     return Arithmetic(unit, accumulate, inputs, tiny, activation, largest, largest_sum)
 
 
@@ -133,13 +136,13 @@ class Approx:
         value, a = self.value * other.value, self.arithmetic
         largest = self.largest * other.largest
         largest = largest + a.unit * largest + a.tiny
-        return a.bounded(value, largest - np.abs(value), largest, a.largest)
+        return a.bounded(value, largest - np.abs(value), largest / a.largest)
 
     def __add__(self, other: Approx) -> Approx:
         value, a = self.value + other.value, self.arithmetic
         error, magnitude = self.error + other.error, np.abs(value)
         error = error + a.unit * (magnitude + error)
-        return a.bounded(value, error, magnitude + error, a.largest)
+        return a.bounded(value, error, (magnitude + error) / a.largest)
 
     def __neg__(self) -> Approx:
         return Approx(-self.value, self.error, self.arithmetic)
@@ -246,7 +249,7 @@ def dot(
     S = np.where(np.isnan(S) & np.isinf(A), 0.0, S) if np.isinf(A).any() else S
     inherited = sum((error for x, _, weight in factors for error in _inherited(x, weight)), 0.0)
     if rule == "exact":
-        return a.bounded(S, 0.0 * np.asarray(A) + inherited, (A + np.abs(S)) / 2, a.largest)
+        return a.bounded(S, 0.0 * np.asarray(A) + inherited, (A + np.abs(S)) / 2 / a.largest)
     n = len(biases) + sum(weight.W.shape[1] for _, _, weight in factors)
     rounding = (n + 1) * a.accumulate * (1 + 2 * n * a.accumulate) * (A + np.abs(S) + inherited) / 2
     converted = a.inputs * (2 + a.inputs) * A
@@ -256,16 +259,17 @@ def dot(
         variance = n * (S * S / 9 + Q / 18) + Q / 3
         rounding = np.minimum(rounding, _DEVIATIONS * a.accumulate * np.sqrt(variance))
         converted = np.minimum(converted, _DEVIATIONS * a.inputs * np.sqrt(2 * Q / 3))
-    underflows, sizes, largest = n + 2, A, a.largest_sum
+    # Partial sums lie between the sums of the terms of either sign, (A ± S)/2.
+    end = -np.abs(S) if activated else np.abs(S)
+    underflows, share = n + 2, (A + end) / 2 / a.largest_sum
     if a.wide:
         parts = [np.abs(part) for part in (*biases, *products)]
         sums = (len(parts) - 1) * (sum(parts) + np.abs(S)) / 2
         stored = sum(parts[len(biases) :]) + sums
         rounding = rounding + a.unit * (1 + 2 * len(parts) * a.unit) * (stored + inherited)
-        underflows, sizes, largest = 2 * len(parts), sum(parts), a.largest
+        underflows, share = 2 * len(parts), np.maximum(share, (sum(parts) + end) / 2 / a.largest)
     error = inherited + rounding + converted + underflows * a.tiny
-    farthest = (sizes - np.abs(S) if activated else sizes + np.abs(S)) / 2 + error
-    return a.bounded(S, error, farthest, largest)
+    return a.bounded(S, error, share + error / a.largest)
 
 
 def _inherited(x: Approx, weight: Weight) -> Iterator[Array]:

@@ -128,7 +128,7 @@ def judge_tapped(
     """Every comparison of a tapped vjp, each layer and direction forced on what was observed of it."""
     result, grads = vjp(tapped.case, tapped.cotangents(cotangents))
     results, own = [*lower, tapped.result(result)], tapped.gradients(grads)
-    return list(judge(tapped.original, cotangents, results, own, declared, tapped.adjoints(grads["x"], declared)))
+    return judge(tapped.original, cotangents, results, own, declared, tapped.adjoints(grads["x"], declared))
 
 
 def tap(case: Case) -> Tapped:

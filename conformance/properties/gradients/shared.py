@@ -97,7 +97,7 @@ def free_findings(
         raise Discard
     case = trial.case if case is None else case
     unseen: list[Result | None] = [None] * (case.config.num_layers - 1)
-    return list(adjoint.judge(case, cotangents, [*unseen, result], grads, trial.arithmetic, scales=scales))
+    return adjoint.judge(case, cotangents, [*unseen, result], grads, trial.arithmetic, scales=scales)
 
 
 def overflows(trial: Trial, case: Case, cotangents: Cotangents, vjp: tuple[Result, Gradients]) -> bool:
