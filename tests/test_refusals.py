@@ -55,7 +55,7 @@ def _computed_in(dtype: str, off: float = 0.0) -> Any:
         if config.dtype != "float64" or x.dtype == "float64":
             return forward(x, *state)
         output, (h, c) = forward(x.astype("float64"), *state)
-        return tuple(part.astype(dtype) * (1 + off) for part in (output,)) + ((h.astype(dtype), c.astype(dtype)),)
+        return output.astype(dtype) * (1 + off), (h.astype(dtype), c.astype(dtype))
 
     return around(call, Capabilities(dtypes=("float64",)))
 
