@@ -87,8 +87,8 @@ ELSEWHERE = re.compile(
     r"|own-state-|refused-state|first-call-of|first-biases|aligned-loads"
     r"|four-places|packed-by|zero-steps|specialised|(hidden|rows)-past-1024|steps-times-rows|beside-128s|persistent-past"
     r"|full-lengths-lose|equal-biases|sorted-as-text|tied-directions|pruned-rows|-seam|sixteen-places|eight-plans"
-    r"|at-a-million|start-like-the-first|-to-fit|-of-one-(unit|feature)|in-a-column|cotangent-|h-0-clipped-at-|kept-finite|by-arithmetic"
-    r"|^load-|^train-|^outputs-kept|^models-kept|^tapes-kept"
+    r"|at-a-million|start-like-the-first|-to-fit|-of-one-(unit|feature)|in-a-column|cotangent-|h-0-clipped-at-|kept-finite"
+    r"|by-arithmetic|-of-16-bits|^load-|^train-|^outputs-kept|^models-kept|^tapes-kept"
 )
 
 

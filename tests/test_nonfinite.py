@@ -13,15 +13,18 @@ from backends import around, only
 from conformance.backend import Backend, Capabilities
 from conformance.bounds.forward import Finding
 from conformance.cases.recipe import Recipe
+from conformance.conventions.layouts import states
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
+from conformance.facts import Mismatch
 from conformance.properties import catalogue
 from conformance.selftest.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, twin_backend
-from conformance.selftest.faults.fault import NONFINITE
+from conformance.selftest.faults.fault import FULL, NONFINITE
+from conformance.selftest.faults.nonfinite import infinity_hidden, nan_hidden
 from conformance.selftest.faults.twin import Forward, Twin
 from conformance.spec import Array, LSTMConfig, Params, State
 from conformance.targets.find import find
-from conformance.trials.outcomes import Violation
+from conformance.trials.outcomes import Discard, Violation
 from conformance.trials.trial import Trial
 
 GROUP = Settings(6, only=("nonfinite",), fixed=False, shrink=False)
@@ -121,3 +124,39 @@ def test_a_nan_in_the_wrong_place_is_named() -> None:
     messages = {found(recipe) for recipe in recipes} - {""}
     assert messages
     assert all(re.fullmatch(r"output\[\d, \d, \d\] is nan where the equations give 0", text) for text in messages)
+
+
+@pytest.mark.parametrize("part", ["h_0", "c_0"])
+def test_a_nan_in_one_part_of_the_state_alone_is_asked(part: str) -> None:
+    backend = Backend("reset", FULL, Twin(transform=states(lambda config, value: nan_hidden(value), part)).build)
+    assert outcomes(backend, replace(GROUP, cases=12, only=("nonfinite.nan-state",)))["nonfinite.nan-state"] != "passed"
+
+
+@pytest.mark.parametrize("part", ["h_0", "c_0"])
+def test_an_infinity_in_one_part_of_the_state_alone_is_asked(part: str) -> None:
+    hidden = Twin(transform=states(lambda config, value: infinity_hidden(config, value), part))
+    told = outcomes(Backend("hidden", FULL, hidden.build), replace(GROUP, only=("nonfinite.infinite-state",)))
+    assert f"with an infinite {part}[" in told["nonfinite.infinite-state"]
+
+
+def test_a_nan_that_follows_from_an_earlier_one_is_not_what_is_told() -> None:
+    """In reverse the first element in memory is the last one read, whose expectation is NaN by then."""
+
+    def spoilt(forward: Any, config: LSTMConfig, x: Array, *state: Any) -> Any:
+        output, finals = forward(x, *state)
+        output[..., config.hidden_size :] = np.nan
+        return output, finals
+
+    backend = around(spoilt, Capabilities(bidirectional=True))
+    trial = Trial(backend, Recipe(I=2, H=3, L=5, N=2, bidirectional=True, seed=1))
+    with pytest.raises(Violation) as raised:
+        trial.require_right()
+    fact = raised.value.fact
+    assert isinstance(fact, Mismatch)
+    assert np.isfinite([fact.expected, fact.bound]).all()
+
+
+def test_a_case_that_is_not_finite_by_itself_says_nothing() -> None:
+    trial = Trial(find("numpy"), Recipe(I=2, H=3, L=2, N=2, seed=1))
+    with pytest.raises(Discard):
+        trial.require_right(replace(trial.case, x=np.full_like(trial.case.x, np.nan)))

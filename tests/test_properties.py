@@ -162,6 +162,8 @@ PROOF = {
     "sizes.aligned": "aligned-to-8",
     "sizes.products": "output-offset-of-16-bits",
     "sizes.sweep": "units-41-to-48",
+    "sizes.past-16-bits": "row-number-of-16-bits",
+    "sizes.steps-past-16-bits": "step-counter-of-16-bits",
     "refusals.feature-size": "extra-features-cut",
     "refusals.state-shape": "state-cut",
     "refusals.broadcast-state": "c-0-of-one-unit",

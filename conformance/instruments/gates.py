@@ -50,14 +50,14 @@ class Way(NamedTuple):
     c_0: float
 
     def of(self, case: Case) -> Case:
-        """A case of one layer and one step with the others saturated, and c_0 everywhere the same."""
+        """The first step of a case of one layer with the others saturated, and c_0 everywhere the same."""
         params = {name: value.copy() for name, value in case.params.items()}
         for name, value in params.items():
             for other, sign in self.others.items() if name.startswith(("weight_ih", "weight_hh", "bias")) else ():
                 level = sign * saturating(case.config.dtype) if name.startswith("bias") else 0
                 value.reshape(4, -1)[GATES.index(other)] = level
         h_0, c_0 = case.initial()
-        return replace(case, params=params, state=(h_0, np.full_like(c_0, self.c_0)), rule="any")
+        return replace(case, params=params, x=case.x[:1], state=(h_0, np.full_like(c_0, self.c_0)), rule="any")
 
 
 _INPUT = Way("i", {"f": 1, "g": 1, "o": 1}, 0.0)
@@ -91,7 +91,7 @@ def wrong(shown: str, findings: list[list[Finding]]) -> bool:
 
 
 def named(trial: Trial, suspects: list[str]) -> str:
-    """What is wrong, in short; nothing if no gate looks wrong. ``trial`` has one layer and one step.
+    """What is wrong, in short; nothing if no gate looks wrong. ``trial`` has one layer.
 
     ``suspects`` look wrong in the case at hand; those that look wrong in a few cases of ordinary values join them, for
     in a minimal case all gates are alike. A product does not tell which of its factors is wrong, but a factor that is

@@ -70,7 +70,7 @@ def gates(trial: Trial) -> None:
     """
     # In turn the case's own weights, and some so large that an activation is nearly at its end.
     gain = trial.in_turn((trial.recipe.gain, 8.0))
-    alone = trial.derived(fill="normal", layers=1, L=1, state="both", ragged=False, gain=gain)
+    alone = trial.derived(fill="normal", layers=1, state="both", ragged=False, gain=gain)
     found = {shown: ways(shown, alone) for shown in SHOWN}
     if all(right(findings) for each in found.values() for findings in each):
         for each in found.values():

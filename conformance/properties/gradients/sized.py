@@ -17,7 +17,7 @@ from conformance.properties.gradients.shared import (
     tapped_findings,
 )
 from conformance.properties.model import pairs
-from conformance.properties.sizes import FEATURES, FORMS, HIDDEN, ROWS, SWEPT_FEW, SWEPT_NAMES, smallest, to_sweep
+from conformance.properties.sizes.real import FEATURES, FORMS, HIDDEN, ROWS, SWEPT_FEW, SWEPT_NAMES, smallest, to_sweep
 from conformance.trials.agreement import right
 from conformance.trials.outcomes import Discard
 from conformance.trials.trial import Trial

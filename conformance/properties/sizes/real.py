@@ -53,7 +53,7 @@ SWEPT_NAMES = ("I", "N", "H", "L")
 #: The hidden size up to which a case keeps its second layer and its second direction.
 _ONE_LAYER = 300
 
-_NEEDS = ("values", "params", "shapes")
+NEEDS = ("values", "params", "shapes")
 
 
 class Form(NamedTuple):
@@ -122,7 +122,7 @@ def _batched(recipe: Recipe) -> bool:
     return not recipe.unbatched
 
 
-@prop("sizes.hidden", needs=_NEEDS, limit=4, turns=len(_HIDDEN_FORMS))
+@prop("sizes.hidden", needs=NEEDS, limit=4, turns=len(_HIDDEN_FORMS))
 def hidden(trial: Trial) -> None:
     """Models of 100 to 1,027 hidden units are right.
 
@@ -133,7 +133,7 @@ def hidden(trial: Trial) -> None:
     _right_if_right(trial, form, [{"H": size, "L": 2, **rows} for size in HIDDEN])
 
 
-@prop("sizes.stacked", needs=(*_NEEDS, "slots"), when=_batched, limit=3, turns=2)
+@prop("sizes.stacked", needs=(*NEEDS, "slots"), when=_batched, limit=3, turns=2)
 def stacked(trial: Trial) -> None:
     """With hundreds of hidden units a second layer, a reverse direction and rows of different length are right too.
 
@@ -156,7 +156,7 @@ def stacked(trial: Trial) -> None:
     _at(trial, larger, sizes).require_right()
 
 
-@prop("sizes.features", needs=_NEEDS, limit=6, turns=len(FORMS))
+@prop("sizes.features", needs=NEEDS, limit=6, turns=len(FORMS))
 def features(trial: Trial) -> None:
     """Inputs of 100 to 8,195 features are right.
 
@@ -165,7 +165,7 @@ def features(trial: Trial) -> None:
     _right_if_right(trial, trial.in_turn(FORMS), [{"I": size} for size in FEATURES])
 
 
-@prop("sizes.rows", needs=(*_NEEDS, "batch"), when=_batched, limit=6, turns=len(_ROW_FORMS))
+@prop("sizes.rows", needs=(*NEEDS, "batch"), when=_batched, limit=6, turns=len(_ROW_FORMS))
 def many_rows(trial: Trial) -> None:
     """Batches of 34 to 257 rows are right.
 
@@ -176,7 +176,7 @@ def many_rows(trial: Trial) -> None:
     _rows_right(trial, form, [{"N": size, "ragged": ragged} for size in ROWS])
 
 
-@prop("sizes.aligned", needs=(*_NEEDS, "batch"), when=_batched, limit=3, turns=3)
+@prop("sizes.aligned", needs=(*NEEDS, "batch"), when=_batched, limit=3, turns=3)
 def aligned(trial: Trial) -> None:
     """Sizes that are all multiples of 4, 8, 16 … at once are right.
 
@@ -186,7 +186,7 @@ def aligned(trial: Trial) -> None:
     _rows_right(trial, trial.in_turn(FORMS[:3]), pool)
 
 
-@prop("sizes.products", needs=(*_NEEDS, "batch"), when=_batched, limit=8, turns=len(PRODUCTS))
+@prop("sizes.products", needs=(*NEEDS, "batch"), when=_batched, limit=8, turns=len(PRODUCTS))
 def products(trial: Trial) -> None:
     """Two large sizes at once are right: hundreds of steps and dozens of rows, rows and units, steps and units.
 
@@ -217,7 +217,7 @@ def to_sweep(trial: Trial, **changes: Any) -> tuple[str, Trial]:
     return swept, trial.resized(I=3, H=3, L=2, proj=0, layers=1, view="plain", fill="normal", **rows, **changes)
 
 
-@prop("sizes.sweep", needs=_NEEDS, limit=4, turns=len(SWEPT_NAMES))
+@prop("sizes.sweep", needs=NEEDS, limit=4, turns=len(SWEPT_NAMES))
 def sweep(trial: Trial) -> None:
     """Every number of features, units, rows and steps up to 20 is right, and every third or fifth up to 130.
 

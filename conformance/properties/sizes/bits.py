@@ -1,0 +1,105 @@
+"""Sizes beyond 16 bits: one axis of 70,000, all others 1."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from conformance.bounds.forward import Finding
+from conformance.cases.case import Case
+from conformance.cases.fills import saturating
+from conformance.properties.model import prop
+from conformance.properties.resized import right_or_consistent, rows
+from conformance.properties.sizes.real import NEEDS
+from conformance.spec import Result
+from conformance.trials.agreement import right
+from conformance.trials.outcomes import Discard, Violation, within
+from conformance.trials.trial import Trial
+
+#: Beyond 16 bits, by so much that an index that begins again is far off.
+PAST_16_BITS = 70_001
+
+#: The smallest model, and the plainest call.
+_ONE = {"I": 1, "H": 1, "L": 1, "N": 1, "proj": 0, "layers": 1, "bidirectional": False, "ragged": False}
+_ONE |= {"fill": "normal", "view": "plain", "gain": 1.0, "state": "none"}
+
+
+@prop("sizes.past-16-bits", needs=NEEDS, limit=2, turns=2)
+def past_16_bits(trial: Trial) -> None:
+    """70,001 rows of one feature, and one row of 70,001 features, are right.
+
+    Indices, strides and launch grids of 16 bits end at 65,536, with a sign at 32,768.
+    """
+    batched = trial.backend.capabilities.batch and not trial.recipe.unbatched
+    usual = trial.resized(**_ONE)
+    if batched and trial.in_turn((True, False)):
+        # Two steps, so that each row has a state of its own.
+        right_or_consistent(usual.resized(N=PAST_16_BITS, L=2), usual.resized(N=2, L=2), rows)
+    elif usual.right():
+        usual.resized(I=PAST_16_BITS).require_right()
+    else:
+        raise Discard
+
+
+#: The steps from one reset of a long sequence to the next: 65,536 is no multiple of it.
+_STRETCH = 7
+
+
+# It takes a loop in Python seconds: it is asked once, at a recipe that stands late in the fixed set.
+@prop(
+    "sizes.steps-past-16-bits",
+    needs=(*NEEDS, "loop", "output"),
+    when=lambda r: r.bias and r.L >= 17 and not r.bidirectional and not r.unbatched,
+    limit=1,
+)
+def steps_past_16_bits(trial: Trial) -> None:
+    """A sequence of 70,000 steps is right to its end.
+
+    Step counters and offsets of 16 bits begin again at 65,536. At every seventh step the input and the forget gate are
+    0, so that the sequence must give what its stretches give as rows of a batch: the oracle has seven steps to do.
+    """
+    few, many = (
+        trial.resized(**_ONE | {"L": _STRETCH, "N": count, "batch_first": False})
+        for count in (3, PAST_16_BITS // _STRETCH)
+    )
+    try:
+        usual = right(_findings(few))
+    except Violation:
+        usual = False
+    if not usual:
+        raise Discard
+    with within("the rows of this case one after the other, as one sequence", many.case):
+        many.require(_findings(many))
+
+
+def _findings(trial: Trial) -> list[Finding]:
+    """The comparisons of one long sequence with its stretches, which are the rows of the trial's case."""
+    case = trial.case = _reset_at_first(trial.case)
+    # (L, N) to one row of N · L steps.
+    sequence = replace(case, x=np.ascontiguousarray(case.x.swapaxes(0, 1)).reshape(-1, 1, 1))
+    result = trial.run(sequence)
+    if result.output is None:
+        raise Discard
+    output = result.output.reshape(case.batch, case.steps, 1).swapaxes(0, 1)
+    # The final states are those of the last stretch alone.
+    alone = Result(np.ascontiguousarray(output), None, None)
+    last = Result(output[:, -1:], result.h_n, result.c_n)
+    return [*trial.findings_of(case, lambda _: alone), *trial.findings_of(_last_row(case), lambda _: last)]
+
+
+def _reset_at_first(case: Case) -> Case:
+    """The case with an x at its first step that makes the gates i and f 0, whatever the state before was.
+
+    The recurrent weights stay: h is at most 1, and cannot keep a gate open.
+    """
+    params = {name: value.copy() for name, value in case.params.items()}
+    weight = params["weight_ih_l0"]
+    weight[:2] = 0.25 + np.abs(weight[:2])
+    x = case.x.copy()
+    x[0] = -4 * (saturating(case.config.dtype) + 8)
+    return replace(case, params=params, x=x, rule="any")
+
+
+def _last_row(case: Case) -> Case:
+    return replace(case, x=np.ascontiguousarray(case.x[:, -1:]))

@@ -1,0 +1,72 @@
+"""Refusals: wrong shapes that fit by force, and which dtype an answer may have been computed in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from backends import around
+
+from conformance.backend import Capabilities
+from conformance.cases.recipe import Recipe
+from conformance.engine.plan import Settings
+from conformance.engine.sieve import conform
+from conformance.properties import catalogue
+from conformance.properties.refusals.shared import ones, reordered, with_ones
+from conformance.selftest.faults import FAULTS, backend_of
+from conformance.spec import LSTMConfig
+from conformance.targets.find import find
+from conformance.trials.outcomes import Violation
+from conformance.trials.trial import Trial
+
+
+def test_wrong_shapes_keep_the_numbers_or_broadcast() -> None:
+    part = np.arange(6.0).reshape(1, 2, 3)
+    for wrong in (reordered(part), with_ones(part)):
+        assert {value.size for value in wrong.values()} == {part.size}
+    for wrong in ones(part).values():
+        assert np.broadcast_to(wrong, part.shape).shape == part.shape
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch-nn", "torch-loop", "torch-cell"])
+def test_a_built_in_backend_refuses_them_all(name: str) -> None:
+    report = conform(find(name), Settings(20, seed=5, only=("refusals",), fixed=False, shrink=False))
+    assert not report.bad
+
+
+def test_it_is_told_which_part_was_accepted() -> None:
+    only = Settings(30, only=("refusals.broadcast-state",), shrink=False)
+    [verdict] = conform(backend_of(FAULTS["c-0-of-one-unit"]), only).verdicts
+    assert verdict.message.startswith("a c_0 with axis 2 of one")
+
+
+def test_cotangents_are_told_by_their_results() -> None:
+    [verdict] = conform(
+        backend_of(FAULTS["cotangent-rows-cut"]), Settings(30, only=("refusals.cotangents",), shrink=False)
+    ).verdicts
+    assert "with a row too many" in verdict.message
+
+
+def _computed_in(dtype: str, off: float = 0.0) -> Any:
+    """A float64 model that answers an x of float32 in ``dtype``; ``off`` is its relative error."""
+
+    def call(forward: Any, config: LSTMConfig, x: Any, *state: Any) -> Any:
+        if config.dtype != "float64" or x.dtype == "float64":
+            return forward(x, *state)
+        output, (h, c) = forward(x.astype("float64"), *state)
+        return output.astype(dtype) * (1 + off), (h.astype(dtype), c.astype(dtype))
+
+    return around(call, Capabilities(dtypes=("float64",)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_answer_in_either_dtype_is_right(dtype: str) -> None:
+    trial = Trial(_computed_in(dtype), Recipe(I=3, H=4, L=3, N=2, dtype="float64", seed=1))
+    catalogue()["refusals.input-dtype"].check(trial)
+
+
+def test_of_a_wrong_answer_the_dtype_is_told() -> None:
+    trial = Trial(_computed_in("float32", off=1e-3), Recipe(I=3, H=4, L=3, N=2, dtype="float64", seed=1))
+    with pytest.raises(Violation, match="with an x of float32 for a model of float64"):
+        catalogue()["refusals.input-dtype"].check(trial)
