@@ -24,6 +24,7 @@ from conformance.spec import Array, Result
 from conformance.trials.agreement import alike, equal_bits, near, right
 from conformance.trials.calls import (
     Arguments,
+    VjpArguments,
     blaming,
     call,
     call_vjp,
@@ -106,14 +107,20 @@ class Trial:
         return canonical_result(case, result, self.backend.capabilities.returns)
 
     def vjp(
-        self, case: Case, cotangents: Cotangents, model: Callable[..., Any] | None = None
+        self,
+        case: Case,
+        cotangents: Cotangents,
+        model: Callable[..., Any] | None = None,
+        arguments: VjpArguments | None = None,
     ) -> tuple[Result, Gradients]:
         """The canonical result and gradients of one ``forward.vjp``, in copies of their own.
 
-        A gradient that is missing, or shaped otherwise than what it is the gradient of, is a violation.
+        A gradient that is missing, or shaped otherwise than what it is the gradient of, is a violation. With fresh
+        arrays unless ``arguments`` (x, state, lengths and the cotangents) are given.
         """
         model = self.model(case) if model is None else model
-        result, grads = call_vjp(model, case, *handed(case), *handed_cotangents(case, cotangents))
+        given = (*handed(case), *handed_cotangents(case, cotangents)) if arguments is None else arguments
+        result, grads = call_vjp(model, case, *given)
         gradients = canonical_gradients(case, grads, self.backend.capabilities.initial_state)
         return self.checked(case, result), gradients
 

@@ -1,11 +1,11 @@
 """Purity: a model is a function of its arguments. Earlier calls and calls at the same time change nothing.
 
-``calls.py`` has the traces that a call may leave for other calls and for the caller, ``views.py`` the arguments' places
-in memory.
+``calls.py`` has the traces that a call may leave for other calls and for the caller, ``histories.py`` those that it may
+leave for calls of another kind, ``views.py`` the arguments' places in memory.
 """
 
 from __future__ import annotations
 
-from conformance.properties.purity import calls, views
+from conformance.properties.purity import calls, histories, views
 
-__all__ = ["calls", "views"]
+__all__ = ["calls", "histories", "views"]
