@@ -9,7 +9,7 @@ import numpy as np
 from conformance.cases.case import Case, handed
 from conformance.cases.cotangents import Cotangents, draw
 from conformance.cases.cotangents import handed as handed_cotangents
-from conformance.properties.gradients.shared import NEEDS, cut, drawn, gradient_prop, require_same_gradients
+from conformance.properties.gradients.shared import LOSSES, NEEDS, cut, drawn, gradient_prop, require_same_gradients
 from conformance.properties.histories import HISTORIES, idle_training, later_and_earlier
 from conformance.properties.model import pairs
 from conformance.reference.forward import leave
@@ -56,7 +56,7 @@ def other_calls(trial: Trial) -> None:
         later.require_same_result(later.run(called, model))
 
 
-@gradient_prop("gradients.no-alias", needs=("gradients", "memory", "values"), limit=6)
+@gradient_prop("gradients.no-alias", needs=("gradients", "memory", "values"), limit=6, turns=LOSSES)
 def no_alias(trial: Trial) -> None:
     """The caller may write to the gradients: that changes neither the arguments nor the parameters nor the next vjp.
 
