@@ -90,7 +90,7 @@ def equalled(recipe: Recipe, one: str, other: str) -> Recipe:
 
 
 def keeping(recipe: Recipe, **sizes: int) -> dict[str, int]:
-    """Changes of sizes, with those by which sizes that are equal stay equal; steps and rows do not become more again."""
+    """Changes of sizes, with those by which sizes that are equal stay equal; steps and rows do not grow again."""
     changed = replace(recipe, **sizes)  # type: ignore[arg-type]
     for one, other in coincidences(recipe):
         if one == "I" or dimension(changed, other) <= dimension(changed, one):
