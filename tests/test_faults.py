@@ -76,7 +76,6 @@ SHOWING = (
     "I=2 H=2 L=1030 N=1 seed=40",
     "I=3 H=262 proj=258 L=3 N=1 seed=41",
     "I=2 H=2 ragged L=3 N=140 seed=42",
-    "I=3 H=4 layers=3 batch-first L=4 N=3 state=both seed=43",
 )
 
 #: Faults that show otherwise than in one call on ordinary arguments.
@@ -88,7 +87,7 @@ ELSEWHERE = re.compile(
     r"|own-state-|refused-state|first-call-of|first-biases|aligned-loads"
     r"|four-places|packed-by|zero-steps|specialised|(hidden|rows)-past-1024|steps-times-rows|beside-128s|persistent-past"
     r"|full-lengths-lose|equal-biases|sorted-as-text|tied-directions|pruned-rows|-seam|sixteen-places|eight-plans"
-    r"|at-a-million|start-like-the-first|by-strides"
+    r"|at-a-million|start-like-the-first"
 )
 
 

@@ -103,6 +103,8 @@ def equal_sizes(trial: Trial) -> None:
     unbatched = special and declared.unbatched and "N" not in (one, other)
     usual = replace(r, **sizes, unbatched=False, ragged=ragged and not unbatched)  # type: ignore[arg-type]
     changed = equalled(usual, one, other)
+    if not {one, other} & {"N", "L", "slots"} and not unbatched:
+        changed = equalled(changed, "N", "L")
     changes = {name: getattr(changed, name) for name in (*sizes, "ragged")}
     if unbatched:
         changes["N"] = 1

@@ -106,16 +106,6 @@ def _lengths_stay_in_training(model: Model, x: Array, state: State | None, lengt
     return model.call(x, state, lengths)
 
 
-def _stateful_in_training(model: Model, x: Array, state: State | None, lengths: Array | None) -> Results:
-    """In training a model's first call without a state starts from zeros, and later ones from the last state."""
-    last = model.memory.get("last")
-    if model.config.training and state is None and last is not None and last[0].shape[1:-1] == model.rows(x):
-        state = last
-    result = model.call(x, state, lengths)
-    model.memory["last"] = tuple(part.copy() for part in result[1])
-    return result
-
-
 def _mask_of_first_rows(twin: Twin, at: Place, below: Array) -> Array:
     """The mask is as large as the first call's, and what lies beyond it is kept."""
     p = at.config.dropout
@@ -150,8 +140,6 @@ FAULTS = (
     Fault("lengths-stay-in-training", "In training a call without lengths has those of the last call of its shape.",
         "descriptors that are kept", "training, no lengths after unequal ones", CALLS,
         called(_lengths_stay_in_training), _TRAINED),
-    Fault("stateful-in-training", "In training a call without a state starts from the last one's.", "Keras stateful",
-        "training, second call without a state", CALLS, called(_stateful_in_training), _TRAINED),
     Fault("dropout-mask-of-first-rows", "Rows beyond those of the first call are not dropped.",
         "masks kept from the first call", "training, more rows than in the first call", DROPOUT,
         Twin(drop=_mask_of_first_rows), _TRAINED),
