@@ -41,8 +41,8 @@ def _square_mask(
 
 
 FAULTS = (
-    fault("gradient-x-transposed-by-shape", "Without a state dx is transposed only where its shape is not x's.", "adapters",
-        "batch_first, N = L, no state", vjp(_x_back_by_shape)),
+    fault("gradient-x-transposed-by-shape", "Without a state dx is transposed only where its shape is not x's.",
+        "adapters", "batch_first, N = L, no state", vjp(_x_back_by_shape)),
     fault("gradient-x-batch-first-by-lengths", "dx is batch-first where x's first axis is as long as the lengths.",
         "adapters", "lengths, N = L", vjp(_layout_from_lengths)),
     fault("gradient-square-mask-transposed", "With N = L the mask of grad_output has its axes exchanged.",
