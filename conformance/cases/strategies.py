@@ -15,8 +15,12 @@ from hypothesis import strategies as st
 from conformance.backend import Backend
 from conformance.cases.covering import judged_dtypes
 from conformance.cases.recipe import STATES, VIEWS, Recipe, model_fields
+from conformance.cases.sizes import COINCIDENCES, dimension, equalled
 
 T = TypeVar("T")
+
+#: No row, step or feature for each of very many.
+_EQUAL_UP_TO = 20
 
 #: Common sizes several times over: most cases are small, and quick.
 _SMALL = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 16, 17, 20)
@@ -35,15 +39,11 @@ def recipes(draw: st.DrawFn, backend: Backend) -> Recipe:
     """Recipes of cases that the backend has declared."""
     c = backend.capabilities
     # Simplest first: no two sizes are equal.
-    equal = draw(st.sampled_from((*[""] * 20, "NH", "NL", "IH", "LH", "NI")))
+    equal = draw(st.sampled_from((*[None] * 30, *COINCIDENCES)))
     used: dict[str, int] = {}
 
     def size(name: str, pool: Sequence[int]) -> int:
-        other = equal.replace(name, "")
-        if name in equal and used.get(other, 1) > 1:
-            used[name] = used[other]
-        else:
-            used[name] = draw(st.sampled_from([n for n in pool if n == 1 or n not in used.values()]))
+        used[name] = draw(st.sampled_from([n for n in pool if n == 1 or n not in used.values()]))
         return used[name]
 
     unbatched = c.unbatched and draw(st.integers(0, 5)) == 5
@@ -51,7 +51,7 @@ def recipes(draw: st.DrawFn, backend: Backend) -> Recipe:
     model = _model(draw, backend, size) if c.fixed is None else model_fields(c.fixed[0])
     # Without outputs, a case takes as many runs as it has steps.
     steps = size("L", _COMPILED["steps"] if c.compiled else _STEPS if "output" in c.returns else _STEPS[:14])
-    return Recipe(
+    recipe = Recipe(
         **model,
         unbatched=unbatched,
         L=steps,
@@ -63,6 +63,9 @@ def recipes(draw: st.DrawFn, backend: Backend) -> Recipe:
         gain=draw(st.sampled_from(_GAINS)),
         seed=draw(st.integers(0, 2**32 - 1)),
     )
+    if equal is None or c.compiled or (c.fixed is not None and equal[0] == "I"):
+        return recipe
+    return equalled(recipe, *equal) if dimension(recipe, equal[1]) <= _EQUAL_UP_TO else recipe
 
 
 def _model(draw: st.DrawFn, backend: Backend, size: Callable[[str, Sequence[int]], int]) -> dict[str, Any]:

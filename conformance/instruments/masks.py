@@ -153,8 +153,11 @@ def _read_by(weight_ih: Array, P: int, D: int) -> Array:
     return np.diagonal(weight_ih.reshape(4, -1, D, P)[:, :P], axis1=1, axis2=3).copy()
 
 
-def read(trial: Trial, p: float) -> Reading:
-    """Call a wired model that drops with probability p several times, and read off what was dropped."""
+def read(trial: Trial, p: float, after_one: bool = False) -> Reading:
+    """Call a wired model that drops with probability p several times, and read off what was dropped.
+
+    ``after_one`` is whether a call of one row and one step comes before these.
+    """
     case, declared = probe(trial, p), trial.arithmetic
     if declared is None or declared.inputs or declared.accumulate > declared.unit:
         raise Discard
@@ -162,6 +165,8 @@ def read(trial: Trial, p: float) -> Reading:
     D, P, last = config.num_directions, config.output_size, config.num_layers - 1
     calls = max(2, ceil(ELEMENTS / (int(lengths.sum()) * P)))
     model = trial.model(case)
+    if after_one:
+        trial.run(single(case), model)
     result = _side_by_side([trial.run(case, model).in_float64() for _ in range(calls)])
     h_0, c_0 = (np.tile(part, (1, calls, 1)) for part in case.initial())
     many = replace(case, x=np.tile(case.x, (1, calls, 1)), state=(h_0, c_0), lengths=np.tile(lengths, calls))
@@ -185,6 +190,11 @@ def read(trial: Trial, p: float) -> Reading:
         findings += compared(k, expectation.layer(k, read_by_k, outputs))
         below = declared.observed(outputs)
     return Reading(case, np.stack(patterns), case.valid[..., 0], findings)
+
+
+def single(case: Case) -> Case:
+    """The same model's call of one row and one step, without a state."""
+    return replace(case, x=case.x[:1, :1], state=None, lengths=None)
 
 
 def outputs_of(config: LSTMConfig, k: int, result: Result) -> Array:

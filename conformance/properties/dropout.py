@@ -17,10 +17,11 @@ import numpy as np
 
 from conformance.bounds.chance import surprise, threshold
 from conformance.bounds.forward import Expectation, Finding
+from conformance.bounds.rounding import Arithmetic
 from conformance.cases.case import Case
 from conformance.cases.cotangents import draw
 from conformance.cases.recipe import Recipe
-from conformance.instruments.masks import FORMS, RATES, Reading, dropped_by, live, read, with_dropout
+from conformance.instruments.masks import FORMS, RATES, Reading, dropped_by, live, read, single, with_dropout
 from conformance.properties.gradients.shared import (
     LOSSES,
     cut,
@@ -28,8 +29,8 @@ from conformance.properties.gradients.shared import (
     free_findings,
     require_same_gradients,
 )
-from conformance.properties.model import prop
-from conformance.spec import Result
+from conformance.properties.model import pairs, prop
+from conformance.spec import Array, Result
 from conformance.trials.agreement import right
 from conformance.trials.outcomes import Discard, Violation, within
 from conformance.trials.trial import Trial, mismatch
@@ -48,6 +49,12 @@ LIMIT = threshold(ALARM, _CHECKS * _TESTS)
 _AXES = ("boundaries", "calls", "steps", "rows", "directions", "features")
 
 _NEEDS = ("dropout", "layers", "params", "values")
+
+#: The probabilities, and whether a call of one row and one step comes first, to whose size a mask may be kept.
+_READINGS = pairs(RATES, (False, True))
+
+#: The forms of a wired model for gradients, and whether such a call comes first.
+_FORMS = pairs(FORMS, (False, True))
 
 
 def _stacked(recipe: Recipe) -> bool:
@@ -154,9 +161,10 @@ def first_layer(trial: Trial) -> None:
 
 
 def _reading(trial: Trial) -> Reading:
-    """The elements dropped at the rate whose turn it is, read off once for all properties at the same rate."""
-    p = trial.in_turn(RATES)
-    return trial.once(f"reading at {p}", lambda: read(trial, p))
+    """The elements dropped in the reading whose turn it is, read off once for all properties that take the same one."""
+    p, after_one = trial.in_turn(_READINGS)
+    after_one = after_one and not trial.backend.capabilities.compiled
+    return trial.once(f"reading at {p}, {after_one}", lambda: read(trial, p, after_one))
 
 
 def legible(trial: Trial) -> Reading:
@@ -170,7 +178,7 @@ def legible(trial: Trial) -> Reading:
 # The pattern that is read off
 
 
-@prop("dropout.elements", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS, chance=True, turns=len(RATES))
+@prop("dropout.elements", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS, chance=True, turns=len(_READINGS))
 def elements(trial: Trial) -> None:
     """In training a layer gets each element of the output below it as 0 or as y/(1 − p), and nothing else is changed.
 
@@ -192,7 +200,7 @@ def elements(trial: Trial) -> None:
     trial.record(worst.margin())
 
 
-@prop("dropout.rate", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS, chance=True, turns=len(RATES))
+@prop("dropout.rate", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS, chance=True, turns=len(_READINGS))
 def rate(trial: Trial) -> None:
     """In training the share of elements that are dropped is p, between every two layers and in both directions.
 
@@ -212,7 +220,9 @@ def rate(trial: Trial) -> None:
             )
 
 
-@prop("dropout.independence", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS, chance=True, turns=len(RATES))
+@prop(
+    "dropout.independence", needs=(*_NEEDS, "output"), when=_precise, limit=_CHECKS, chance=True, turns=len(_READINGS)
+)
 def independence(trial: Trial) -> None:
     """In training each element is dropped by a chance of its own, at every layer, call, step, row and feature.
 
@@ -244,7 +254,7 @@ def independence(trial: Trial) -> None:
     when=_precise,
     limit=8,
     chance=True,
-    turns=len(FORMS),
+    turns=len(_FORMS),
 )
 def gradients(trial: Trial) -> None:
     """In training a dropped element has no gradient, and a kept one's gradient is scaled by 1/(1 − p) too.
@@ -252,12 +262,27 @@ def gradients(trial: Trial) -> None:
     The backward pass needs the mask of its own forward pass. Kernels that fuse dropout draw it again, or forget it, or
     keep one mask for ever.
     """
-    case, declared = live(trial, trial.in_turn(FORMS)), trial.arithmetic
+    form, after_one = trial.in_turn(_FORMS)
+    case, declared, returned = live(trial, form), trial.arithmetic, trial.backend.capabilities.returns
     if declared is None or declared.inputs or declared.accumulate > declared.unit:
         raise Discard
-    cotangents, model = draw(case, trial.recipe.seed, "all", trial.backend.capabilities.returns), trial.model(case)
-    result, grads = trial.vjp(case, cotangents, model)
-    again, _ = trial.vjp(case, cotangents, model)
+    cotangents, model = draw(case, trial.recipe.seed, "all", returned), trial.model(case)
+    if after_one:
+        small = single(case)
+        trial.vjp(small, draw(small, trial.recipe.seed, "all", returned), model)
+    first, second = trial.vjp(case, cotangents, model), trial.vjp(case, cotangents, model)
+    for result, grads in (first, second):
+        scales = _scales(case, result, declared)
+        _require_gradients(trial, free_findings(trial, cotangents, result, grads, case=case, scales=scales), case)
+    tosses = (case.config.num_layers - 1) * int(case.row_lengths().sum())
+    tosses *= case.config.num_directions * case.config.output_size
+    same = all(a is None or np.array_equal(a, b) for a, b in zip(first[0], second[0], strict=True) if b is not None)
+    if same and surprise(tosses, tosses, 0.5) > LIMIT:
+        raise Violation(f"two calls of vjp dropped the very same of {tosses} elements", case=case)
+
+
+def _scales(case: Case, result: Result, declared: Arithmetic) -> list[Array]:
+    """What a vjp of a live model multiplied each lower layer's output by (L, N, D·P), read off its results."""
     layers, D = case.config.num_layers, case.config.num_directions
     below, scales = Expectation(case, declared).below(1).value, []
     for k in range(1, layers):
@@ -266,11 +291,7 @@ def gradients(trial: Trial) -> None:
         outputs = np.asarray(result.output if k == layers - 1 else np.concatenate(halves, axis=1)[None], np.float64)
         scales.append(np.where(dropped_by(case, k, below, outputs).reshape(below.shape), 0.0, 2.0))
         below = outputs
-    _require_gradients(trial, free_findings(trial, cotangents, result, grads, case=case, scales=scales), case)
-    tosses = (layers - 1) * D * case.config.output_size * int(case.row_lengths().sum())
-    same = all(a is None or np.array_equal(a, b) for a, b in zip(result, again, strict=True) if b is not None)
-    if same and surprise(tosses, tosses, 0.5) > LIMIT:
-        raise Violation(f"two calls of vjp dropped the very same of {tosses} elements", case=case)
+    return scales
 
 
 def _require_gradients(trial: Trial, findings: list[Finding], case: Case) -> None:

@@ -20,6 +20,9 @@ from conformance.trials.outcomes import BackendError, Lacking, Narrowed, Violati
 #: What one call is handed: x, the initial state and the lengths, the latter two None where they are not given.
 Arguments = tuple[Array, State | None, Array | None]
 
+#: What one vjp is handed: these, and the cotangents of output, h_n and c_n.
+VjpArguments = tuple[Array, State | None, Array | None, Array, Array, Array]
+
 
 def fresh_params(params: Params) -> dict[str, Array]:
     """Copies of the parameters, C-contiguous and writable, as the contract promises them."""

@@ -25,6 +25,7 @@ from conformance.spec import Array, Result
 from conformance.trials.agreement import alike, equal_bits, first_difference, near, right
 from conformance.trials.calls import (
     Arguments,
+    VjpArguments,
     blaming,
     call,
     call_load,
@@ -128,15 +129,21 @@ class Trial:
         return canonical_result(case, result, self.backend.capabilities.returns)
 
     def vjp(
-        self, case: Case, cotangents: Cotangents, model: Callable[..., Any] | None = None
+        self,
+        case: Case,
+        cotangents: Cotangents,
+        model: Callable[..., Any] | None = None,
+        arguments: VjpArguments | None = None,
     ) -> tuple[Result, Gradients]:
         """The canonical result and gradients of one ``forward.vjp``, in copies of their own.
 
         A declared gradient that is missing, or shaped otherwise than what it is the gradient of, is a violation; one
-        that is not declared is left out.
+        that is not declared is left out. With fresh arrays unless ``arguments`` (x, state, lengths and the cotangents)
+        are given.
         """
         model = self.model(case) if model is None else model
-        result, grads = call_vjp(model, case, *handed(case), *handed_cotangents(case, cotangents))
+        given = (*handed(case), *handed_cotangents(case, cotangents)) if arguments is None else arguments
+        result, grads = call_vjp(model, case, *given)
         gradients = canonical_gradients(case, grads, self.backend.capabilities)
         return self.checked(case, result), gradients
 

@@ -11,6 +11,7 @@ from conformance.bounds.forward import Finding
 from conformance.cases.case import Case
 from conformance.cases.cotangents import Cotangents, draw
 from conformance.cases.recipe import Recipe
+from conformance.cases.sizes import keeping
 from conformance.instruments.taps import judge_tapped, lower_results, tap
 from conformance.properties.model import Check, always, prop
 from conformance.reference.backward import Gradients
@@ -58,7 +59,9 @@ def cut(trial: Trial) -> Trial:
     sizes = {"I": min(recipe.I, 6), "H": hidden, "proj": min(recipe.proj, hidden - 1), "N": min(recipe.N, 4)}
     # One layer is quick enough to be long now and then.
     longest = 20 if recipe.L < 50 or recipe.layers > 1 else 60
-    return trial.once("small", lambda: trial.derived(**sizes, L=min(recipe.L, longest), view="plain"))
+    # As many rows as steps stay as many.
+    sizes["L"] = min(recipe.L, sizes["N"] if recipe.N == recipe.L else longest)
+    return trial.once("small", lambda: trial.derived(**keeping(recipe, **sizes), view="plain"))
 
 
 def small_findings(trial: Trial, loss: str) -> tuple[Trial, list[Finding]]:
@@ -126,8 +129,13 @@ def require_same_gradients(
     first: tuple[Result, Gradients],
     second: tuple[Result, Gradients],
     bitwise: bool = False,
+    case: Case | None = None,
 ) -> None:
-    """Two vjps of one case must be equal bit by bit; unless ``bitwise``, both may be within the bound instead."""
+    """Two vjps of one case must be equal bit by bit; unless ``bitwise``, both may be within the bound instead.
+
+    The case is the trial's own unless one is given.
+    """
+    case = trial.case if case is None else case
     (_, once), (_, again) = first, second
     unequal = [name for name in once if not np.array_equal(once[name], again[name], equal_nan=True)]
     if not unequal:
@@ -136,6 +144,6 @@ def require_same_gradients(
         name = unequal[0]
         at = tuple(int(k) for k in np.argwhere(once[name] != again[name])[0])
         message = f"grad {name}{list(at)} is {once[name][at]:.9g} first, {again[name][at]:.9g} when repeated"
-        raise Violation(message, case=trial.case)
+        raise Violation(message, case=case)
     for result, grads in (first, second):
-        trial.require(free_findings(trial, cotangents, result, grads), trial.case)
+        trial.require(free_findings(trial, cotangents, result, grads, case), case)

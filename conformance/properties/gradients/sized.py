@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from conformance.cases.sizes import keeping
 from conformance.instruments.sums import sample
 from conformance.properties.gradients.shared import (
     FORCED,
@@ -61,7 +62,7 @@ def untapped(trial: Trial) -> None:
     Kernels choose their way by size (FlagGems#5014 dropped units past 128) and by strides (pytorch#345 and #619).
     """
     r = trial.recipe
-    own = trial if trial.backend.capabilities.fixed else trial.derived(L=min(r.L, 6))
+    own = trial if trial.backend.capabilities.fixed else trial.derived(**keeping(r, L=min(r.L, 6)))
     if own.case.steps > 50:
         raise Discard
     require_right_gradients(own)

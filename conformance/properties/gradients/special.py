@@ -1,4 +1,4 @@
-"""Gradients at equal parameters and at zeros, where x is NaN, and of no rows."""
+"""Gradients at equal sizes, at equal parameters and at zeros, where x is NaN, and of no rows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from conformance.cases.case import Case
 from conformance.cases.cotangents import draw, zeros
+from conformance.cases.sizes import COINCIDENCES, equalled
 from conformance.properties.batch import take_rows
 from conformance.properties.gradients.shared import (
     LOSSES,
@@ -76,6 +77,44 @@ def _right_with(small: Trial, changed: Case) -> None:
     if not right(findings) and not right(free_findings(small, cotangents, *small.vjp(small.case, cotangents))):
         raise Discard
     small.require(findings, changed)
+
+
+#: Sizes that are equal, and whether rows are unequal, or the call unbatched, as it must be for a coincidence of N.
+_COINCIDENCES_AND_FORMS = pairs(COINCIDENCES, (True, False))
+
+
+@gradient_prop(
+    "gradients.equal-sizes",
+    needs=(*NEEDS, "params", "shapes"),
+    limit=len(_COINCIDENCES_AND_FORMS),
+    turns=len(_COINCIDENCES_AND_FORMS),
+)
+def equal_sizes(trial: Trial) -> None:
+    """Where two sizes are equal the gradients are right in each layout: as many rows as steps, as units, as layers.
+
+    Adapters tell layouts, axes and weights apart by their sizes. A gradient in the other layout is added to its
+    argument without an error where N = L.
+    """
+    (one, other), special = trial.in_turn(_COINCIDENCES_AND_FORMS)
+    declared, r = trial.backend.capabilities, trial.recipe
+    sizes = {"I": 3, "H": 5, "proj": 2 if r.proj else 0, "L": 4, "N": 2 if declared.batch else 1}
+    sizes["layers"] = max(r.layers, 1 + declared.layers) if other == "slots" else r.layers
+    ragged = special and declared.lengths and declared.batch
+    unbatched = special and declared.unbatched and "N" not in (one, other)
+    usual = replace(r, **sizes, unbatched=False, ragged=ragged and not unbatched)  # type: ignore[arg-type]
+    changed = equalled(usual, one, other)
+    if not {one, other} & {"N", "L", "slots"} and not unbatched:
+        changed = equalled(changed, "N", "L")
+    changes = {name: getattr(changed, name) for name in (*sizes, "ragged")}
+    if unbatched:
+        changes["N"] = 1
+    layouts = [layout for layout, has in ((False, declared.time_major), (True, declared.batch_first)) if has]
+    for batch_first in (r.batch_first,) if unbatched else layouts:
+        # Lengths of its own for each layout: some masks are their own transposes.
+        own = {"unbatched": unbatched, "batch_first": batch_first, "seed": r.seed + batch_first, "gain": 0.3}
+        alike = trial.resized(**changes, **own)
+        cotangents = draw(alike.case, alike.recipe.seed, "all", declared.returns)
+        alike.require(free_findings(alike, cotangents, *alike.vjp(alike.case, cotangents)), alike.case)
 
 
 @gradient_prop("gradients.nan-kept", needs=("gradients", "grad_params", "params", "values"))

@@ -10,12 +10,14 @@ from conformance.selftest.faults import (
     conventions,
     degenerate,
     dropout,
+    equal_sizes,
     equations,
     gradient_calls,
     gradient_layers,
     gradient_sizes,
     gradients,
     half,
+    histories,
     lengths,
     living,
     memory,
@@ -35,6 +37,7 @@ _MODULES = (
     *(conventions, packing, equations, activations, precision, half, nonfinite, structure, sizes, degenerate, lengths),
     *(memory, calls, models, living, options, shapes, dropout, conjunctions),
     *(gradients, gradient_layers, gradient_calls, gradient_sizes),
+    *(equal_sizes, histories),
 )
 
 #: Every fault by its id.
