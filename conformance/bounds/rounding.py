@@ -44,6 +44,8 @@ class Arithmetic:
     tiny: float
     #: What an activation may be off by, in unit roundoffs.
     activation: float = ACTIVATION_ULPS
+    #: Relative rounding of what is handed over, which is stored before it is used: x, weights, biases, states.
+    given: float = 0.0
 
     @property
     def wide(self) -> bool:
@@ -65,14 +67,17 @@ def arithmetic(dtype: str, declared: Mapping[str, str]) -> Arithmetic | None:
         return None
     info = finfo(dtype)
     half = info.bits == 16
-    unit = float(info.eps) / 2 + _U64
-    accumulate = 2.0**-24 + _U64 if half else unit
+    # "bf16": what is stored has bfloat16's digits in a wider dtype.
+    stored = kind == "bf16" and not half
+    unit = 2.0**-8 + _U64 if stored else float(info.eps) / 2 + _U64
+    accumulate = 2.0**-24 + _U64 if half or stored else unit
     if kind == "half-accumulate":
         accumulate = max(unit, 2.0**-11 + _U64)
     # TF32 keeps 10 bits of the significand and may truncate them; bfloat16 keeps 7.
     inputs = {"tf32": 2.0**-10, "bf16-inputs": 2.0**-7}.get(kind, 0.0)
     tiny = 2.0**-14 if kind == "half-accumulate" and not half else float(info.smallest_normal)
-    return Arithmetic(unit, accumulate, inputs, tiny, _ACTIVATION_ULPS_HALF if half else ACTIVATION_ULPS)
+    activation = _ACTIVATION_ULPS_HALF if half or stored else ACTIVATION_ULPS
+    return Arithmetic(unit, accumulate, inputs, tiny, activation, unit if stored else 0.0)
 
 
 #: The error of a value that is known exactly, without an axis, so that no work is done for it.
@@ -203,16 +208,19 @@ def dot(terms: Sequence[tuple[Approx, Array | Weight]], biases: list[Array], rul
     A = sum([*(largest @ weight.magnitude for _, largest, weight in factors), *map(np.abs, biases)], 0.0)
     inherited = sum((error for x, _, weight in factors for error in _inherited(x, weight)), 0.0)
     if rule == "exact":
-        return Approx(S, 0.0 * np.asarray(A) + inherited, a)
+        # Of few digits, so that what is handed over is stored as it is; the sums may have more.
+        stored = a.given * (sum(map(np.abs, products), 0.0) + np.abs(S))
+        return Approx(S, 0.0 * np.asarray(A) + inherited + stored, a)
     n = len(biases) + sum(weight.W.shape[1] for _, _, weight in factors)
     rounding = (n + 1) * a.accumulate * (1 + 2 * n * a.accumulate) * (A + np.abs(S) + inherited) / 2
-    converted = a.inputs * (2 + a.inputs) * A
+    inputs = a.inputs + a.given
+    converted = inputs * (2 + inputs) * A
     if rule == "iid":
         squares = [(largest * largest) @ weight.square for _, largest, weight in factors]
         Q = sum([*squares, *(b * b for b in biases)], 0.0)
         variance = n * (S * S / 9 + Q / 18) + Q / 3
         rounding = np.minimum(rounding, _DEVIATIONS * a.accumulate * np.sqrt(variance))
-        converted = np.minimum(converted, _DEVIATIONS * a.inputs * np.sqrt(2 * Q / 3))
+        converted = np.minimum(converted, _DEVIATIONS * inputs * np.sqrt(2 * Q / 3))
     underflows = n + 2
     if a.wide:
         parts = [np.abs(part) for part in (*biases, *products)]

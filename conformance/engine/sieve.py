@@ -112,6 +112,7 @@ class _Sieve:
             seconds=time.monotonic() - self.started,
             interrupted=self.session.interrupted,
             unmet=self.plan.unmet,
+            signatures=self.judge.signatures,
         )
 
     # The three phases

@@ -156,7 +156,7 @@ def _read_by(weight_ih: Array, P: int, D: int) -> Array:
 def read(trial: Trial, p: float) -> Reading:
     """Call a wired model that drops with probability p several times, and read off what was dropped."""
     case, declared = probe(trial, p), trial.arithmetic
-    if declared is None or declared.inputs or declared.accumulate > declared.unit:
+    if declared is None or declared.inputs or declared.accumulate != declared.unit:
         raise Discard
     config, lengths = case.config, case.row_lengths()
     D, P, last = config.num_directions, config.output_size, config.num_layers - 1

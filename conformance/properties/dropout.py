@@ -240,7 +240,7 @@ def independence(trial: Trial) -> None:
 
 @prop(
     "dropout.gradients",
-    needs=(*_NEEDS, "gradients", "output", "shapes"),
+    needs=(*_NEEDS, "gradients", "output"),
     when=_precise,
     limit=8,
     chance=True,
@@ -253,7 +253,7 @@ def gradients(trial: Trial) -> None:
     keep one mask for ever.
     """
     case, declared = live(trial, trial.in_turn(FORMS)), trial.arithmetic
-    if declared is None or declared.inputs or declared.accumulate > declared.unit:
+    if declared is None or declared.inputs or declared.accumulate != declared.unit:
         raise Discard
     cotangents, model = draw(case, trial.recipe.seed, "all", trial.backend.capabilities.returns), trial.model(case)
     result, grads = trial.vjp(case, cotangents, model)

@@ -29,7 +29,7 @@ from conformance.spec import DTYPES
 LEVELS: dict[str, tuple[str, ...]] = {
     "core": (
         *("batch", "initial_state", "output", "h_n", "c_n", "float32", "values"),
-        *("params", "loop", "shapes", "deterministic", "threads"),
+        *("params", "loop", "deterministic", "threads"),
     ),
     "full": ("layers", "bidirectional", "no_bias", "batch_first", "unbatched", "projection", "lengths"),
     "training": ("gradients", "grad_x", "grad_h_0", "grad_c_0", "grad_params"),
