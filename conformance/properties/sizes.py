@@ -106,7 +106,10 @@ def _at(trial: Trial, several: bool, sizes: dict[str, Any]) -> Trial:
         "state": "both" if trial.backend.capabilities.initial_state and several else "none",
         "fill": "normal",
     }
-    return trial.resized(**cheap(trial, **small) | sizes)
+    changes = cheap(trial, **small) | sizes
+    # A projection is narrower than the units.
+    changes["proj"] = min(changes.get("proj", r.proj), changes.get("H", r.H) - 1)
+    return trial.resized(**changes)
 
 
 def _right_if_right(trial: Trial, form: Form, pool: Sequence[dict[str, Any]]) -> None:
@@ -218,7 +221,7 @@ def to_sweep(trial: Trial, **changes: Any) -> tuple[str, Trial]:
     unbatched = r.unbatched and swept != "N"
     rows = {"N": 1 if unbatched or not batch else 2, "unbatched": unbatched}
     small = {"I": 3, "H": 3, "L": 2, "proj": 0, "layers": 1, "view": "plain", "fill": "normal", **rows}
-    return swept, trial.resized(**cheap(trial, **small), **changes)
+    return swept, trial.resized(**cheap(trial, **small) | {"unbatched": unbatched} | changes)
 
 
 @prop("sizes.sweep", needs=_NEEDS, limit=4, turns=len(SWEPT_NAMES))
@@ -234,6 +237,6 @@ def sweep(trial: Trial) -> None:
             raise Discard
         # The largest stands for all.
         pool = pool[-1:]
-    for size in trial.few(pool):
+    for size in trial.few([size for size in pool if swept != "H" or size > usual.recipe.proj]):
         resized = usual.resized(**{swept: size}, ragged=usual.recipe.ragged and (swept, size) != ("L", 1))
         right_or_consistent(resized, usual, pieces if swept == "L" else rows)

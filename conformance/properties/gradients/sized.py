@@ -138,7 +138,7 @@ def sweep(trial: Trial) -> None:
     cotangents = drawn(usual)
     if not right(free_findings(usual, cotangents, *usual.vjp(usual.case, cotangents))):
         raise Discard
-    for size in trial.few(SWEPT_FEW):
+    for size in trial.few([size for size in SWEPT_FEW if swept != "H" or size > usual.recipe.proj]):
         require_right_gradients(
             usual.resized(**{swept: size}, ragged=usual.recipe.ragged and (swept, size) != ("L", 1))
         )
