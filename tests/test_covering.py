@@ -13,8 +13,18 @@ from hypothesis import strategies as st
 
 from conformance.backend import Backend
 from conformance.cases import strategies
-from conformance.cases.covering import choices, combinations_of, covered, factors, feasible, fixed_set, simplest
-from conformance.cases.recipe import Recipe
+from conformance.cases.covering import (
+    choices,
+    combinations_of,
+    covered,
+    factors,
+    feasible,
+    fixed_set,
+    pool,
+    reachable,
+    simplest,
+)
+from conformance.cases.recipe import OPTIONS, Recipe
 from conformance.cases.sizes import COINCIDENCES, coincidences, keeping
 from conformance.spec import LSTMConfig
 
@@ -32,8 +42,28 @@ BACKENDS = {
 def test_every_three_way_combination_occurs(name: str) -> None:
     judged = BACKENDS[name]
     recipes = fixed_set(judged, seed=5)
-    assert combinations_of(factors(judged)) <= covered(recipes)
+    assert reachable(judged) <= covered(recipes)
+    assert judged.capabilities.compiled or reachable(judged) == combinations_of(factors(judged))
     assert all(feasible(choices(recipe)) for recipe in recipes)
+
+
+def test_from_few_signatures_all_pairs_occur_and_every_three_with_a_choice_that_costs_nothing() -> None:
+    judged = declaring(compiled=True, **dict.fromkeys(OPTIONS, True), dtypes=("float32", "float64"))
+    recipes = fixed_set(judged, seed=5)
+    pairs = {pair for recipe in recipes for pair in combinations(choices(recipe), 2)}
+    assert combinations_of(factors(judged), 2) <= pairs
+    free = {three for three in combinations_of(factors(judged)) if any(name == "view" for name, _ in three)}
+    assert free <= covered(recipes)
+
+    def signed(recipe: Recipe) -> Recipe:
+        return replace(recipe, view="plain", state="none" if recipe.state == "none" else "both", seed=0, gain=1.0)
+
+    met = {signed(recipe) for recipe in recipes}
+    assert met == {signed(recipe) for recipe in pool(judged)}
+    assert len(met) <= 30
+    sizes = {size for r in met for size in (r.I, r.H, r.L, r.N)}
+    assert 1 in sizes
+    assert max(sizes) > 30
 
 
 def test_the_fixed_set_is_small_and_always_the_same() -> None:

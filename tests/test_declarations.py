@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from backends import accused
 
-from conformance.backend import GRADIENTS, Backend, Capabilities
+from conformance.backend import ARITHMETICS, GRADIENTS, Backend, Capabilities
 from conformance.cases.recipe import OPTIONS
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
+from conformance.processes.wire.fields import capabilities_from_fields, capabilities_to_fields
 from conformance.properties import catalogue
 from conformance.properties.model import needs_of
 from conformance.spec import LSTMConfig, Params
@@ -35,7 +38,7 @@ def batch_first_only(build: Any, refuses: bool = True) -> Callable[..., Any]:
 
 
 def test_without_time_major_calls_all_else_is_asked_and_right() -> None:
-    everything = dict.fromkeys((*OPTIONS, "gradients"), True)
+    everything: dict[str, Any] = dict.fromkeys((*OPTIONS, "gradients"), True)
     declared = Capabilities(**everything, time_major=False, dtypes=("float32", "float64"))
     backend = Backend("batch-first", declared, batch_first_only(find("numpy").build))
     report = conform(backend, replace(SMALL, shrink=False))
@@ -79,10 +82,9 @@ def giving(given: tuple[str, ...], declared: Any, spoil: str = "") -> Backend:
     right = find("numpy")
 
     def build(config: LSTMConfig, params: Params) -> Any:
-        forward = right.build(config, params)
+        forward: Any = right.build(config, params)
 
-        def wrapped(*args: Any, **lengths: Any) -> Any:
-            return forward(*args, **lengths)
+        wrapped: Any = partial(forward)
 
         def vjp(*args: Any) -> Any:
             result, grads = forward.vjp(*args)
@@ -91,7 +93,7 @@ def giving(given: tuple[str, ...], declared: Any, spoil: str = "") -> Backend:
                 kept[spoil].reshape(-1)[0] *= 1.01
             return result, kept
 
-        wrapped.vjp = vjp  # type: ignore[attr-defined]
+        wrapped.vjp = vjp
         return wrapped
 
     wide = Capabilities(layers=True, bidirectional=True, dtypes=("float32", "float64"), gradients=declared)
@@ -148,3 +150,18 @@ def test_the_probe_names_the_gradients_that_it_found() -> None:
 def test_a_declaration_that_cannot_be_is_told(wrong: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         Capabilities(**wrong)
+
+
+def test_the_page_on_backends_names_every_declaration() -> None:
+    page = (Path(__file__).parents[1] / "docs/backends.md").read_text()
+    rows = {line.split("`")[1].partition("=")[0]: line for line in page.splitlines() if line.startswith("| `")}
+    for field in fields(Capabilities):
+        assert rows[field.name].count("|") == 4, field.name
+    assert all(f'"{word}"' in rows["arithmetic"] for word in ARITHMETICS if word != "ieee")
+    assert all(f'"{name}"' in rows["gradients"] for name in GRADIENTS)
+
+
+@pytest.mark.parametrize("gradients", [True, False, ("x",), ("x", "params")])
+def test_declarations_travel_as_fields(gradients: Any) -> None:
+    declared = Capabilities(batch_first=True, time_major=False, gradients=gradients, compiled=True)
+    assert capabilities_from_fields(capabilities_to_fields(declared), {}) == declared

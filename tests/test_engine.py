@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from conformance import Capabilities, LSTMConfig, Unsupported
 from conformance.backend import Backend
 from conformance.cases.covering import fixed_set
 from conformance.cases.recipe import parse
-from conformance.engine.plan import Settings
+from conformance.engine.plan import Settings, plan
 from conformance.engine.sieve import conform, replay
 from conformance.errors import UsageError
 from conformance.facts import Outcome
@@ -261,18 +262,68 @@ def test_counterexamples_are_kept_and_met_again_first() -> None:
     assert second.cases == len(fixed_set(backend, 9)) + 1
 
 
-def test_a_compiled_backend_sees_few_shapes() -> None:
-    """Each new shape would cost it a compilation: sizes come from a small pool, in its failures too."""
-    shapes: dict[bool, set[object]] = {False: set(), True: set()}
-    for compiled, met in shapes.items():
+Met = set[tuple[object, ...]]
 
-        def noting(forward: Forward, config: LSTMConfig, x: Array, *state: Any, met: Any = met) -> Any:
-            met.add((config.input_size, config.hidden_size, x.shape))
-            return forward(x, *state)
 
-        backend = around(noting, Capabilities(compiled=compiled))
-        assert conform(backend, Settings(cases=40, exclude=("refusals",))).conformant
-    assert len(shapes[True]) < len(shapes[False]) / 4
+def _counting(backend: Backend, met: Met) -> Backend:
+    """A backend that notes the signature of each call: its config, the arguments that are given, their shapes."""
+
+    def build(config: LSTMConfig, params: Params) -> Any:
+        model: Any = backend.build(config, params)
+
+        def noted(x: Array, state: Any = None, lengths: Any = None) -> None:
+            shapes = [None if part is None else part.shape for part in (*(state or (None, None)), lengths)]
+            met.add((config, x.shape, x.dtype.name, *shapes))
+
+        def forward(x: Array, *state: Any, **lengths: Any) -> Any:
+            noted(x, *state, **lengths)
+            return model(x, *state, **lengths)
+
+        def vjp(x: Array, state: Any, lengths: Any, *cotangents: Array) -> Any:
+            noted(x, state, lengths)
+            return model.vjp(x, state, lengths, *cotangents)
+
+        called: Any = partial(forward)
+        called.vjp = vjp
+        return called
+
+    return replace(backend, build=build)
+
+
+_OPTIONS: dict[str, Any] = dict.fromkeys(("no_bias", "batch_first", "unbatched", "projection", "lengths"), True)
+_STACK: dict[str, Any] = dict.fromkeys(("layers", "bidirectional"), True)
+
+
+@pytest.mark.parametrize(
+    ("options", "limit"),
+    [
+        ({}, 40),
+        ({**_OPTIONS, "gradients": True, "dtypes": ("float32", "float64")}, 60),
+        ({**_OPTIONS, **_STACK, "gradients": True, "dtypes": ("float32", "float64")}, 80),
+    ],
+    ids=["plain", "one layer", "everything"],
+)
+def test_a_backend_that_compiles_is_asked_all_from_few_signatures(options: dict[str, Any], limit: int) -> None:
+    met: Met = set()
+    judged = replace(find("numpy"), capabilities=Capabilities(compiled=True, **options))
+    report = conform(_counting(judged, met), Settings(cases=0, shrink=False))
+    assert len(met) == report.signatures <= limit
+    free = replace(judged, capabilities=replace(judged.capabilities, compiled=False))
+    asked = {p.id for p in plan(free, Settings()).asked}
+    assert {v.property for v in report.verdicts if v.outcome == "passed"} == asked
+
+
+def test_a_failure_of_a_backend_that_compiles_is_shrunk_within_few_signatures() -> None:
+    met: Met = set()
+
+    def wrong(forward: Forward, config: LSTMConfig, x: Array, *state: Any) -> Any:
+        output, finals = forward(x, *state)
+        return output + (config.num_layers > 1), finals
+
+    declared = Capabilities(layers=True, bidirectional=True, compiled=True)
+    report = conform(_counting(around(wrong, declared), met), Settings(cases=20, only=("values", "sizes")))
+    assert "values.output" in failing(report)
+    assert len(met) <= 80
 
 
 def test_final_states_alone_are_judged_without_demanding_equal_bits_of_several_runs() -> None:

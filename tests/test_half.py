@@ -15,7 +15,7 @@ from conformance.cases.fills import cancels
 from conformance.cases.recipe import Recipe
 from conformance.engine.plan import Settings
 from conformance.selftest.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, different, twin_backend
-from conformance.selftest.faults.fault import HALF
+from conformance.selftest.faults.fault import FULL, HALF
 from conformance.selftest.faults.half import half_summed
 from conformance.selftest.faults.twin import Twin, sigmoid
 from conformance.spec import numpy_dtype
@@ -174,3 +174,44 @@ def test_without_ml_dtypes_bfloat16_is_narrowed_and_never_a_traceback() -> None:
         "{('unavailable', True)}",
         "True",
     ]
+
+
+def stored_in_bfloat16(backend: Backend, summed: bool = False) -> Backend:
+    """The twin in float32 arrays, whose every stored number has bfloat16's digits; and whose sums have, if asked."""
+
+    def stored(values: np.ndarray) -> np.ndarray:
+        return values.astype(numpy_dtype("bfloat16")).astype(values.dtype)
+
+    def dot(x: np.ndarray, W: np.ndarray) -> np.ndarray:
+        if not summed:
+            return stored(stored(x) @ stored(W).T)
+        total = np.zeros((len(x), len(W)), x.dtype)
+        for one, column in zip(stored(x).T, stored(W).T, strict=True):
+            total = stored(total + stored(np.multiply.outer(one, column)))
+        return total
+
+    def fetch(twin: Twin, config: object, name: str, values: np.ndarray) -> np.ndarray:
+        return stored(np.array(values, order="C"))
+
+    def pack(twin: Twin, config: object, params: object) -> object:
+        return {name: stored(np.asarray(value)) for name, value in params.items()}  # type: ignore[attr-defined]
+
+    changed = Twin(
+        sigmoid=lambda a: stored(sigmoid(a)),
+        tanh=lambda a: stored(np.tanh(a)),
+        dot=dot,
+        cell=lambda twin, at, i, f, g, c: stored(stored(f * c) + stored(i * g)),
+        hidden=lambda twin, at, o, c: stored(o * twin.tanh(c)),
+        fetch=fetch,
+        pack=pack,  # type: ignore[arg-type]
+    )
+    return replace(backend, build=changed.build)
+
+
+def test_float32_that_is_stored_in_bfloat16_is_right_where_it_is_declared() -> None:
+    chosen = Settings(cases=20, exclude=("sizes", "gradients", "purity", "refusals"))
+    plain = only(Backend("stored", FULL, twin_backend().build), "float32")
+    declared = replace(plain, capabilities=replace(plain.capabilities, arithmetic={"float32": "bf16"}))
+    assert accused(stored_in_bfloat16(declared), chosen) == {}
+    assert "values.output" in accused(stored_in_bfloat16(plain), chosen)
+    assert "values.accumulation" in accused(stored_in_bfloat16(declared, summed=True), chosen)

@@ -155,7 +155,7 @@ class Expectation:
         p, rule, at = self._layer_params(slot), self.case.rule, slot.position(self.case.config)
         valid, lengths, (h_0, c_0) = self._valid, self._lengths, (part[at] for part in self._state)
         x = x.time_order(lengths, slot.reverse)
-        c = Approx(c_0, np.zeros_like(c_0), x.arithmetic)
+        c = Approx(c_0, x.arithmetic.given * np.abs(c_0), x.arithmetic)
         if observed is None:
             h, outputs, spans = Approx(h_0, EXACT, x.arithmetic), [], []
             for t in range(len(valid)):

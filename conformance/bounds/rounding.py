@@ -49,6 +49,8 @@ class Arithmetic:
     tiny: float
     #: What an activation may be off by, in unit roundoffs.
     activation: float = ACTIVATION_ULPS
+    #: Relative rounding of what is handed over, which is stored before it is used: x, weights, biases, states.
+    given: float = 0.0
     #: The largest number, beyond which a result is infinite; infinite itself where the range is not looked at.
     largest: float = np.inf
     #: The largest partial sum of a dot product.
@@ -95,20 +97,22 @@ def arithmetic(dtype: str, declared: Mapping[str, str]) -> Arithmetic | None:
         return None
     info = finfo(dtype)
     half = info.bits == 16
-    unit = float(info.eps) / 2 + _U64
-    accumulate = 2.0**-24 + _U64 if half else unit
+    # "bf16": what is stored has bfloat16's digits in a wider dtype.
+    stored = kind == "bf16" and not half
+    unit = 2.0**-8 + _U64 if stored else float(info.eps) / 2 + _U64
+    accumulate = 2.0**-24 + _U64 if half or stored else unit
     if kind == "half-accumulate":
         accumulate = max(unit, 2.0**-11 + _U64)
     # TF32 keeps 10 bits of the significand and may truncate them; bfloat16 keeps 7.
     inputs = {"tf32": 2.0**-10, "bf16-inputs": 2.0**-7}.get(kind, 0.0)
     tiny = 2.0**-14 if kind == "half-accumulate" and not half else float(info.smallest_normal)
-    activation = _ACTIVATION_ULPS_HALF if half else ACTIVATION_ULPS
-    largest = float(info.max)
+    activation = _ACTIVATION_ULPS_HALF if half or stored else ACTIVATION_ULPS
+    largest = float(finfo("bfloat16" if stored else dtype).max)
     sums = dtype if not half else "float32"
     if kind == "half-accumulate":
         sums = dtype if half else "float16"
     largest_sum = float(finfo(sums).max)
-    return Arithmetic(unit, accumulate, inputs, tiny, activation, largest, largest_sum)
+    return Arithmetic(unit, accumulate, inputs, tiny, activation, unit if stored else 0.0, largest, largest_sum)
 
 
 class Approx:
@@ -249,16 +253,19 @@ def dot(
     S = np.where(np.isnan(S) & np.isinf(A), 0.0, S) if np.isinf(A).any() else S
     inherited = sum((error for x, _, weight in factors for error in _inherited(x, weight)), 0.0)
     if rule == "exact":
-        return a.bounded(S, 0.0 * np.asarray(A) + inherited, (A + np.abs(S)) / 2 / a.largest)
+        # Of few digits, so that what is handed over is stored as it is; the sums may have more.
+        stored = a.given * (sum(map(np.abs, products), 0.0) + np.abs(S))
+        return a.bounded(S, 0.0 * np.asarray(A) + inherited + stored, (A + np.abs(S)) / 2 / a.largest)
     n = len(biases) + sum(weight.W.shape[1] for _, _, weight in factors)
     rounding = (n + 1) * a.accumulate * (1 + 2 * n * a.accumulate) * (A + np.abs(S) + inherited) / 2
-    converted = a.inputs * (2 + a.inputs) * A
+    inputs = a.inputs + a.given
+    converted = inputs * (2 + inputs) * A
     if rule == "iid":
         squares = [(largest * largest) @ weight.square for _, largest, weight in factors]
         Q = sum([*squares, *(b * b for b in biases)], 0.0)
         variance = n * (S * S / 9 + Q / 18) + Q / 3
         rounding = np.minimum(rounding, _DEVIATIONS * a.accumulate * np.sqrt(variance))
-        converted = np.minimum(converted, _DEVIATIONS * a.inputs * np.sqrt(2 * Q / 3))
+        converted = np.minimum(converted, _DEVIATIONS * inputs * np.sqrt(2 * Q / 3))
     # Partial sums lie between the sums of the terms of either sign, (A ± S)/2.
     end = -np.abs(S) if activated else np.abs(S)
     underflows, share = n + 2, (A + end) / 2 / a.largest_sum

@@ -21,11 +21,17 @@ from conformance.spec import LSTMConfig
 #: Gaps between features and gaps between steps and rows count as one choice, and take turns.
 _COVERED_VIEWS = tuple(view for view in VIEWS if view != "gapped")
 
+#: Sizes of the common calls of a backend that compiles: properties derive few others from them.
+_COMPILED_SIZES = {"I": 3, "H": 4, "L": 3, "N": 2}
+
 Factors = tuple[tuple[str, tuple[object, ...]], ...]
 Choice = tuple[tuple[str, object], ...]
 
 #: How many candidates for its sizes are compared for each row.
 _LOOKS = 48
+
+#: How many recipes are compared for each that reuses a signature.
+_TRIES = 12
 
 #: What a call takes whatever its length, in the time of steps.
 _STEPS_OF_A_CALL = 12
@@ -105,27 +111,29 @@ def combinations_of(factors: Factors, ways: int = 3) -> frozenset[Choice]:
 
 
 @lru_cache(maxsize=32)
-def covering_rows(factors: Factors) -> tuple[Choice, ...]:
+def covering_rows(factors: Factors, ways: int = 3, given: tuple[Choice, ...] = ()) -> tuple[Choice, ...]:
     """Rows of one value for each factor that cover every feasible three-way combination; always the same ones.
+
+    Or every combination of so many ``ways``, but for those in the ``given`` rows.
 
     Invariant: ``uncovered`` holds the feasible combinations that are in no row yet. Each round adds a row that contains
     one of them, so ``uncovered`` shrinks in every round and is empty in the end. Such a row exists: each factor has a
     value that goes with everything (time-major or batch-first, one row, several steps, not ragged).
     """
-    uncovered = set(combinations_of(factors))
+    uncovered = set(combinations_of(factors, ways)).difference(*(combinations(row, ways) for row in given))
     order = sorted(uncovered, key=repr)
     rng = random.Random(0)
     rng.shuffle(order)
     rows = []
     for combination in order:
         if combination in uncovered:
-            grown = [_grow(combination, factors, uncovered, rng) for _ in range(6)]
-            rows.append(max(grown, key=lambda row: len(uncovered.intersection(combinations(row, 3)))))
-            uncovered.difference_update(combinations(rows[-1], 3))
+            grown = [_grow(combination, factors, uncovered, rng, ways) for _ in range(6)]
+            rows.append(max(grown, key=lambda row: len(uncovered.intersection(combinations(row, ways)))))
+            uncovered.difference_update(combinations(rows[-1], ways))
     return tuple(rows)
 
 
-def _grow(combination: Choice, factors: Factors, uncovered: set[Choice], rng: random.Random) -> Choice:
+def _grow(combination: Choice, factors: Factors, uncovered: set[Choice], rng: random.Random, ways: int = 3) -> Choice:
     """A whole feasible row around a combination: each further factor takes the value that newly covers the most."""
     row = dict(combination)
     rest = [factor for factor in factors if factor[0] not in row]
@@ -141,7 +149,7 @@ def _grow(combination: Choice, factors: Factors, uncovered: set[Choice], rng: ra
         for value in values:
             new = (name, value)
             if feasible((*chosen, new)):
-                covered = sum(ordered((*pair, new)) in uncovered for pair in combinations(chosen, 2))
+                covered = sum(ordered((*some, new)) in uncovered for some in combinations(chosen, ways - 1))
                 # Less than one more combination: it decides between equals.
                 gains[value] = covered + rng.random() / 2
         row[name] = max(gains, key=lambda value: gains[value])
@@ -154,7 +162,10 @@ def fixed_set(backend: Backend, seed: int) -> list[Recipe]:
     The values depend on the seed.
     """
     c = backend.capabilities
-    sized = _sized(factors(backend), _unbatched(c), c.compiled, None if c.fixed is None else c.fixed[0])
+    if c.compiled:
+        sized = _reusing(tuple(pool(backend)), factors(backend))
+    else:
+        sized = _sized(factors(backend), _unbatched(c), None if c.fixed is None else c.fixed[0])
     recipes = [replace(recipe, seed=1000 * seed + number) for number, recipe in enumerate(sized)]
     # Properties that look at a few cases only see both kinds.
     for k, recipe in enumerate(common(backend, seed)):
@@ -168,9 +179,7 @@ def _unbatched(c: Capabilities) -> tuple[bool, ...]:
 
 
 @lru_cache(maxsize=32)
-def _sized(
-    factors: Factors, unbatched: tuple[bool, ...], compiled: bool, fixed: LSTMConfig | None
-) -> tuple[Recipe, ...]:
+def _sized(factors: Factors, unbatched: tuple[bool, ...], fixed: LSTMConfig | None) -> tuple[Recipe, ...]:
     """The covering rows as recipes, each with those of several candidate sizes that add most to the rows before it."""
     occurred, rng, chosen = Occurred(), random.Random(0), []
     free = 0
@@ -181,11 +190,11 @@ def _sized(
         # those where steps and rows may be equal.
         looks = candidates(free % 2 == 0 if several else number % 5 == 4)
         first = rng.randrange(len(looks) - _LOOKS)
-        pool = [(sizes, ()) for sizes in COMMON_SIZES[:2]] if compiled else looks[first : first + _LOOKS]
+        looked = looks[first : first + _LOOKS]
         # One step, one row or a projection replaces a size.
         recipes = [
             _coincident(_recipe(dict(row), sizes, number, unbatched, fixed), coincident, fixed)
-            for sizes, coincident in pool
+            for sizes, coincident in looked
         ]
         # A longer sequence takes longer in every property.
         gains = [occurred.gain(r, choices(r)) / (_STEPS_OF_A_CALL + r.L) for r in recipes]
@@ -226,7 +235,7 @@ def common(backend: Backend, seed: int) -> list[Recipe]:
                 "ragged": c.lengths,
             },
         ]
-        pool = COMMON_SIZES[:2] if c.compiled else COMMON_SIZES
+        pool = (_COMPILED_SIZES,) if c.compiled else COMMON_SIZES
         rows = {} if c.batch else {"N": 1}
         wished = [{**pool[k % len(pool)], **rows, **changes} for k, changes in enumerate(wished)]
     # Together with the rows they alternate with, their seeds leave every remainder of division by 4.
@@ -269,6 +278,107 @@ def _recipe(
     )
 
 
+# A backend that compiles: few signatures, each with many values
+
+
+def pool(backend: Backend) -> list[Recipe]:
+    """The recipes whose signatures all drawn cases of a backend that compiles have, simplest first.
+
+    The common calls, and rows that cover every pair of the choices that cost a compilation. A stack is observed layer
+    by layer, so its first layers cost nothing more and are recipes too.
+    """
+    c = backend.capabilities
+    given = [*simplest(backend), *common(backend, 0)]
+    of_model = None if c.fixed is None else c.fixed[0]
+    rows = _pool(
+        factors(backend), tuple(replace(r, seed=0) for r in given), _unbatched(c), of_model, "output" in c.returns
+    )
+    return [replace(recipe, seed=0) for recipe in rows]
+
+
+@lru_cache(maxsize=32)
+def _pool(
+    factors: Factors, given: tuple[Recipe, ...], unbatched: tuple[bool, ...], fixed: LSTMConfig | None, output: bool
+) -> tuple[Recipe, ...]:
+    costly = tuple((name, _costly(name, values)) for name, values in factors)
+    # Each row from the many layers to the few: what covers three layers covers its first two.
+    chosen = [part for recipe in given for part in _parts(recipe, fixed)]
+    occurred, rng = Occurred(), random.Random(0)
+    for recipe in chosen:
+        occurred.add(recipe, choices(recipe))
+    while left := covering_rows(costly, 2, tuple(_signed(recipe) for recipe in chosen)):
+        number = len(chosen)
+        # The deepest stacks first: their parts are covered at no cost.
+        row = dict(max(left, key=lambda row: int(str(dict(row)["layers"]))))
+        looked = rng.sample(candidates(number % 4 == 3), _LOOKS)
+        # Without outputs, a call takes as many signatures as it has steps.
+        looked = looked if output else [({**sizes, "L": min(sizes["L"], 3)}, ()) for sizes, _ in looked]
+        recipes = [
+            _coincident(_recipe(row, sizes, number, unbatched, fixed), coincident, fixed)
+            for sizes, coincident in looked
+        ]
+        gains = [occurred.gain(r, choices(r)) / (_STEPS_OF_A_CALL + r.L) for r in recipes]
+        for part in _parts(replace(recipes[gains.index(max(gains))], gain=1.0, view="plain"), fixed):
+            chosen.append(part)
+            occurred.add(part, choices(part))
+    order = sorted(chosen, key=lambda r: (r.layers, r.bidirectional, r.proj > 0, r.ragged, r.unbatched))
+    return tuple(dict.fromkeys(order))
+
+
+def _costly(name: str, values: tuple[object, ...]) -> tuple[object, ...]:
+    """The values of a factor that cost a compilation each: views cost none, nor does which state is given."""
+    return values[:1] if name == "view" else tuple(v for v in values if v not in ("h", "c"))
+
+
+def _signed(recipe: Recipe) -> Choice:
+    """The choices of a recipe that cost a compilation."""
+    return choices(replace(recipe, view="plain", state="none" if recipe.state == "none" else "both"))
+
+
+def _parts(recipe: Recipe, fixed: LSTMConfig | None) -> list[Recipe]:
+    """A recipe, and those of its first layers."""
+    fewest = recipe.layers if fixed is not None else 1
+    return [replace(recipe, layers=layers, seed=0) for layers in range(recipe.layers, fewest - 1, -1)]
+
+
+@lru_cache(maxsize=32)
+def _reusing(pool: tuple[Recipe, ...], factors: Factors) -> tuple[Recipe, ...]:
+    """Recipes of the pool's signatures with every combination of three choices that they allow."""
+    uses = [(recipe, frozenset(use)) for recipe in pool for use in _uses(recipe, factors)]
+    uncovered = _combined(_uses(recipe, factors) for recipe in pool)
+    order, rng, chosen = sorted(uncovered, key=repr), random.Random(0), list[Recipe]()
+    rng.shuffle(order)
+    for combination in order:
+        if combination in uncovered:
+            fitting = [(recipe, dict(use)) for recipe, use in uses if use.issuperset(combination)]
+            some = [
+                replace(recipe, view=str(use["view"]), state=str(use["state"]))
+                for recipe, use in rng.sample(fitting, min(len(fitting), _TRIES))
+            ]
+            chosen.append(max(some, key=lambda r: len(uncovered.intersection(combinations(choices(r), 3)))))
+            uncovered.difference_update(combinations(choices(chosen[-1]), 3))
+    gains = (1.0, 0.3, 3.0)
+    return tuple(replace(recipe, gain=gains[number % 3]) for number, recipe in enumerate(chosen))
+
+
+def _uses(recipe: Recipe, factors: Factors) -> list[Choice]:
+    """The choices of a recipe with every view and every state that leave its signature as it is."""
+    values = dict(factors)
+    states = [state for state in values["state"] if (state == "none") == (recipe.state == "none")]
+    return [choices(replace(recipe, view=str(view), state=str(state))) for view in values["view"] for state in states]
+
+
+def _combined(rows: Iterable[list[Choice]]) -> set[Choice]:
+    return {combination for uses in rows for use in uses for combination in combinations(use, 3)}
+
+
+def reachable(backend: Backend) -> frozenset[Choice]:
+    """The three-way combinations that a backend's fixed set covers: all feasible ones, if it does not compile."""
+    if not backend.capabilities.compiled:
+        return combinations_of(factors(backend))
+    return frozenset(_combined(_uses(recipe, factors(backend)) for recipe in pool(backend)))
+
+
 def covered(recipes: Iterable[Recipe]) -> set[Choice]:
     """The three-way combinations that occur in some recipes."""
     return {combination for recipe in recipes for combination in combinations(choices(recipe), 3)}
@@ -278,6 +388,8 @@ def simplest(backend: Backend) -> list[Recipe]:
     """The smallest case of all, and an ordinary one of several sizes with an initial state."""
     c = backend.capabilities
     smallest = Recipe(dtype=judged_dtypes(backend)[0], batch_first=not c.time_major)
-    ordinary = replace(smallest, I=3, H=4, L=5, N=2 if c.batch else 1, state="both" if c.initial_state else "none")
+    sizes = {**_COMPILED_SIZES} if c.compiled else {"I": 3, "H": 4, "L": 5, "N": 2}
+    sizes |= {} if c.batch else {"N": 1}
+    ordinary = replace(smallest, **sizes, state="both" if c.initial_state else "none")  # type: ignore[arg-type]
     model = {} if c.fixed is None else model_fields(c.fixed[0])
     return [replace(recipe, **model) for recipe in (smallest, ordinary)]

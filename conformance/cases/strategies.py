@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 
 from conformance.backend import Backend
-from conformance.cases.covering import judged_dtypes
+from conformance.cases.covering import judged_dtypes, pool
 from conformance.cases.recipe import STATES, VIEWS, Recipe, model_fields
 from conformance.cases.sizes import COINCIDENCES, dimension, equalled
 
@@ -27,7 +27,6 @@ _SMALL = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 16, 17, 20)
 _FEATURES = (*_SMALL * 2, 31, 32, 33, 63, 64, 65, 127, 128, 129)
 _STEPS = (*(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 16, 17) * 5, 31, 32, 33, 65, 100, 110, 120, 129, 129, 257, 400)
 _ROWS = (*(1, 2, 3, 4, 5, 6) * 4, 7, 8, 9, 17, 33)
-_COMPILED = {"features": (3, 5), "steps": (4, 1), "rows": (2, 1)}
 
 #: Ordinary weights most often; saturating and chaotic ones (3 and more) in about one case of four.
 _GAINS = (1.0, 1.0, 0.3, 1.0, 0.5, 2.0, 1.5, 3.0, 5.0, 10.0, 1.0)
@@ -38,6 +37,8 @@ _FILLS = (*("normal",) * 8, "integers", "sparse", "constant", "ramp", "large-cel
 def recipes(draw: st.DrawFn, backend: Backend) -> Recipe:
     """Recipes of cases that the backend has declared."""
     c = backend.capabilities
+    if c.compiled:
+        return _free(draw, backend, draw(st.sampled_from(pool(backend))))
     # Simplest first: no two sizes are equal.
     equal = draw(st.sampled_from((*[None] * 30, *COINCIDENCES)))
     used: dict[str, int] = {}
@@ -47,10 +48,10 @@ def recipes(draw: st.DrawFn, backend: Backend) -> Recipe:
         return used[name]
 
     unbatched = c.unbatched and draw(st.integers(0, 5)) == 5
-    rows = size("N", _COMPILED["rows"] if c.compiled else _ROWS) if c.batch and not unbatched else 1
+    rows = size("N", _ROWS) if c.batch and not unbatched else 1
     model = _model(draw, backend, size) if c.fixed is None else model_fields(c.fixed[0])
     # Without outputs, a case takes as many runs as it has steps.
-    steps = size("L", _COMPILED["steps"] if c.compiled else _STEPS if "output" in c.returns else _STEPS[:14])
+    steps = size("L", _STEPS if "output" in c.returns else _STEPS[:14])
     recipe = Recipe(
         **model,
         unbatched=unbatched,
@@ -58,14 +59,28 @@ def recipes(draw: st.DrawFn, backend: Backend) -> Recipe:
         N=rows,
         state=draw(st.sampled_from(STATES)) if c.initial_state else "none",
         ragged=steps > 1 and not unbatched and c.lengths and draw(st.booleans()),
-        view=draw(st.sampled_from(VIEWS)) if "views" not in backend.ruled_out and draw(st.booleans()) else "plain",
-        fill=draw(st.sampled_from(_FILLS)),
-        gain=draw(st.sampled_from(_GAINS)),
-        seed=draw(st.integers(0, 2**32 - 1)),
+        **_values(draw, backend),
     )
-    if equal is None or c.compiled or (c.fixed is not None and equal[0] == "I"):
+    if equal is None or (c.fixed is not None and equal[0] == "I"):
         return recipe
     return equalled(recipe, *equal) if dimension(recipe, equal[1]) <= _EQUAL_UP_TO else recipe
+
+
+def _values(draw: st.DrawFn, backend: Backend) -> dict[str, Any]:
+    """The fields of a recipe that leave its signature as it is, whatever they are."""
+    viewed = "views" not in backend.ruled_out and draw(st.booleans())
+    return {
+        "view": draw(st.sampled_from(VIEWS)) if viewed else "plain",
+        "fill": draw(st.sampled_from(_FILLS)),
+        "gain": draw(st.sampled_from(_GAINS)),
+        "seed": draw(st.integers(0, 2**32 - 1)),
+    }
+
+
+def _free(draw: st.DrawFn, backend: Backend, recipe: Recipe) -> Recipe:
+    """The recipe with all else drawn that leaves its signature as it is."""
+    state = "none" if recipe.state == "none" else draw(st.sampled_from(STATES[1:]))
+    return replace(recipe, state=state, **_values(draw, backend))
 
 
 def _model(draw: st.DrawFn, backend: Backend, size: Callable[[str, Sequence[int]], int]) -> dict[str, Any]:
@@ -75,8 +90,7 @@ def _model(draw: st.DrawFn, backend: Backend, size: Callable[[str, Sequence[int]
     def option(declared: bool) -> bool:
         return declared and draw(st.booleans())
 
-    pool = _COMPILED["features"] if c.compiled else _FEATURES
-    features = {name: size(name, pool) for name in "HI"}
+    features = {name: size(name, _FEATURES) for name in "HI"}
     return {
         **features,
         "proj": draw(st.integers(1, features["H"] - 1)) if features["H"] > 1 and option(c.projection) else 0,
@@ -91,22 +105,27 @@ def _model(draw: st.DrawFn, backend: Backend, size: Callable[[str, Sequence[int]
 @st.composite
 def simpler(draw: st.DrawFn, recipe: Recipe, backend: Backend) -> Recipe:
     """Recipes no more complex than ``recipe``, which is among them: where its failure is looked for, to shrink it."""
-    fixed, compiled = backend.capabilities.fixed is not None, backend.capabilities.compiled
+    fixed = backend.capabilities.fixed is not None
 
     def either(simple: T, given: T) -> T:
         return draw(st.sampled_from((simple, given))) if simple != given else given
 
+    if backend.capabilities.compiled:
+        # Signatures that were met, or may be: others cost a compilation each.
+        signed = draw(st.sampled_from([*(r for r in pool(backend) if _no_more(r, recipe)), recipe]))
+        values = {name: either(*pair) for name, pair in _simple_values(recipe).items()}
+        state = signed.state if "none" in (signed.state, recipe.state) else recipe.state
+        return replace(signed, state=state, turn=recipe.turn, edits=recipe.edits, **values)
+
     def at_most(least: int, given: int) -> int:
-        if given <= least or compiled:
+        if given <= least:
             return given
         # The given size comes up half of the time. One choice either way: Hypothesis prefers fewer choices.
         return draw(st.sampled_from([*range(least, given), *[given] * (given - least)]))
 
     rows, steps = at_most(1, recipe.N), at_most(1, recipe.L)
     changes: dict[str, object] = {"N": rows, "L": steps, "state": either("none", recipe.state)}
-    changes["view"] = either("plain", recipe.view)
-    changes["fill"] = either("normal", recipe.fill)
-    changes["seed"] = either(0, recipe.seed)
+    changes |= {name: either(*pair) for name, pair in _simple_values(recipe).items() if name != "gain"}
     if not fixed:
         features, hidden = at_most(1, recipe.I), at_most(1, recipe.H)
         changes |= {"I": features, "H": hidden, "proj": at_most(0, min(recipe.proj, hidden - 1))}
@@ -117,3 +136,21 @@ def simpler(draw: st.DrawFn, recipe: Recipe, backend: Backend) -> Recipe:
     changes["unbatched"] = recipe.unbatched and either(False, True)
     changes["ragged"] = recipe.ragged and steps > 1 and either(False, True)
     return replace(recipe, **changes)  # type: ignore[arg-type]
+
+
+def _simple_values(recipe: Recipe) -> dict[str, tuple[Any, Any]]:
+    """The fields that leave a recipe's signature as it is, each at its simplest and as given."""
+    simple = {"view": "plain", "fill": "normal", "seed": 0, "gain": 1.0}
+    return {name: (value, getattr(recipe, name)) for name, value in simple.items()}
+
+
+def _no_more(one: Recipe, other: Recipe) -> bool:
+    """Whether a recipe has no size and no option that another has less of."""
+    sizes = ("I", "H", "L", "N", "layers", "proj", "bidirectional", "batch_first", "unbatched", "ragged")
+    bounded = all(getattr(one, name) <= getattr(other, name) for name in sizes)
+    return (
+        bounded
+        and one.bias >= other.bias
+        and one.dtype == other.dtype
+        and (one.state == "none" or other.state != "none")
+    )

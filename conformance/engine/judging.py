@@ -21,6 +21,7 @@ from conformance.facts import Fact, Outcome, Undeclared
 from conformance.properties.model import Property
 from conformance.targets.probe import Ability, abilities
 from conformance.trials.outcomes import BackendError, Discard, Lacking, Narrowed, Violation, said
+from conformance.trials.signatures import Signatures
 from conformance.trials.trial import Trial
 
 
@@ -63,6 +64,11 @@ class Judge(Protocol):
     #: Its name, capabilities and the rest; whether it can be built here is the judge's own affair.
     backend: Backend
 
+    @property
+    def signatures(self) -> int:
+        """How many signatures (config, arguments that are given, shapes) a backend that compiles was called with."""
+        ...
+
     def ask(
         self, recipe: Recipe, questions: Sequence[Question], stop: bool = False, brief: bool = False
     ) -> Iterator[tuple[Question, Answer]]:
@@ -101,6 +107,8 @@ class Here:
 
     def __init__(self, backend: Backend, ran: Callable[[], None] = lambda: None) -> None:
         self.backend = backend
+        self._signatures = Signatures(backend) if backend.capabilities.compiled else None
+        self._called = backend if self._signatures is None else self._signatures.counting(backend)
         #: Told when the call of a case that its properties share has come back.
         self._ran = ran
         self._closed = False
@@ -111,7 +119,10 @@ class Here:
         """The answer of each property about a case, on one trial whose runs they share."""
         if self.backend.process is not None:
             self.backend.process.brief = brief
-        trial = Trial(self.backend, recipe)
+        if self._signatures is not None and questions:
+            self._signatures.case()
+            self._signatures.asking(questions[0].property.id)
+        trial = Trial(self._called, recipe)
         ended = shared_call(trial)
         self._open()
         if ended is not None:
@@ -119,16 +130,20 @@ class Here:
             return
         self._ran()
         for question in questions:
+            if self._signatures is not None:
+                self._signatures.asking(question.property.id)
             answer = check(question, trial)
             self._open()
+            if self._signatures is not None and answer.outcome is not None:
+                self._signatures.answered(question.property.id)
             yield question, answer
             if stop and answer.wrong:
                 return
 
     def run(self, recipe: Recipe) -> None:
         """Run a case for the marks that it may leave."""
-        with suppress(Violation, Narrowed, UsageError, Ended):
-            trial = Trial(self.backend, recipe)
+        with suppress(Violation, Narrowed, Discard, UsageError, Ended):
+            trial = Trial(self._called, recipe)
             trial.call(trial.case)
 
     def probe(self) -> list[Ability]:
@@ -142,6 +157,11 @@ class Here:
     def rest(self) -> None:
         """End the process that may hold the backend; it is started again when it is asked."""
         self.finish()
+
+    @property
+    def signatures(self) -> int:
+        """How many signatures a backend that compiles was called with."""
+        return 0 if self._signatures is None else len(self._signatures.met)
 
     def close(self) -> None:
         """End the process that may hold the backend, and whatever is asked of it at this moment."""

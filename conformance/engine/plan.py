@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from conformance.backend import Backend
-from conformance.cases.covering import combinations_of, factors, fixed_set, judged_dtypes
+from conformance.cases.covering import fixed_set, judged_dtypes, reachable
 from conformance.cases.recipe import Recipe
 from conformance.errors import UsageError
 from conformance.properties import select
@@ -72,7 +72,7 @@ class Plan:
 
     def combinations(self) -> frozenset[object]:
         """Every three-way combination of the declared choices."""
-        return frozenset(combinations_of(factors(self.backend)))
+        return frozenset(reachable(self.backend))
 
 
 def plan(backend: Backend, settings: Settings) -> Plan:

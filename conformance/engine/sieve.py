@@ -126,6 +126,7 @@ class _Sieve:
             not_judged=self.plan.backend.not_judged,
             dtypes=self.plan.arithmetics(),
             strict=self.settings.strict,
+            signatures=self.judge.signatures,
         )
 
     # The phases

@@ -159,7 +159,7 @@ def read(trial: Trial, p: float, after_one: bool = False) -> Reading:
     ``after_one`` is whether a call of one row and one step comes before these.
     """
     case, declared = probe(trial, p), trial.arithmetic
-    if declared is None or declared.inputs or declared.accumulate > declared.unit:
+    if declared is None or declared.inputs or declared.accumulate != declared.unit:
         raise Discard
     config, lengths = case.config, case.row_lengths()
     D, P, last = config.num_directions, config.output_size, config.num_layers - 1

@@ -105,7 +105,7 @@ def _serve(parent: _Parent) -> None:
             questions = [Question(known[id], int(turn)) for id, _, turn in words]
             for _, answer in judge.ask(parse(fields["recipe"]), questions, stop=fields["stop"] == "True"):
                 parent.tell("answer", answer=json.dumps(encode(answer)))
-            parent.tell("done")
+            parent.tell("done", signatures=str(judge.signatures))
         elif request.type == "run":
             judge.run(parse(fields["recipe"]))
             parent.tell("done")

@@ -61,6 +61,8 @@ class Isolated:
         self._closed = False
         #: How a child died after its last answer.
         self._late: Ended | None = None
+        #: How many signatures a backend that compiles was called with, by the process that met the most.
+        self.signatures = 0
         self.backend = self._start()
         self._patience = Patience(self.limits, self.backend.capabilities.compiled)
 
@@ -85,6 +87,7 @@ class Isolated:
                     yield question, answer
                     if stop and answer.wrong:
                         left.clear()
+                self.signatures = max(self.signatures, int(message.fields["signatures"]))
             except Ended as ended:
                 self._lost()
                 if not left:

@@ -250,7 +250,7 @@ def independence(trial: Trial) -> None:
 
 @prop(
     "dropout.gradients",
-    needs=(*_NEEDS, "gradients", "output", "shapes"),
+    needs=(*_NEEDS, "gradients", "output"),
     when=_precise,
     limit=8,
     chance=True,
@@ -264,7 +264,7 @@ def gradients(trial: Trial) -> None:
     """
     form, after_one = trial.in_turn(_FORMS)
     case, declared, returned = live(trial, form), trial.arithmetic, trial.backend.capabilities.returns
-    if declared is None or declared.inputs or declared.accumulate > declared.unit:
+    if declared is None or declared.inputs or declared.accumulate > declared.unit or declared.given:
         raise Discard
     cotangents, model = draw(case, trial.recipe.seed, "all", returned), trial.model(case)
     if after_one:

@@ -15,7 +15,7 @@ from conformance.cases.fills import normal, permutation, stream
 from conformance.cases.recipe import Recipe
 from conformance.properties.batch import result_rows, take_rows
 from conformance.properties.model import prop
-from conformance.properties.resized import right_or_consistent, rows, tiny
+from conformance.properties.resized import cheap, right_or_consistent, rows, tiny
 from conformance.spec import Array, Result
 from conformance.trials.outcomes import BackendError, Discard, Violation, within
 from conformance.trials.trial import Trial
@@ -48,7 +48,7 @@ def _cut(result: Result, steps: int) -> Result:
     return Result(None if result.output is None else result.output[:steps], result.h_n, result.c_n)
 
 
-@prop("lengths.row-alone", needs=(*_NEEDS, "shapes"), when=_ragged)
+@prop("lengths.row-alone", needs=_NEEDS, when=_ragged)
 def row_alone(trial: Trial) -> None:
     """A row in a padded batch gives what it gives alone, cut to its own length and called without lengths.
 
@@ -57,7 +57,7 @@ def row_alone(trial: Trial) -> None:
     """
     case = trial.case
     rows = permutation(trial.recipe.seed, "rows alone", case.batch)[:3]
-    for row in rows:
+    for row in trial.few([int(row) for row in rows]):
         length = int(case.row_lengths()[row])
         alone = replace(take_rows(case, [row]), lengths=None)
         alone = replace(alone, x=alone.x[:length])
@@ -104,7 +104,7 @@ def padding(trial: Trial) -> None:
         trial.require_same(trial.observing(changed))
 
 
-@prop("lengths.more-padding", needs=(*_NEEDS, "shapes"), when=_ragged)
+@prop("lengths.more-padding", needs=_NEEDS, when=_ragged)
 def more_padding(trial: Trial) -> None:
     """More steps of padding change nothing but the number of zeros: the output keeps all of x's steps.
 
@@ -195,36 +195,37 @@ def after_others(trial: Trial) -> None:
         trial.require_same_result(trial.run(full, model), full)
 
 
-@prop("lengths.square", needs=(*_NEEDS, "batch", "shapes"), when=_rows_ragged, limit=8)
+@prop("lengths.square", needs=(*_NEEDS, "batch"), when=_rows_ragged, limit=8)
 def square(trial: Trial) -> None:
     """Lengths count steps, also with as many rows as steps.
 
     A mask that tells its axes apart by their sizes, or that broadcasts either way, is wrong only then.
     """
     N = min(trial.recipe.N, 8)
-    usual = trial.resized(L=N + 1, N=N)
+    # Of a call that is not square, its own sizes will do.
+    usual = trial if trial.backend.capabilities.compiled else trial.resized(L=N + 1, N=N)
     right_or_consistent(usual.resized(L=N), usual, rows)
 
 
-@prop("lengths.many-rows", needs=(*_NEEDS, "batch", "shapes"), when=_rows_ragged, limit=2, turns=2)
+@prop("lengths.many-rows", needs=(*_NEEDS, "batch"), when=_rows_ragged, limit=2, turns=2)
 def many_rows(trial: Trial) -> None:
     """In a large batch every row keeps its own length.
 
     Kernels take rows in tiles, and a tile's longest row is not the batch's.
     """
     r = trial.recipe
-    usual = trial.resized(**tiny(r) | {"N": 3, "L": min(r.L, 9)})
+    usual = trial.resized(**cheap(trial, **tiny(r) | {"N": 3, "L": min(r.L, 9)}))
     right_or_consistent(usual.resized(N=trial.in_turn((33, 65))), usual, rows)
 
 
-@prop("lengths.long", needs=(*_NEEDS, "shapes"), when=_ragged, limit=2, turns=2)
+@prop("lengths.long", needs=_NEEDS, when=_ragged, limit=2, turns=2)
 def long(trial: Trial) -> None:
     """Rows of more than 127 and of more than 255 steps are read to their end.
 
     Lengths of 8 bits end there, and so do masks made for the longest sequence of the tests.
     """
     r = trial.recipe
-    usual = trial.resized(**tiny(r) | {"L": 4, "N": min(r.N, 3), "layers": min(r.layers, 2)})
+    usual = trial.resized(**cheap(trial, **tiny(r) | {"L": 4, "N": min(r.N, 3), "layers": min(r.layers, 2)}))
     long = usual.resized(L=trial.in_turn((130, 300)))
     if long.case.row_lengths().max() < 128:
         raise Discard

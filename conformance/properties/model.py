@@ -27,7 +27,7 @@ NEEDS = (
     *(f"grad_{name}" for name in GRADIENTS),
     *Result._fields,
     *DTYPES,
-    *("params", "values", "slots", "shapes", "loop", "views", "memory", "undeclared"),
+    *("params", "values", "slots", "loop", "views", "memory", "undeclared"),
 )
 
 #: The three questions of a report, in its order: what every ordinary call gives, what happens at the edges of the
@@ -134,7 +134,6 @@ def needs_of(backend: Backend) -> dict[str, bool]:
     values                      there is a dtype whose values are judged: not int8 alone
     params                      parameters can be chosen: no fixed model
     slots                       there is more than one layer and direction
-    shapes                      new shapes cost nothing: it does not compile
     loop                        the loop over time is its own: no cell
     views, memory               arrays are handed over as they lie in memory, and shared: no program
     undeclared                  some option is not declared
@@ -152,7 +151,6 @@ def needs_of(backend: Backend) -> dict[str, bool]:
         "params": declared.fixed is None,
         "values": any(declared.arithmetic.get(dtype) != "int8" for dtype in declared.dtypes),
         "slots": declared.layers or declared.bidirectional,
-        "shapes": not declared.compiled,
         "loop": "loop" not in backend.ruled_out,
         "views": "views" not in backend.ruled_out,
         "memory": "memory" not in backend.ruled_out,

@@ -35,6 +35,11 @@ def tiny(recipe: Recipe) -> dict[str, Any]:
     return {"I": min(recipe.I, 4), "H": H, "proj": min(recipe.proj, 2) if H > 2 else 0, "fill": "normal"}
 
 
+def cheap(trial: Trial, **sizes: Any) -> dict[str, Any]:
+    """Changes that make a case cheap; of a backend that compiles, which has small cases, those that cost nothing."""
+    return {"fill": "normal"} if trial.backend.capabilities.compiled else sizes
+
+
 def right_or_consistent(resized: Trial, usual: Trial, consistent: Callable[[Trial], None]) -> None:
     """A resized case must be right; if it is wrong at a usual size too, it must be ``consistent`` with its parts."""
     if usual.right():

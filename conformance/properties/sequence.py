@@ -9,7 +9,7 @@ import numpy as np
 from conformance.cases.fills import normal, stream
 from conformance.cases.recipe import Recipe
 from conformance.properties.model import prop
-from conformance.properties.resized import carried, pieces, right_or_consistent, tiny
+from conformance.properties.resized import carried, cheap, pieces, right_or_consistent, tiny
 from conformance.spec import Result
 from conformance.trials.outcomes import Discard
 from conformance.trials.trial import Trial
@@ -33,7 +33,7 @@ def stepwise(trial: Trial) -> None:
     trial.require_same(lambda k: carried(trial, trial.case.prefix(k), list(range(1, trial.case.steps))))
 
 
-@prop("sequence.chunks", needs=(*_PARTS, "shapes"), when=_forward_in_time)
+@prop("sequence.chunks", needs=_PARTS, when=_forward_in_time)
 def chunks(trial: Trial) -> None:
     """Any split of a sequence into chunks, with the state carried along, equals one call.
 
@@ -87,12 +87,12 @@ def zero_steps(trial: Trial) -> None:
     trial.require_right(replace(case, x=x))
 
 
-@prop("sequence.long", needs=("loop", "output", "values", "shapes"), limit=2, every=8, turns=2)
+@prop("sequence.long", needs=("loop", "output", "values"), limit=2, every=8, turns=2)
 def long(trial: Trial) -> None:
     """Sequences of hundreds of steps stay within the bound, which does not grow with the weights.
 
     Accumulated state errors, buffers sized for short sequences and 8-bit counters show only here.
     """
     r = trial.recipe
-    usual = trial.resized(**tiny(r) | {"L": 4, "N": min(r.N, 2), "layers": min(r.layers, 2)})
+    usual = trial.resized(**cheap(trial, **tiny(r) | {"L": 4, "N": min(r.N, 2), "layers": min(r.layers, 2)}))
     right_or_consistent(usual.resized(L=trial.in_turn((257, 1000))), usual, pieces)

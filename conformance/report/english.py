@@ -156,7 +156,6 @@ _UNMET = {
     "params": "its parameters are baked in",
     "values": "no dtype whose values are judged",
     "slots": "one layer and direction has nothing to order",
-    "shapes": "each new shape costs a compilation",
     "grad_x": "no gradient of x is declared",
     "grad_h_0": "no gradient of h_0 is declared",
     "grad_c_0": "no gradient of c_0 is declared",
@@ -180,6 +179,11 @@ def undeclared(word: str) -> str:
     if word in DTYPES:
         return "not declared with IEEE arithmetic"
     return _UNMET.get(word, "undeclared")
+
+
+def remark(note: str, signatures: int) -> str:
+    """What a reader must know of a backend: its note, and from how few signatures one that compiles was asked."""
+    return "; ".join([note] * bool(note) + [f"it compiles: asked from {signatures} signatures"] * bool(signatures))
 
 
 #: So many names are listed; more would not fit a line.

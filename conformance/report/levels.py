@@ -40,7 +40,7 @@ LEVELS: dict[str, tuple[str, ...]] = {
 _BESIDE = {"full": ("slots",), "training": ("dropout",)}
 
 #: Words that no level demands: a property that needs them is asked where they hold.
-_ANYWHERE = frozenset({*DTYPES, "shapes", "views", "memory", "undeclared", "time_major"})
+_ANYWHERE = frozenset({*DTYPES, "views", "memory", "undeclared", "time_major"})
 
 
 def level_of(p: Property) -> str | None:

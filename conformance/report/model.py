@@ -78,6 +78,8 @@ class BackendReport:
     cases: int = 0
     steep: int = 0
     long: int = 0
+    #: The signatures (config, arguments that are given, shapes) that a backend which compiles was called with.
+    signatures: int = 0
     #: Wall-clock seconds.
     seconds: float = 0.0
     #: Why the run ended early, if it did.

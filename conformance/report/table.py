@@ -32,8 +32,8 @@ def table(report: Report, width: int = 0) -> str:
             lines.append(f"{backend.backend}  {first.outcome}: {first.message.splitlines()[0]}")
     lines += _shortfalls(ran)
     for backend in ran:
-        if backend.note:
-            lines.append(f"{backend.backend}: {backend.note}")
+        if remark := english.remark(backend.note, backend.signatures):
+            lines.append(f"{backend.backend}: {remark}")
         if told := unjudged(backend):
             lines.append(f"{backend.backend}: NOT judged: {told}")
     return "\n".join(lines).rstrip()

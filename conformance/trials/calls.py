@@ -15,7 +15,7 @@ from conformance.facts import Misshapen, Raised
 from conformance.facts import Unsupported as UnsupportedFact
 from conformance.reference.backward import Gradients
 from conformance.spec import Array, Params, Result, State, numpy_dtype, state_shapes
-from conformance.trials.outcomes import BackendError, Lacking, Narrowed, Violation, shown
+from conformance.trials.outcomes import BackendError, Discard, Lacking, Narrowed, Violation, shown
 
 #: What one call is handed: x, the initial state and the lengths, the latter two None where they are not given.
 Arguments = tuple[Array, State | None, Array | None]
@@ -118,7 +118,7 @@ def blaming(what: str, case: Case) -> Iterator[None]:
     try:
         with np.errstate(all="ignore"):
             yield
-    except (Ended, Lacking):
+    except (Ended, Discard):
         raise
     except Unsupported as reason:
         raise Narrowed(UnsupportedFact(case.describe(), shown(str(reason)))) from reason

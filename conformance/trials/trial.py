@@ -36,6 +36,7 @@ from conformance.trials.calls import (
     fresh_params,
 )
 from conformance.trials.outcomes import Discard, Lacking, Violation
+from conformance.trials.signatures import Unaffordable
 
 #: What the first k layers of a case return, as a canonical result.
 Observe = Callable[[int], Result]
@@ -96,6 +97,12 @@ class Trial:
         if self.recipe.edits:
             raise Discard
         return self.derived(**changes)
+
+    def few(self, variants: Sequence[T]) -> Sequence[T]:
+        """Variants of which each costs a run: one of them by chance where a run of other shapes costs a compilation."""
+        if not self.backend.capabilities.compiled or not variants:
+            return variants
+        return [variants[self.pick("one of the variants", len(variants))]]
 
     def pick(self, name: str, count: int) -> int:
         """A choice among ``count`` that depends on the recipe's seed and ``name`` alone."""
@@ -169,6 +176,9 @@ class Trial:
         if name not in self._kept:
             try:
                 self._kept[name] = make()
+            except Unaffordable:
+                # Another property may afford it.
+                raise
             except Exception as error:
                 self._kept[name] = error
         kept = self._kept[name]

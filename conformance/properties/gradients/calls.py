@@ -49,7 +49,7 @@ def repeat(trial: Trial) -> None:
     require_same_gradients(small, cotangents, first, second, bitwise=trial.backend.capabilities.deterministic)
 
 
-@gradient_prop("gradients.after-others", needs=("gradients", "values", "shapes"), turns=LOSSES)
+@gradient_prop("gradients.after-others", needs=("gradients", "values"), turns=LOSSES)
 def after_others(trial: Trial) -> None:
     """A model's earlier calls and another model's vjp do not change its vjp, and a vjp does not change later calls.
 

@@ -26,7 +26,7 @@ _HISTORIES_AND_CALLS = pairs(HISTORIES, _CALLS)
 
 @gradient_prop(
     "gradients.other-calls",
-    needs=("gradients", "values", "shapes"),
+    needs=("gradients", "values"),
     limit=2 * len(HISTORIES),
     turns=len(_HISTORIES_AND_CALLS),
 )

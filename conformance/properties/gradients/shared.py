@@ -52,9 +52,10 @@ def cut(trial: Trial) -> Trial:
     if backend.capabilities.fixed is not None:
         return trial
     if backend.capabilities.compiled:
-        # A single pool of sizes: each new shape costs a compilation.
-        sizes = {"I": 3, "H": 3, "proj": min(recipe.proj, 2), "L": min(recipe.L, 4), "N": min(recipe.N, 2)}
-        return trial.once("small", lambda: trial.derived(**sizes, view="plain"))
+        # Each new shape costs a compilation; the common calls are small.
+        small = max(recipe.I, recipe.H, recipe.L, recipe.N) <= 4
+        sizes = {"I": 3, "H": 4, "proj": min(recipe.proj, 2), "L": min(recipe.L, 3), "N": min(recipe.N, 2)}
+        return trial.once("small", lambda: trial.derived(**({} if small else sizes), view="plain"))
     hidden = min(recipe.H, _CUT.get(recipe.layers, 2))
     sizes = {"I": min(recipe.I, 6), "H": hidden, "proj": min(recipe.proj, hidden - 1), "N": min(recipe.N, 4)}
     # One layer is quick enough to be long now and then.

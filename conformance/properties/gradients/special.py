@@ -85,7 +85,7 @@ _COINCIDENCES_AND_FORMS = pairs(COINCIDENCES, (True, False))
 
 @gradient_prop(
     "gradients.equal-sizes",
-    needs=(*NEEDS, "params", "shapes"),
+    needs=(*NEEDS, "params"),
     limit=len(_COINCIDENCES_AND_FORMS),
     turns=len(_COINCIDENCES_AND_FORMS),
 )
@@ -149,7 +149,7 @@ def nan_kept(trial: Trial) -> None:
 
 
 @gradient_prop(
-    "gradients.no-rows", needs=("gradients", "grad_params", "batch", "shapes"), when=lambda r: not r.unbatched, limit=8
+    "gradients.no-rows", needs=("gradients", "grad_params", "batch"), when=lambda r: not r.unbatched, limit=8
 )
 def no_rows(trial: Trial) -> None:
     """A batch without rows gives weights gradients of zeros, as in nn.LSTM, or is refused.

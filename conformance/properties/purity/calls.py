@@ -217,7 +217,7 @@ def reused_input(trial: Trial) -> None:
     trial.require_repeated(trial.run(case, model, (x, state, lengths)))
 
 
-@prop("purity.other-shape", needs=("shapes",), when=lambda r: not r.ragged)
+@prop("purity.other-shape", when=lambda r: not r.ragged)
 def other_shape(trial: Trial) -> None:
     """Earlier calls of other shapes do not change a call: longer sequences, larger batches, single rows or steps, many.
 
@@ -226,7 +226,8 @@ def other_shape(trial: Trial) -> None:
     """
     case, other = trial.case, _other(trial).case.x
     one_row = case.unbatched or not trial.backend.capabilities.batch
-    for steps, rows in ((case.steps + 2, case.batch + (not one_row)), (case.steps, 1), (1, case.batch)):
+    shapes = ((case.steps + 2, case.batch + (not one_row)), (case.steps, 1), (1, case.batch))
+    for steps, rows in trial.few(shapes):
         model, before = trial.model(case), replace(case, x=np.resize(other, (steps, rows, case.x.shape[2])), state=None)
         # Twice each: what is specialised after two calls, or cleared only when it grows.
         for call_of in (before, before, case):
@@ -235,7 +236,7 @@ def other_shape(trial: Trial) -> None:
         trial.require_repeated(trial.run(case, model))
     model = trial.model(case)
     trial.run(case, model)
-    for steps in range(1, 11):
+    for steps in trial.few(range(1, 11)):
         trial.run(replace(case, x=np.resize(other, (steps, *case.x.shape[1:]))), model)
     trial.require_repeated(trial.run(case, model))
 
@@ -251,7 +252,7 @@ def two_models(trial: Trial) -> None:
     first, second = trial.model(trial.case), other.model(other.case)
     trial.run(trial.case, first)
     other.run(other.case, second)
-    more = [] if "shapes" in trial.backend.ruled_out else [other.model(other.case) for _ in range(16)]
+    more = [other.model(other.case) for _ in range(16)]
     trial.require_repeated(trial.run(trial.case, first))
     del more
     params = trial.case.params

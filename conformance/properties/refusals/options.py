@@ -11,6 +11,7 @@ from conformance.facts import Misshapen, Outcome
 from conformance.properties.model import ASKED_DTYPES, prop, undeclared_options
 from conformance.spec import Result
 from conformance.trials.outcomes import Discard, Narrowed, Violation, within
+from conformance.trials.signatures import Unaffordable
 from conformance.trials.trial import Trial
 
 
@@ -41,6 +42,8 @@ def undeclared(trial: Trial) -> None:
                 _ = asked.result
             else:
                 asked.require(asked.findings())
+        except Unaffordable:
+            raise
         except Discard:
             continue
         except Violation as violation:

@@ -10,7 +10,7 @@ import numpy as np
 
 from conformance.cases.case import handed
 from conformance.spec import Array, State
-from conformance.trials.outcomes import Violation
+from conformance.trials.outcomes import Discard, Violation
 from conformance.trials.trial import Trial
 
 #: Wrong arrays in place of a right one, by what is wrong with them.
@@ -19,7 +19,8 @@ Wrong = dict[str, Array]
 
 def refused(trial: Trial, what: str, x: Array, state: State | None, lengths: Array | None = None) -> None:
     """The call must raise; a returned result is the violation."""
-    must_raise(what, lambda: _call(trial.model(trial.case), x, state, lengths))
+    model = trial.model(trial.case)
+    must_raise(what, lambda: _call(model, x, state, lengths))
 
 
 def must_raise(what: str, call: Callable[[], Any]) -> None:
@@ -27,6 +28,8 @@ def must_raise(what: str, call: Callable[[], Any]) -> None:
     try:
         with np.errstate(all="ignore"):
             returned = call()
+    except Discard:
+        raise
     except (Exception, SystemExit):
         return
     raise Violation(f"{what} was accepted, and {_summary(returned)} returned")

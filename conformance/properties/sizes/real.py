@@ -7,12 +7,14 @@ own for sizes that are all multiples of the vector's width. Cases have few steps
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from conformance.cases.recipe import Recipe
 from conformance.properties.model import pairs, prop
-from conformance.properties.resized import pieces, right_or_consistent, rows
+from conformance.properties.resized import cheap, pieces, right_or_consistent, rows
 from conformance.trials.outcomes import Discard, Violation
+from conformance.trials.signatures import Unaffordable
 from conformance.trials.trial import Trial
 
 #: Powers of two and their neighbours, and the sizes of well-known models; the last two are asked most often.
@@ -53,7 +55,7 @@ SWEPT_NAMES = ("I", "N", "H", "L")
 #: The hidden size up to which a case keeps its second layer and its second direction.
 _ONE_LAYER = 300
 
-NEEDS = ("values", "params", "shapes")
+NEEDS = ("values", "params")
 
 
 class Form(NamedTuple):
@@ -82,8 +84,9 @@ def smallest(trial: Trial, form: Form, pool: Sequence[dict[str, Any]], require: 
     try:
         require(_at(trial, form.several, pool[chosen]))
     except Violation:
-        for sizes in pool[:chosen]:
-            require(_at(trial, form.several, sizes))
+        with suppress(Unaffordable):
+            for sizes in pool[:chosen]:
+                require(_at(trial, form.several, sizes))
         raise
 
 
@@ -92,7 +95,7 @@ def _at(trial: Trial, several: bool, sizes: dict[str, Any]) -> Trial:
     r = trial.recipe
     H = sizes.get("H", min(r.H, 9))
     narrow = H <= _ONE_LAYER
-    cheap = {
+    small = {
         "I": min(r.I, 5),
         "H": H,
         "N": min(r.N, 3) if several else 1,
@@ -103,7 +106,10 @@ def _at(trial: Trial, several: bool, sizes: dict[str, Any]) -> Trial:
         "state": "both" if trial.backend.capabilities.initial_state and several else "none",
         "fill": "normal",
     }
-    return trial.resized(**cheap | sizes)
+    changes = cheap(trial, **small) | sizes
+    # A projection is narrower than the units.
+    changes["proj"] = min(changes.get("proj", r.proj), changes.get("H", r.H) - 1)
+    return trial.resized(**changes)
 
 
 def _right_if_right(trial: Trial, form: Form, pool: Sequence[dict[str, Any]]) -> None:
@@ -214,7 +220,8 @@ def to_sweep(trial: Trial, **changes: Any) -> tuple[str, Trial]:
         swept = "L"
     unbatched = r.unbatched and swept != "N"
     rows = {"N": 1 if unbatched or not batch else 2, "unbatched": unbatched}
-    return swept, trial.resized(I=3, H=3, L=2, proj=0, layers=1, view="plain", fill="normal", **rows, **changes)
+    small = {"I": 3, "H": 3, "L": 2, "proj": 0, "layers": 1, "view": "plain", "fill": "normal", **rows}
+    return swept, trial.resized(**cheap(trial, **small) | {"unbatched": unbatched} | changes)
 
 
 @prop("sizes.sweep", needs=NEEDS, limit=4, turns=len(SWEPT_NAMES))
@@ -230,6 +237,6 @@ def sweep(trial: Trial) -> None:
             raise Discard
         # The largest stands for all.
         pool = pool[-1:]
-    for size in pool:
+    for size in trial.few([size for size in pool if swept != "H" or size > usual.recipe.proj]):
         resized = usual.resized(**{swept: size}, ragged=usual.recipe.ragged and (swept, size) != ("L", 1))
         right_or_consistent(resized, usual, pieces if swept == "L" else rows)
