@@ -77,7 +77,9 @@ This favours them: a user of a tolerance judges one case or a few, and does not 
 In the plot u is the unit roundoff, and the legend gives the false alarms in float32 and in float64.
 
 ε scales the quantity beside it, or is added to it. *seen* and *missed* are for defects without a level. An activation
-that is off by less than 6 u (4e-07 in float32, 7e-16 in float64) is no defect here: [bounds.md](bounds.md).
+that is off by less than 12 u (7e-07 in float32, 1e-15 in float64) is no defect here, because shipping libraries promise
+no more: [bounds.md](bounds.md). That has its price: with half of the allowance, half as large a defect of an
+activation, a forget gate or a cell would be seen.
 
 {tables}
 

@@ -125,7 +125,7 @@ def _scale_one(params: dict[str, Array]) -> None:
 
 
 def _drop_a_bias(params: dict[str, Array]) -> None:
-    params["bias_hh_l0"] += np.float32(1e-6)
+    params["bias_hh_l0"] += np.float32(2e-6)
 
 
 def _half_weights(params: dict[str, Array]) -> None:
