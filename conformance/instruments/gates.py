@@ -98,7 +98,7 @@ def named(trial: Trial, suspects: list[str]) -> str:
     wrong by itself spoils the other one's values by the same number everywhere. So if there are several, those whose
     values are in proportion to the right ones are not named.
     """
-    ordinary = [trial.derived(fill="normal", seed=trial.recipe.seed + k, gain=2.0, edits=()) for k in range(_NAMING)]
+    ordinary = [trial.unedited(fill="normal", seed=trial.recipe.seed + k, gain=2.0) for k in range(_NAMING)]
     found = {shown: [ways(shown, alike) for alike in ordinary] for shown in SHOWN}
     suspects = [shown for shown in SHOWN if shown in suspects or any(wrong(shown, each) for each in found[shown])]
     odd = [shown for shown in suspects if not _proportional(shown, found[shown])]

@@ -89,6 +89,13 @@ class Trial:
         except UsageError:
             raise Discard from None
 
+    def unedited(self, **changes: Any) -> Trial:
+        """A trial of its own, without the edits and with some of the recipe changed.
+
+        It may tell something of the implementation. None of its arrays may be used with this trial's case.
+        """
+        return Trial(self.backend, replace(self.recipe, edits=(), **changes), self)
+
     def resized(self, **changes: Any) -> Trial:
         """A derived trial whose sizes or values are made for a purpose; ``Discard`` for any recipe with edits.
 
@@ -259,13 +266,15 @@ class Trial:
         """
         if all(finding.silent() for finding in findings):
             raise Discard
-        worst = max(findings, key=lambda finding: (finding.margin(), telling(finding).max(initial=0.0)))
-        if not worst.margin() <= 1.0:
-            if not telling(worst).any():
-                # The case itself makes the oracle's numbers infinite or NaN: nothing is known of the implementation.
-                raise Discard
-            raise Violation(mismatch(worst, case or self.case), worst.margin(), case)
-        self.record(worst.margin())
+        margin = max(finding.margin() for finding in findings)
+        if margin <= 1.0:
+            self.record(margin)
+            return
+        worst = max(findings, key=lambda finding: telling(finding).max(initial=0.0))
+        if telling(worst).max(initial=0.0) <= 1.0:
+            # The case itself makes the oracle's numbers infinite or NaN: nothing is known of the implementation.
+            raise Discard
+        raise Violation(mismatch(worst, case or self.case), margin, case)
 
     def record(self, margin: float) -> None:
         """Remember a margin, here and in the trial that this one was derived from."""
@@ -287,10 +296,9 @@ class Trial:
     def usually_right(self) -> bool:
         """Whether the case is right, and with ordinary values too: where all are equal, much is right by chance.
 
-        Edits make values equal, so the ordinary trial has none. Nothing of it but its verdict is used.
+        Edits make values equal, so the ordinary trial has none.
         """
-        unedited = replace(self.recipe, fill="normal", edits=())
-        ordinary = self.once("ordinary", lambda: Trial(self.backend, unedited, self))
+        ordinary = self.once("ordinary", lambda: self.unedited(fill="normal"))
         return ordinary.right() and self.right()
 
     def require_same(self, changed: Observe, case: Case | None = None, usual: Observe | None = None) -> None:
