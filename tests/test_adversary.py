@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
 
 from benchmarks import adversary, shrunk
@@ -43,12 +44,12 @@ def test_mutations_stay_within_what_is_declared_and_replay_from_their_text() -> 
     assert met == set(vars(recipe))
 
 
-def test_a_composite_has_all_its_differences_and_is_none_where_they_collide() -> None:
+def test_a_composite_has_all_its_differences_and_there_is_none_where_they_collide() -> None:
     known = {different.id: different for different in DIFFERENT}
     both = composite(known["fused-cell"], known["blocked-sums"])
-    assert both is not None
     assert (both.twin.cell, both.twin.dot) == (known["fused-cell"].twin.cell, known["blocked-sums"].twin.dot)
-    assert composite(known["reversed-sums"], known["blocked-sums"]) is None
+    with pytest.raises(ValueError, match="dot"):
+        composite(known["reversed-sums"], known["blocked-sums"])
     assert composites(5, 1) == composites(5, 1) != composites(5, 2)
     assert all(Trial(correct(name), Recipe(I=3, H=4, L=3, N=2)).right() for name in composites(5, 1))
 
@@ -84,7 +85,8 @@ def test_an_accusation_is_kept_with_its_recipe_and_ends_the_climbs_of_its_pair(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(adversary, "_backend", lambda name: correct("different:activations-3-ulps-off"))
-    monkeypatch.setattr("conformance.bounds.forward.Finding.margin", lambda finding: 2.0)
+    twice = "conformance.bounds.forward.Finding.ratios"
+    monkeypatch.setattr(twice, lambda finding: np.full(finding.actual.shape, 2.0))
     line = climb(Climb(0, 0, "numpy", "values.output", "I=3 H=4 L=3 N=2"))
     [accusation] = line["accusations"]
     assert accusation["recipe"] == "I=3 H=4 L=3 N=2"

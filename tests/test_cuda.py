@@ -215,7 +215,7 @@ def test_every_call_of_a_backend_is_made_with_its_kernels(monkeypatch: pytest.Mo
         assert device == "cuda"
         model = recording(real)(config, params, "cpu")
         forward: Any = recording(model)
-        forward.vjp = recording(model.vjp)
+        forward.vjp, forward.load, forward.train = (recording(each) for each in (model.vjp, model.load, model.train))
         return forward
 
     monkeypatch.setattr(torch_nn, "_build", build)

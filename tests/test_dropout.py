@@ -19,7 +19,7 @@ from conformance.instruments.masks import ELEMENTS, RATES, read
 from conformance.properties import catalogue, dropout
 from conformance.properties.dropout import ALARM, LIMIT
 from conformance.selftest.faults import FAULTS, backend_of, twin_backend
-from conformance.selftest.faults.fault import CALLS, EVERYTHING, Fault
+from conformance.selftest.faults.fault import CALLS, EVERYTHING, LIVING, Fault
 from conformance.selftest.faults.twin import Place, Twin
 from conformance.spec import Array
 from conformance.targets.find import find
@@ -96,7 +96,9 @@ def test_gross_deviations_are_seen_in_nearly_every_case(p: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", [f for f in FAULTS.values() if f.capabilities.dropout and f.kind != CALLS], ids=lambda fault: fault.id
+    "fault",
+    [f for f in FAULTS.values() if f.capabilities.dropout and f.kind not in (CALLS, LIVING)],
+    ids=lambda fault: fault.id,
 )
 def test_a_fault_of_dropout_comes_back(fault: Fault) -> None:
     """Shared masks change the rate by chance, which comes and goes; that they are shared is seen every time."""

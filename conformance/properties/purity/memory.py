@@ -5,7 +5,8 @@ a cache of limited size. So it has four parts.
 
 1. It counts the bytes in use, as the C library's allocator counts them: those allocated and not freed. Memory that was
    freed and is kept for later does not count. Where the allocator does not tell (``mallinfo2`` is glibc's), the
-   process' resident memory stands in, and the other parts take off the warm-up.
+   largest resident memory that the process has had stands in, and the other parts take off the warm-up. Where the
+   system does not tell that either, nothing is said.
 2. The first two blocks of calls do not count, and only growth in *every* one of the blocks that follow is growth. A
    workspace stops growing, and a cache of limited size is full some day.
 3. A block must grow by at least half of what its calls would leave if each kept an array: the smallest that a call
@@ -21,20 +22,25 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 from typing import NamedTuple
-
-import psutil
 
 from conformance.cases.case import Case, handed
 from conformance.cases.cotangents import draw
 from conformance.properties.batch import take_rows
 from conformance.properties.model import prop
 from conformance.spec import numpy_dtype
-from conformance.trials.outcomes import Violation
+from conformance.trials.outcomes import Discard, Violation
 from conformance.trials.trial import Trial
+
+try:
+    import resource
+except ImportError:
+    # Windows has none.
+    resource = None
 
 #: Blocks that must grow, after two that do not count; the calls of a block, and those when it is repeated.
 _BLOCKS, _CALLS = 4, (4, 24)
@@ -55,12 +61,15 @@ class _MallInfo(ctypes.Structure):
     )
 
 
-def _meter() -> Callable[[], int]:
-    """A function that tells the bytes in use."""
+def _meter() -> Callable[[], int] | None:
+    """A function that tells the bytes in use; None where there is none."""
     try:
         mallinfo = ctypes.CDLL(None).mallinfo2
     except (AttributeError, OSError, TypeError):
-        return lambda: psutil.Process().memory_info().rss
+        if resource is None:
+            return None
+        usage, own, unit = resource.getrusage, resource.RUSAGE_SELF, 1 if sys.platform == "darwin" else 1024
+        return lambda: unit * usage(own).ru_maxrss
     mallinfo.restype = _MallInfo
 
     def in_use() -> int:
@@ -70,7 +79,13 @@ def _meter() -> Callable[[], int]:
     return in_use
 
 
-_in_use = _meter()
+_METER = _meter()
+
+
+def _in_use() -> int:
+    if _METER is None:
+        raise Discard
+    return _METER()
 
 
 def growth(do: Callable[[int], object], calls: int, least: int) -> int:
