@@ -140,7 +140,9 @@ def of_python(source: str) -> Iterator[Mutant]:
 
     for node in _mutable(tree):
         for changed in _changes(node, text):
-            yield Mutant(*span(node), changed)
+            # Two arguments that change places may be the same.
+            if changed != text(node):
+                yield Mutant(*span(node), changed)
 
 
 def _mutable(node: ast.AST) -> Iterator[ast.AST]:
@@ -221,6 +223,11 @@ def mutants(subject: Subject, source: str) -> dict[str, Mutant]:
 def judge(subject: Subject, source: str, settings: Settings) -> str | None:
     """The property that a source does not satisfy, "" if all hold; None if it does not compile, or to the same code."""
     original = Path(subject.source)
+    if not subject.compile:
+        try:
+            compile(source, original.name, "exec")
+        except SyntaxError:
+            return None
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "mutant"
         if subject.compile:
