@@ -32,6 +32,9 @@ HISTORIES = (
     History({"ragged": False}, {"ragged": True}),
     # Values are others in the earlier call, and so are lengths.
     History({"ragged": True}, {"ragged": True}),
+    # What is planned for the first lengths may be kept by the number of rows alone.
+    History({"ragged": True, "L": 4}, {"ragged": True, "L": 7}),
+    History({"ragged": True, "L": 7}, {"ragged": True, "L": 4}),
     History({"state": "both"}, {"state": "none"}),
     History({"state": "none"}, {"state": "both"}),
     History(_BATCH, _SINGLE),

@@ -106,6 +106,13 @@ def _lengths_stay_in_training(model: Model, x: Array, state: State | None, lengt
     return model.call(x, state, lengths)
 
 
+def _ragged_plan_by_rows(model: Model, x: Array, state: State | None, lengths: Array | None) -> Results:
+    """A plan for unequal lengths is kept for each number of rows, with the steps of the first call."""
+    if lengths is not None and lengths.min() < model.steps(x):
+        lengths = np.minimum(lengths, model.memory.setdefault(model.rows(x), model.steps(x)))
+    return model.call(x, state, lengths)
+
+
 def _mask_of_first_rows(twin: Twin, at: Place, below: Array) -> Array:
     """The mask is as large as the first call's, and what lies beyond it is kept."""
     p = at.config.dropout
@@ -140,6 +147,9 @@ FAULTS = (
     Fault("lengths-stay-in-training", "In training a call without lengths has those of the last call of its shape.",
         "descriptors that are kept", "training, no lengths after unequal ones", CALLS,
         called(_lengths_stay_in_training), _TRAINED),
+    Fault("ragged-plan-by-rows", "A plan for lengths is kept for each N: rows end with the steps of the first call.",
+        "caches by a part of the shape (tensorflow#41832)", "unequal lengths, the same N and more steps", CALLS,
+        called(_ragged_plan_by_rows), _TRAINED),
     Fault("dropout-mask-of-first-rows", "Rows beyond those of the first call are not dropped.",
         "masks kept from the first call", "training, more rows than in the first call", DROPOUT,
         Twin(drop=_mask_of_first_rows), _TRAINED),
