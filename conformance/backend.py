@@ -74,7 +74,7 @@ class Capabilities:
     arithmetic: Mapping[str, str] = field(default_factory=dict)
     #: The same call gives the same bits.
     deterministic: bool = True
-    #: Two models may be called, and differentiated, from two threads at once.
+    #: Calls, and vjps, may come from two threads at once, of two models or of one.
     threads: bool = True
     #: Each new signature (config, arguments that are given, their shapes) costs a compilation: all is asked from few.
     compiled: bool = False

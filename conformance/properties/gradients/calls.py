@@ -11,17 +11,19 @@ from conformance.cases.cotangents import Cotangents, draw
 from conformance.cases.cotangents import handed as handed_cotangents
 from conformance.properties.gradients.shared import (
     LOSSES,
+    LOSSES_IN_TURN,
     cut,
     drawn,
     free_findings,
     gradient_prop,
     require_same_gradients,
 )
+from conformance.properties.model import pairs
 from conformance.properties.purity.calls import at_once
 from conformance.spec import Array
 from conformance.trials.agreement import right
 from conformance.trials.calls import call_vjp, fresh_params
-from conformance.trials.outcomes import Violation
+from conformance.trials.outcomes import Violation, within
 from conformance.trials.trial import Trial
 
 #: Losses, and how many calls stand between the two that are compared.
@@ -109,18 +111,31 @@ def untouched(trial: Trial) -> None:
             raise Violation(f"{name}{list(at)} was {before[name][at]:.9g} and is {value[at]:.9g} after vjp", case=case)
 
 
-@gradient_prop("gradients.threads", needs=("gradients", "threads", "values"), limit=8, turns=LOSSES)
-def threads(trial: Trial) -> None:
-    """The vjps of two models called from two threads at once do not disturb each other.
+#: Losses, and whether both vjps are of one model.
+_LOSSES_AND_MODELS = pairs(LOSSES_IN_TURN, (False, True))
 
-    The backward pass may have one workspace for the process, even if the forward pass has one for each model.
+
+@gradient_prop(
+    "gradients.threads",
+    needs=("gradients", "threads", "values"),
+    limit=len(_LOSSES_AND_MODELS),
+    turns=len(_LOSSES_AND_MODELS),
+)
+def threads(trial: Trial) -> None:
+    """Vjps called from two threads at once do not disturb each other, be they of two models or of one.
+
+    The backward pass may have one workspace for the process, even if the forward pass has one for each model; or sum
+    the gradients of all its calls in one buffer (libxsmm#274).
     """
     small = cut(trial)
-    case, cotangents = small.case, drawn(small)
-    other = case if case.fixed else replace(case, params=small.derived(seed=small.recipe.seed + 1).case.params)
-    model, second = small.model(case), small.model(other)
+    case, cotangents, (_, one_model) = small.case, drawn(small), trial.in_turn(_LOSSES_AND_MODELS)
+    other = small.derived(seed=small.recipe.seed + 1).case
+    other = replace(case, x=other.x) if one_model or case.fixed else replace(case, params=other.params)
+    model = small.model(case)
+    second = model if one_model else small.model(other)
     alone = small.vjp(case, cotangents, model)
-    for beside in at_once(
-        lambda: small.vjp(case, cotangents, model), lambda: small.vjp(other, cotangents.scaled(2.0), second)
-    ):
-        require_same_gradients(small, cotangents, alone, beside)
+    with within(f"beside a vjp of {'the same' if one_model else 'another'} model in another thread", case):
+        for beside in at_once(
+            lambda: small.vjp(case, cotangents, model), lambda: small.vjp(other, cotangents.scaled(2.0), second)
+        ):
+            require_same_gradients(small, cotangents, alone, beside)

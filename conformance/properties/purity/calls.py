@@ -10,13 +10,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from conformance.cases.case import handed
+from conformance.cases.case import Case, handed
 from conformance.properties.model import prop
 from conformance.properties.resized import tiny
 from conformance.spec import Array, Result
 from conformance.trials.agreement import first_difference
 from conformance.trials.calls import fresh_params
-from conformance.trials.outcomes import Discard, Violation
+from conformance.trials.outcomes import Discard, Violation, within
 from conformance.trials.trial import Trial
 
 T = TypeVar("T")
@@ -269,16 +269,32 @@ def _last_changed(value: Array) -> Array:
     return changed
 
 
-@prop("purity.threads", needs=("threads",), every=16)
+@prop("purity.threads", needs=("threads",), every=16, turns=2)
 def threads(trial: Trial) -> None:
-    """Two models called from two threads at once do not disturb each other.
+    """Calls from two threads at once do not disturb each other, be they calls of two models or of one.
 
-    onnxruntime#21288 and #1162.
+    onnxruntime#21288 and #1162 of two models; onnxruntime#1544 and ncnn#4008 of one, whose buffers and lengths belonged
+    to the model and not to the call.
     """
-    other = trial if trial.case.fixed else _other(trial)
-    model, second = trial.model(trial.case), other.model(other.case)
-    for result in at_once(lambda: trial.run(trial.case, model), lambda: other.run(other.case, second)):
-        trial.require_repeated(result)
+    case, other = trial.case, _other(trial).case
+    model = trial.model(case)
+    if trial.in_turn((True, False)):
+        other, second, which = (case if case.fixed else other), None, "another model"
+    else:
+        other, second, which = of_same_model(trial, other), model, "the same model"
+    second = second or trial.model(other)
+    with within(f"beside a call of {which} in another thread", case):
+        for result in at_once(lambda: trial.run(case, model), lambda: trial.run(other, second)):
+            trial.require_repeated(result)
+
+
+def of_same_model(trial: Trial, other: Case) -> Case:
+    """A case of the trial's own model with the values of ``other``, and other lengths or more steps."""
+    case = trial.case
+    if case.lengths is not None or trial.backend.capabilities.compiled:
+        return replace(other, config=case.config, params=case.params)
+    x = np.resize(other.x, (case.steps + 2, *other.x.shape[1:]))
+    return replace(other, config=case.config, params=case.params, x=x)
 
 
 def at_once(mine: Callable[[], T], other: Callable[[], object]) -> list[T]:

@@ -11,7 +11,7 @@ from conformance.selftest.faults import backward as correct
 from conformance.selftest.faults.alter import Model, Results, called
 from conformance.selftest.faults.backward import Differentiable
 from conformance.selftest.faults.dropout import masked
-from conformance.selftest.faults.fault import CALLS, DROPOUT, FULL, Fault
+from conformance.selftest.faults.fault import CALLS, DROPOUT, FULL, THREADS, Fault
 from conformance.selftest.faults.gradient_calls import Returned, vjp
 from conformance.selftest.faults.gradients import DIFFERENTIABLE, fault
 from conformance.selftest.faults.memory import first_alone
@@ -113,6 +113,22 @@ def _ragged_plan_by_rows(model: Model, x: Array, state: State | None, lengths: A
     return model.call(x, state, lengths)
 
 
+def _lengths_of_the_last_caller(model: Model, x: Array, state: State | None, lengths: Array | None) -> Results:
+    """Lengths belong to the model: a call reads those of the call that began last."""
+    model.memory["lengths"] = lengths
+    # Other threads may begin meanwhile.
+    model.call(x, state, lengths)
+    return model.call(x, state, model.memory["lengths"])
+
+
+def _gradients_of_the_last_caller(model: Model, *call: Any) -> Returned:
+    """The parameters' gradients lie in buffers of the model: a vjp returns those of the one that ended last."""
+    result, grads = model.call(*call)
+    model.memory["grads"] = {name: value for name, value in grads.items() if name in model.params}
+    model.call(*call)
+    return result, {**grads, **model.memory["grads"]}
+
+
 def _mask_of_first_rows(twin: Twin, at: Place, below: Array) -> Array:
     """The mask is as large as the first call's, and what lies beyond it is kept."""
     p = at.config.dropout
@@ -150,6 +166,10 @@ FAULTS = (
     Fault("ragged-plan-by-rows", "A plan for lengths is kept for each N: rows end with the steps of the first call.",
         "caches by a part of the shape (tensorflow#41832)", "unequal lengths, the same N and more steps", CALLS,
         called(_ragged_plan_by_rows), _TRAINED),
+    Fault("lengths-of-the-last-caller", "A call has the lengths of the call of its model that began last.",
+        "onnxruntime#1544", "two threads in one model", THREADS, called(_lengths_of_the_last_caller), _TRAINED),
+    fault("gradients-of-the-last-caller", "A vjp returns the parameters' gradients of the one that ended last.",
+        "libxsmm#274", "two threads in one model", vjp(_gradients_of_the_last_caller)),
     Fault("dropout-mask-of-first-rows", "Rows beyond those of the first call are not dropped.",
         "masks kept from the first call", "training, more rows than in the first call", DROPOUT,
         Twin(drop=_mask_of_first_rows), _TRAINED),
