@@ -26,7 +26,10 @@ def hidden_range(trial: Trial) -> None:
 
 @prop("numerics.cell-growth", needs=("c_n", "values"), every=1)
 def cell_growth(trial: Trial) -> None:
-    """A cell grows by at most 1 a step: |c_n| ≤ |c_0| + L, but for the rounding of each step."""
+    """A cell grows by at most 1 a step: |c_n| ≤ |c_0| + L, but for the rounding of each step.
+
+    torchrecurrent#22: i and g were added, not multiplied.
+    """
     c_n, arithmetic = trial.result.c_n, trial.arithmetic
     if c_n is None or arithmetic is None:
         raise Discard
