@@ -36,7 +36,7 @@ from conformance.report.data import encode
 from conformance.report.environment import environment
 from conformance.report.text import interruption
 from conformance.selftest.faults import DIFFERENT, twin_backend
-from conformance.selftest.faults.different import composite
+from conformance.selftest.faults.composites import composite
 from conformance.targets.find import find
 from conformance.targets.registry import names
 

@@ -52,7 +52,7 @@ def test_a_correct_int8_lstm_passes_everything_that_needs_no_values() -> None:
         ("workspace-not-cleared", "purity.other-shape"),
         ("latest-model-runs", "purity.two-models"),
         ("static-h", "purity.threads"),
-        ("load-forgets-all", "purity.load"),
+        ("load-forgets-biases", "purity.load"),
         ("load-into-equal-models", "purity.load-apart"),
         ("load-keeps-arrays", "purity.load-copies"),
     ],

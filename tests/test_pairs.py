@@ -29,7 +29,7 @@ def test_faults_of_the_same_piece_are_no_pair() -> None:
     [
         ("square-mask-transposed", "lengths.square", "c-n-squashed", "values.c_n"),
         ("h-dropped-every-16-steps", "sequence.long", "weights-in-half", "values.output"),
-        ("rows-past-32", "sizes.rows", "forget-bias-one", "values.output"),
+        ("rows-past-128", "sizes.rows", "forget-bias-one", "values.output"),
         ("layers-past-4", "stack.deep", "output-gate-tanh", "values.output"),
     ],
 )

@@ -14,7 +14,7 @@ from conformance.instruments.exact import dyadic
 from conformance.instruments.saturation import saturates
 from conformance.properties import catalogue
 from conformance.selftest.faults import DIFFERENT, Different
-from conformance.selftest.faults.different import composite
+from conformance.selftest.faults.composites import composite
 from conformance.trials.outcomes import Discard
 from conformance.trials.trial import Trial
 

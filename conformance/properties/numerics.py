@@ -28,7 +28,7 @@ def hidden_range(trial: Trial) -> None:
 def cell_growth(trial: Trial) -> None:
     """A cell grows by at most 1 a step: |c_n| ≤ |c_0| + L, but for the rounding of each step.
 
-    The gates are at most 1 and so is |g|: a cell beyond that has a gate or a sum too many.
+    torchrecurrent#22: i and g were added, not multiplied.
     """
     c_n, arithmetic = trial.result.c_n, trial.arithmetic
     if c_n is None or arithmetic is None:

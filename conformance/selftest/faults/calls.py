@@ -204,13 +204,6 @@ def _shared_gates(twin: Twin, at: Place, w: Weights, x: Array, h: Array) -> Arra
     return static
 
 
-def _shared_c(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array) -> State:
-    """c is kept in one static buffer for each shape."""
-    twin.shared[c.shape] = c
-    time.sleep(0)
-    return correct.step(twin, at, w, x, h, twin.shared[c.shape])
-
-
 def dropping(seeded: bool) -> Twin:
     """Dropout of a tenth between layers, whatever the config says."""
 
@@ -243,10 +236,6 @@ FAULTS = (
         _answered(_widened)),
     Fault("biases-summed-at-every-call", "b_hh is added into b_ih at every call.", "pytorch#1721",
         "with bias, second call", CALLS, called(_biases_summed)),
-    Fault("output-in-a-buffer", "The output is a buffer of the model that the next call overwrites.",
-        "tflite interpreters", "second call, first result kept", CALLS, buffered(1)),
-    Fault("output-in-two-buffers", "The output is one of two buffers in turn.", "double buffering",
-        "third call, first result kept", CALLS, buffered(2)),
     Fault("output-in-sixteen-buffers", "The output is one of sixteen buffers in turn.", "rings of buffers",
         "seventeenth call, first result kept", CALLS, buffered(16)),
     Fault("own-state-known-by-identity", "A state that is the last call's own result is not read again.",
@@ -278,14 +267,11 @@ FAULTS = (
         kept_by(lambda x: x.reshape(len(x), -1)[0].tobytes())),
     Fault("kept-by-x-alone", "The last result is returned again for an equal x, whatever the state.",
         "caches by the input", "second call, another state", CALLS, kept_by(lambda x: x.tobytes(), state_too=False)),
-    Fault("none-is-ones", "No initial state means ones.", "mlx#3249", "no state", STATE, none_is(1.0)),
     Fault("none-is-small", "No initial state means 1e-5.", "mlx#3249", "no state", STATE, none_is(1e-5)),
     Fault("static-h", "h lies in one static buffer for all models.", "onnxruntime#21288", "two threads", THREADS,
         Twin(step=_shared_h)),
     Fault("static-gates", "The preactivations lie in a static buffer for each shape.", "onnxruntime#1162",
         "two threads", THREADS, Twin(preactivations=_shared_gates)),
-    Fault("static-c", "c lies in a static buffer for each shape.", "onnxruntime#1162", "two threads", THREADS,
-        Twin(step=_shared_c)),
     Fault("dropout-in-evaluation", "A tenth of what passes between layers is dropped, always the same.",
         "DL4J dropout at inference", "layers > 1", DROPOUT, dropping(seeded=True)),
     Fault("random-dropout-in-evaluation", "A tenth of what passes between layers is dropped at random.",

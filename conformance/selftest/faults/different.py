@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import numpy as np
 
@@ -12,10 +11,19 @@ from conformance.backend import Backend
 from conformance.conventions import Whole
 from conformance.selftest.faults import backward
 from conformance.selftest.faults import twin as correct
-from conformance.selftest.faults.alter import Map
 from conformance.selftest.faults.backward import Adjoint, Differentiable, Gradients, Step
 from conformance.selftest.faults.fault import EVERYTHING
-from conformance.selftest.faults.inexact import always, by_sigmoid, in_turn, rounded_once, ulps
+from conformance.selftest.faults.inexact import (
+    always,
+    in_turn,
+    off,
+    sigmoid_by_tanh,
+    stable_sigmoid,
+    tanh_by_exponential,
+    tanh_by_sigmoid,
+    tanh_by_sigmoid_off,
+    ulps,
+)
 from conformance.selftest.faults.living import Living
 from conformance.selftest.faults.twin import Gates, Place, Twin, Weights, by_gate, summed_wide
 from conformance.spec import Array, LSTMConfig, Params, State, finfo
@@ -141,39 +149,6 @@ def output_first(twin: Twin, at: Place, w: Weights, a: Array) -> Gates:
     return twin.sigmoid(a_i), f, g, o
 
 
-# Activations
-
-
-def sigmoid_by_tanh(a: Array) -> Array:
-    """0.5 + 0.5·tanh(a/2)."""
-    return (1 + np.tanh(a / 2)) / 2
-
-
-def tanh_by_sigmoid(a: Array) -> Array:
-    """2·σ(2a) − 1."""
-    return 2 * correct.sigmoid(2 * a) - 1
-
-
-def stable_sigmoid(a: Array) -> Array:
-    """e^a / (1 + e^a) for a < 0, where it is the better form."""
-    e = np.exp(-np.abs(a))
-    return np.where(a < 0, e / (1 + e), 1 / (1 + e)).astype(a.dtype)
-
-
-def tanh_by_exponential(a: Array) -> Array:
-    """(1 − e^−2|a|) / (1 + e^−2|a|) with a's sign."""
-    e = np.exp(-2 * np.abs(a))
-    return np.copysign((1 - e) / (1 + e), a)
-
-
-_SIGMOID, _TANH = rounded_once(correct.sigmoid), rounded_once(np.tanh)
-
-
-def off(change: Callable[[Map, int], Map], most: int) -> Twin:
-    """Both activations off in one way."""
-    return Twin(sigmoid=change(_SIGMOID, most), tanh=change(_TANH, most))
-
-
 # Cells and storage
 
 
@@ -278,30 +253,8 @@ def flushed_back(twin: Differentiable, at: Place, w: Weights, s: Step, d_h: Arra
     return Adjoint(*(flushed(part) for part in backward.d_step(twin, at, w, s, flushed(d_h), flushed(d_c))))
 
 
-# Several at once
-
-
-def composite(*parts: Different) -> Different:
-    """A correct LSTM that differs in all of these ways at once; no two of them may alter the same piece."""
-    pieces: dict[str, Any] = {}
-    for part in parts:
-        altered = {
-            field.name: getattr(part.twin, field.name)
-            for field in fields(part.twin)
-            if field.name != "shared" and getattr(part.twin, field.name) is not getattr(_TWIN, field.name)
-        }
-        if both := pieces.keys() & altered:
-            raise ValueError(f"{part.id} alters what another part does: {', '.join(sorted(both))}")
-        pieces |= altered
-    description = " ".join(part.description for part in parts)
-    return Different("+".join(part.id for part in parts), description, Differentiable(**pieces))
-
-
-#: The pieces that nobody altered.
-_TWIN = Differentiable()
-
-
-_SINGLE = (
+#: Those that differ in one way; composites of them are in ``composites.py``.
+SINGLE = (
     Different("blocked-sums", "Dot products are summed in blocks of 8.", blocked(8)),
     Different("wide-blocked-sums", "Dot products are summed in blocks of 32.", blocked(32)),
     Different("reversed-sums", "Dot products are summed from the last term on.", Twin(dot=reversed_dot)),
@@ -325,7 +278,7 @@ _SINGLE = (
     Different("activations-5-ulps-near", "σ and tanh are 5 ulps too near to 0, in 16 bits one.", off(always, -5)),
     Different("activations-5-ulps-in-turn", "σ and tanh are 5 ulps off, far and near in turn.", off(in_turn, 5)),
     Different("tanh-by-sigmoid-5-ulps-off", "tanh(a) = 2·σ(2a) − 1 of a σ that is 5 ulps too small.",
-        Twin(sigmoid=always(_SIGMOID, -5), tanh=by_sigmoid(always(_SIGMOID, -5)))),
+        tanh_by_sigmoid_off(-5)),
     Different("float64-inside", "float32 models are computed in float64.",
         Twin(precision=lambda twin, config: "float64")),
     Different("fused-cell", "c_t is rounded once.", Twin(cell=fused_cell)),
@@ -347,24 +300,3 @@ _SINGLE = (
     Different("gradient-flush-to-zero", "In the backward pass subnormal numbers are flushed to zero.",
         Differentiable(d_step=flushed_back)),
 )  # fmt: skip
-
-_BY_ID = {different.id: different for different in _SINGLE}
-
-
-def _composed(*ids: str) -> Different:
-    return composite(*(_BY_ID[id] for id in ids))
-
-
-DIFFERENT = (
-    *_SINGLE,
-    _composed("laned-sums", "sigmoid-by-tanh", "tanh-by-exponential", "biases-last"),
-    _composed("wide-blocked-sums", "tanh-by-sigmoid", "hoisted-input-projection"),
-    _composed("reversed-sums", "activations-3-ulps-off", "fused-cell"),
-    _composed("one-product", "flush-to-zero", "gradient-flush-to-zero"),
-    _composed("pairwise-sums", "gradient-from-preactivations"),
-    _composed("laned-sums", "activations-5-ulps-near", "biases-last"),
-    _composed("wide-blocked-sums", "tanh-by-sigmoid-5-ulps-off", "hoisted-input-projection"),
-    _composed("reversed-sums", "activations-5-ulps", "fused-cell"),
-    _composed("one-product", "activations-5-ulps-far", "flush-to-zero", "gradient-flush-to-zero"),
-    _composed("pairwise-sums", "activations-5-ulps-in-turn", "gradient-from-preactivations"),
-)

@@ -35,16 +35,6 @@ def _accumulated(model: Model, *arguments: Any) -> Returned:
     return returned, grads
 
 
-def _buffered(model: Model, *arguments: Any) -> Returned:
-    """The gradients of the parameters are the model's own arrays, which the next call fills anew."""
-    returned, grads = model.call(*arguments)
-    for name in grads:
-        if name not in ("x", "h_0", "c_0"):
-            model.memory.setdefault(name, np.empty_like(grads[name]))[...] = grads[name]
-            grads[name] = model.memory[name]
-    return returned, grads
-
-
 def _in_two_buffers(model: Model, *arguments: Any) -> Returned:
     """Gradients are returned in two sets of buffers by turns."""
     result, grads = model.call(*arguments)
@@ -225,8 +215,6 @@ FAULTS = (
         vjp(_no_state_no_gradient)),
     fault("gradient-accumulates", "The parameters' gradients add up over the calls of a model.", "PyTorch's .grad",
         "second call", vjp(_accumulated)),
-    fault("gradient-in-a-buffer", "The parameters' gradients are buffers that the next call overwrites.", "workspaces",
-        "second call, first result kept", vjp(_buffered)),
     fault("gradient-of-output-clipped-in-place", "grad_output is clipped in the caller's array.", "in-place clipping",
         "large gradients", vjp(_clipped_in_place)),
     fault("gradient-of-c-n-as-scratch", "grad_c_n serves as the buffer in which d_c runs back.", "mxnet#17898",

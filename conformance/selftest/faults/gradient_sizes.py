@@ -42,16 +42,8 @@ def _by_fours(at: Place, sweep: Sweep) -> Sweep:
 
 
 FAULTS = (
-    fault("gradient-truncated", "No gradient passes back over every eighth step.", "truncated back-propagation",
-        "L > 8 or an initial state", beyond(STATE_BACK, lambda t, size: t % 8 == 0, zeros)),
     fault("gradient-hidden-truncated", "No gradient of h passes back over every eighth step.", "chunked kernels",
         "L > 8", beyond(H_BACK, every(8), zeros)),
-    fault("gradient-steps-past-16", "No gradient passes back from the 17th step and later ones.",
-        "truncated back-propagation", "L > 16", beyond(H_BACK, at_index(16), zeros)),
-    fault("gradient-weights-past-16-steps", "The weights' gradients lack the 17th step and later ones.",
-        "tiled products", "L > 16", beyond(WEIGHTS_BY_STEP, past(16), zeros)),
-    fault("gradient-weights-past-2-rows", "The weights' gradients lack the third row and later ones.", "tiled products",
-        "N > 2", beyond(ROWS_IN_WEIGHTS, past(2), zeros)),
     fault("gradient-past-32-units", "The units past the 32nd get no gradient.", "neural-amp-modeler#450", "H > 32",
         beyond(CELLS_BACK, past(32), zeros)),
     fault("gradient-past-256-units", "The units past the 256th get no gradient.", "neural-amp-modeler#450", "H > 256",
@@ -69,8 +61,6 @@ FAULTS = (
         "tiled products", "N > 64, N % 64 ≠ 0", beyond(ROWS_IN_WEIGHTS, left_over(64, 64), zeros)),
     fault("gradient-rows-past-8", "Rows past the eighth pass no gradient of h on.", "tiled products", "N > 8, L > 1",
         beyond(Axis("d_step", ("h",), 0), past(8), zeros, lambda at: at.t > 0)),
-    fault("gradient-steps-past-100", "No gradient passes back from the 101st step and later ones.",
-        "truncated back-propagation", "L > 100", beyond(H_BACK, at_index(100), zeros)),
     fault("gradient-features-past-512", "The gradient of x is zero from the 513th feature on.", "tiles", "I > 512",
         beyond(Axis("d_layer", ("x",), 2), past(512), zeros)),
     fault("gradient-layers-past-4", "No gradient passes below the fifth layer.", "lists of a fixed length",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
+from conformance.selftest.faults import twin as correct
 from conformance.selftest.faults.alter import Map
+from conformance.selftest.faults.twin import Twin
 from conformance.spec import Array
 
 
@@ -54,3 +58,42 @@ def _moved(y: Array, ulps: Array) -> Array:
 def by_sigmoid(sigmoid: Map) -> Map:
     """2·σ(2a) − 1, of a σ that is some ulps off; in 16 bits, where that is rounded once, of the exact one."""
     return lambda a: rounded_once(np.tanh)(a) if a.itemsize == 2 else 2 * sigmoid(2 * a) - 1
+
+
+# Other forms, and both activations at once
+
+
+def sigmoid_by_tanh(a: Array) -> Array:
+    """0.5 + 0.5·tanh(a/2)."""
+    return (1 + np.tanh(a / 2)) / 2
+
+
+def tanh_by_sigmoid(a: Array) -> Array:
+    """2·σ(2a) − 1."""
+    return 2 * correct.sigmoid(2 * a) - 1
+
+
+def stable_sigmoid(a: Array) -> Array:
+    """e^a / (1 + e^a) for a < 0, where it is the better form."""
+    e = np.exp(-np.abs(a))
+    return np.where(a < 0, e / (1 + e), 1 / (1 + e)).astype(a.dtype)
+
+
+def tanh_by_exponential(a: Array) -> Array:
+    """(1 − e^−2|a|) / (1 + e^−2|a|) with a's sign."""
+    e = np.exp(-2 * np.abs(a))
+    return np.copysign((1 - e) / (1 + e), a)
+
+
+_SIGMOID, _TANH = rounded_once(correct.sigmoid), rounded_once(np.tanh)
+
+
+def off(change: Callable[[Map, int], Map], most: int) -> Twin:
+    """Both activations off in one way."""
+    return Twin(sigmoid=change(_SIGMOID, most), tanh=change(_TANH, most))
+
+
+def tanh_by_sigmoid_off(most: int) -> Twin:
+    """σ off by the same ulps everywhere, and tanh made of it."""
+    sigmoid = always(_SIGMOID, most)
+    return Twin(sigmoid=sigmoid, tanh=by_sigmoid(sigmoid))

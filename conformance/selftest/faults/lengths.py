@@ -190,8 +190,6 @@ FAULTS = (
         LENGTHS, taken_for(lambda n: np.minimum(n, 127))),
     Fault("padding-not-zero", "The output past a row's length is what its padding gives.", "jax PR15169",
         "unequal lengths", LENGTHS, Twin(shows=always)),
-    Fault("state-runs-on", "h_n and c_n are those of the last step, padding included.", "jax PR15169",
-        "unequal lengths", LENGTHS, Twin(updates=always)),
     Fault("cell-runs-on", "h_n is that of a row's last valid step, c_n that of the padded end.", "jax PR15169",
         "unequal lengths", LENGTHS, masked(lambda at, on, before, after: (_kept(at, on, before, after)[0], after[1]))),
     Fault("hidden-runs-on", "c_n is that of a row's last valid step, h_n that of the padded end.", "jax PR15169",

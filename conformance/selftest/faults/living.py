@@ -164,7 +164,6 @@ _DROPOUT = replace(FULL, dropout=True)
 _GRADIENTS = replace(FULL, gradients=True)
 
 FAULTS = (
-    Fault("load-forgets-all", "A load changes nothing.", "packed weights", "a load", LIVING, forgetting()),
     Fault("load-forgets-biases", "A load leaves the biases as they were.", "summed biases", "a load, with bias", LIVING,
         forgetting(lambda name: name.startswith("bias"))),
     Fault("load-forgets-upper-layers", "A load changes the first layer only.", "packed weights", "a load, layers > 1",

@@ -51,12 +51,6 @@ def _stretched(part: Array, shape: tuple[int, ...]) -> Array:
         return part
 
 
-def _refilled(part: Array, shape: tuple[int, ...]) -> Array:
-    """The same memory under the right shape, where there is enough."""
-    size = int(np.prod(shape))
-    return part.reshape(-1)[:size].reshape(shape) if part.size >= size else part
-
-
 def _features_padded(config: LSTMConfig, x: Array) -> Array:
     missing = max(0, config.input_size - x.shape[-1])
     return np.concatenate([x, np.zeros((*x.shape[:-1], missing), x.dtype)], axis=-1)
@@ -129,8 +123,6 @@ FAULTS = (
         "state of one row or slot", OPTIONS, state_fitted(_stretched)),
     Fault("state-cut", "A state that is too large is cut to size.", "onnx-tensorflow#409", "state too large", OPTIONS,
         state_fitted(_cut)),
-    Fault("state-reshaped", "A state's memory is read under the right shape.", "onnx-tensorflow#409", "state too large",
-        OPTIONS, state_fitted(_refilled)),
     Fault("bidirectional-undeclared", "bidirectional is accepted, and both halves are the forward direction.", "candle",
         "undeclared bidirectional", OPTIONS, running_as(lambda config: replace(config, bidirectional=False), _doubled),
         lacking(bidirectional=False)),

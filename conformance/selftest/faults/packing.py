@@ -10,7 +10,7 @@ from conformance.conventions.parameters import each
 from conformance.selftest.faults.alter import Map, half, single
 from conformance.selftest.faults.fault import GATES, RANGE, REVERSE, Fault
 from conformance.selftest.faults.twin import Twin
-from conformance.spec import Array, LSTMConfig, Params
+from conformance.spec import LSTMConfig, Params
 
 
 def kept(change: Map, *names: str) -> Twin:
@@ -21,12 +21,6 @@ def kept(change: Map, *names: str) -> Twin:
 def packed(change: Callable[[LSTMConfig, Params], Params]) -> Twin:
     """All parameters changed together."""
     return Twin(pack=lambda twin, config, params: change(config, params))
-
-
-def int8(value: Array) -> Array:
-    """Stored as int8 with one scale for the tensor."""
-    scale = value.dtype.type(np.abs(value).max() / 127 or 1)
-    return np.rint(value / scale) * scale
 
 
 def _few_biases(config: LSTMConfig, params: Params) -> Params:
@@ -70,8 +64,6 @@ def _pruned_rows_folded(config: LSTMConfig, params: Params) -> Params:
 FAULTS = (
     Fault("weights-in-half", "Weights are stored in float16.", "mobile exports", "always", RANGE, kept(half, "weight")),
     Fault("biases-in-half", "Biases are stored in float16.", "mobile exports", "with bias", RANGE, kept(half, "bias")),
-    Fault("weights-in-int8", "Weights are stored in int8 with one scale each.", "dynamic quantisation", "always", RANGE,
-        kept(int8, "weight")),
     Fault("float64-weights-in-float32", "float64 weights are stored in float32.", "ports with float literals",
         "float64 only", RANGE, kept(single, "weight")),
     Fault("float64-biases-in-float32", "float64 biases are stored in float32.", "ports with float literals",

@@ -137,8 +137,6 @@ FAULTS = (
         Twin(step=_end_apart)),
     Fault("residual", "A layer's input is added to its output where the sizes agree.", "residual LSTMs", "layers > 1",
         STACK, Twin(join=_residual)),
-    Fault("third-layer-skipped", "Layers above the second pass their input on.", "onnx-tensorflow#878", "layers > 2",
-        STACK, Twin(join=lambda twin, at, halves, below: below if at.layer > 1 else np.concatenate(halves, axis=2))),
     Fault("upper-reverse-reads-first-row", "In upper layers the reverse direction reads row 0 for all rows.",
         "pytorch#90421", "bidirectional, layers > 1, N > 1", STACK,
         made("feed", lambda at, v: np.broadcast_to(v[:, :1], v.shape) if at.layer and at.direction else v)),
