@@ -133,9 +133,11 @@ def threads(trial: Trial) -> None:
     other = replace(case, x=other.x) if one_model or case.fixed else replace(case, params=other.params)
     model = small.model(case)
     second = model if one_model else small.model(other)
-    alone = small.vjp(case, cotangents, model)
+    twice = cotangents.scaled(2.0)
+    alone, alone_too = small.vjp(case, cotangents, model), small.vjp(other, twice, second)
     with within(f"beside a vjp of {'the same' if one_model else 'another'} model in another thread", case):
-        for beside in at_once(
-            lambda: small.vjp(case, cotangents, model), lambda: small.vjp(other, cotangents.scaled(2.0), second)
-        ):
-            require_same_gradients(small, cotangents, alone, beside)
+        own, beside = at_once(lambda: small.vjp(case, cotangents, model), lambda: small.vjp(other, twice, second))
+        for found in own:
+            require_same_gradients(small, cotangents, alone, found)
+        for found in beside:
+            require_same_gradients(small, twice, alone_too, found, case=other)

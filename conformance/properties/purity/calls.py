@@ -284,8 +284,11 @@ def threads(trial: Trial) -> None:
         other, second, which = of_same_model(trial, other), model, "the same model"
     second = second or trial.model(other)
     with within(f"beside a call of {which} in another thread", case):
-        for result in at_once(lambda: trial.run(case, model), lambda: trial.run(other, second)):
+        own, beside = at_once(lambda: trial.run(case, model), lambda: trial.run(other, second))
+        for result in own:
             trial.require_repeated(result)
+        for result in beside:
+            trial.require_repeated(result, other)
 
 
 def of_same_model(trial: Trial, other: Case) -> Case:
@@ -297,22 +300,35 @@ def of_same_model(trial: Trial, other: Case) -> Case:
     return replace(other, config=case.config, params=case.params, x=x)
 
 
-def at_once(mine: Callable[[], T], other: Callable[[], object]) -> list[T]:
-    """The results of three calls of ``mine`` in one thread, while another thread calls ``other`` three times."""
-    results: list[T] = []
+def at_once(mine: Callable[[], T], other: Callable[[], T]) -> tuple[list[T], list[T]]:
+    """The results of three calls of ``mine`` in one thread, and of ``other`` in another thread meanwhile."""
+    own: list[T] = []
+    beside: list[T] = []
     errors: list[BaseException] = []
-    together = threading.Barrier(2)
+    together, done = threading.Barrier(2), threading.Event()
 
-    def work(task: Callable[[], object]) -> None:
+    def thrice() -> None:
+        for _ in range(3):
+            own.append(mine())
+            if done.is_set():
+                return
+
+    def meanwhile() -> None:
+        beside.append(other())
+        while not done.is_set():
+            beside.append(other())
+
+    def work(task: Callable[[], None]) -> None:
         try:
             together.wait(timeout=60)
-            for _ in range(3):
-                task()
+            task()
         except BaseException as error:
             errors.append(error)
+        finally:
+            if task is thrice or errors:
+                done.set()
 
-    tasks = (lambda: results.append(mine()), other)
-    workers = [threading.Thread(target=work, args=(task,), daemon=True) for task in tasks]
+    workers = [threading.Thread(target=work, args=(task,), daemon=True) for task in (thrice, meanwhile)]
     # Python's threads take turns far more often than usual, so that short calls overlap too.
     usual = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
@@ -325,4 +341,5 @@ def at_once(mine: Callable[[], T], other: Callable[[], object]) -> list[T]:
         sys.setswitchinterval(usual)
     if errors:
         raise errors[0]
-    return results
+    # However many the other thread has made.
+    return own, beside[:3]
