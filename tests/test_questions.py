@@ -74,8 +74,8 @@ def test_a_module_right_in_all_but_input_checks_exits_0_and_with_strict_1(unguar
     code, out, _ = command(*line)
     assert code == 0
     assert f"conformant: {unguarded} holds " in out
-    assert "broadcasts a state along an axis of one" in " ".join(out.split())
-    assert "1 guard fails, which counts with --strict alone:" in out
+    assert "broadcasts a state with an axis of one" in " ".join(out.split())
+    assert "2 guards fail. They count with --strict only:" in out
     assert "replay" not in out, "a missing guard is a line, not a paragraph"
     code, out, _ = command(*line, "--strict")
     assert code == 1
@@ -164,7 +164,7 @@ def test_guards_are_asked_last_in_a_process_of_their_own_that_ends_with_ordinary
     assert judge.noted[second - calls : second] == ["computes"] * calls
 
 
-@pytest.mark.parametrize(("end", "property"), [(0, "smoke.runs"), (1, "refusals.rank")])
+@pytest.mark.parametrize(("end", "property"), [(0, "smoke.runs"), (1, "refusals.then-right")])
 def test_a_death_at_the_end_of_the_process_counts(end: int, property: str) -> None:
     judge = Noting(replace(find("numpy"), capabilities=WIDE))
     judge.dies[end] = Ended("crashed", "its process died of SIGABRT")
