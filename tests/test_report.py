@@ -423,7 +423,7 @@ def test_the_conclusion_is_a_sentence_with_the_three_answers() -> None:
     assert "does not compute what nn.LSTM computes: " in _told_in_full(wrong)
     unrun = _told_in_full(_becomes(_judged(FULL), "values.output", Outcome.NOT_RUN))
     count = len(_judged(FULL).asked("computes"))
-    told = f"holds {count - 1} of {count} properties of what nn.LSTM computes, with 1 not fully judged; "
+    told = f"holds {count - 1} of {count} properties of what nn.LSTM computes, 1 not fully judged; "
     assert unrun.startswith(f"conformant: mine {told}")
     known = _becomes(_judged(FULL), "values.output", Outcome.EXPECTED_FAILURE)
     assert "computes what nn.LSTM computes, of what it declares, but for 1 expected failure; " in _told_in_full(known)

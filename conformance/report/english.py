@@ -226,19 +226,24 @@ def computes(good: int, bad: int, asked: int, level: str, whole: bool, expected:
     Of the properties ``asked`` so many are ``good``, among them those that fail as ``expected``, and so many ``bad``;
     the others were not judged, or in part. ``whole`` says that they are all that there are.
     """
+    unjudged = _unjudged(asked - good - bad)
     if bad:
-        return f"does not compute what nn.LSTM computes: {good} of {asked} properties hold"
-    but = f", but for {expected} expected failure{'s' if expected > 1 else ''}" if expected else ""
-    if good < asked:
-        but += f", with {asked - good} not fully judged"
-    if not whole or good < asked:
+        return f"does not compute what nn.LSTM computes: {good} of {asked} properties hold{unjudged}"
+    but = (f", but for {expected} expected failure{'s' if expected > 1 else ''}" if expected else "") + unjudged
+    if not whole or unjudged:
         return f"holds {good} of {asked} {'' if whole else 'chosen '}properties of what nn.LSTM computes{but}"
     return "computes what nn.LSTM computes" + (f" ({level})" if level else ", of what it declares") + but
 
 
 def others(question: str, good: int, asked: int, failing: Sequence[str]) -> str:
     """The answer to one of the other questions; ``failing`` says in a few words what does not hold."""
-    return f"{question} {good} of {asked}" + (f": {_listed(failing, _FEW)}" if failing else "")
+    told = f"{question} {good} of {asked}{_unjudged(asked - good - len(failing))}"
+    return told + (f": {_listed(failing, _FEW)}" if failing else "")
+
+
+def _unjudged(count: int) -> str:
+    """So many properties were not run, or not on all of their cases."""
+    return f", {count} not fully judged" if count else ""
 
 
 def missing_guards(count: int) -> str:
