@@ -201,7 +201,7 @@ def test_a_missing_guard_is_an_xfail_unless_strict(pytester: pytest.Pytester) ->
     result.stdout.re_match_lines_random(
         [
             r"XFAIL lstms:unguarded::refusals\.feature-size - (reason: )?a guard, which counts if strict: an x of .*",
-            r"conformant: lstms:unguarded holds .*; guards 0 of 1: accepts an x of another number of features",
+            r"conformant: lstms:unguarded holds .*; guards 0 of 1: accepts an x with another number of features",
         ]
     )
     run(pytester, "unguarded", "-k", "feature-size", "--lstm-strict").assert_outcomes(failed=1)
