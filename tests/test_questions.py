@@ -75,7 +75,7 @@ def test_a_module_right_in_all_but_input_checks_exits_0_and_with_strict_1(unguar
     assert code == 0
     assert f"conformant: {unguarded} holds " in out
     assert "broadcasts a state with an axis of one" in " ".join(out.split())
-    assert " guards fail, which counts with --strict alone:" in out
+    assert "2 guards fail. They count with --strict only:" in out
     assert "replay" not in out, "a missing guard is a line, not a paragraph"
     code, out, _ = command(*line, "--strict")
     assert code == 1

@@ -421,6 +421,10 @@ def test_the_conclusion_is_a_sentence_with_the_three_answers() -> None:
 
     wrong = _becomes(_judged(FULL), "values.output", Outcome.FAILED)
     assert "does not compute what nn.LSTM computes: " in _told_in_full(wrong)
+    unrun = _told_in_full(_becomes(_judged(FULL), "values.output", Outcome.NOT_RUN))
+    count = len(_judged(FULL).asked("computes"))
+    told = f"holds {count - 1} of {count} properties of what nn.LSTM computes, 1 not fully judged; "
+    assert unrun.startswith(f"conformant: mine {told}")
     known = _becomes(_judged(FULL), "values.output", Outcome.EXPECTED_FAILURE)
     assert "computes what nn.LSTM computes, of what it declares, but for 1 expected failure; " in _told_in_full(known)
 
@@ -431,7 +435,7 @@ def test_missing_guards_are_a_line_each_beside_the_defects() -> None:
     ]
     report = _backend(FAILED, *guards)
     assert failures(_report(report)).splitlines()[-3:] == [
-        "mine: 2 guards fail, which counts with --strict alone:",
+        "mine: 2 guards fail. They count with --strict only:",
         "  refusals.rank               accepted",
         "  refusals.lengths            accepted",
     ]

@@ -24,6 +24,9 @@ _COVERED_VIEWS = tuple(view for view in VIEWS if view != "gapped")
 #: Sizes of the common calls of a backend that compiles: properties derive few others from them.
 _COMPILED_SIZES = {"I": 3, "H": 4, "L": 3, "N": 2}
 
+#: The steps of a long sequence.
+_LONG = 17
+
 Factors = tuple[tuple[str, tuple[object, ...]], ...]
 Choice = tuple[tuple[str, object], ...]
 
@@ -157,7 +160,7 @@ def _grow(combination: Choice, factors: Factors, uncovered: set[Choice], rng: ra
 
 
 def fixed_set(backend: Backend, seed: int) -> list[Recipe]:
-    """The covering rows as recipes with sizes of their own, and the common calls between the first of them.
+    """The covering rows as recipes with sizes of their own, the common calls between the first, a long one last.
 
     The values depend on the seed.
     """
@@ -170,7 +173,8 @@ def fixed_set(backend: Backend, seed: int) -> list[Recipe]:
     # Properties that look at a few cases only see both kinds.
     for k, recipe in enumerate(common(backend, seed)):
         recipes.insert(2 * k, recipe)
-    return recipes
+    # Costly properties are asked at a long sequence, so that they come late. Few rows may leave no long one.
+    return recipes if c.compiled else [*recipes, replace(simplest(backend)[1], L=_LONG, seed=1000 * seed + 501)]
 
 
 def _unbatched(c: Capabilities) -> tuple[bool, ...]:

@@ -103,10 +103,10 @@ def named(trial: Trial, suspects: list[str]) -> str:
     suspects = [shown for shown in SHOWN if shown in suspects or any(wrong(shown, each) for each in found[shown])]
     odd = [shown for shown in suspects if not _proportional(shown, found[shown])]
     names = odd or suspects
-    gates = [name.removeprefix("gate ") for name in names if name.startswith("gate ")]
-    between = " and " if odd else " or "
-    told = [f"gate{'s' * (len(gates) > 1 and bool(odd))} " + between.join(gates)] if gates else []
-    return between.join([*told, *(name for name in names if not name.startswith("gate "))])
+    gates = sum(name.startswith("gate ") for name in names)
+    kind = "" if not gates else "gates " if gates > 1 and odd else "gate "
+    *first, last = [name.removeprefix("gate ") for name in names] or [""]
+    return kind + (", ".join(first) + (" and " if odd else " or ") if first else "") + last
 
 
 def ways(shown: str, trial: Trial) -> list[list[Finding]]:

@@ -50,7 +50,7 @@ def sentence(fact: Fact) -> str:
         case facts.NotStarted():
             return f"it does not start: see {fact.see}"
         case facts.NoCase():
-            return "no case was one that it speaks about"
+            return "no case was suitable for it"
         case facts.Discarded():
             told = f"each of {fact.cases} suitable cases was left out, since what it builds on is wrong already"
             return f"{told}: see {_listed(fact.see)}"
@@ -220,25 +220,32 @@ def _listed(names: Sequence[str], most: int = _LISTED) -> str:
 _FEW = 3
 
 
-def computes(good: int, asked: int, level: str, whole: bool, expected: int) -> str:
+def computes(good: int, bad: int, asked: int, level: str, whole: bool, expected: int) -> str:
     """The answer to the first question: does it compute what nn.LSTM computes?
 
-    Of the properties ``asked`` so many are ``good``, among them those that fail as ``expected``. ``whole`` says that
-    they are all that there are.
+    Of the properties ``asked`` so many are ``good``, among them those that fail as ``expected``, and so many ``bad``;
+    the others were not judged, or in part. ``whole`` says that they are all that there are.
     """
-    if good < asked:
-        return f"does not compute what nn.LSTM computes: {good} of {asked} properties hold"
-    but = f", but for {expected} expected failure{'s' if expected > 1 else ''}" if expected else ""
-    if not whole:
-        return f"holds {good} of {asked} chosen properties of what nn.LSTM computes{but}"
+    unjudged = _unjudged(asked - good - bad)
+    if bad:
+        return f"does not compute what nn.LSTM computes: {good} of {asked} properties hold{unjudged}"
+    but = (f", but for {expected} expected failure{'s' if expected > 1 else ''}" if expected else "") + unjudged
+    if not whole or unjudged:
+        return f"holds {good} of {asked} {'' if whole else 'chosen '}properties of what nn.LSTM computes{but}"
     return "computes what nn.LSTM computes" + (f" ({level})" if level else ", of what it declares") + but
 
 
 def others(question: str, good: int, asked: int, failing: Sequence[str]) -> str:
     """The answer to one of the other questions; ``failing`` says in a few words what does not hold."""
-    return f"{question} {good} of {asked}" + (f": {_listed(failing, _FEW)}" if failing else "")
+    told = f"{question} {good} of {asked}{_unjudged(asked - good - len(failing))}"
+    return told + (f": {_listed(failing, _FEW)}" if failing else "")
+
+
+def _unjudged(count: int) -> str:
+    """So many properties were not run, or not on all of their cases."""
+    return f", {count} not fully judged" if count else ""
 
 
 def missing_guards(count: int) -> str:
     """The head of the guards that fail and do not count."""
-    return f"{count} {'guard fails' if count == 1 else 'guards fail'}, which counts with --strict alone:"
+    return f"{count} guard{' fails. It counts' if count == 1 else 's fail. They count'} with --strict only:"

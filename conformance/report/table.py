@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from tabulate import tabulate
 
-from conformance.facts import Outcome
+from conformance.facts import NotStarted, Outcome
 from conformance.properties import GROUPS
 from conformance.properties.model import QUESTIONS
 from conformance.report import english
@@ -40,8 +40,9 @@ def table(report: Report, width: int = 0) -> str:
 
 
 def _stillborn(backend: BackendReport) -> bool:
-    """Whether its process ended before there was anything to show."""
-    return not backend.cases and bool(backend.count(Outcome.CRASHED, Outcome.TIMEOUT))
+    """Whether it ended before there was anything to show."""
+    started = not any(isinstance(v.fact, NotStarted) for v in backend.verdicts)
+    return not backend.cases and (not started or bool(backend.count(Outcome.CRASHED, Outcome.TIMEOUT)))
 
 
 def _groups(backends: Sequence[BackendReport]) -> list[str]:

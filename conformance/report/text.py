@@ -57,7 +57,7 @@ def _backend(backend: BackendReport) -> str:
                 reasons.setdefault(english.shared(verdict.fact), []).append(verdict.property)
         for reason, names in reasons.items():
             listed = names if len(names) <= 12 else [*names[:10], f"and {len(names) - 10} more"]
-            others = sum(not verdict.outcome.bad for verdict in backend.verdicts)
+            others = sum(not v.outcome.bad and v.outcome != Outcome.NOT_DECLARED for v in backend.verdicts)
             told = "all others" if len(names) == others else ", ".join(listed)
             paragraphs.append(_wrapped(f"{backend.backend}: {meaning}: {told} ({reason})", ""))
     return "\n".join(paragraphs)
@@ -81,11 +81,13 @@ def sentence(backend: BackendReport) -> str:
     for question in QUESTIONS:
         asked = backend.asked(question)
         good = sum(verdict.outcome.good for verdict in asked)
+        bad = [verdict for verdict in asked if verdict.outcome.bad]
         expected = sum(verdict.outcome == Outcome.EXPECTED_FAILURE for verdict in asked)
         if asked and question == COMPUTES:
-            parts.append(english.computes(good, len(asked), reached(backend)[0], whole(backend), expected))
+            level = reached(backend)[0]
+            parts.append(english.computes(good, len(bad), len(asked), level, whole(backend), expected))
         elif asked:
-            parts.append(english.others(question, good, len(asked), [_in_short(v) for v in asked if v.outcome.bad]))
+            parts.append(english.others(question, good, len(asked), [_in_short(v) for v in bad]))
     return backend.backend + (" " if backend.asked(COMPUTES) else ": ") + "; ".join(parts)
 
 
