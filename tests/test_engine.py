@@ -274,7 +274,8 @@ def _counting(backend: Backend, met: Met) -> Backend:
         model: Any = backend.build(config, params)
 
         def noted(x: Array, state: Any = None, lengths: Any = None) -> None:
-            shapes = [None if part is None else part.shape for part in (*(state or (None, None)), lengths)]
+            given = *(state or (None, None)), lengths
+            shapes = [None if part is None else (part.shape, part.dtype.name) for part in given]
             met.add((config, x.shape, x.dtype.name, *shapes))
 
         def forward(x: Array, *state: Any, **lengths: Any) -> Any:
@@ -287,6 +288,8 @@ def _counting(backend: Backend, met: Met) -> Backend:
 
         called: Any = partial(forward)
         called.vjp = vjp
+        if hasattr(model, "load"):
+            called.load = model.load
         return called
 
     return replace(backend, build=build)
