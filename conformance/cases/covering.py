@@ -12,20 +12,28 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from itertools import combinations, product
+from typing import Any
 
 from conformance.backend import Backend, Capabilities
 from conformance.cases.recipe import JUDGED_DTYPES, VIEWS, Recipe, model_fields
-from conformance.cases.sizes import COMMON_SIZES, WORK, Coincidence, Occurred, candidates, equalled, work
+from conformance.cases.sizes import (
+    COMMON_SIZES,
+    COMPILED_SIZES,
+    LONG,
+    WORK,
+    Coincidence,
+    Occurred,
+    candidates,
+    equalled,
+    work,
+)
 from conformance.spec import LSTMConfig
 
 #: Gaps between features and gaps between steps and rows count as one choice, and take turns.
 _COVERED_VIEWS = tuple(view for view in VIEWS if view != "gapped")
 
-#: Sizes of the common calls of a backend that compiles: properties derive few others from them.
-_COMPILED_SIZES = {"I": 3, "H": 4, "L": 3, "N": 2}
-
-#: The steps of a long sequence.
-_LONG = 17
+#: The steps of the fixed set's last case, at which costly properties are asked.
+_LATE = 17
 
 Factors = tuple[tuple[str, tuple[object, ...]], ...]
 Choice = tuple[tuple[str, object], ...]
@@ -170,11 +178,14 @@ def fixed_set(backend: Backend, seed: int) -> list[Recipe]:
     else:
         sized = _sized(factors(backend), _unbatched(c), None if c.fixed is None else c.fixed[0])
     recipes = [replace(recipe, seed=1000 * seed + number) for number, recipe in enumerate(sized)]
+    if c.compiled:
+        # What properties make of the common calls serves the others too.
+        return common(backend, seed) + recipes
     # Properties that look at a few cases only see both kinds.
     for k, recipe in enumerate(common(backend, seed)):
         recipes.insert(2 * k, recipe)
     # Costly properties are asked at a long sequence, so that they come late. Few rows may leave no long one.
-    return recipes if c.compiled else [*recipes, replace(simplest(backend)[1], L=_LONG, seed=1000 * seed + 501)]
+    return recipes if c.compiled else [*recipes, replace(simplest(backend)[1], L=_LATE, seed=1000 * seed + 501)]
 
 
 def _unbatched(c: Capabilities) -> tuple[bool, ...]:
@@ -226,7 +237,7 @@ def common(backend: Backend, seed: int) -> list[Recipe]:
     if c.fixed is not None:
         wished = [{"state": "none"}, {}]
     else:
-        wished = [
+        wished: list[dict[str, Any]] = [
             {"state": "none"},
             {"state": "none", "batch_first": c.batch_first},
             {},
@@ -239,7 +250,9 @@ def common(backend: Backend, seed: int) -> list[Recipe]:
                 "ragged": c.lengths,
             },
         ]
-        pool = (_COMPILED_SIZES,) if c.compiled else COMMON_SIZES
+        if c.compiled:
+            wished = _shared(c, wished)
+        pool = (COMPILED_SIZES,) if c.compiled else COMMON_SIZES
         rows = {} if c.batch else {"N": 1}
         wished = [{**pool[k % len(pool)], **rows, **changes} for k, changes in enumerate(wished)]
     # Together with the rows they alternate with, their seeds leave every remainder of division by 4.
@@ -249,6 +262,16 @@ def common(backend: Backend, seed: int) -> list[Recipe]:
     for r in recipes:
         kinds.setdefault((r.layers, r.bidirectional, r.batch_first, r.unbatched, r.state, r.ragged), r)
     return list(kinds.values())
+
+
+def _shared(c: Capabilities, wished: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The common calls of a backend that compiles.
+
+    Those with a state first: what properties make of the first call is shared with later ones.
+    """
+    bare, _, ordinary, batch_first, unbatched, every = wished
+    deep = [every] if c.layers or c.bidirectional else []
+    return [ordinary, {"ragged": c.lengths}, batch_first, unbatched, *deep, bare]
 
 
 def _recipe(
@@ -293,6 +316,12 @@ def pool(backend: Backend) -> list[Recipe]:
     """
     c = backend.capabilities
     given = [*simplest(backend), *common(backend, 0)]
+    if c.fixed is None:
+        # As many rows as steps, with other options than the ordinary call's; and more steps than 8 bits count.
+        usual, dtype = given[1], judged_dtypes(backend)[-1]
+        layout = {"batch_first": c.batch_first or usual.batch_first, "bias": not c.no_bias, "ragged": c.lengths}
+        given += [replace(usual, **layout, N=usual.L, dtype=dtype)] if c.batch else []
+        given += [replace(usual, L=LONG)] if "output" in c.returns else []
     of_model = None if c.fixed is None else c.fixed[0]
     rows = _pool(
         factors(backend), tuple(replace(r, seed=0) for r in given), _unbatched(c), of_model, "output" in c.returns
@@ -361,12 +390,18 @@ def _reusing(pool: tuple[Recipe, ...], factors: Factors) -> tuple[Recipe, ...]:
             ]
             chosen.append(max(some, key=lambda r: len(uncovered.intersection(combinations(choices(r), 3)))))
             uncovered.difference_update(combinations(choices(chosen[-1]), 3))
+    # Each is drawn, also where others have all of its choices.
+    drawn = {replace(recipe, view="plain", state="both" if recipe.state != "none" else "none") for recipe in chosen}
+    chosen += [recipe for recipe in pool if recipe not in drawn]
     gains = (1.0, 0.3, 3.0)
     return tuple(replace(recipe, gain=gains[number % 3]) for number, recipe in enumerate(chosen))
 
 
 def _uses(recipe: Recipe, factors: Factors) -> list[Choice]:
     """The choices of a recipe with every view and every state that leave its signature as it is."""
+    if recipe.L == LONG:
+        # Views and states are asked of shorter ones.
+        return [choices(recipe)]
     values = dict(factors)
     states = [state for state in values["state"] if (state == "none") == (recipe.state == "none")]
     return [choices(replace(recipe, view=str(view), state=str(state))) for view in values["view"] for state in states]
@@ -392,7 +427,7 @@ def simplest(backend: Backend) -> list[Recipe]:
     """The smallest case of all, and an ordinary one of several sizes with an initial state."""
     c = backend.capabilities
     smallest = Recipe(dtype=judged_dtypes(backend)[0], batch_first=not c.time_major)
-    sizes = {**_COMPILED_SIZES} if c.compiled else {"I": 3, "H": 4, "L": 5, "N": 2}
+    sizes = {**COMPILED_SIZES} if c.compiled else {"I": 3, "H": 4, "L": 5, "N": 2}
     sizes |= {} if c.batch else {"N": 1}
     ordinary = replace(smallest, **sizes, state="both" if c.initial_state else "none")  # type: ignore[arg-type]
     model = {} if c.fixed is None else model_fields(c.fixed[0])

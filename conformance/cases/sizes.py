@@ -29,7 +29,7 @@ COINCIDENCES: tuple[Coincidence, ...] = (
     *(("L", "slots"), ("I", "width"), ("I", "P"), ("I", "H")),
 )
 
-#: Sizes of ordinary calls, and of all calls of a backend that compiles for each shape.
+#: Sizes of ordinary calls.
 COMMON_SIZES = (
     {"I": 3, "H": 5, "L": 4, "N": 2},
     {"I": 7, "H": 4, "L": 6, "N": 3},
@@ -38,6 +38,13 @@ COMMON_SIZES = (
     {"I": 17, "H": 6, "L": 8, "N": 2},
     {"I": 5, "H": 16, "L": 7, "N": 3},
 )
+
+#: Of a backend that compiles, the sizes of common calls; a number of steps that 8 bits do not count; sizes of a wide
+#: model; and a number of rows that 16 bits do not count, of the smallest model.
+COMPILED_SIZES = {"I": 3, "H": 4, "L": 3, "N": 2}
+LONG = 257
+WIDE = {"I": 132, "H": 128, "L": 3, "N": 35}
+MANY_ROWS = {"I": 1, "H": 1, "L": 2, "N": 70_001}
 
 #: Sizes of which the candidates are made, 2^k and 2^k ± 1 among them; and larger ones, at most one in a candidate.
 _SIZES = {

@@ -54,7 +54,7 @@ def later_and_earlier(trial: Trial, history: History) -> tuple[Trial, Case]:
     if not (_declared(trial, later) and _declared(trial, earlier)):
         raise Discard
     judged = trial.resized(**{**base, **history.later})
-    other = judged.derived(**{**base, **history.earlier}, seed=trial.recipe.seed + 1, fill="normal").case
+    other = judged.resized(**{**base, **history.earlier}, seed=trial.recipe.seed + 1, fill="normal").case
     return judged, replace(other, config=judged.case.config, params=judged.case.params)
 
 

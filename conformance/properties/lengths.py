@@ -13,6 +13,7 @@ import numpy as np
 from conformance.cases.case import Case
 from conformance.cases.fills import normal, permutation, stream
 from conformance.cases.recipe import Recipe
+from conformance.cases.sizes import LONG
 from conformance.properties.batch import result_rows, take_rows
 from conformance.properties.model import prop
 from conformance.properties.resized import cheap, right_or_consistent, rows, tiny
@@ -112,7 +113,8 @@ def more_padding(trial: Trial) -> None:
     unless it is told the total length.
     """
     case = trial.case
-    extra = normal(trial.recipe.seed, "more padding", (1 + trial.pick("more", 3), *case.x.shape[1:]))
+    more = LONG - case.steps if trial.backend.capabilities.compiled else 1 + trial.pick("more", 3)
+    extra = normal(trial.recipe.seed, "more padding", (more, *case.x.shape[1:]))
     longer = replace(case, x=np.concatenate([case.x, extra.astype(case.x.dtype)]))
     with within(f"with {len(extra)} more of padding", case):
         trial.require_same(lambda k: _cut(trial.complete(longer.prefix(k)), case.steps))
@@ -202,8 +204,13 @@ def square(trial: Trial) -> None:
     A mask that tells its axes apart by their sizes, or that broadcasts either way, is wrong only then.
     """
     N = min(trial.recipe.N, 8)
-    # Of a call that is not square, its own sizes will do.
-    usual = trial if trial.backend.capabilities.compiled else trial.resized(L=N + 1, N=N)
+    if trial.backend.capabilities.compiled:
+        # Some drawn cases are square.
+        if trial.recipe.L != trial.recipe.N:
+            raise Discard
+        right_or_consistent(trial, trial.derived(fill="normal"), rows)
+        return
+    usual = trial.resized(L=N + 1, N=N)
     right_or_consistent(usual.resized(L=N), usual, rows)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from conformance.cases.case import Case
 from conformance.cases.fills import permutation
 from conformance.cases.recipe import Recipe
+from conformance.cases.shapes import ordinary
 from conformance.properties.batch import result_rows, take_rows
 from conformance.spec import Result
 from conformance.trials.outcomes import Discard
@@ -36,8 +37,11 @@ def tiny(recipe: Recipe) -> dict[str, Any]:
 
 
 def cheap(trial: Trial, **sizes: Any) -> dict[str, Any]:
-    """Changes that make a case cheap; of a backend that compiles, which has small cases, those that cost nothing."""
-    return {"fill": "normal"} if trial.backend.capabilities.compiled else sizes
+    """Changes that make a case cheap: these; of a backend that compiles, those that make it the ordinary call."""
+    declared = trial.backend.capabilities
+    if not declared.compiled:
+        return sizes
+    return {"fill": "normal"} if declared.fixed is not None else ordinary(trial.backend)
 
 
 def right_or_consistent(resized: Trial, usual: Trial, consistent: Callable[[Trial], None]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from conformance.cases.fills import normal, stream
 from conformance.cases.recipe import Recipe
+from conformance.cases.sizes import COMPILED_SIZES, LONG
 from conformance.properties.model import prop
 from conformance.properties.resized import carried, cheap, pieces, right_or_consistent, tiny
 from conformance.spec import Result
@@ -39,12 +40,24 @@ def chunks(trial: Trial) -> None:
 
     Streaming speech and audio models run like this. Kernels with a block size get the remainder wrong.
     """
+    if trial.backend.capabilities.compiled:
+        _long_in_chunks(trial)
+        return
     steps = trial.case.steps
     if steps < 2:
         raise Discard
     chosen = stream(trial.recipe.seed, "chunks", steps) % np.uint64(3) == 0
     cuts = [t for t in range(1, steps) if chosen[t]] or [1 + trial.pick("cut", steps - 1)]
     trial.require_same(lambda k: carried(trial, trial.case.prefix(k), cuts))
+
+
+def _long_in_chunks(trial: Trial) -> None:
+    """The long sequence equals one in chunks of shapes that compiled already: single steps, and the ordinary call's."""
+    long = trial.resized(**cheap(trial) | {"L": LONG, "ragged": False})
+    steps, chunk = long.case.steps, COMPILED_SIZES["L"]
+    ones = steps % chunk
+    cuts = [*range(1, ones + 1), *range(ones + chunk, steps, chunk)]
+    long.require_same(lambda k: carried(long, long.case.prefix(k), cuts))
 
 
 @prop("sequence.causality", needs=("loop", "output", "values"), when=_forward_in_time)

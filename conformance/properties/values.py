@@ -12,6 +12,7 @@ from conformance.cases.fills import cancels, saturating, uniform
 from conformance.instruments.gates import SHOWN, named, showing, ways, wrong
 from conformance.properties.layout import oracle_result
 from conformance.properties.model import prop
+from conformance.properties.resized import cheap
 from conformance.spec import GATES, Array
 from conformance.trials.agreement import right
 from conformance.trials.outcomes import Discard, Violation, within
@@ -112,7 +113,7 @@ def activations(trial: Trial) -> None:
     sizes = {"I": min(r.I, 4), "H": _PLACES, "proj": 0, "layers": 1, "L": 1, "N": min(r.N, 2)}
     for shown in (*GATES, "cell"):
         fill = "gate-o" if shown == "cell" else f"gate-{shown}"
-        wide = trial.resized(**sizes, fill=fill, state="both", ragged=False)
+        wide = trial.resized(**cheap(trial) | sizes | {"fill": fill, "state": "both", "ragged": False})
         places = _places(trial, shown)
         wide.case = _at_places(wide.case, shown, places)
         findings = wide.findings()
@@ -182,7 +183,8 @@ def accumulation(trial: Trial) -> None:
     recipe = trial.recipe
     sizes = {"I": max(recipe.I, 8), "H": max(recipe.H, 8), "L": 1, "layers": 1, "proj": 0}
     state = "both" if trial.backend.capabilities.initial_state else "none"
-    cancelling = trial.resized(fill="cancelling", **sizes, state=state, ragged=False, gain=1.0)
+    values = {"fill": "cancelling", "state": state, "ragged": False, "gain": 1.0}
+    cancelling = trial.resized(**cheap(trial) | sizes | values)
     arithmetic = cancelling.arithmetic
     if arithmetic is None or arithmetic.inputs or not cancels(recipe.dtype, arithmetic.accumulate):
         raise Discard

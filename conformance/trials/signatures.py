@@ -2,9 +2,10 @@
 
 A signature is a config, the arguments that a call gives, and their shapes and dtypes: values, strides and contents cost
 nothing. A vjp has the signature of the forward call that it differentiates. A run's drawn cases have few signatures,
-which are reserved. Properties that change a size or an option meet others. Each may do so until it has said something;
-what is left then goes to the first that asks. A call that cannot be afforded is not made, and its property has nothing
-to say about the case.
+which are reserved. Properties that change a size or an option meet others, most of them the same (``cases/shapes.py``).
+Each may meet new ones until it has said something; what is left then goes to the first that asks, but for some that are
+kept for those that have not. A call that cannot be afforded is not made, and its property has nothing to say about the
+case.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from conformance.cases.covering import pool
 from conformance.spec import Array, LSTMConfig, Params, State
 from conformance.trials.outcomes import Discard
 
-#: How many signatures a run may meet: of one layer and direction, of those with lengths or gradients, and of more.
-_FEW, _SOME, _MANY = 40, 60, 80
+#: How many signatures a run may meet: of one layer and direction, and of more.
+_FEW, _MANY = 40, 80
 
-#: So many cases are asked before a property that has answered may have further signatures.
-_FIRST = 60
+#: So many cases are asked before a property that has answered may have further signatures, and so many signatures are
+#: kept from it.
+_FIRST, _KEPT = 60, 14
 
 
 class Unaffordable(Discard):
@@ -36,7 +38,7 @@ class Signatures:
 
     def __init__(self, backend: Backend) -> None:
         c = backend.capabilities
-        self.limit = _MANY if c.layers or c.bidirectional else _SOME if c.lengths or c.gradients else _FEW
+        self.limit = _MANY if c.layers or c.bidirectional else _FEW
         self.met: set[Hashable] = set()
         self._reserved = {s for recipe in pool(backend) for s in _of(realise(recipe, c.fixed), c)}
         self._property, self._answered, self._cases = "", set[str](), 0
@@ -60,8 +62,10 @@ class Signatures:
             if signature in self.met:
                 return
             known = self.met | self._reserved
-            due = self._property not in self._answered or self._cases > _FIRST
-            if signature not in known and (len(known) >= self.limit or not due):
+            limit = self.limit
+            if self._property in self._answered:
+                limit = limit - _KEPT if self._cases > _FIRST else 0
+            if signature not in known and len(known) >= limit:
                 raise Unaffordable
             self.met.add(signature)
 

@@ -18,6 +18,7 @@ from conformance.cases.cotangents import Cotangents
 from conformance.cases.cotangents import handed as handed_cotangents
 from conformance.cases.fills import pick
 from conformance.cases.recipe import SHAPING, Recipe
+from conformance.cases.shapes import shared
 from conformance.errors import SuiteError, UsageError
 from conformance.facts import Mismatch
 from conformance.reference.backward import Gradients
@@ -99,10 +100,13 @@ class Trial:
     def resized(self, **changes: Any) -> Trial:
         """A derived trial whose sizes or values are made for a purpose; ``Discard`` for any recipe with edits.
 
-        Edits would spoil the purpose: a wired model, sums that cancel exactly, a size that is a threshold.
+        Edits would spoil the purpose: a wired model, sums that cancel exactly, a size that is a threshold. Where a new
+        shape costs a compilation, the sizes are the nearest that other properties use as well.
         """
         if self.recipe.edits:
             raise Discard
+        if self.backend.capabilities.compiled:
+            changes |= vars(shared(self.backend, self.recipe, changes))
         return self.derived(**changes)
 
     def few(self, variants: Sequence[T]) -> Sequence[T]:

@@ -9,6 +9,7 @@ import numpy as np
 from conformance.cases.case import handed
 from conformance.cases.cotangents import Cotangents, draw
 from conformance.cases.cotangents import handed as handed_cotangents
+from conformance.cases.sizes import LONG
 from conformance.properties.gradients.shared import (
     LOSSES,
     LOSSES_IN_TURN,
@@ -62,7 +63,8 @@ def after_others(trial: Trial) -> None:
     case, cotangents = small.case, drawn(small)
     other = small.derived(seed=small.recipe.seed + 1, fill="normal").case
     lengths = None if case.lengths is None else case.lengths + 2
-    longer = replace(case, x=np.resize(other.x, (case.steps + 2, *case.x.shape[1:])), lengths=lengths)
+    more = LONG if trial.backend.capabilities.compiled else case.steps + 2
+    longer = replace(case, x=np.resize(other.x, (more, *case.x.shape[1:])), lengths=lengths)
     fresh = small.vjp(case, cotangents)
     for before in ("another state", "other values", "a longer vjp", "another model"):
         if before == "another state" and case.state is None:

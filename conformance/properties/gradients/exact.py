@@ -147,6 +147,8 @@ def padding(trial: Trial) -> None:
     keras#4192: the padding's contents reached the backward state; jax PR15169 left numbers in it. A gradient that is
     masked by a product is NaN where the padding is NaN.
     """
+    if trial.backend.capabilities.compiled and not trial.recipe.ragged:
+        raise Discard
     ragged = trial.once("padded", lambda: cut(trial).derived(ragged=True))
     case = ragged.case
     if case.lengths is None or not (case.lengths < case.steps).any():

@@ -11,12 +11,14 @@ from conformance.bounds.forward import Finding
 from conformance.cases.case import Case
 from conformance.cases.cotangents import Cotangents, draw
 from conformance.cases.recipe import Recipe
-from conformance.cases.sizes import keeping
+from conformance.cases.shapes import ordinary
+from conformance.cases.sizes import LONG, keeping
 from conformance.instruments.taps import judge_tapped, lower_results, tap
 from conformance.properties.model import Check, always, prop
 from conformance.reference.backward import Gradients
 from conformance.spec import Array, Result
 from conformance.trials.outcomes import Discard, Violation
+from conformance.trials.signatures import Unaffordable
 from conformance.trials.trial import Trial
 
 #: The dtypes whose gradients are judged. In 16 bits libraries sum the weights' gradients in precisions that no backend
@@ -52,10 +54,9 @@ def cut(trial: Trial) -> Trial:
     if backend.capabilities.fixed is not None:
         return trial
     if backend.capabilities.compiled:
-        # Each new shape costs a compilation; the common calls are small.
-        small = max(recipe.I, recipe.H, recipe.L, recipe.N) <= 4
-        sizes = {"I": 3, "H": 4, "proj": min(recipe.proj, 2), "L": min(recipe.L, 3), "N": min(recipe.N, 2)}
-        return trial.once("small", lambda: trial.derived(**({} if small else sizes), view="plain"))
+        # Each new shape costs a compilation; drawn cases are small, but for the long one.
+        changes = ordinary(backend) if recipe.L == LONG else {"view": "plain"}
+        return trial.once("small", lambda: trial.derived(**changes))
     hidden = min(recipe.H, _CUT.get(recipe.layers, 2))
     sizes = {"I": min(recipe.I, 6), "H": hidden, "proj": min(recipe.proj, hidden - 1), "N": min(recipe.N, 4)}
     # One layer is quick enough to be long now and then.
@@ -73,15 +74,21 @@ def small_findings(trial: Trial, loss: str) -> tuple[Trial, list[Finding]]:
 
 
 def tapped_findings(small: Trial, cotangents: Cotangents) -> list[Finding]:
-    """Every comparison of the tapped vjp of a small trial; of its own vjp where the gradient of x is not given."""
+    """Every comparison of the tapped vjp of a small trial.
+
+    Of its own vjp where the gradient of x is not given, or where a tapped model is a compilation too many.
+    """
     if small.arithmetic is None:
         raise Discard
     if not small.backend.capabilities.gives("x"):
         # The taps are inputs: without their gradient no adjoint is seen, and the bound accumulates.
         return free_findings(small, cotangents, *small.vjp(small.case, cotangents))
     tapped = small.once("tapped", lambda: tap(small.case))
-    lower = small.once("lower results", lambda: lower_results(tapped, small.vjp))
-    return judge_tapped(tapped, lower, cotangents, small.vjp, small.arithmetic)
+    try:
+        lower = small.once("lower results", lambda: lower_results(tapped, small.vjp))
+        return judge_tapped(tapped, lower, cotangents, small.vjp, small.arithmetic)
+    except Unaffordable:
+        return free_findings(small, cotangents, *small.vjp(small.case, cotangents))
 
 
 def free_findings(

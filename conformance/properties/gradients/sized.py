@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from conformance.cases.sizes import keeping
+from conformance.cases.sizes import WIDE, keeping
 from conformance.instruments.sums import sample
 from conformance.properties.gradients.shared import (
     FORCED,
@@ -18,6 +18,7 @@ from conformance.properties.gradients.shared import (
     tapped_findings,
 )
 from conformance.properties.model import pairs
+from conformance.properties.resized import cheap
 from conformance.properties.sizes.real import FEATURES, FORMS, HIDDEN, ROWS, SWEPT_FEW, SWEPT_NAMES, smallest, to_sweep
 from conformance.trials.agreement import right
 from conformance.trials.outcomes import Discard
@@ -51,6 +52,10 @@ def long(trial: Trial) -> None:
     rows = {"N": min(small.recipe.N, 2), "ragged": ragged, "unbatched": small.recipe.unbatched and not ragged}
     # Through hundreds of steps with large weights adjoints overflow.
     calm = {"fill": "normal", "gain": min(small.recipe.gain, 2.0)} if steps > 100 else {}
+    if declared.compiled:
+        # Without taps, and where weights are small and the bound hardly accumulates.
+        require_right_gradients(trial.resized(**cheap(trial) | {"L": steps, "ragged": False, "gain": 0.3}))
+        return
     many = small.derived(layers=layers, L=steps, **rows, **calm)
     many.require(tapped_findings(many, drawn(many)), many.case)
 
@@ -81,11 +86,17 @@ def sums(trial: Trial) -> None:
     sizes = {"L": steps, "layers": 1 if single else r.layers}
     sizes |= {"N": rows, "unbatched": False} if trial.backend.capabilities.batch else {"N": 1}
     # Without saturation and explosion all shares are of a size.
-    many = trial.resized(**sizes, fill="normal", gain=min(r.gain, 1.0))
+    many = trial.resized(**cheap(trial) | sizes | {"fill": "normal", "gain": min(r.gain, 1.0)})
     if many.arithmetic is None:
         raise Discard
     sampled = sample(many.case, r.seed)
+    wide = many.recipe.I
+    if trial.backend.capabilities.compiled and wide == WIDE["I"]:
+        # With taps and marks it has as many features as the wide model of other properties.
+        many = many.derived(I=2 * wide - sampled.case.config.input_size)
+        sampled = sample(many.case, r.seed)
     result, grads = many.vjp(sampled.case, drawn(many))
+    assert many.arithmetic is not None
     many.require(list(sampled.findings(result, grads, many.arithmetic)), many.case)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from conformance.cases.case import Case
 from conformance.cases.cotangents import draw, zeros
-from conformance.cases.sizes import COINCIDENCES, equalled
+from conformance.cases.sizes import COINCIDENCES, coincidences, equalled
 from conformance.properties.batch import take_rows
 from conformance.properties.gradients.shared import (
     LOSSES,
@@ -97,6 +97,13 @@ def equal_sizes(trial: Trial) -> None:
     """
     (one, other), special = trial.in_turn(_COINCIDENCES_AND_FORMS)
     declared, r = trial.backend.capabilities, trial.recipe
+    if declared.compiled:
+        # Drawn cases have equal sizes too.
+        if not coincidences(r):
+            raise Discard
+        small = cut(trial)
+        _right_with(small, small.case)
+        return
     sizes = {"I": 3, "H": 5, "proj": 2 if r.proj else 0, "L": 4, "N": 2 if declared.batch else 1}
     sizes["layers"] = max(r.layers, 1 + declared.layers) if other == "slots" else r.layers
     ragged = special and declared.lengths and declared.batch

@@ -11,8 +11,9 @@ from typing import TypeVar
 import numpy as np
 
 from conformance.cases.case import Case, handed
+from conformance.cases.sizes import LONG
 from conformance.properties.model import prop
-from conformance.properties.resized import tiny
+from conformance.properties.resized import cheap, tiny
 from conformance.spec import Array, Result
 from conformance.trials.agreement import first_difference
 from conformance.trials.calls import fresh_params
@@ -69,7 +70,9 @@ def lengths_untouched(trial: Trial) -> None:
     _untouched(trial, ("lengths",))
     if not trial.recipe.edits:
         # Some code packs only as many rows as make it worthwhile.
-        _untouched(trial.resized(**tiny(trial.recipe) | {"N": 19, "L": 7, "view": "plain"}), ("lengths",))
+        _untouched(
+            trial.resized(**cheap(trial, **tiny(trial.recipe)) | {"N": 19, "L": 7, "view": "plain"}), ("lengths",)
+        )
 
 
 @prop("purity.state-untouched", needs=("memory", "initial_state"), when=lambda r: r.state != "none")
@@ -225,10 +228,15 @@ def other_shape(trial: Trial) -> None:
     the first call is the one for that shape, and a cache of shapes keeps only the last few.
     """
     case, other = trial.case, _other(trial).case.x
-    one_row = case.unbatched or not trial.backend.capabilities.batch
+    declared = trial.backend.capabilities
+    one_row = case.unbatched or not declared.batch
     shapes = ((case.steps + 2, case.batch + (not one_row)), (case.steps, 1), (1, case.batch))
+    if declared.compiled:
+        shapes = ((LONG, case.batch), *shapes[1:])
     for steps, rows in trial.few(shapes):
         model, before = trial.model(case), replace(case, x=np.resize(other, (steps, rows, case.x.shape[2])), state=None)
+        if declared.compiled and case.state is not None:
+            before = replace(before, state=(case.state[0][:, :rows], case.state[1][:, :rows]))
         # Twice each: what is specialised after two calls, or cleared only when it grows.
         for call_of in (before, before, case):
             result = trial.run(call_of, model)
@@ -236,7 +244,7 @@ def other_shape(trial: Trial) -> None:
         trial.require_repeated(trial.run(case, model))
     model = trial.model(case)
     trial.run(case, model)
-    for steps in trial.few(range(1, 11)):
+    for steps in (1,) if declared.compiled else range(1, 11):
         trial.run(replace(case, x=np.resize(other, (steps, *case.x.shape[1:]))), model)
     trial.require_repeated(trial.run(case, model))
 

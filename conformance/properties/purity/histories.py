@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from conformance.properties.histories import HISTORIES, idle_training, later_and_earlier
 from conformance.properties.model import pairs, prop
-from conformance.properties.resized import tiny
+from conformance.properties.resized import cheap, tiny
 from conformance.trials.trial import Trial
 
 #: Kinds of earlier calls, and whether the model is in training.
@@ -20,7 +20,7 @@ def other_calls(trial: Trial) -> None:
     """
     history, training = trial.in_turn(_HISTORIES_AND_MODES)
     recipe, declared = trial.recipe, trial.backend.capabilities
-    small = trial if declared.fixed is not None else trial.resized(**tiny(recipe))
+    small = trial if declared.fixed is not None else trial.resized(**cheap(trial, **tiny(recipe)))
     later, earlier = later_and_earlier(small, history)
     case = later.case
     called, before = (case, earlier)

@@ -13,7 +13,7 @@ from conformance.cases.case import Case
 from conformance.cases.recipe import Recipe
 from conformance.instruments.masks import with_dropout
 from conformance.properties.model import pairs, prop
-from conformance.properties.resized import tiny
+from conformance.properties.resized import cheap, tiny
 from conformance.spec import Result
 from conformance.trials.agreement import equal_bits
 from conformance.trials.calls import fresh_params
@@ -111,7 +111,8 @@ def train(trial: Trial) -> None:
     trial.require_offered("train")
     p, built = trial.in_turn(_SWITCHED)
     # Of several elements that are dropped or doubled, some show, whatever rounding may hide.
-    clear = trial.resized(**tiny(trial.recipe) | {"I": 4, "H": 8, "L": 5, "N": min(trial.recipe.N, 4), "gain": 1.0})
+    sizes = tiny(trial.recipe) | {"I": 4, "H": 8, "L": 5, "N": min(trial.recipe.N, 4)}
+    clear = trial.resized(**cheap(trial, **sizes) | {"layers": trial.recipe.layers, "gain": 1.0})
     case = with_dropout(clear.case, p, training=built)
     model = clear.model(case)
     for what in ("in evaluation", "in evaluation after training"):

@@ -32,6 +32,7 @@ from conformance.cases.case import Case, handed
 from conformance.cases.cotangents import draw
 from conformance.properties.batch import take_rows
 from conformance.properties.model import prop
+from conformance.properties.resized import cheap
 from conformance.spec import numpy_dtype
 from conformance.trials.outcomes import Discard, Violation
 from conformance.trials.trial import Trial
@@ -128,7 +129,7 @@ class _Act(NamedTuple):
 def _rows(trial: Trial, bytes: int, **sizes: int) -> Trial:
     """The trial of few units and so many rows that each slot's h_n has so many bytes."""
     row = (sizes["proj"] or sizes["H"]) * numpy_dtype(trial.recipe.dtype).itemsize
-    return trial.resized(**sizes, N=-(-bytes // row), fill="normal", view="plain")
+    return trial.resized(**cheap(trial) | sizes | {"N": -(-bytes // row), "fill": "normal", "view": "plain"})
 
 
 def _usual(trial: Trial) -> Trial:
@@ -165,7 +166,7 @@ def _vjps(trial: Trial) -> _Act:
 
 def _models(trial: Trial) -> _Act:
     one = {"I": 64, "H": 32, "proj": 0, "layers": 1, "L": 1, "N": 1, "ragged": False}
-    trial = trial.resized(**one, fill="normal", view="plain")
+    trial = trial.resized(**cheap(trial) | one | {"fill": "normal", "view": "plain"})
     weights = sum(value.nbytes for value in trial.case.params.values())
     return _Act(trial.case, lambda k: trial.call(trial.case, trial.model(trial.case)), weights)
 

@@ -28,7 +28,12 @@ def undeclared(trial: Trial) -> None:
     openvino#37820 ignored layout=1; pytorch#74953 quantized proj_size away; keras#20588 lost an option in a clone.
     """
     ordinary = trial.resized(view="plain", fill="normal", gain=1.0)
-    for option in undeclared_options(trial.backend):
+    options = undeclared_options(trial.backend)
+    if trial.backend.capabilities.compiled:
+        # To refuse an option costs nothing; of those that are accepted, one is asked.
+        first = trial.pick("option", len(options))
+        options = options[first:] + options[:first]
+    for option in options:
         if option == "dropout":
             _dropout(ordinary)
             continue
@@ -51,8 +56,11 @@ def undeclared(trial: Trial) -> None:
             if violation.outcome == Outcome.FAILED and (misshapen or trial.right()):
                 with within(f"{option} is not declared, yet accepted", asked.case):
                     raise
+            continue
         except Narrowed:
             continue
+        if trial.backend.capabilities.compiled:
+            return
 
 
 def _dtype_kept(asked: Trial) -> None:

@@ -27,7 +27,7 @@ def _refuses(trial: Trial, wrong: Callable[[Array], Wrong]) -> None:
         states = {"a c_0": (right[0], c)} if what in c_0s else {}
         states |= {"an h_0": (h, right[1])} if what in h_0s else {}
         states |= {"an initial state": (h, c)} if len(states) == 2 else {}
-        for name, state in states.items():
+        for name, state in trial.few([*states.items()]):
             shapes = f"({state[0].shape}, {state[1].shape} for {right[0].shape}, {right[1].shape})"
             refused(trial, f"{name} with {what} {shapes}", x, state, lengths)
 
