@@ -49,7 +49,7 @@ def rank(trial: Trial) -> None:
     refused(trial, f"an x of shape {wrong.shape}", np.ascontiguousarray(wrong), None)
 
 
-@prop("refusals.reshaped-x", needs=("loop",), every=8, limit=12, turns=5, fails="accepts an x with its axes exchanged")
+@prop("refusals.reshaped-x", needs=("loop",), every=8, limit=12, fails="accepts an x with its axes exchanged")
 def reshaped_x(trial: Trial) -> None:
     """An x with the right numbers under another shape is refused, where features, state or lengths contradict it.
 
@@ -72,10 +72,10 @@ def reshaped_x(trial: Trial) -> None:
         found["time and batch exchanged"] = x.swapaxes(0, 1), state, lengths
     if not found:
         raise Discard
-    what = trial.in_turn([*found])
-    wrong, state, lengths = found[what]
-    told = f"an x with {what}, {wrong.shape} for {x.shape},"
-    refused(trial, told, np.ascontiguousarray(wrong), state, lengths)
+    for what in trial.few([*found]):
+        wrong, state, lengths = found[what]
+        told = f"an x with {what}, {wrong.shape} for {x.shape},"
+        refused(trial, told, np.ascontiguousarray(wrong), state, lengths)
 
 
 @prop(
