@@ -39,7 +39,7 @@ from benchmarks.variations import mutated
 from conformance.backend import Backend
 from conformance.cases.covering import fixed_set
 from conformance.cases.recipe import Recipe, parse
-from conformance.engine.judging import Answer, Here, Question
+from conformance.engine.judging import Answer, Here, Inquiry
 from conformance.engine.plan import Settings, plan
 from conformance.properties import catalogue
 from conformance.properties.model import Property
@@ -119,7 +119,7 @@ def _climb(task: Climb, judge: Here, rng: Random) -> Seen:
     recipe, height, seen = at, -1.0, Seen()
     for _ in range(_FEW_STEPS if 0 < p.limit <= _LARGE_LIMIT else _STEPS):
         if p.when(recipe):
-            [(_, answer)] = judge.ask(recipe, [Question(p, recipe.turn)])
+            [(_, answer)] = judge.ask(recipe, [Inquiry(p, recipe.turn)])
             seen.append((p, recipe, answer))
             if answer.wrong:
                 break
@@ -133,8 +133,8 @@ def _survey(task: Climb, judge: Here, rng: Random) -> Seen:
     seen, wild = Seen(), rng.sample(fixed_set(judge.backend, task.seed), _SURVEYED)
     for recipe in (mutated(recipe, judge.backend, rng, 1) for recipe in wild):
         small = [p for p in _asked(judge.backend) if p.when(recipe) and not 0 < p.limit <= _LARGE_LIMIT]
-        questions = [Question(p, rng.randrange(p.turns)) for p in small]
-        seen += [(p, _at_turn(recipe, turn), answer) for (p, turn), answer in judge.ask(recipe, questions)]
+        inquiries = [Inquiry(p, rng.randrange(p.turns)) for p in small]
+        seen += [(p, _at_turn(recipe, turn), answer) for (p, turn), answer in judge.ask(recipe, inquiries)]
     return seen
 
 
@@ -270,7 +270,7 @@ largest error as a share of its bound; a property without one passes or fails. T
 def again(text: str, lstm: str, id: str) -> int:
     """Judge one recipe on one LSTM by one property; 1 if it is accused."""
     recipe = parse(text)
-    [(_, answer)] = Here(_backend(lstm)).ask(recipe, [Question(catalogue()[id], recipe.turn)])
+    [(_, answer)] = Here(_backend(lstm)).ask(recipe, [Inquiry(catalogue()[id], recipe.turn)])
     print(f"{id} on {lstm}: {answer.outcome or 'says nothing'}, margin {answer.margin} {said(answer)}")
     return int(answer.wrong)
 

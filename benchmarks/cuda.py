@@ -32,7 +32,7 @@ from benchmarks.false_alarms import commit, recorded
 from conformance.backend import Capabilities
 from conformance.cases.recipe import Recipe, parse
 from conformance.drivers.run import environment
-from conformance.engine.judging import Judge, Question
+from conformance.engine.judging import Inquiry, Judge
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.errors import Ended, SuiteError, UsageError
@@ -232,8 +232,8 @@ class Measurement:
 def large(judge: Judge, recipe: Recipe) -> dict[str, Any]:
     """One large case, by the properties that see its size."""
     began = time.monotonic()
-    questions = [Question(p) for p in cuda_sizes.asked(recipe, judge.backend)]
-    answers = [(question.property, answer) for question, answer in judge.ask(recipe, questions)]
+    inquiries = [Inquiry(p) for p in cuda_sizes.asked(recipe, judge.backend)]
+    answers = [(inquiry.property, answer) for inquiry, answer in judge.ask(recipe, inquiries)]
     said = [(p, answer) for p, answer in answers if answer.outcome is not None]
     return {
         "recipe": str(recipe),

@@ -29,7 +29,7 @@ from benchmarks.variations import edited
 from conformance.backend import Backend
 from conformance.cases.covering import simplest
 from conformance.cases.recipe import Recipe, parse
-from conformance.engine.judging import Answer, Here, Question
+from conformance.engine.judging import Answer, Here, Inquiry
 from conformance.engine.plan import Settings, plan
 from conformance.engine.sieve import conform
 from conformance.report.data import encode
@@ -88,13 +88,13 @@ class Editing(Here):
         return edited(recipe, self.backend, rng)
 
     def ask(
-        self, recipe: Recipe, questions: Sequence[Question], stop: bool = False, brief: bool = False
-    ) -> Iterator[tuple[Question, Answer]]:
+        self, recipe: Recipe, inquiries: Sequence[Inquiry], stop: bool = False, brief: bool = False
+    ) -> Iterator[tuple[Inquiry, Answer]]:
         """The answers of properties about a case, which may have edits that were not asked for."""
         asked = self.asked(recipe)
         if asked.edits:
             self.edited.add(replace(asked, turn=0))
-        yield from super().ask(asked, questions, stop, brief)
+        yield from super().ask(asked, inquiries, stop, brief)
 
     def run(self, recipe: Recipe) -> None:
         """Run a case for the marks that it may leave."""

@@ -31,7 +31,7 @@ from benchmarks.false_alarms import commit, correct, correct_names, recorded
 from benchmarks.variations import declares
 from conformance.backend import Backend
 from conformance.cases.recipe import parse
-from conformance.engine.judging import Here, Question
+from conformance.engine.judging import Here, Inquiry
 from conformance.engine.plan import Settings, plan
 from conformance.engine.sieve import conform
 from conformance.report.environment import environment
@@ -86,8 +86,8 @@ def replayed(task: Replay) -> Line:
     for lstm in task.lstms:
         backend = _backend(lstm)
         asked = [p for p in plan(backend, Settings()).asked if declares(backend, recipe) and p.when(recipe)]
-        questions = [Question(p, recipe.turn % p.turns) for p in asked]
-        answers = [*Here(backend).ask(recipe, questions)] if questions else []
+        inquiries = [Inquiry(p, recipe.turn % p.turns) for p in asked]
+        answers = [*Here(backend).ask(recipe, inquiries)] if inquiries else []
         judgements[lstm] = sum(answer.outcome is not None for _, answer in answers)
         alarms += [
             {"property": p.id, "lstm": lstm, "turn": turn, "message": said(answer)}

@@ -18,7 +18,7 @@ from benchmarks.shrunk import Replay, Shrinking, replayed
 from benchmarks.variations import declares, edited, mutated
 from conformance.cases.case import realise
 from conformance.cases.recipe import Recipe, parse
-from conformance.engine.judging import Question
+from conformance.engine.judging import Inquiry
 from conformance.engine.plan import Settings
 from conformance.properties import catalogue
 from conformance.selftest.faults import DIFFERENT
@@ -63,7 +63,7 @@ def test_one_random_case_in_some_has_edits_and_the_fixed_set_has_none() -> None:
     changed = next(recipe for recipe in drawn if judge.asked(recipe) != recipe)
     # Whatever the turn, so that a failure comes back.
     assert judge.asked(replace(changed, turn=5)).edits == judge.asked(changed).edits
-    [_] = judge.ask(changed, [Question(catalogue()["values.output"])])
+    [_] = judge.ask(changed, [Inquiry(catalogue()["values.output"])])
     assert judge.edited == {replace(judge.asked(changed), turn=0)}
     assert all(judge.asked(recipe) == recipe for recipe in judge._plain)
 
@@ -74,10 +74,10 @@ def test_a_climb_is_the_same_again_and_never_ends_below_its_start(monkeypatch: p
     task = Climb(3, 0, "numpy", "values.output", start)
     line = climb(task)
     margin, recipe = line["best"]["values.output"]
-    [(_, first)] = adversary.Here(correct("numpy")).ask(parse(start), [Question(catalogue()["values.output"])])
+    [(_, first)] = adversary.Here(correct("numpy")).ask(parse(start), [Inquiry(catalogue()["values.output"])])
     assert first.margin is not None
     assert margin > first.margin
-    [(_, again)] = adversary.Here(correct("numpy")).ask(parse(recipe), [Question(catalogue()["values.output"])])
+    [(_, again)] = adversary.Here(correct("numpy")).ask(parse(recipe), [Inquiry(catalogue()["values.output"])])
     assert again.margin == margin
     assert {**climb(task), "seconds": 0} == {**line, "seconds": 0}
 

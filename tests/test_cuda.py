@@ -14,7 +14,7 @@ from programs import python
 
 from conformance import Backend
 from conformance.cases.recipe import Recipe
-from conformance.engine.judging import Answer, Here, Question
+from conformance.engine.judging import Answer, Here, Inquiry
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.properties import catalogue
@@ -252,7 +252,7 @@ class HalfSums(Kernels):
 
 
 def answers(backend: Backend, recipes: list[Recipe], property: str) -> list[Answer]:
-    return [answer for recipe in recipes for _, answer in Here(backend).ask(recipe, [Question(catalogue()[property])])]
+    return [answer for recipe in recipes for _, answer in Here(backend).ask(recipe, [Inquiry(catalogue()[property])])]
 
 
 #: Large enough for matrix products on tensor cores.

@@ -11,7 +11,7 @@ import pytest
 from conformance import instruments, properties
 from conformance.cases.case import realise
 from conformance.cases.recipe import SHAPING, Recipe, parse
-from conformance.engine.judging import Here, Question, check
+from conformance.engine.judging import Here, Inquiry, check
 from conformance.errors import SuiteError
 from conformance.properties import catalogue
 from conformance.properties.model import Property, always
@@ -33,8 +33,8 @@ EDITED = (
 @pytest.mark.parametrize("name", ["numpy", "torch-nn"])
 def test_no_property_accuses_an_edited_case(name: str, text: str) -> None:
     recipe, judge = parse(text), Here(find(name))
-    questions = [Question(p, turn) for p in catalogue().values() if p.when(recipe) for turn in range(min(p.turns, 3))]
-    answers = [(question.property.id, question.turn, answer) for question, answer in judge.ask(recipe, questions)]
+    inquiries = [Inquiry(p, turn) for p in catalogue().values() if p.when(recipe) for turn in range(min(p.turns, 3))]
+    answers = [(inquiry.property.id, inquiry.turn, answer) for inquiry, answer in judge.ask(recipe, inquiries)]
     assert [(id, turn, answer.fact) for id, turn, answer in answers if answer.wrong] == []
     assert len([answer for *_, answer in answers if answer.outcome is not None]) > 40
 
@@ -83,4 +83,4 @@ def test_a_property_that_mixes_two_models_gets_no_answer() -> None:
 
     mixing = Property("values.mixes", "It mixes.", "", (), always, 1, 0, False, 1, "", mixes)
     with pytest.raises(SuiteError):
-        check(Question(mixing), Trial(find("numpy"), Recipe(I=3, H=2, L=2, N=2)))
+        check(Inquiry(mixing), Trial(find("numpy"), Recipe(I=3, H=2, L=2, N=2)))

@@ -25,7 +25,7 @@ FIRST_STEP = "I=3 H=5 L=1 N=2"
 
 JUDGE = """
 import json, sys
-from conformance.engine.judging import Here, Question
+from conformance.engine.judging import Here, Inquiry
 from conformance.properties import select
 from conformance.engine.plan import Settings, plan
 from conformance.cases.recipe import parse
@@ -38,7 +38,7 @@ for name in ("triton", "triton_buggy"):
     asked = plan(backend, Settings(only=("values", "layout", "sequence.stepwise", "degenerate"))).asked
     for text in sys.argv[1:]:
         recipe = parse(text)
-        said = Here(backend).ask(recipe, [Question(p) for p in asked if p.when(recipe)])
+        said = Here(backend).ask(recipe, [Inquiry(p) for p in asked if p.when(recipe)])
         found[f"{backend.build.__module__} {name} {text}"] = {p.id: answer.outcome for p, answer in said}
 print(json.dumps(list(found.values())))
 """

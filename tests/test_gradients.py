@@ -24,15 +24,18 @@ from conformance.bounds.rounding import EXACT, Approx, arithmetic
 from conformance.cases.case import realise
 from conformance.cases.cotangents import LOSSES, draw
 from conformance.cases.recipe import Recipe, parse
+from conformance.engine.judging import Answer, Here, Inquiry
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.instruments.exact import dyadic
 from conformance.instruments.taps import judge_tapped, lower_results, tap
+from conformance.properties import catalogue
 from conformance.reference.backward import Gradients, vjp
 from conformance.reference.forward import lstm
 from conformance.report.model import Verdict
 from conformance.selftest.faults import DIFFERENT, twin_backend
 from conformance.selftest.faults.backward import Differentiable
+from conformance.selftest.faults.different import Different
 from conformance.selftest.faults.precision import half_accumulated
 from conformance.spec import Array, Params, Result, State, param_shapes, state_shapes
 from conformance.trials.trial import Trial
@@ -352,6 +355,20 @@ def test_a_wrong_vjp_is_accused_of_what_is_wrong(property: str, name: str, facto
         grads[name] = (grads[name] * factor + more).astype(grads[name].dtype)
 
     assert verdict(altered(change), property).outcome == "failed"
+
+
+def test_a_tanh_that_is_not_quite_0_at_0_strays_through_the_relays_and_no_error_hides_behind_it() -> None:
+    [inexact] = [one for one in DIFFERENT if one.id == "tanh-by-sigmoid-5-ulps-off"]
+    recipe = parse("I=1 H=9 layers=3 L=4 N=10 state=h ragged gain=0.3 seed=28")
+
+    def primal(different: Different) -> Answer:
+        [(_, answer)] = Here(different.backend).ask(recipe, [Inquiry(catalogue()["gradients.primal"], 2)])
+        return answer
+
+    assert not primal(inexact).wrong
+    tanh = inexact.twin.tanh
+    worse = replace(inexact, twin=replace(inexact.twin, tanh=lambda a: tanh(a) - a.dtype.type(1e-5)))
+    assert primal(worse).wrong
 
 
 def test_a_nondeterministic_backend_is_asked_for_no_bits() -> None:

@@ -23,7 +23,7 @@ from programs import HOSTILE, SAMPLES, at_work
 from conformance.cases.recipe import Recipe, parse
 from conformance.drivers.run import Isolation, run
 from conformance.engine import failures
-from conformance.engine.judging import Question
+from conformance.engine.judging import Inquiry
 from conformance.engine.plan import Settings
 from conformance.engine.search import search
 from conformance.engine.sieve import conform
@@ -200,7 +200,7 @@ def test_what_ends_after_its_last_answer_had_answered(monkeypatch: pytest.Monkey
         return message
 
     monkeypatch.setattr(Child, "receive", cut)
-    [(_, answer)] = judge.ask(parse("I=1 H=1 L=1 N=1"), [Question(p) for p in select(("smoke",))])
+    [(_, answer)] = judge.ask(parse("I=1 H=1 L=1 N=1"), [Inquiry(p) for p in select(("smoke",))])
     assert answer.outcome == "passed"
     judge.close()
 
@@ -333,5 +333,5 @@ def test_a_defect_of_the_suite_in_the_child_is_no_verdict() -> None:
     judge = Isolated("numpy", LIMITS)
     unknown = replace(select(("smoke",))[0], id="no.such")
     with pytest.raises(SuiteError, match="a defect of lstm-conformance"):
-        list(judge.ask(parse("I=1 H=1 L=1 N=1"), [Question(unknown)]))
+        list(judge.ask(parse("I=1 H=1 L=1 N=1"), [Inquiry(unknown)]))
     judge.close()

@@ -10,7 +10,7 @@ import pytest
 
 from conformance import Backend, check_backend
 from conformance.cases.recipe import parse
-from conformance.engine.judging import Question, check
+from conformance.engine.judging import Inquiry, check
 from conformance.properties import catalogue
 from conformance.properties.purity.memory import growth
 from conformance.report.levels import reached
@@ -87,6 +87,6 @@ def test_growth_is_what_every_block_leaves_and_a_cache_that_fills_is_none() -> N
 )
 def test_memory_that_grows_is_told_with_what_was_done(fault: str, turn: int, words: str) -> None:
     trial = Trial(backend_of(FAULTS[fault]), parse("I=3 H=4 L=5 N=2"))
-    answer = check(Question(catalogue()["purity.memory"], turn), trial)
+    answer = check(Inquiry(catalogue()["purity.memory"], turn), trial)
     assert answer.outcome == "failed"
     assert words in str(answer.fact)

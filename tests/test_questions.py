@@ -15,7 +15,7 @@ from conformance import Backend, Capabilities, LSTMConfig, check_backend
 from conformance.cases.covering import simplest
 from conformance.cases.recipe import Recipe, parse
 from conformance.drivers.run import Isolation, run
-from conformance.engine.judging import Answer, Here, Question
+from conformance.engine.judging import Answer, Here, Inquiry
 from conformance.engine.plan import Settings
 from conformance.engine.scope import traits, wherever
 from conformance.engine.sieve import conform
@@ -138,10 +138,10 @@ class Noting(Here):
         self.dies: list[Ended | None] = [None, None]
 
     def ask(
-        self, recipe: Recipe, questions: Sequence[Question], stop: bool = False, brief: bool = False
-    ) -> Iterator[tuple[Question, Answer]]:
-        self.noted += [question.property.question for question in questions]
-        return super().ask(recipe, questions, stop, brief)
+        self, recipe: Recipe, inquiries: Sequence[Inquiry], stop: bool = False, brief: bool = False
+    ) -> Iterator[tuple[Inquiry, Answer]]:
+        self.noted += [inquiry.property.question for inquiry in inquiries]
+        return super().ask(recipe, inquiries, stop, brief)
 
     def finish(self) -> Ended | None:
         self.noted.append("end")

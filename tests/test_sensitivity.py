@@ -17,7 +17,7 @@ from benchmarks.sensitivity_page import Known, page, plot
 from conformance.backend import Backend
 from conformance.cases.recipe import Recipe
 from conformance.engine import sieve as engine
-from conformance.engine.judging import Answer, Here, Question
+from conformance.engine.judging import Answer, Here, Inquiry
 from conformance.engine.plan import Settings
 from conformance.selftest.faults.twin import Twin
 
@@ -53,8 +53,8 @@ class Noting(Here):
         self.met: list[Recipe] = []
 
     def ask(
-        self, recipe: Recipe, questions: Sequence[Question], stop: bool = False, brief: bool = False
-    ) -> Iterator[tuple[Question, Answer]]:
+        self, recipe: Recipe, inquiries: Sequence[Inquiry], stop: bool = False, brief: bool = False
+    ) -> Iterator[tuple[Inquiry, Answer]]:
         self.met.append(recipe)
         return iter(())
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from conformance.cases.recipe import Recipe, parse
-from conformance.engine.judging import Answer, Here, Question
+from conformance.engine.judging import Answer, Here, Inquiry
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform, replay
 from conformance.properties import catalogue
@@ -37,15 +37,15 @@ class Recording(Here):
         monkeypatch.setattr(Trial, "in_turn", in_turn)
 
     def ask(
-        self, recipe: Recipe, questions: Sequence[Question], stop: bool = False, brief: bool = False
-    ) -> Iterator[tuple[Question, Answer]]:
+        self, recipe: Recipe, inquiries: Sequence[Inquiry], stop: bool = False, brief: bool = False
+    ) -> Iterator[tuple[Inquiry, Answer]]:
         self._chosen.clear()
-        for question, answer in super().ask(recipe, questions, stop, brief):
+        for inquiry, answer in super().ask(recipe, inquiries, stop, brief):
             if answer.outcome == "passed":
                 for count, variant in self._chosen:
-                    self.met[question.property.id, count].add(variant)
+                    self.met[inquiry.property.id, count].add(variant)
             self._chosen.clear()
-            yield question, answer
+            yield inquiry, answer
 
 
 def test_every_variant_is_met(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,12 +144,16 @@ def scaled(values: Approx, scale: Array) -> Approx:
 
 
 def forward_pass(
-    case: Case, results: Sequence[Result | None], declared: Arithmetic, scales: Sequence[Array]
+    case: Case,
+    results: Sequence[Result | None],
+    declared: Arithmetic,
+    scales: Sequence[Array],
+    strays: Sequence[float],
 ) -> list[list[Expected]]:
     """Each layer's directions, from the results of the first 1 … k layers; one is None if it was not seen.
 
     A lower layer's output is taken from a run of the first layers if the whole run's lower final states are its; the
-    next one reads it multiplied by its scale.
+    next one reads it multiplied by its scale, and the stray of this layer besides.
     """
     config, expectation, whole = case.config, Expectation(case, declared), results[-1]
     assert whole is not None
@@ -158,7 +162,7 @@ def forward_pass(
         slots = (k + 1) * config.num_directions
         trusted = result is not None and (result is whole or same_below(result, whole, slots))
         output = result.in_float64().output if result is not None and trusted else None
-        layers.append(expectation.layer(k, below, output))
+        layers.append(expectation.layer(k, below, output, strays[k - 1] if k and strays else 0.0))
         below = joined(layers[k]) if output is None else declared.observed(output)
         below = scaled(below, scales[k]) if k < len(scales) else below
     return layers
@@ -172,15 +176,17 @@ def judge(
     declared: Arithmetic,
     observed: Adjoints | None = None,
     scales: Sequence[Array] = (),
+    strays: Sequence[float] = (),
 ) -> list[Finding]:
     """Compare a vjp's results and gradients, all canonical, with what they must be.
 
     ``results`` are those of the first 1 … k layers as far as they were seen, the last being the vjp's own. ``scales``
-    (L, N, D·P) are what dropout multiplied the layers' outputs by below the next one, 0 or powers of two. Tensors are
-    named "output", "h_n" and "c_n", "grad preactivations_l0" where they are observed, "grad x", "grad weight_ih_l0" …
+    (L, N, D·P) are what dropout multiplied the layers' outputs by below the next one, 0 or powers of two, ``strays``
+    what else each layer may add to a preactivation of the next one. Tensors are named "output", "h_n" and "c_n",
+    "grad preactivations_l0" where they are observed, "grad x", "grad weight_ih_l0" …
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        return list(_compared(case, cotangents, results, grads, declared, observed, scales))
+        return list(_compared(case, cotangents, results, grads, declared, observed, scales, strays))
 
 
 def _compared(
@@ -191,11 +197,12 @@ def _compared(
     declared: Arithmetic,
     observed: Adjoints | None,
     scales: Sequence[Array],
+    strays: Sequence[float],
 ) -> Iterator[Finding]:
     config, valid, last = case.config, case.valid, results[-1]
     layers, top = config.num_layers, config.num_layers - 1
     assert last is not None
-    result, passes = last.in_float64(), forward_pass(case, results, declared, scales)
+    result, passes = last.in_float64(), forward_pass(case, results, declared, scales, strays)
     swept = list(_sweep(case, cotangents, passes, declared, observed, scales))
     for slot, p, steps, want, a, _ in swept:
         half, at = passes[slot.layer][slot.direction], slot.position(config)

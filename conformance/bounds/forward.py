@@ -131,11 +131,14 @@ class Expectation:
         self._params: dict[Slot, LayerParams] = {}
 
     @np.errstate(over="ignore", invalid="ignore")
-    def layer(self, k: int, x: Approx, outputs: Array | None) -> list[Expected]:
-        """Each direction of layer k, which reads x (L, N, ·); ``outputs`` (L, N, D·P) are its own, None if unseen."""
+    def layer(self, k: int, x: Approx, outputs: Array | None, stray: float = 0.0) -> list[Expected]:
+        """Each direction of layer k, which reads x (L, N, ·); ``outputs`` (L, N, D·P) are its own, None if unseen.
+
+        ``stray`` is what else may stand in a preactivation, in magnitude.
+        """
         config = self.case.config
         return [
-            self._expected(slot, x, None if outputs is None else outputs[..., slot.features(config)])
+            self._expected(slot, x, None if outputs is None else outputs[..., slot.features(config)], stray)
             for slot in config.slots(k)
         ]
 
@@ -150,7 +153,7 @@ class Expectation:
         """The input of layer k with nothing observed."""
         return joined(self.free_running(k - 1)) if k else self.x
 
-    def _expected(self, slot: Slot, x: Approx, observed: Array | None) -> Expected:
+    def _expected(self, slot: Slot, x: Approx, observed: Array | None, stray: float) -> Expected:
         """One layer and direction that reads x; ``observed`` is its own output (L, N, P), None if unseen."""
         p, rule, at = self._layer_params(slot), self.case.rule, slot.position(self.case.config)
         valid, lengths, (h_0, c_0) = self._valid, self._lengths, (part[at] for part in self._state)
@@ -159,7 +162,7 @@ class Expectation:
         if observed is None:
             h, outputs, spans = Approx(h_0, EXACT, x.arithmetic), [], []
             for t in range(len(valid)):
-                h_t, c, span = _steps(p, x[t : t + 1], h[None], c, valid[t : t + 1], rule)
+                h_t, c, span = _steps(p, x[t : t + 1], h[None], c, valid[t : t + 1], rule, stray)
                 h = h_t[0].where(valid[t], h)
                 outputs.append(h_t)
                 spans.append(span)
@@ -169,7 +172,7 @@ class Expectation:
             previous = x.arithmetic.carried(np.concatenate([h_0[None], returned]))
             if previous.error.ndim:
                 previous.error[0] = np.where(np.isfinite(h_0), 0.0, np.inf)
-            output, c, span = _steps(p, x, previous, c, valid, rule)
+            output, c, span = _steps(p, x, previous, c, valid, rule, stray)
             h, spans = output[(lengths - 1, np.arange(len(lengths)))], [span]
         return Expected(output.masked(valid).time_order(lengths, slot.reverse), h, c, spans)
 
@@ -182,9 +185,12 @@ class Expectation:
         return self._params[slot]
 
 
-def _steps(p: LayerParams, x: Approx, h: Approx, c: Approx, valid: Array, rule: str) -> tuple[Approx, Approx, Steps]:
+def _steps(
+    p: LayerParams, x: Approx, h: Approx, c: Approx, valid: Array, rule: str, stray: float
+) -> tuple[Approx, Approx, Steps]:
     """Consecutive steps whose previous outputs h (T, N, P) are known: all outputs (T, N, P), the last c (N, H)."""
     a = dot([(x, p.weight_ih), (h, p.weight_hh)], p.biases, rule, activated=True)
+    a = Approx(a.value, a.error + stray, a.arithmetic) if stray else a
     H = c.value.shape[1]
     # Of all four blocks at once: one call costs less than it wastes on the third.
     sigmoids, g = a.sigmoid(), a[..., 2 * H : 3 * H].tanh()

@@ -51,7 +51,7 @@ class Answer:
         return self.outcome is not None and self.outcome.bad
 
 
-class Question(NamedTuple):
+class Inquiry(NamedTuple):
     """A property, and the variant that it is to ask for."""
 
     property: Property
@@ -70,8 +70,8 @@ class Judge(Protocol):
         ...
 
     def ask(
-        self, recipe: Recipe, questions: Sequence[Question], stop: bool = False, brief: bool = False
-    ) -> Iterator[tuple[Question, Answer]]:
+        self, recipe: Recipe, inquiries: Sequence[Inquiry], stop: bool = False, brief: bool = False
+    ) -> Iterator[tuple[Inquiry, Answer]]:
         """The answer of each property about a case that it speaks about; to the first that is wrong if ``stop``.
 
         ``brief`` allows a case that hung before no more time than others like it took.
@@ -114,29 +114,29 @@ class Here:
         self._closed = False
 
     def ask(
-        self, recipe: Recipe, questions: Sequence[Question], stop: bool = False, brief: bool = False
-    ) -> Iterator[tuple[Question, Answer]]:
+        self, recipe: Recipe, inquiries: Sequence[Inquiry], stop: bool = False, brief: bool = False
+    ) -> Iterator[tuple[Inquiry, Answer]]:
         """The answer of each property about a case, on one trial whose runs they share."""
         if self.backend.process is not None:
             self.backend.process.brief = brief
-        if self._signatures is not None and questions:
+        if self._signatures is not None and inquiries:
             self._signatures.case()
-            self._signatures.asking(questions[0].property.id)
+            self._signatures.asking(inquiries[0].property.id)
         trial = Trial(self._called, recipe)
         ended = shared_call(trial)
         self._open()
         if ended is not None:
-            yield questions[0], ended
+            yield inquiries[0], ended
             return
         self._ran()
-        for question in questions:
+        for inquiry in inquiries:
             if self._signatures is not None:
-                self._signatures.asking(question.property.id)
-            answer = check(question, trial)
+                self._signatures.asking(inquiry.property.id)
+            answer = check(inquiry, trial)
             self._open()
             if self._signatures is not None and answer.outcome is not None:
-                self._signatures.answered(question.property.id)
-            yield question, answer
+                self._signatures.answered(inquiry.property.id)
+            yield inquiry, answer
             if stop and answer.wrong:
                 return
 
@@ -169,7 +169,7 @@ class Here:
         self.rest()
 
     def _open(self) -> None:
-        """Closing this judge interrupts the question at hand: that its program ended then is no verdict."""
+        """Closing this judge interrupts the inquiry at hand: that its program ended then is no verdict."""
         if self._closed:
             raise Closed
 
@@ -186,15 +186,15 @@ def shared_call(trial: Trial) -> Answer | None:
     return None
 
 
-def check(question: Question, trial: Trial) -> Answer:
+def check(inquiry: Inquiry, trial: Trial) -> Answer:
     """One property on one trial. Any other exception while judging is an error of this property's own.
 
     Raises ``SuiteError`` where the property itself has a defect.
     """
-    trial.margin, trial.turn = None, question.turn
+    trial.margin, trial.turn = None, inquiry.turn
     try:
         with np.errstate(all="ignore"):
-            question.property.check(trial)
+            inquiry.property.check(trial)
     except Lacking as lacking:
         return Answer(Outcome.NOT_DECLARED, Undeclared(lacking.words), judged=trial.judged)
     except (Discard, UsageError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from conformance.cases.recipe import Recipe
-from conformance.engine.judging import Answer, Judge, Question
+from conformance.engine.judging import Answer, Inquiry, Judge
 from conformance.engine.plan import Plan
 from conformance.engine.tally import Tally
 from conformance.facts import Interruption, Outcome, Recurrence
@@ -42,7 +42,7 @@ class Session:
         """The wrong answer on a fresh run; None if there is none, or the property does not speak about the recipe."""
         if not p.when(recipe):
             return None
-        [(_, answer)] = self.judge.ask(recipe, [Question(p, recipe.turn)], brief=brief)
+        [(_, answer)] = self.judge.ask(recipe, [Inquiry(p, recipe.turn)], brief=brief)
         self.tally.note(p, recipe, answer)
         return answer if answer.wrong else None
 

@@ -31,7 +31,7 @@ from conformance.backend import Backend, unavailable
 from conformance.cases import covering, strategies
 from conformance.cases.recipe import Recipe
 from conformance.engine.failures import Failures
-from conformance.engine.judging import Answer, Here, Judge, Question
+from conformance.engine.judging import Answer, Here, Inquiry, Judge
 from conformance.engine.plan import Settings, plan
 from conformance.engine.search import Shrink, search
 from conformance.engine.session import Session
@@ -136,7 +136,7 @@ class _Sieve:
         plainest = covering.simplest(self.plan.backend)[0]
         for smoke in [p for p in self.pending if p.group == "smoke"]:
             self.pending.remove(smoke)
-            [(_, answer)] = self.judge.ask(plainest, [Question(smoke)])
+            [(_, answer)] = self.judge.ask(plainest, [Inquiry(smoke)])
             self.tally.add(smoke, plainest, answer)
             if answer.wrong:
                 self.session.conclude(smoke, plainest, answer)
@@ -172,7 +172,7 @@ class _Sieve:
         self._random(lambda count: None)
         smoke = catalogue()["smoke.runs"]
         for recipe in covering.simplest(self.plan.backend):
-            [(_, answer)] = self.judge.ask(recipe, [Question(smoke)])
+            [(_, answer)] = self.judge.ask(recipe, [Inquiry(smoke)])
             if answer.shared and answer.outcome not in self.tally.ends:
                 self._tell(replace(answer, fact=_after_refusals(answer.fact)))
         self._end("at the end of its process, after refused calls")
@@ -199,7 +199,7 @@ class _Sieve:
         """Run one case for every pending property that is due; those that fail, each with the recipe at its turn."""
         self.offered.append(recipe)
         asked = (*self.pending, *self.session.erring)
-        due = [Question(p, self._turn(p)) for p in asked if p.when(recipe) and self._due(p)]
+        due = [Inquiry(p, self._turn(p)) for p in asked if p.when(recipe) and self._due(p)]
         failures = []
         began = time.monotonic()
         brief = bool(self.tally.ends)
@@ -236,13 +236,13 @@ class _Sieve:
         return (count.asked - 1) % p.turns
 
     def _lost(
-        self, recipe: Recipe, due: list[Question], answer: Answer, seconds: float
+        self, recipe: Recipe, due: list[Inquiry], answer: Answer, seconds: float
     ) -> list[tuple[Property, Recipe, Answer]]:
         """A case that ended the process says that once, by the first property that asked; it is lost to the others."""
         assert answer.outcome is not None
         known = self.tally.ends.get(answer.outcome)
-        for question in due if known else due[1:]:
-            self.tally.counts[question.property.id].lost += 1
+        for inquiry in due if known else due[1:]:
+            self.tally.counts[inquiry.property.id].lost += 1
         if known is None:
             told = _after_refusals(answer.fact) if self.session.guarding else answer.fact
             return [(due[0].property, recipe, replace(answer, fact=told))]
@@ -297,7 +297,7 @@ def replay(backend: Backend | Judge, recipes: list[Recipe], settings: Settings) 
     for p in plan(judge.backend, settings).asked:
         answer = Answer(None)
         if p.when(recipes[-1]):
-            [(_, answer)] = judge.ask(recipes[-1], [Question(p, recipes[-1].turn)])
+            [(_, answer)] = judge.ask(recipes[-1], [Inquiry(p, recipes[-1].turn)])
         yield p, answer
         if answer.shared:
             return

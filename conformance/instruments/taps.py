@@ -12,7 +12,8 @@ saturating biases, without biases all ½; g, c and h are 0. From
     ∂h_t = (r_t − f r_{t+1}) / (i o)
 
 r is tapped in its turn, or relayed if its layer is not the first. Every layer and direction has 4H·(layers − 1) relays,
-4H for each layer above.
+4H for each layer above. Where tanh(0) is not exactly 0 a relay's output is not either: it **strays** into the sums of
+the layer above.
 """
 
 from __future__ import annotations
@@ -64,6 +65,19 @@ class Tapped:
             output = np.concatenate(halves, axis=2)
         return Result(output, None if h_n is None else h_n[..., :P], None if c_n is None else c_n[..., :H])
 
+    def strays(self, lower: list[Result], declared: Arithmetic) -> list[float]:
+        """What each layer's relays may add to a preactivation of the next one: ``lower`` is what the first layers gave.
+
+        Nothing where they are 0. Else a relay errs by its tanh(a_g), by tanh(c), and by what strays into it from below.
+        """
+        P, wide = self.original.config.output_size, self.case.config.output_size
+        off, strays = 2 * declared.activation * declared.unit, []
+        for k, (output, _, _) in enumerate(lower):
+            halves = [] if output is None else _halves(output, wide)
+            strayed = any(half[..., P:].any() for half in halves)
+            strays.append((k + 1) * off * (1 + off) if strayed else 0.0)
+        return strays
+
     def gradients(self, grads: Gradients) -> Gradients:
         """The original's share of the gradients of the tapped case."""
         config = self.original.config
@@ -92,8 +106,9 @@ class Tapped:
         u, bias = r.arithmetic.unit, self.original.config.bias
         gate, f = (1.0, 0.0) if bias else (0.5, 0.5)
         off = ACTIVATION_ULPS * u
-        # i, o, tanh′(a_g) and tanh′(c) at their lowest, and the roundings of four products.
-        lowest = (gate - off) ** 2 * (1 - SLOPE_ULPS * u - off**2) ** 2 * (1 - u) ** 4
+        # i, o, tanh′(a_g) and tanh′(c) at their lowest, and the roundings of four products; a_g and c may be strays.
+        highest = 2 * off * self.original.config.num_layers
+        lowest = (gate - off) ** 2 * (1 - SLOPE_ULPS * u - highest**2) ** 2 * (1 - u) ** 4
         # What a padded step passes back is not hidden here: it must be reported.
         shown = valid | (r.value != 0)
         inverse = Approx(np.asarray(gate**-2), np.asarray(1 / lowest - gate**-2), r.arithmetic)
@@ -117,9 +132,9 @@ Vjp = Callable[[Case, Cotangents], tuple[Result, Gradients]]
 
 
 def lower_results(tapped: Tapped, vjp: Vjp) -> list[Result]:
-    """The results that a vjp returns of the first 1, 2 … layers, but not all, under a loss that depends on nothing."""
+    """The results that a tapped vjp returns of the first 1, 2 … layers, not all, under a loss that asks for nothing."""
     prefixes = [tapped.case.prefix(k) for k in range(1, tapped.original.config.num_layers)]
-    return [tapped.result(vjp(prefix, zeros(prefix))[0]) for prefix in prefixes]
+    return [vjp(prefix, zeros(prefix))[0] for prefix in prefixes]
 
 
 def judge_tapped(
@@ -127,8 +142,9 @@ def judge_tapped(
 ) -> list[Finding]:
     """Every comparison of a tapped vjp, each layer and direction forced on what was observed of it."""
     result, grads = vjp(tapped.case, tapped.cotangents(cotangents))
-    results, own = [*lower, tapped.result(result)], tapped.gradients(grads)
-    return judge(tapped.original, cotangents, results, own, declared, tapped.adjoints(grads["x"], declared))
+    results, own = [tapped.result(one) for one in (*lower, result)], tapped.gradients(grads)
+    adjoints, strays = tapped.adjoints(grads["x"], declared), tapped.strays(lower, declared)
+    return judge(tapped.original, cotangents, results, own, declared, adjoints, strays=strays)
 
 
 def tap(case: Case) -> Tapped:

@@ -1,4 +1,4 @@
-"""The child's side of isolation: it holds one backend, and answers questions until its input ends.
+"""The child's side of isolation: it holds one backend, and answers inquiries until its input ends.
 
 Messages have descriptors of their own: the backend's prints go to standard error.
 """
@@ -19,7 +19,7 @@ from typing import Any
 
 from conformance.backend import OPTIONAL_METHODS, Backend, unavailable
 from conformance.cases.recipe import parse
-from conformance.engine.judging import Here, Question
+from conformance.engine.judging import Here, Inquiry
 from conformance.errors import UsageError
 from conformance.processes.message import Message, Stream, decode, write
 from conformance.processes.wire.fields import capabilities_to_fields
@@ -101,9 +101,9 @@ def _serve(parent: _Parent) -> None:
     while (request := parent.receive()) is not None:
         fields = request.fields
         if request.type == "ask":
-            words = [word.partition(":") for word in fields["questions"].split()]
-            questions = [Question(known[id], int(turn)) for id, _, turn in words]
-            for _, answer in judge.ask(parse(fields["recipe"]), questions, stop=fields["stop"] == "True"):
+            words = [word.partition(":") for word in fields["inquiries"].split()]
+            inquiries = [Inquiry(known[id], int(turn)) for id, _, turn in words]
+            for _, answer in judge.ask(parse(fields["recipe"]), inquiries, stop=fields["stop"] == "True"):
                 parent.tell("answer", answer=json.dumps(encode(answer)))
             parent.tell("done", signatures=str(judge.signatures))
         elif request.type == "run":

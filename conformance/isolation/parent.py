@@ -18,7 +18,7 @@ from typing import NoReturn
 from conformance.backend import Backend
 from conformance.cases.case import realise
 from conformance.cases.recipe import Recipe
-from conformance.engine.judging import Answer, Question
+from conformance.engine.judging import Answer, Inquiry
 from conformance.errors import Closed, Ended, Gone, SuiteError, UsageError
 from conformance.facts import NotJudged
 from conformance.processes.message import Message
@@ -67,24 +67,24 @@ class Isolated:
         self._patience = Patience(self.limits, self.backend.capabilities.compiled)
 
     def ask(
-        self, recipe: Recipe, questions: Sequence[Question], stop: bool = False, brief: bool = False
-    ) -> Iterator[tuple[Question, Answer]]:
+        self, recipe: Recipe, inquiries: Sequence[Inquiry], stop: bool = False, brief: bool = False
+    ) -> Iterator[tuple[Inquiry, Answer]]:
         """Each property's answer about a case; one during which the process ends says that, and the next goes on."""
-        left = list(questions)
+        left = list(inquiries)
         while left:
             ran = False
             try:
                 child = self._running()
                 seconds = self._patience.seconds(brief)
-                asked = " ".join(f"{question.property.id}:{question.turn}" for question in left)
-                fields = {"type": "ask", "recipe": str(recipe), "questions": asked, "stop": str(stop)}
+                asked = " ".join(f"{inquiry.property.id}:{inquiry.turn}" for inquiry in left)
+                fields = {"type": "ask", "recipe": str(recipe), "inquiries": asked, "stop": str(stop)}
                 child.send(Message(fields), seconds)
                 while (message := self._timed(child, seconds)).type != "done":
                     if message.type == "ran":
                         ran = True
                         continue
-                    question, answer = left.pop(0), decode(Answer, json.loads(message.fields["answer"]))
-                    yield question, answer
+                    inquiry, answer = left.pop(0), decode(Answer, json.loads(message.fields["answer"]))
+                    yield inquiry, answer
                     if stop and answer.wrong:
                         left.clear()
                 self.signatures = max(self.signatures, int(message.fields["signatures"]))
@@ -131,7 +131,7 @@ class Isolated:
             child.kill()
 
     def close(self) -> None:
-        """End the child for good: a question that it is asked at this moment ends in ``Closed``."""
+        """End the child for good: an inquiry that it is asked at this moment ends in ``Closed``."""
         self._closed = True
         self.rest()
 
