@@ -147,7 +147,7 @@ def summary(lines: list[dict], format: str = "simple") -> str:
     for backend in dict.fromkeys(line["backend"] for line in lines):
         own = [line for line in lines if line["backend"] == backend]
         cases = sum(line["cases"] for line in own)
-        shares = [100 * sum(line.get(key, 0) for line in own) / cases for key in ("steep", "long", "edited")]
+        shares = [100 * sum(line.get(key, 0) for line in own) / max(cases, 1) for key in ("steep", "long", "edited")]
         alarms, margin = sum(len(line["alarms"]) for line in own), max(line["margin"] or 0 for line in own)
         rows.append([backend, cases, sum(line["judgements"] for line in own), *shares, margin, alarms])
     total = [sum(row[column] for row in rows) for column in (1, 2, 7)]

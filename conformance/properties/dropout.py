@@ -19,7 +19,7 @@ from conformance.bounds.chance import surprise, threshold
 from conformance.bounds.forward import Expectation, Finding
 from conformance.bounds.rounding import Arithmetic
 from conformance.cases.case import Case
-from conformance.cases.cotangents import draw
+from conformance.cases.cotangents import Cotangents, draw
 from conformance.cases.recipe import Recipe
 from conformance.instruments.masks import FORMS, RATES, Reading, dropped_by, live, read, single, with_dropout
 from conformance.properties.gradients.shared import (
@@ -30,6 +30,8 @@ from conformance.properties.gradients.shared import (
     require_same_gradients,
 )
 from conformance.properties.model import pairs, prop
+from conformance.properties.purity.calls import at_once
+from conformance.reference.backward import Gradients
 from conformance.spec import Array, Result
 from conformance.trials.agreement import right
 from conformance.trials.outcomes import Discard, Violation, within
@@ -263,22 +265,60 @@ def gradients(trial: Trial) -> None:
     keep one mask for ever.
     """
     form, after_one = trial.in_turn(_FORMS)
-    case, declared, returned = live(trial, form), trial.arithmetic, trial.backend.capabilities.returns
-    if declared is None or declared.inputs or declared.accumulate > declared.unit or declared.given:
-        raise Discard
-    cotangents, model = draw(case, trial.recipe.seed, "all", returned), trial.model(case)
+    case, cotangents = _live_vjp(trial, form)
+    model = trial.model(case)
     if after_one:
         small = single(case)
-        trial.vjp(small, draw(small, trial.recipe.seed, "all", returned), model)
+        trial.vjp(small, draw(small, trial.recipe.seed, "all", trial.backend.capabilities.returns), model)
     first, second = trial.vjp(case, cotangents, model), trial.vjp(case, cotangents, model)
-    for result, grads in (first, second):
-        scales = _scales(case, result, declared)
-        _require_gradients(trial, free_findings(trial, cotangents, result, grads, case=case, scales=scales), case)
+    for vjp in (first, second):
+        _require_own_masks(trial, case, cotangents, *vjp)
     tosses = (case.config.num_layers - 1) * int(case.row_lengths().sum())
     tosses *= case.config.num_directions * case.config.output_size
     same = all(a is None or np.array_equal(a, b) for a, b in zip(first[0], second[0], strict=True) if b is not None)
     if same and surprise(tosses, tosses, 0.5) > LIMIT:
         raise Violation(f"two calls of vjp dropped the very same of {tosses} elements", case=case)
+
+
+@prop(
+    "dropout.threads",
+    needs=(*_NEEDS, "gradients", "output", "threads"),
+    when=_precise,
+    limit=len(FORMS),
+    chance=True,
+    turns=len(FORMS),
+)
+def threads(trial: Trial) -> None:
+    """In training each of two vjps that run in one model at once has the masks of its own forward pass.
+
+    keras#17612 kept the mask in the layer, where another thread's call replaced it before the backward pass read it.
+    """
+    case, cotangents = _live_vjp(trial, trial.in_turn(FORMS))
+    model = trial.model(case)
+
+    def call() -> tuple[Result, Gradients]:
+        return trial.vjp(case, cotangents, model)
+
+    own, beside = at_once(call, call)
+    with within("beside a vjp of the same model in another thread", case):
+        for vjp in (*own, *beside):
+            _require_own_masks(trial, case, cotangents, *vjp)
+
+
+def _live_vjp(trial: Trial, form: str) -> tuple[Case, Cotangents]:
+    """A wired model that drops, and the loss of its vjp; ``Discard`` where the arithmetic blurs the results."""
+    declared = trial.arithmetic
+    if declared is None or declared.inputs or declared.accumulate > declared.unit or declared.given:
+        raise Discard
+    case = live(trial, form)
+    return case, draw(case, trial.recipe.seed, "all", trial.backend.capabilities.returns)
+
+
+def _require_own_masks(trial: Trial, case: Case, cotangents: Cotangents, result: Result, grads: Gradients) -> None:
+    """The gradients must be those of the masks that the results tell, if the results are right."""
+    assert trial.arithmetic is not None
+    scales = _scales(case, result, trial.arithmetic)
+    _require_gradients(trial, free_findings(trial, cotangents, result, grads, case=case, scales=scales), case)
 
 
 def _scales(case: Case, result: Result, declared: Arithmetic) -> list[Array]:

@@ -16,7 +16,7 @@ from conformance.selftest.faults.fault import CALLS, DROPOUT, FULL, THREADS, Fau
 from conformance.selftest.faults.gradient_calls import Returned, vjp
 from conformance.selftest.faults.gradients import DIFFERENTIABLE, fault
 from conformance.selftest.faults.memory import first_alone
-from conformance.selftest.faults.twin import Place, Twin
+from conformance.selftest.faults.twin import Place, Twin, drop
 from conformance.spec import Array, State
 
 _TRAINED = replace(FULL, dropout=True)
@@ -146,6 +146,18 @@ def _first_backward_mask(twin: Differentiable, at: Place, mask: Array, d_sequenc
     return correct.d_drop(twin, at, kept, d_sequence)
 
 
+def _drawn_into_the_model(twin: Twin, at: Place, below: Array) -> Array:
+    """The model has one place for each layer's mask."""
+    twin.shared[at.config, at.layer] = mask = drop(twin, at, below)
+    return mask
+
+
+def _mask_of_the_last_caller(twin: Differentiable, at: Place, mask: Array, d_sequence: Array) -> Array:
+    """The backward pass has the mask of the call of its model that drew last."""
+    time.sleep(1e-3)
+    return correct.d_drop(twin, at, twin.shared[at.config, at.layer - 1], d_sequence)
+
+
 FAULTS = (
     fault("gradient-rows-of-first-call", "Rows beyond those of a model's first vjp have no gradient of x.",
         "buffers sized by the first call", "a vjp of more rows than the first", vjp(_rows_of_first)),
@@ -176,4 +188,7 @@ FAULTS = (
         Twin(drop=_mask_of_first_rows), _TRAINED),
     fault("gradient-dropout-first-backward-mask", "The backward pass keeps the mask of the first vjp of a shape.",
         "kept masks", "training, second vjp", Differentiable(d_drop=_first_backward_mask), _WITH_DROPOUT),
+    fault("gradient-dropout-mask-of-the-last-caller", "The backward pass has the mask that its model drew last.",
+        "keras#17612", "training, two threads in one model",
+        Differentiable(drop=_drawn_into_the_model, d_drop=_mask_of_the_last_caller), _WITH_DROPOUT),
 )  # fmt: skip
