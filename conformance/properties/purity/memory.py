@@ -26,10 +26,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from conformance.cases.case import Case, handed
 from conformance.cases.cotangents import draw
+from conformance.instruments.masks import with_dropout
 from conformance.properties.batch import take_rows
 from conformance.properties.model import prop
 from conformance.properties.resized import cheap
@@ -132,21 +133,35 @@ def _rows(trial: Trial, bytes: int, **sizes: int) -> Trial:
     return trial.resized(**cheap(trial) | sizes | {"N": -(-bytes // row), "fill": "normal", "view": "plain"})
 
 
-def _usual(trial: Trial) -> Trial:
+def _usual(trial: Trial, **changes: Any) -> Trial:
     sizes = {"I": 4, "H": 8, "proj": min(trial.recipe.proj, 4), "layers": min(trial.recipe.layers, 2), "L": 2}
-    return _rows(trial, _SMALL, **sizes)
+    return _rows(trial, _SMALL, **sizes | changes)
+
+
+def _repeated(trial: Trial, case: Case) -> _Act:
+    model, given = trial.model(case), handed(case)
+    smallest = min(part.nbytes for part in trial.call(case, model) if part is not None)
+    return _Act(case, lambda k: trial.call(case, model, given), smallest)
 
 
 def _same_call(trial: Trial) -> _Act:
-    trial = _usual(trial)
-    model, given = trial.model(trial.case), handed(trial.case)
-    smallest = min(part.nbytes for part in trial.call(trial.case, model) if part is not None)
-    return _Act(trial.case, lambda k: trial.call(trial.case, model, given), smallest)
+    trial = _usual(trial, ragged=False)
+    return _repeated(trial, trial.case)
+
+
+def _with_lengths(trial: Trial) -> _Act:
+    trial = _usual(trial, ragged=True)
+    return _repeated(trial, trial.case)
+
+
+def _in_training(trial: Trial) -> _Act:
+    trial = _usual(trial, layers=2)
+    return _repeated(trial, with_dropout(trial.case, 0.5))
 
 
 def _other_values(trial: Trial) -> _Act:
-    trial, smallest = _usual(trial), _same_call(trial).bytes
-    model, x = trial.model(trial.case), trial.case.x
+    trial = _usual(trial)
+    model, x, smallest = trial.model(trial.case), trial.case.x, _repeated(trial, trial.case).bytes
     return _Act(trial.case, lambda k: trial.call(replace(trial.case, x=x + x.dtype.type(k)), model), smallest)
 
 
@@ -157,11 +172,19 @@ def _other_shapes(trial: Trial) -> _Act:
     return _Act(case, lambda k: trial.call(take_rows(case, [*range(k, case.batch)]), model), _LARGE)
 
 
+def _repeated_vjp(trial: Trial, case: Case) -> _Act:
+    model, cotangents = trial.model(case), draw(case, trial.recipe.seed, parts=trial.backend.capabilities.returns)
+    return _Act(case, lambda k: trial.vjp(case, cotangents, model), case.x.nbytes)
+
+
 def _vjps(trial: Trial) -> _Act:
     trial = _usual(trial)
-    cotangents = draw(trial.case, trial.recipe.seed, parts=trial.backend.capabilities.returns)
-    model = trial.model(trial.case)
-    return _Act(trial.case, lambda k: trial.vjp(trial.case, cotangents, model), trial.case.x.nbytes)
+    return _repeated_vjp(trial, trial.case)
+
+
+def _vjps_in_training(trial: Trial) -> _Act:
+    trial = _usual(trial, layers=2)
+    return _repeated_vjp(trial, with_dropout(trial.case, 0.5))
 
 
 def _models(trial: Trial) -> _Act:
@@ -171,36 +194,48 @@ def _models(trial: Trial) -> _Act:
     return _Act(trial.case, lambda k: trial.call(trial.case, trial.model(trial.case)), weights)
 
 
-#: What is done many times, and how it is called.
-_ACTS: dict[str, Callable[[Trial], _Act]] = {
-    "calls": _same_call,
-    "calls with other values": _other_values,
-    "calls of other shapes": _other_shapes,
-    "vjps": _vjps,
-    "models that are gone": _models,
-}
+class _Kind(NamedTuple):
+    """Something that may be done many times."""
+
+    #: Its name in what is said.
+    name: str
+    act: Callable[[Trial], _Act]
+    #: The needs that it has beside those of the property.
+    needs: tuple[str, ...] = ()
+
+
+_KINDS = (
+    _Kind("calls", _same_call),
+    _Kind("calls with other values", _other_values),
+    _Kind("calls of other shapes", _other_shapes),
+    _Kind("calls with lengths", _with_lengths, ("lengths",)),
+    _Kind("calls in training", _in_training, ("dropout", "layers")),
+    _Kind("vjps", _vjps, ("gradients",)),
+    _Kind("vjps in training", _vjps_in_training, ("dropout", "layers", "gradients")),
+    _Kind("models that are gone", _models),
+)
 
 
 @prop(
     "purity.memory",
     needs=("memory", "batch", "params"),
     when=lambda r: not r.unbatched,
-    limit=len(_ACTS),
-    turns=len(_ACTS),
+    limit=len(_KINDS),
+    turns=len(_KINDS),
 )
 def memory(trial: Trial) -> None:
-    """The memory in use does not grow with the number of calls, of shapes, of gradients, or of models that are gone.
+    """The memory in use does not grow with calls, in evaluation or training, with shapes, gradients, or models gone.
 
     States and graphs that are kept, and caches without a limit, end a process after some days.
     """
     declared = trial.backend.capabilities
-    barred = {"calls of other shapes": declared.compiled, "vjps": not declared.gradients}
-    kind = trial.in_turn([kind for kind in _ACTS if not barred.get(kind)])
+    kinds = [kind for kind in _KINDS if all(getattr(declared, need) for need in kind.needs)]
+    kind = trial.in_turn([kind for kind in kinds if not (declared.compiled and kind.act is _other_shapes)])
     left = []
     for calls in _CALLS:
-        act = _ACTS[kind](trial)
+        act = kind.act(trial)
         grown = growth(act.do, calls, calls * act.bytes // 2)
         if not grown:
             return
-        left.append(f"{_BLOCKS * calls} {kind} left {grown / 1024:,.0f} KiB")
-    raise Violation(f"memory grows with each block of calls: {' and '.join(left)}", case=_ACTS[kind](trial).case)
+        left.append(f"{_BLOCKS * calls} {kind.name} left {grown / 1024:,.0f} KiB")
+    raise Violation(f"memory grows with each block of calls: {' and '.join(left)}", case=kind.act(trial).case)

@@ -11,7 +11,7 @@ import numpy as np
 from conformance.selftest.faults.alter import Model, Results, called
 from conformance.selftest.faults.backward import Differentiable
 from conformance.selftest.faults.fault import CALLS, FULL, LIVING, Fault
-from conformance.selftest.faults.twin import Forward, Twin
+from conformance.selftest.faults.twin import Forward, Place, Twin, drop
 from conformance.spec import Array, LSTMConfig, Params, State
 
 
@@ -154,6 +154,22 @@ def kept_by(key: Callable[[Array], Hashable]) -> Twin:
     return called(change)
 
 
+def _packed_kept(model: Model, x: Array, state: State | None, lengths: Array | None) -> Results:
+    """What a call with lengths packs is let go at every other one."""
+    calls = model.memory["calls"] = model.memory.get("calls", 0) + 1
+    if lengths is not None and calls % 2:
+        model.memory[calls] = x.copy()
+    return model.call(x, state, lengths)
+
+
+def _masks_kept(twin: Twin, at: Place, below: Array) -> Array:
+    """What is left of each layer's output in training is kept."""
+    left = drop(twin, at, below)
+    if at.config.training and at.config.dropout:
+        twin.shared.setdefault("left", []).append(left.copy())
+    return left
+
+
 def _registered(twin: Twin, config: LSTMConfig, params: Params) -> Params:
     packed = {name: value.copy() for name, value in params.items()}
     twin.shared.setdefault("models", []).append(packed)
@@ -201,6 +217,10 @@ FAULTS = (
         "many calls of other shapes", CALLS, kept_by(lambda x: x.shape)),
     Fault("tapes-kept", "What every vjp read is kept.", "graphs that are never freed", "many gradients", CALLS,
         keeping(lambda result, x: x.copy(), "d_around"), _GRADIENTS),
+    Fault("packed-calls-kept", "Every other call with lengths keeps its x.", "pytorch#33864",
+        "many calls with lengths", CALLS, called(_packed_kept)),
+    Fault("dropped-outputs-kept", "What dropout leaves is kept by every call.", "tensorflow#35858",
+        "many calls in training", CALLS, Twin(drop=_masks_kept), _DROPOUT),
     Fault("models-kept", "The weights of every model are kept.", "a registry of models", "many models", CALLS,
         Twin(pack=_registered)),
 )  # fmt: skip
