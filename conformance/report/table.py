@@ -68,7 +68,7 @@ def _grid(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
 
 
 def _row(backend: BackendReport, groups: Sequence[str]) -> list[str]:
-    margin = "–" if backend.margin is None else f"{backend.margin:.2f}"
+    margin = "–" if backend.margin is None else f"{backend.margin:.{'2f' if backend.margin < 100 else '1e'}}"
     coverage = f"{100 * backend.covered / backend.combinations:.0f}%" if backend.combinations else "–"
     cells = [_share([v for v in backend.verdicts if v.property.startswith(group + ".")]) for group in groups]
     cells += [_share(backend.asked(question)) for question in QUESTIONS]
