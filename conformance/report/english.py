@@ -58,9 +58,11 @@ def sentence(fact: Fact) -> str:
 
 def _seen(passed: int) -> str:
     """What a run that was cut short has seen of a property."""
-    if not passed:
-        return "no case had been checked"
-    return f"no failure in {passed} case{'s' if passed > 1 else ''}"
+    return f"no failure in {_cases(passed)}" if passed else "no case had been checked"
+
+
+def _cases(count: int) -> str:
+    return f"{count} case{'' if count == 1 else 's'}"
 
 
 def scope(fact: Scope) -> str:
@@ -139,9 +141,9 @@ def interruption(fact: Interruption) -> str:
         case "stopped":
             return "stopped at the first failure"
         case "given up":
-            return f"given up after {fact.cases} cases: {fact.reason}"
+            return f"given up after {_cases(fact.cases)}: {fact.reason}"
         case _:
-            return f"interrupted after {fact.cases} cases"
+            return f"interrupted after {_cases(fact.cases)}"
 
 
 def recurrence_of(how: Recurrence, history: int) -> str:
@@ -224,13 +226,10 @@ def _listed(names: Sequence[str], most: int = _LISTED) -> str:
 
 def cut_short(why: Interruption, bad: int, open: int) -> str:
     """What a run without an end has seen: so many properties fail, and so many others did not in any case of theirs."""
-    told = [interruption(why)]
-    if bad:
-        told.append(f"{bad} {'property does' if bad == 1 else 'properties do'} not hold")
+    told = [f"{bad} {'property does' if bad == 1 else 'properties do'} not hold"] if bad else []
     if open:
-        noun = "property" if open == 1 else "properties"
-        told.append(f"no failure by then of {open} {'other ' if bad else ''}{noun}")
-    return "; ".join(told)
+        told.append(f"no failure of {open} {'other ' if bad else ''}{'property' if open == 1 else 'properties'}")
+    return "; ".join([", and ".join(told)] * bool(told) + [interruption(why)])
 
 
 #: What may bring a failure that does not come back.

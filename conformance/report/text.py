@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
-from conformance.cases.recipe import parse
 from conformance.facts import AdapterBroken, CutShort, NotStarted, Outcome, Scope
 from conformance.properties import catalogue
 from conformance.properties.model import COMPUTES, QUESTIONS
@@ -25,6 +24,7 @@ _PARAGRAPHS = 3
 
 #: The outcomes that are neither good nor bad, and how a person is told of them.
 _UNDECIDED = {Outcome.NARROWED: "narrowed, not passed", Outcome.NOT_RUN: "not run"}
+_NOT_TO_THE_END = "not judged to the end"
 
 
 def head(report: Report) -> str:
@@ -63,17 +63,23 @@ def _backend(backend: BackendReport, verbose: bool, line: Callable[[Verdict], st
     if missing := backend.missing_guards:
         paragraphs.append(f"{backend.backend}: {english.missing_guards(len(missing))}")
         paragraphs += [f"  {v.property:<27} {v.message.splitlines()[0]}" for v in missing]
-    for outcome, meaning in _UNDECIDED.items():
-        reasons: dict[str, list[str]] = {}
+    for outcome in _UNDECIDED:
+        reasons: dict[tuple[str, str], list[str]] = {}
         for verdict in backend.verdicts:
             if verdict.outcome == outcome and verdict.fact is not None:
-                reasons.setdefault(english.shared(verdict.fact), []).append(verdict.property)
-        for reason, names in reasons.items():
+                meaning = _UNDECIDED[outcome] if not _so_far(verdict) else _NOT_TO_THE_END
+                reasons.setdefault((meaning, english.shared(verdict.fact)), []).append(verdict.property)
+        for (meaning, reason), names in reasons.items():
             listed = names if len(names) <= 12 else [*names[:10], f"and {len(names) - 10} more"]
             others = sum(not v.outcome.bad and v.outcome != Outcome.NOT_DECLARED for v in backend.verdicts)
             told = "all others" if len(names) == others else ", ".join(listed)
             paragraphs.append(_wrapped(f"{backend.backend}: {meaning}: {told} ({reason})", ""))
     return "\n".join(paragraphs)
+
+
+def _so_far(verdict: Verdict) -> bool:
+    """Whether a run that was cut short had seen the property hold by then."""
+    return isinstance(verdict.fact, CutShort) and verdict.fact.passed > 0
 
 
 def conclusion(report: Report) -> str:
@@ -89,7 +95,7 @@ def sentence(backend: BackendReport) -> str:
     if not backend.available:
         return backend.backend
     if backend.interrupted is not None:
-        open = sum(isinstance(v.fact, CutShort) and v.cases > 0 for v in backend.verdicts)
+        open = sum(map(_so_far, backend.verdicts))
         return f"{backend.backend}: {english.cut_short(backend.interrupted, len(backend.bad), open)}"
     if gate := next((v for v in backend.verdicts if isinstance(v.fact, AdapterBroken | NotStarted)), None):
         return f"{backend.backend}: {gate.message}"
@@ -132,7 +138,7 @@ def _by_case(verdicts: Sequence[Verdict]) -> Iterator[list[Verdict]]:
     """Verdicts on the same case, whichever variant of it they ask for, together."""
     groups: dict[object, list[Verdict]] = {}
     for v in verdicts:
-        case = v if v.recipe is None else replace(parse(v.recipe), turn=0)
+        case = v if v.recipe is None else re.sub(r" turn=\d+", "", v.recipe)
         groups.setdefault((case, v.history), []).append(v)
     yield from groups.values()
 

@@ -88,15 +88,21 @@ def call_train(model: Callable[..., Any], case: Case, mode: bool) -> None:
 def check_model(model: Any) -> None:
     """``BackendError`` for anything else than a function."""
     if not can_be_called(model):
-        hint = {
-            model is None: "does it end with `return forward`?",
-            isinstance(model, tuple | list): "return the function itself, do not call it",
-            inspect.isclass(model): "return an instance that can be called, or its method",
-            hasattr(model, "forward"): "return its method `.forward`, or give its class a method `__call__`",
-        }.get(True, "see `lstm-conformance new FILE` for an example")
         raise BackendError(
-            f"build returned {_shape_of(model)}; expected a function forward(x, state=None)\n  hint: {hint}"
+            f"build returned {_shape_of(model)}; expected a function forward(x, state=None)\n  hint: {_hint(model)}"
         )
+
+
+def _hint(model: Any) -> str:
+    if model is None:
+        return "does it end with `return forward`?"
+    if inspect.isclass(model):
+        return "return an instance that can be called, or a method of one"
+    if isinstance(model, tuple | list):
+        return "return the function itself, do not call it"
+    if hasattr(model, "forward"):
+        return "return its method `.forward`, or give its class a method `__call__`"
+    return "`lstm-conformance new FILE` writes an example"
 
 
 def _optional(model: Callable[..., Any], name: str) -> Callable[..., Any]:

@@ -44,7 +44,7 @@ def given(case: Case) -> tuple[Tensor, ...]:
 
 def _compared(finding: Finding, config: LSTMConfig) -> Compared:
     wrong = finding.ratios() > 1.0
-    first = int(np.argmax(wrong)) if wrong.any() else 0
+    first = min(int(np.argmax(wrong)), max(0, wrong.size - _ELEMENTS)) if wrong.any() else 0
     places = [np.unravel_index(k, wrong.shape) for k in range(first, min(first + _ELEMENTS, wrong.size))]
     elements = tuple(_elements(finding, places, wrong, config))
     return Compared(finding.tensor, elements, wrong.size, int(wrong.sum()))

@@ -16,17 +16,18 @@ _MOST = 3
 _OURS = str(Path(__file__).parents[1]) + os.sep
 
 _LIBRARY = sysconfig.get_paths()["stdlib"] + os.sep
-_INSTALLED = ("site-packages", "dist-packages")
+_PACKAGES = ("site-packages", "dist-packages")
 
 
 def frames(error: BaseException) -> tuple[Frame, ...]:
     """The last places of the author's own files that an exception passed; those of a framework if there are none."""
     passed = traceback.StackSummary.extract(traceback.walk_tb(error.__traceback__), lookup_lines=False)
     theirs = [frame for frame in passed if not of_the_suite(frame.filename)]
-    own = [frame for frame in theirs if not _of_a_library(frame.filename)]
+    packages = [frame for frame in theirs if not frame.filename.startswith(_LIBRARY) or _installed(frame.filename)]
+    own = [frame for frame in packages if not _installed(frame.filename)]
     if isinstance(error, SyntaxError) and error.filename:
         own.append(traceback.FrameSummary(error.filename, error.lineno, "<module>", line=error.text or ""))
-    told = (own or theirs)[-_MOST:]
+    told = (own or packages)[-_MOST:]
     return tuple(Frame(_short(f.filename), f.lineno or 0, f.name, (f.line or "").strip()) for f in told)
 
 
@@ -43,14 +44,14 @@ def of_the_suite(file: str) -> bool:
     return file.startswith((_OURS, "<frozen "))
 
 
-def _of_a_library(file: str) -> bool:
-    return file.startswith(_LIBRARY) or any(part in _INSTALLED for part in Path(file).parts)
+def _installed(file: str) -> bool:
+    return any(part in _PACKAGES for part in Path(file).parts)
 
 
 def _short(file: str) -> str:
     """A file's name from the folder of the run, or within the installed package that it belongs to."""
     path = Path(file)
-    places = [k for k, part in enumerate(path.parts) if part in _INSTALLED]
+    places = [k for k, part in enumerate(path.parts) if part in _PACKAGES]
     if places:
         return Path(*path.parts[places[-1] + 1 :]).as_posix()
     here = Path.cwd()
