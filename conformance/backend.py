@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -185,6 +186,11 @@ def reorder(array: Array, order: str) -> Array:
     return np.ascontiguousarray(blocks[[GATES.index(gate) for gate in order]]).reshape(array.shape)
 
 
+def can_be_called(model: object) -> bool:
+    """Whether what a build function returned can be a model: a function, or an object that is called like one."""
+    return callable(model) and not inspect.isclass(model)
+
+
 def loop_over_time(build_step: BuildStep) -> Build:
     """A whole one-layer LSTM from an LSTMCell: the suite calls ``step`` once for each time step."""
 
@@ -192,6 +198,9 @@ def loop_over_time(build_step: BuildStep) -> Build:
         if config.num_layers > 1 or config.bidirectional or config.batch_first:
             raise Unsupported("a cell is one layer, one direction, time-major")
         step = build_step(config, params)
+        if not can_be_called(step):
+            told = "None" if step is None else f"a {type(step).__qualname__}"
+            raise TypeError(f"it returned {told}; expected a function step(x_t, (h, c)) -> (h, c)")
 
         def forward(x: Array, state: State | None = None) -> tuple[Array, State]:
             if x.ndim != 3:

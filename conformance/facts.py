@@ -97,6 +97,21 @@ class Misshapen:
 
 
 @dataclass(frozen=True)
+class Frame:
+    """A place in a program at which an exception passed."""
+
+    #: As it is named from the folder of the run, or within the package that it belongs to.
+    file: str
+    line: int
+    function: str
+    #: The line itself, or nothing where the file cannot be read.
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} in {self.function}" + (f": {self.text}" if self.text else "")
+
+
+@dataclass(frozen=True)
 class Raised:
     """The backend raised an exception that is not ``Unsupported``."""
 
@@ -105,6 +120,8 @@ class Raised:
     #: The exception's class and message.
     type: str
     text: str
+    #: The last places of the author's own code that it passed, the innermost last.
+    frames: tuple[Frame, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,6 +137,61 @@ class Within:
 
     context: str
     fact: Mismatch | Misshapen | Raised | Said
+
+
+# The call that failed, in numbers
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An array as plain data; ``values`` row by row, or None where there are too many to show."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    nonzero: int
+    values: tuple[float, ...] | None
+
+
+@dataclass(frozen=True)
+class Element:
+    """One element of a result beside the oracle's."""
+
+    index: tuple[int, ...]
+    expected: float
+    actual: float
+    #: It is beyond its bound.
+    wrong: bool
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One tensor of a result beside the oracle's: some elements, the first wrong one among them if there is any."""
+
+    tensor: str
+    elements: tuple[Element, ...]
+    #: How many elements were compared, and how many of them are wrong.
+    count: int
+    wrong: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The call that failed, as ``replay`` shows it."""
+
+    #: The call in short, and all that it was given.
+    call: str
+    given: tuple[Tensor, ...]
+    #: The results beside the oracle's, where these were what was judged.
+    compared: tuple[Compared, ...]
+    #: Of a backend that raised, the whole traceback.
+    traceback: str
+
+
+def apart(a: float, b: float) -> tuple[str, str]:
+    """Two numbers as texts, with as many digits as it takes to tell them apart, and six at least."""
+    texts = ((f"{a:.{digits}g}", f"{b:.{digits}g}") for digits in range(6, 18))
+    return next((pair for pair in texts if pair[0] != pair[1]), (f"{a:.9g}", f"{b:.9g}"))
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,11 @@ from conformance.targets import registry
 
 @pytest.fixture(autouse=True)
 def _as_it_was(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a test registers, puts on the path or imports from a temporary folder is forgotten after it."""
+    """What a test registers, puts on the path or imports from a temporary folder is forgotten; caches are its own."""
     monkeypatch.setattr(registry, "registered", dict(registry.registered))
     monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(tmp_path_factory.getbasetemp() / "cache"))
     yield
     temporary = str(tmp_path_factory.getbasetemp())
     for name, module in list(sys.modules.items()):

@@ -129,23 +129,24 @@ def test_a_file_that_bears_the_name_of_a_loaded_module_does_not_replace_it(write
 
 
 @pytest.mark.parametrize("target", ["broken.py:mine", "broken:mine"])
-def test_a_target_that_fails_to_import_shows_its_own_traceback(write: WriteFile, target: str) -> None:
-    path = write("broken.py", "def helper():\n    return 1 / 0\n\nhelper()\n")
+def test_a_target_that_fails_to_import_shows_its_own_places(write: WriteFile, target: str) -> None:
+    write("broken.py", "def helper():\n    return 1 / 0\n\nhelper()\n")
     with pytest.raises(UsageError) as error:
         find(target)
     lines = str(error.value).splitlines()
-    assert lines[0] == f"target {target!r} fails to import:"
-    assert lines[1].strip() == f'File "{path}", line 4, in <module>'
-    assert lines[-1] == "ZeroDivisionError: division by zero"
-    assert all(str(path) in line for line in lines if line.strip().startswith("File"))
+    assert lines == [
+        f"target {target!r} fails to import: ZeroDivisionError: division by zero",
+        "  broken.py:4 in <module>: helper()",
+        "  broken.py:2 in helper: return 1 / 0",
+    ]
     assert "broken" not in sys.modules
 
 
 def test_a_syntax_error_shows_the_line(write: WriteFile) -> None:
-    path = write("typo.py", "def build(config, params:\n    pass\n")
-    with pytest.raises(UsageError, match="SyntaxError") as error:
+    write("typo.py", "def build(config, params:\n    pass\n")
+    with pytest.raises(UsageError, match="SyntaxError: '\\(' was never closed") as error:
         find("typo.py:build")
-    assert f'File "{path}", line 1' in str(error.value)
+    assert str(error.value).endswith("  typo.py:1 in <module>: def build(config, params:")
 
 
 @pytest.mark.parametrize(
@@ -187,7 +188,7 @@ def test_a_file_without_a_backend(write: WriteFile) -> None:
     ("defined", "said"),
     [
         ("3", "'wrong.py:thing' is a int, not a Backend"),
-        ("object", "'wrong.py:thing' is a type, not a Backend"),
+        ("object", "'wrong.py:thing' is the class object, not a Backend"),
         ("None", "'wrong.py:thing' is a NoneType, not a Backend"),
         ("lambda config: None", r"takes \(config\), but a build function takes \(config, params\)"),
     ],

@@ -42,10 +42,12 @@ from conformance.properties import catalogue
 from conformance.properties.model import COMPUTES, unmet_needs
 from conformance.report import english, levels, text
 from conformance.report.data import from_json, to_json
+from conformance.report.evidence import arrays
 from conformance.report.levels import LEVELS, level_of, reached
 from conformance.report.model import BackendReport, Report, Verdict
 from conformance.report.table import table
-from conformance.report.text import arrays, conclusion, explain, failures, head, replay_line
+from conformance.report.text import conclusion, explain, failures, head, replay_line
+from conformance.trials.evidence import given
 
 PASSED = Verdict("mine", "smoke.runs", Outcome.PASSED, margin=0.1, cases=3)
 FAILED = Verdict(
@@ -385,7 +387,8 @@ def test_what_was_narrowed_or_not_run_is_told_once_for_each_reason() -> None:
     told += (unrun("stack.composition", 0), unrun("batch.isolation", 1))
     assert failures(_report(_backend(PASSED, *told))).splitlines() == [
         "mine: narrowed, not passed: values.output, values.h_n (Unsupported raised within what is declared: bias)",
-        "mine: not run: stack.composition, batch.isolation (interrupted after 9 cases)",
+        "mine: not run: stack.composition (interrupted after 9 cases; no case had been checked)",
+        "mine: not judged to the end: batch.isolation (interrupted after 9 cases; no failure in the cases seen)",
     ]
 
 
@@ -395,8 +398,8 @@ def test_the_conclusion_names_every_backend() -> None:
         "conformant: mine holds 1 of 1 chosen properties of what nn.LSTM computes",
         "not conformant: bad does not compute what nn.LSTM computes: 0 of 1 properties hold",
         "unavailable: gone",
-        "interrupted: cut",
-        "not conformant: died",
+        "interrupted: cut: interrupted after 3 cases",
+        "not conformant: died: 1 property does not hold; given up after 0 cases: signal 11",
         "not begun: late",
     ]
 
@@ -448,10 +451,12 @@ def test_an_error_says_where_all_is_right() -> None:
     assert "  scope     right in 16 of 20 cases; error wherever state is given and layers > 1" in told
 
 
-def test_a_small_case_is_shown_with_its_numbers_and_a_large_one_is_not() -> None:
+def test_a_small_case_is_shown_with_its_numbers_and_a_large_one_with_its_shapes() -> None:
     small = Recipe(edits=("0:weight_ih_l0", "0:weight_hh_l0", "0:bias_hh_l0", "1:bias_ih_l0", "0:x"))
-    assert arrays(realise(small)).splitlines() == [
+    assert arrays(given(realise(small))).splitlines() == [
         "bias_ih_l0            [-1., -1., -1., -1.]",
         "zero                  weight_ih_l0, weight_hh_l0, bias_hh_l0, x",
     ]
-    assert arrays(realise(Recipe(H=20))) == ""
+    assert " ".join(arrays(given(realise(Recipe(H=20)))).split()) == (
+        "shapes weight_ih_l0 (80, 1), weight_hh_l0 (80, 20), bias_ih_l0 (80,), bias_hh_l0 (80,), x (1, 1, 1)"
+    )

@@ -111,8 +111,18 @@ class Case:
             text += f", lengths {self.lengths.tolist() if few else f'{self.lengths.min()} to {self.lengths.max()}'}"
         if self.view != "plain":
             text += f", {self.view} input"
-        nonzero = sum(int(np.count_nonzero(value)) for value in self.params.values())
-        return text + (f", {nonzero or 'no'} weight{'s' if nonzero > 1 else ''} nonzero" if nonzero <= 3 else "")
+        return text + self._weights()
+
+    def _weights(self) -> str:
+        """Which weights are not zero, if they are few."""
+        if sum(int(np.count_nonzero(value)) for value in self.params.values()) > 3:
+            return ""
+        left = [
+            f"{name}[{', '.join(map(str, at))}]={float(value[tuple(at)]):.3g}"
+            for name, value in self.params.items()
+            for at in np.argwhere(value).tolist()
+        ]
+        return f", all weights 0{' but ' if left else ''}{', '.join(left)}"
 
 
 def tensors(case: Case) -> dict[str, Array]:

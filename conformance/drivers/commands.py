@@ -20,6 +20,7 @@ from conformance.backend import Backend
 from conformance.cases.case import realise
 from conformance.cases.covering import simplest
 from conformance.cases.recipe import Recipe, parse
+from conformance.drivers.last import recall, remember
 from conformance.drivers.options import Command, isolation, selection
 from conformance.drivers.run import Run, judge_of, run
 from conformance.engine.judging import Answer, Judge
@@ -33,13 +34,15 @@ from conformance.properties import catalogue, select
 from conformance.properties.model import COMPUTES, Property
 from conformance.report import english
 from conformance.report.data import write
+from conformance.report.evidence import arrays, evidence
 from conformance.report.levels import level_of
 from conformance.report.table import table
-from conformance.report.text import arrays, conclusion, failures, head
+from conformance.report.text import conclusion, failures, head
 from conformance.selftest import pairs, peers, score
 from conformance.selftest.faults import FAULTS
 from conformance.targets import registry
 from conformance.targets.find import find
+from conformance.trials.evidence import given
 
 
 def commands() -> dict[str, Command]:
@@ -82,7 +85,7 @@ def _run(options: argparse.Namespace) -> int:
         bar.close()
     if options.json is not None:
         write(outcome.report, options.json)
-    _print(outcome)
+    _print(outcome, options.verbose)
     return _exit_code(outcome, bool(named))
 
 
@@ -94,10 +97,11 @@ def _check_writable(json: Path | None) -> None:
         raise UsageError(f"--json {json} is a folder", f"name a file, such as {json / 'report.json'}")
 
 
-def _print(outcome: Run) -> None:
+def _print(outcome: Run, verbose: bool) -> None:
     report = outcome.report
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-    parts = [head(report), table(report, columns), failures(report), conclusion(report)]
+    told = failures(report, verbose, last=remember(report))
+    parts = [head(report), table(report, columns), told, conclusion(report)]
     print("\n\n".join(part for part in parts if part))
     for error in outcome.errors:
         print(f"\nlstm-conformance: {error}", file=sys.stderr)
@@ -161,6 +165,14 @@ def _asked(target: str, options: argparse.Namespace) -> Iterator[Judge | None]:
 
 
 def _replay(options: argparse.Namespace) -> int:
+    if bool(options.recipes) == bool(options.last):
+        raise UsageError("replay needs the text of a case, or --last ID, and not both", "replay --last values.output")
+    if options.last:
+        failure = recall(options.last, options.backend)
+        options.recipes, options.backend, options.only = failure.recipes, failure.backend, [failure.property]
+        print(f"{failure.property}, as it failed in the run of {failure.when} in this folder")
+    if options.backend is None:
+        raise UsageError("replay needs a backend", "add --backend TARGET")
     recipes = [parse(text) for text in options.recipes]
     with _asked(options.backend, options) as judge:
         return 3 if judge is None else _replayed(judge, recipes, options)
@@ -171,20 +183,29 @@ def _replayed(judge: Judge, recipes: list[Recipe], options: argparse.Namespace) 
     settings = Settings(0, 0, *selection(options))
     _check_fixed(recipes, backend)
     case = realise(recipes[-1], backend.capabilities.fixed)
-    print(f"{backend.name}: {case.describe()}")
-    if numbers := arrays(case):
-        print(textwrap.indent(numbers, "    "))
+    call, handed = case.describe(), given(case)
+    print(f"{backend.name}: {call}")
+    print(textwrap.indent(arrays(handed), "    "))
     if settings.only:
         for id, words in plan(backend, settings).undeclared.items():
             print(f"  {id:<27} {Outcome.NOT_DECLARED}: {english.sentence(Undeclared(words))}")
-    answers = list(replay(judge, recipes, settings))
-    silent = [p for p, answer in answers if answer.outcome is None]
-    for p, answer in answers:
-        if p not in silent:
-            print(f"  {p.id:<27} {_said(answer)}")
-    if silent:
-        print(f"  {len(silent)} of {len(answers)} properties say nothing about this case")
-    return 1 if any(answer.wrong for _, answer in answers) else 0
+    outcomes, shown = list[Outcome | None](), set[str]()
+    for p, answer in replay(judge, recipes, settings):
+        outcomes.append(answer.outcome)
+        if answer.outcome is None:
+            continue
+        print(textwrap.indent(f"{p.id:<27} {_said(answer)}", "  "))
+        failed = judge.evidence() if answer.wrong else None
+        told = "" if failed is None else evidence(failed, call, handed)
+        if told and told not in shown:
+            shown.add(told)
+            print(textwrap.indent(told, "    "))
+    if silent := outcomes.count(None):
+        print(f"  {silent} of {len(outcomes)} properties say nothing about this case")
+    wrong = any(outcome is not None and outcome.bad for outcome in outcomes)
+    if not wrong:
+        print(textwrap.fill(english.PASSES_HERE, 100))
+    return 1 if wrong else 0
 
 
 def _said(answer: Answer) -> str:
@@ -211,14 +232,20 @@ def _probe(options: argparse.Namespace) -> int:
 def _probed(judge: Judge) -> int:
     backend = judge.backend
     declared, rows, undeclared = backend.capabilities, [], []
+    #: Where it raised, and for which options.
+    places: dict[str, list[str]] = {}
     for ability in judge.probe():
         named = ability.option in declared.dtypes or getattr(declared, ability.option, False)
         state = "right" if ability.right else "wrong" if ability.runs else "no"
-        reason = "" if ability.fact is None else english.sentence(ability.fact)
+        reason, _, where = ("" if ability.fact is None else english.sentence(ability.fact)).partition("\n")
         rows.append([ability.option, "yes" if named else "no", state, textwrap.shorten(reason, 90)])
+        if where:
+            places.setdefault(where, []).append(ability.option)
         if ability.right and not named:
             undeclared.append(ability.option)
     print(tabulate(rows, ["option", "declared", "works", "reason"], tablefmt="simple"))
+    for where, options in places.items():
+        print(f"\n{_join(options)}:\n{where}")
     asked = plan(backend, Settings()).asked
     print(f"\n{backend.name} declares {len(asked)} of {len(catalogue())} properties", end="")
     print(f"; these seem to work too: {_join(undeclared)}" if undeclared else "")

@@ -39,6 +39,7 @@ def _run(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
     _add_isolation(sub, given)
     sub.add_argument("--strict", action="store_true", default=given.get("strict", False), help="missing guards count")
     sub.add_argument("--json", type=Path, metavar="FILE", help="write every verdict")
+    sub.add_argument("--verbose", action="store_true", help="a paragraph for each failure, with its whole replay line")
     _add_selection(sub, given)
     sub.set_defaults(configured_targets=given.get("targets", []), expected=given.get("expected-failures", {}))
 
@@ -52,8 +53,9 @@ def _explain(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
 
 
 def _replay(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
-    sub.add_argument("recipes", nargs="+", metavar="TEXT", help="a recipe in one argument: 'I=1 H=1 L=2 N=1'")
-    sub.add_argument("--backend", required=True, metavar="TARGET")
+    sub.add_argument("recipes", nargs="*", metavar="TEXT", help="a recipe in one argument: 'I=1 H=1 L=2 N=1'")
+    sub.add_argument("--last", metavar="ID", help="the failure of a property in the last run in this folder")
+    sub.add_argument("--backend", metavar="TARGET", help="not needed with --last")
     _add_selection(sub, given)
     _add_isolation(sub, given)
 

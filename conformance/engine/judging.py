@@ -17,9 +17,10 @@ import numpy as np
 from conformance.backend import Backend
 from conformance.cases.recipe import Recipe
 from conformance.errors import Closed, Ended, SuiteError, UsageError
-from conformance.facts import Fact, Outcome, Undeclared
+from conformance.facts import Evidence, Fact, Outcome, Undeclared
 from conformance.properties.model import Property
 from conformance.targets.probe import Ability, abilities
+from conformance.trials.evidence import evidence
 from conformance.trials.outcomes import BackendError, Discard, Lacking, Narrowed, Violation, said
 from conformance.trials.signatures import Signatures
 from conformance.trials.trial import Trial
@@ -38,7 +39,7 @@ class Answer:
     margin: float | None = None
     #: The error as a share of its bound where it did not, infinite where there is no such share.
     error: float = float("inf")
-    #: The case that shows what is wrong, in a person's words.
+    #: The call that shows what is wrong, in a person's words.
     smallest: str = ""
     #: Whether the values of the case itself had been judged by then.
     judged: bool = False
@@ -78,6 +79,10 @@ class Judge(Protocol):
         """
         ...
 
+    def evidence(self) -> Evidence | None:
+        """The call that failed, of the wrong answer that was given last; None if its process ended."""
+        ...
+
     def run(self, recipe: Recipe) -> None:
         """Run a case for the marks that it may leave."""
         ...
@@ -112,6 +117,8 @@ class Here:
         #: Told when the call of a case that its properties share has come back.
         self._ran = ran
         self._closed = False
+        #: The trial that was asked last.
+        self._trial: Trial | None = None
 
     def ask(
         self, recipe: Recipe, inquiries: Sequence[Inquiry], stop: bool = False, brief: bool = False
@@ -122,7 +129,7 @@ class Here:
         if self._signatures is not None and inquiries:
             self._signatures.case()
             self._signatures.asking(inquiries[0].property.id)
-        trial = Trial(self._called, recipe)
+        trial = self._trial = Trial(self._called, recipe)
         ended = shared_call(trial)
         self._open()
         if ended is not None:
@@ -139,6 +146,13 @@ class Here:
             yield inquiry, answer
             if stop and answer.wrong:
                 return
+
+    def evidence(self) -> Evidence | None:
+        """The call that failed, of the wrong answer that was given last."""
+        trial = self._trial
+        if trial is None or trial.violation is None:
+            return None
+        return evidence(trial.violation, trial.violation.case or trial.called)
 
     def run(self, recipe: Recipe) -> None:
         """Run a case for the marks that it may leave."""
@@ -179,7 +193,7 @@ def shared_call(trial: Trial) -> Answer | None:
     try:
         _ = trial.result
     except Ended as ended:
-        return Answer(ended.outcome, said(str(ended)), smallest=trial.case.describe(), shared=True)
+        return Answer(ended.outcome, said(str(ended)), smallest=trial.called.describe(), shared=True)
     except Exception:
         # Each property finds the same, and says it in its own way.
         return None
@@ -191,7 +205,7 @@ def check(inquiry: Inquiry, trial: Trial) -> Answer:
 
     Raises ``SuiteError`` where the property itself has a defect.
     """
-    trial.margin, trial.turn = None, inquiry.turn
+    trial.margin, trial.turn, trial.called, trial.violation = None, inquiry.turn, trial.case, None
     try:
         with np.errstate(all="ignore"):
             inquiry.property.check(trial)
@@ -202,7 +216,7 @@ def check(inquiry: Inquiry, trial: Trial) -> Answer:
     except Narrowed as narrowed:
         return Answer(Outcome.NARROWED, narrowed.fact, judged=trial.judged)
     except Ended as ended:
-        return Answer(ended.outcome, said(str(ended)), smallest=trial.case.describe())
+        return Answer(ended.outcome, said(str(ended)), smallest=trial.called.describe())
     except Violation as violation:
         failure = violation
     except SuiteError:
@@ -211,5 +225,5 @@ def check(inquiry: Inquiry, trial: Trial) -> Answer:
         failure = BackendError(f"the results could not be judged: {type(error).__name__}: {error}")
     else:
         return Answer(Outcome.PASSED, margin=trial.margin, judged=trial.judged)
-    case = failure.case or trial.case
+    trial.violation, case = failure, failure.case or trial.called
     return Answer(failure.outcome, failure.fact, error=failure.error, smallest=case.describe(), judged=trial.judged)

@@ -132,7 +132,10 @@ class Tally:
         """The verdict on a property by now; ``interrupted`` says why there will be no other."""
         count = self.counts[p.id]
         if p.id in self.verdicts:
-            settled = replace(self.verdicts[p.id], margin=count.margin, cases=count.passed)
+            verdict = self.verdicts[p.id]
+            # That of the cases that passed would hide how wrong the others are.
+            margin = count.margin if verdict.outcome == Outcome.PASSED else verdict.worst
+            settled = replace(verdict, margin=margin, cases=count.passed)
             return replace(settled, scope=count.scope()) if settled.outcome == Outcome.ERROR else settled
         if p.id in self.plan.undeclared:
             return self._unconcluded(p, Outcome.NOT_DECLARED, facts.Undeclared(self.plan.undeclared[p.id]))

@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any
 
-from conformance.backend import OPTIONAL_METHODS, Backend, unavailable
+from conformance.backend import OPTIONAL_METHODS, Backend, can_be_called, unavailable
 from conformance.cases.recipe import parse
 from conformance.engine.judging import Here, Inquiry
 from conformance.errors import UsageError
@@ -109,6 +109,8 @@ def _serve(parent: _Parent) -> None:
         elif request.type == "run":
             judge.run(parse(fields["recipe"]))
             parent.tell("done")
+        elif request.type == "evidence":
+            parent.tell("evidence", evidence=json.dumps(encode(judge.evidence())))
         else:
             parent.tell("abilities", abilities=json.dumps([encode(each) for each in judge.probe()]))
 
@@ -146,6 +148,8 @@ def _beating(build: Callable[..., Any], beat: Callable[[], None]) -> Callable[..
     def built(config: LSTMConfig, params: Params) -> Callable[..., Any]:
         beat()
         model = build(config, params)
+        if not can_be_called(model):
+            return model
         forward = announced(lambda *args, **kwargs: model(*args, **kwargs))
         for method in OPTIONAL_METHODS:
             if hasattr(model, method):

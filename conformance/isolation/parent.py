@@ -20,7 +20,7 @@ from conformance.cases.case import realise
 from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer, Inquiry
 from conformance.errors import Closed, Ended, Gone, SuiteError, UsageError
-from conformance.facts import NotJudged
+from conformance.facts import Evidence, NotJudged
 from conformance.processes.message import Message
 from conformance.processes.supervisor import Child, Limits, Patience
 from conformance.processes.wire.fields import capabilities_from_fields
@@ -96,6 +96,19 @@ class Isolated:
                 yield left.pop(0), self._ended(ended, recipe, shared=not ran)
                 if stop or not ran:
                     return
+
+    def evidence(self) -> Evidence | None:
+        """The call that failed, of the wrong answer that was given last; None if the child has ended since."""
+        if self._child is None:
+            return None
+        seconds = self._patience.seconds()
+        try:
+            self._child.send(Message({"type": "evidence"}), seconds)
+            told = json.loads(self._timed(self._child, seconds).fields["evidence"])
+        except Ended:
+            self._lost()
+            return None
+        return decode(Evidence | None, told)
 
     def run(self, recipe: Recipe) -> None:
         """Run a case for the marks that it may leave; if it ends the process, none are left."""

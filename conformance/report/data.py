@@ -23,6 +23,7 @@ from conformance.properties.model import QUESTIONS
 from conformance.report import english
 from conformance.report.levels import reached
 from conformance.report.model import Report, Verdict
+from conformance.report.text import replay_line
 from conformance.report.unjudged import unjudged
 
 #: The version of what ``to_json`` writes; 3 has the answers to the three questions.
@@ -46,6 +47,7 @@ def to_json(report: Report) -> dict[str, Any]:
         written |= {"strictly_conformant": replace(backend, strict=True).conformant}
         for one, verdict in zip(written["verdicts"], backend.verdicts, strict=True):
             one |= {"message": verdict.message, "question": verdict.question}
+            one |= {"replay": replay_line(verdict) if verdict.recipe else None}
             one |= {"scope_message": english.scope(verdict.scope) if verdict.scope else None}
     return {"format": FORMAT, "conformant": report.conformant, "complete": report.complete, **data}
 
@@ -94,7 +96,8 @@ def decode(kind: Any, data: Any) -> Any:
     if origin in (types.UnionType, Union):
         return None if data is None else decode(_member(kind, data), data)
     if is_dataclass(kind):
-        return kind(**{name: decode(hint, data[name]) for name, hint in _hints(kind).items()})  # type: ignore[operator]
+        known = {name: decode(hint, data[name]) for name, hint in _hints(kind).items() if name in data}
+        return kind(**known)  # type: ignore[operator]
     if origin is tuple:
         return tuple(decode(get_args(kind)[0], item) for item in data)
     if kind is float:

@@ -29,7 +29,8 @@ def sentence(fact: Fact) -> str:
         case facts.Misshapen():
             return f"{fact.tensor} has shape {fact.actual}, expected {fact.expected}" + fact.why
         case facts.Raised():
-            return f"{fact.what} raised {fact.type}: {fact.text or 'no message'}"
+            told = f"{fact.what} raised {fact.type}: {fact.text or 'no message'}"
+            return "\n".join([told, *(f"  {frame}" for frame in fact.frames)])
         case facts.Said():
             return fact.text
         case facts.Within():
@@ -43,8 +44,7 @@ def sentence(fact: Fact) -> str:
         case facts.DtypeUnjudged():
             return f"{fact.cases} cases of other dtypes: {fact.reason}"
         case facts.CutShort():
-            passed = f"{fact.passed} cases passed until then" if fact.passed else "no case had been checked"
-            return f"{interruption(fact.why)}; {passed}"
+            return f"{interruption(fact.why)}; {_seen(fact.passed)}"
         case facts.AdapterBroken():
             return f"the adapter is broken: see {fact.see}"
         case facts.NotStarted():
@@ -54,6 +54,15 @@ def sentence(fact: Fact) -> str:
         case facts.Discarded():
             told = f"each of {fact.cases} suitable cases was left out, since what it builds on is wrong already"
             return f"{told}: see {_listed(fact.see)}"
+
+
+def _seen(passed: int) -> str:
+    """What a run that was cut short has seen of a property."""
+    return f"no failure in {_cases(passed)}" if passed else "no case had been checked"
+
+
+def _cases(count: int) -> str:
+    return f"{count} case{'' if count == 1 else 's'}"
 
 
 def scope(fact: Scope) -> str:
@@ -88,7 +97,8 @@ def _trait(name: str) -> str:
 
 
 def _mismatch(fact: facts.Mismatch) -> str:
-    text = f"{fact.tensor}{list(fact.index)} expected {fact.expected:.9g} got {fact.actual:.9g} bound {fact.bound:.1e}"
+    expected, actual = facts.apart(fact.expected, fact.actual)
+    text = f"{fact.tensor}{list(fact.index)} expected {expected} got {actual} bound {fact.bound:.1e}"
     if fact.of > 1:
         text += f" (layer {fact.layer}" + (f" of the first {fact.layers})" if fact.layers < fact.of else ")")
     return text
@@ -112,7 +122,7 @@ def shared(fact: Fact) -> str:
     """The common part of many verdicts: the fact without the case at which it was met, or the cases done."""
     match fact:
         case facts.CutShort():
-            return interruption(fact.why)
+            return f"{interruption(fact.why)}; {'no failure in the cases seen' if fact.passed else _seen(0)}"
         case facts.Part(example=None):
             return f"some cases {ended(fact)}"
         case facts.Part(example=facts.Unsupported(reason=reason)):
@@ -131,9 +141,9 @@ def interruption(fact: Interruption) -> str:
         case "stopped":
             return "stopped at the first failure"
         case "given up":
-            return f"given up after {fact.cases} cases: {fact.reason}"
+            return f"given up after {_cases(fact.cases)}: {fact.reason}"
         case _:
-            return f"interrupted after {fact.cases} cases"
+            return f"interrupted after {_cases(fact.cases)}"
 
 
 def recurrence_of(how: Recurrence, history: int) -> str:
@@ -212,6 +222,21 @@ def _reasons(gap: Gap) -> Iterator[str]:
 def _listed(names: Sequence[str], most: int = _LISTED) -> str:
     more = [f"and {len(names) - most} more"] if len(names) > most else []
     return ", ".join([*names[:most], *more])
+
+
+def cut_short(why: Interruption, bad: int, open: int) -> str:
+    """What a run without an end has seen: so many properties fail, and so many others did not in any case of theirs."""
+    told = [f"{bad} {'property does' if bad == 1 else 'properties do'} not hold"] if bad else []
+    if open:
+        told.append(f"no failure of {open} {'other ' if bad else ''}{'property' if open == 1 else 'properties'}")
+    return "; ".join([", and ".join(told)] * bool(told) + [interruption(why)])
+
+
+#: What may bring a failure that does not come back.
+PASSES_HERE = (
+    "Nothing is wrong with this case here. A failure may not come back if it came of memory that nobody wrote (such as "
+    "np.empty or torch.empty), of earlier calls, of threads, or of chance. Replay it some more times."
+)
 
 
 # A backend in a sentence

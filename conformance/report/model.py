@@ -30,7 +30,7 @@ class Verdict:
     fact: Fact | None = None
     #: The text of the smallest case found that shows it.
     recipe: str | None = None
-    #: The largest error seen as a share of its bound, over the cases that passed.
+    #: The largest error seen as a share of its bound; None where there is no such share.
     margin: float | None = None
     #: How many cases passed.
     cases: int = 0

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from tabulate import tabulate
 
-from conformance.facts import NotStarted, Outcome
+from conformance.facts import CutShort, NotStarted, Outcome
 from conformance.properties import GROUPS
 from conformance.properties.model import QUESTIONS
 from conformance.report import english
@@ -30,6 +30,8 @@ def table(report: Report, width: int = 0) -> str:
         if backend not in ran:
             first = next(v for v in backend.verdicts if v.outcome != Outcome.NOT_RUN)
             lines.append(f"{backend.backend}  {first.outcome}: {first.message.splitlines()[0]}")
+    if any(_seen(verdict) for backend in ran for verdict in backend.verdicts):
+        lines.append("~: no failure in the cases that were checked before the run ended")
     lines += _shortfalls(ran)
     for backend in ran:
         if remark := english.remark(backend.note, backend.signatures):
@@ -68,7 +70,7 @@ def _grid(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
 
 
 def _row(backend: BackendReport, groups: Sequence[str]) -> list[str]:
-    margin = "–" if backend.margin is None else f"{backend.margin:.2f}"
+    margin = "–" if backend.margin is None else f"{backend.margin:.{'2f' if backend.margin < 100 else '1e'}}"
     coverage = f"{100 * backend.covered / backend.combinations:.0f}%" if backend.combinations else "–"
     cells = [_share([v for v in backend.verdicts if v.property.startswith(group + ".")]) for group in groups]
     cells += [_share(backend.asked(question)) for question in QUESTIONS]
@@ -77,5 +79,10 @@ def _row(backend: BackendReport, groups: Sequence[str]) -> list[str]:
 
 def _share(verdicts: Sequence[Verdict]) -> str:
     verdicts = [v for v in verdicts if v.outcome != Outcome.NOT_DECLARED]
-    passed = sum(v.outcome.good for v in verdicts)
-    return f"{passed}/{len(verdicts)}" if verdicts else "–"
+    passed, seen = sum(v.outcome.good for v in verdicts), sum(map(_seen, verdicts))
+    return f"{'~' * bool(seen)}{passed + seen}/{len(verdicts)}" if verdicts else "–"
+
+
+def _seen(verdict: Verdict) -> bool:
+    """Whether a run that was cut short had seen no failure in the cases that it had checked."""
+    return isinstance(verdict.fact, CutShort) and verdict.fact.passed > 0

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
-
-from conformance.cases.case import Case, tensors
-from conformance.facts import AdapterBroken, NotStarted, Outcome, Scope
+from conformance.facts import AdapterBroken, CutShort, NotStarted, Outcome, Scope
 from conformance.properties import catalogue
 from conformance.properties.model import COMPUTES, QUESTIONS
 from conformance.report import english
 from conformance.report.levels import reached, whole
 from conformance.report.model import BackendReport, Report, Verdict
-from conformance.spec import Array
 
 _WIDTH = 118
 
-#: A case of so many numbers is shown with all of them.
-_FEW = 60
+#: So many failing cases are told in a paragraph each.
+_PARAGRAPHS = 3
 
 #: The outcomes that are neither good nor bad, and how a person is told of them.
 _UNDECIDED = {Outcome.NARROWED: "narrowed, not passed", Outcome.NOT_RUN: "not run"}
+_NOT_TO_THE_END = "not judged to the end"
 
 
 def head(report: Report) -> str:
@@ -35,32 +34,52 @@ def head(report: Report) -> str:
     return " · ".join([*parts, report.environment.get("platform", "")])
 
 
-def failures(report: Report) -> str:
-    """Every backend's failures, one paragraph for each distinct one."""
-    return "\n\n".join(text for backend in report.backends if (text := _backend(backend)))
+def failures(report: Report, verbose: bool = False, last: bool = False) -> str:
+    """Every backend's failures, one paragraph for each case, of three at most unless ``verbose``.
+
+    ``last`` says that the failures are kept, so that ``replay --last`` finds them.
+    """
+    bad = [verdict for backend in report.backends for verdict in backend.bad]
+    shared = {id for id, count in Counter(verdict.property for verdict in bad).items() if count > 1}
+
+    def line(verdict: Verdict) -> str:
+        if verbose or not last:
+            return replay_line(verdict)
+        return last_line(verdict, named=verdict.property in shared)
+
+    return "\n\n".join(text for backend in report.backends if (text := _backend(backend, verbose, line)))
 
 
-def _backend(backend: BackendReport) -> str:
+def _backend(backend: BackendReport, verbose: bool, line: Callable[[Verdict], str]) -> str:
     paragraphs, bad = [], backend.bad
     if bad:
         noun = "property does" if len(bad) == 1 else "properties do"
         paragraphs.append(f"{backend.backend}: {len(bad)} {noun} not hold")
-    for same in _alike(bad):
-        paragraphs.append(textwrap.indent(explain(same[0], also=same[1:]), "  "))
+    cases = list(_alike(bad) if verbose else _by_case(bad))
+    told = cases if verbose else cases[:_PARAGRAPHS]
+    paragraphs += [textwrap.indent(explain(same[0], same[1:], line(same[0])), "  ") for same in told]
+    if left := [v.property for same in cases[len(told) :] for v in same]:
+        paragraphs.append(_wrapped(f"  and {len(left)} more (--verbose shows each): {', '.join(left)}", "    "))
     if missing := backend.missing_guards:
         paragraphs.append(f"{backend.backend}: {english.missing_guards(len(missing))}")
         paragraphs += [f"  {v.property:<27} {v.message.splitlines()[0]}" for v in missing]
-    for outcome, meaning in _UNDECIDED.items():
-        reasons: dict[str, list[str]] = {}
+    for outcome in _UNDECIDED:
+        reasons: dict[tuple[str, str], list[str]] = {}
         for verdict in backend.verdicts:
             if verdict.outcome == outcome and verdict.fact is not None:
-                reasons.setdefault(english.shared(verdict.fact), []).append(verdict.property)
-        for reason, names in reasons.items():
+                meaning = _UNDECIDED[outcome] if not _so_far(verdict) else _NOT_TO_THE_END
+                reasons.setdefault((meaning, english.shared(verdict.fact)), []).append(verdict.property)
+        for (meaning, reason), names in reasons.items():
             listed = names if len(names) <= 12 else [*names[:10], f"and {len(names) - 10} more"]
             others = sum(not v.outcome.bad and v.outcome != Outcome.NOT_DECLARED for v in backend.verdicts)
             told = "all others" if len(names) == others else ", ".join(listed)
             paragraphs.append(_wrapped(f"{backend.backend}: {meaning}: {told} ({reason})", ""))
     return "\n".join(paragraphs)
+
+
+def _so_far(verdict: Verdict) -> bool:
+    """Whether a run that was cut short had seen the property hold by then."""
+    return isinstance(verdict.fact, CutShort) and verdict.fact.passed > 0
 
 
 def conclusion(report: Report) -> str:
@@ -72,9 +91,12 @@ def conclusion(report: Report) -> str:
 
 
 def sentence(backend: BackendReport) -> str:
-    """A backend's answers to the three questions, as far as they were asked; its name where the run has no end."""
-    if not backend.available or not backend.complete:
+    """A backend's answers to the three questions, as far as they were asked; what was seen where the run has no end."""
+    if not backend.available:
         return backend.backend
+    if backend.interrupted is not None:
+        open = sum(map(_so_far, backend.verdicts))
+        return f"{backend.backend}: {english.cut_short(backend.interrupted, len(backend.bad), open)}"
     if gate := next((v for v in backend.verdicts if isinstance(v.fact, AdapterBroken | NotStarted)), None):
         return f"{backend.backend}: {gate.message}"
     parts = []
@@ -112,6 +134,15 @@ def interruption(backend: BackendReport) -> str:
     return "" if backend.interrupted is None else english.interruption(backend.interrupted)
 
 
+def _by_case(verdicts: Sequence[Verdict]) -> Iterator[list[Verdict]]:
+    """Verdicts on the same case, whichever variant of it they ask for, together."""
+    groups: dict[object, list[Verdict]] = {}
+    for v in verdicts:
+        case = v if v.recipe is None else re.sub(r" turn=\d+", "", v.recipe)
+        groups.setdefault((case, v.history), []).append(v)
+    yield from groups.values()
+
+
 def _alike(verdicts: Sequence[Verdict]) -> Iterator[list[Verdict]]:
     """Verdicts that show the same thing on the same case, together."""
     groups: dict[object, list[Verdict]] = {}
@@ -120,10 +151,11 @@ def _alike(verdicts: Sequence[Verdict]) -> Iterator[list[Verdict]]:
     yield from groups.values()
 
 
-def explain(verdict: Verdict, also: Sequence[Verdict] = ()) -> str:
-    """One verdict: the property's statement, the smallest case, expected against actual, and the replay line.
+def explain(verdict: Verdict, also: Sequence[Verdict] = (), replay: str = "") -> str:
+    """One verdict: the property's statement, the smallest case, expected against actual, and the line that replays it.
 
-    Others that show the same, ``also``, are named; where cases were right all the same, those of all are counted.
+    Others on the same case, ``also``, are named if they show the same, and have a line each if they do not. Where
+    cases were right all the same, those of all that show the same are counted.
     """
     statement = catalogue()[verdict.property].statement
     lines = [f"{verdict.property} ({verdict.outcome}): {statement}"]
@@ -132,13 +164,23 @@ def explain(verdict: Verdict, also: Sequence[Verdict] = ()) -> str:
     lines.append(textwrap.indent(verdict.message, "            ").replace("            ", "  result    ", 1))
     if verdict.worst is not None and verdict.worst > 1e3:
         lines.append(f"  worst     {verdict.worst:.2g} times its bound, among all cases seen")
-    if scopes := [v.scope for v in (verdict, *also) if v.scope]:
+    same = [v for v in also if v.message == verdict.message]
+    if scopes := [v.scope for v in (verdict, *same) if v.scope]:
         lines.append(f"  scope     {english.scope(_together(scopes))}")
-    if also:
-        lines.append(_wrapped(f"  also      {', '.join(v.property for v in also)}", " " * 12))
+    if same:
+        lines.append(_wrapped(f"  also      {', '.join(v.property for v in same)}", " " * 12))
+    for v in (v for v in also if v not in same):
+        call = f" on {v.smallest}" if v.smallest != verdict.smallest else ""
+        lines.append(_clipped(f"  also      {v.property}{call}: {v.message}"))
     if verdict.recipe is not None:
-        lines.append(f"  replay    {replay_line(verdict)}")
+        lines.append(f"  replay    {replay or replay_line(verdict)}")
     return "\n".join(lines)
+
+
+def _clipped(text: str) -> str:
+    """The first line of a text, as much of it as fits."""
+    first = text.splitlines()[0]
+    return first if len(first) <= _WIDTH else f"{first[: _WIDTH - 2]} …"
 
 
 def _together(scopes: Sequence[Scope]) -> Scope:
@@ -153,22 +195,17 @@ def replay_line(verdict: Verdict) -> str:
     """The command that shows a verdict's case again, quoted for this system's shell."""
     words = ["lstm-conformance", "replay", *verdict.history, verdict.recipe or ""]
     words += ["--backend", verdict.backend, "--only", verdict.property]
+    return _quoted(words)
+
+
+def last_line(verdict: Verdict, named: bool = False) -> str:
+    """The command that shows a failure of the last run again; with its backend ``named`` where others fail it too."""
+    words = ["lstm-conformance", "replay", "--last", verdict.property]
+    return _quoted([*words, *["--backend", verdict.backend] * named])
+
+
+def _quoted(words: Sequence[str]) -> str:
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
-
-
-def arrays(case: Case) -> str:
-    """The numbers of a case that has few of them, or nothing: each tensor that is not zero, and which ones are."""
-    named = tensors(case)
-    if sum(value.size for value in named.values()) > _FEW:
-        return ""
-    lines = [f"{name:<22}{_numbers(value)}" for name, value in named.items() if value.any()]
-    zeros = ", ".join(name for name, value in named.items() if not value.any())
-    return "\n".join([*lines, *[_wrapped(f"{'zero':<22}{zeros}", " " * 22)] * bool(zeros)])
-
-
-def _numbers(value: Array) -> str:
-    text = np.array2string(value, separator=", ", floatmode="unique", max_line_width=10**6)
-    return " ".join(text.split())
 
 
 def _wrapped(text: str, indent: str) -> str:

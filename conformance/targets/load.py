@@ -11,7 +11,6 @@ import importlib
 import importlib.util
 import inspect
 import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import EntryPoint
@@ -24,6 +23,7 @@ from conformance.errors import UsageError
 from conformance.spec import LSTMConfig, Params
 from conformance.targets import registry
 from conformance.targets.probe import probed
+from conformance.trials.frames import frames
 
 
 def load(target: str | Backend | Callable[..., Any]) -> Backend:
@@ -106,18 +106,18 @@ def _load_file(target: str, path: Path) -> ModuleType:
 
 
 def _import(target: str, load: Callable[[], Any]) -> Any:
-    """The result of ``load``, or a ``UsageError`` with the traceback of the target's own code."""
+    """The result of ``load``, or a ``UsageError`` with the exception and the places in the target's own code."""
     try:
         return load()
     except UsageError:
         raise
     except Exception as error:
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
-        own = "".join([*traceback.format_list(frames[2:]), *traceback.format_exception_only(error)])
+        text = error.msg if isinstance(error, SyntaxError) else str(error)
+        told = [f"{type(error).__name__}: {text or 'no message'}", *(f"  {frame}" for frame in frames(error))]
         place = target.partition(":")[0]
         itself = isinstance(error, ModuleNotFoundError) and f"{place}.".startswith(f"{error.name}.")
         hint = "name a module that can be imported from this folder, or a file: path/to/file.py:attr" if itself else ""
-        raise UsageError(f"target {target!r} fails to import:\n{own.rstrip()}", hint) from error
+        raise UsageError(f"target {target!r} fails to import: " + "\n".join(told), hint) from error
 
 
 def _named(target: str, module: ModuleType, attribute: str) -> Backend:
@@ -149,25 +149,32 @@ def _candidates(module: ModuleType) -> list[str]:
 def _judgeable(value: object, module: str) -> bool:
     if isinstance(value, Backend):
         return True
-    return getattr(value, "__module__", None) == module and (inspect.isfunction(value) or _is_torch_module(value))
+    return getattr(value, "__module__", None) == module and (
+        inspect.isfunction(value) or registry.is_torch_module(value)
+    )
 
 
 def _from_object(value: Any, target: str) -> Backend:
     if isinstance(value, Backend):
         # Verdicts carry the name by which the backend can be found again.
         return replace(value, name=target)
-    if _is_torch_module(value):
+    if registry.is_torch_module(value):
         # It loads torch, which is there by now.
         from conformance.targets.torch_module import build_of  # noqa: PLC0415
 
         build = build_of(value)
+    elif registry.is_torch_module(type(value)):
+        own = type(value).__name__
+        raise UsageError(f"target {target!r} is an instance of {own}, not the class", f"name the class {own} itself")
     elif callable(value) and not inspect.isclass(value):
         build = value
         _check_build_signature(value, target)
     else:
+        told = f"the class {value.__name__}" if inspect.isclass(value) else f"a {type(value).__name__}"
         raise UsageError(
-            f"target {target!r} is a {type(value).__name__}, not a Backend, a build function or an nn.Module class",
-            "decorate build(config, params) with @backend, as `lstm-conformance new FILE` shows",
+            f"target {target!r} is {told}, not a Backend, a build function or an nn.Module class",
+            "write a function build(config, params) that returns forward(x, state=None) -> output, (h_n, c_n); "
+            "`lstm-conformance new FILE` writes an example",
         )
     return probed(target, build, registry.origin(value))
 
@@ -182,8 +189,3 @@ def _check_build_signature(function: Callable[..., Any], target: str) -> None:
         ) from None
     except ValueError:
         return
-
-
-def _is_torch_module(value: object) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and inspect.isclass(value) and issubclass(value, torch.nn.Module)

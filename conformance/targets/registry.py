@@ -5,6 +5,8 @@ A backend is defined with this module, so it loads the contract and nothing else
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -31,6 +33,7 @@ def backend(
     """
 
     def register(build: Build) -> Backend:
+        _check_decorated("backend", build, "build(config, params) -> forward")
         return _register(Backend(name, capabilities, build, _explained(available), note=note, origin=origin(build)))
 
     return register
@@ -53,10 +56,43 @@ def cell_backend(
     told = about(note) if isinstance(note, str) else lambda: about(note())
 
     def register(build_step: BuildStep) -> Backend:
+        _check_decorated("cell_backend", build_step, "build(config, params) -> step")
         build, ruled_out = loop_over_time(build_step), frozenset({"loop"})
         return _register(Backend(name, capabilities, build, _explained(available), ruled_out, told, origin(build_step)))
 
     return register
+
+
+def _check_decorated(decorator: str, build: object, expected: str) -> None:
+    """``UsageError`` for what cannot be meant; a class may stand for the function if its instances can be called."""
+    if not inspect.isclass(build):
+        told = None if callable(build) else f"a {type(build).__name__}"
+        hint = "decorate the function"
+    elif is_torch_module(build):
+        told = f"the nn.Module class {build.__name__}"
+        hint = f"leave the decorator out: the class is a target as it is, such as FILE.py:{build.__name__}"
+    else:
+        told = None if "__call__" in dir(build) and _takes_two(build) else f"the class {build.__name__}"
+        hint = f"write a function that makes a {build.__name__} from config and params, and returns what is called"
+    if told:
+        raise UsageError(f"@{decorator} stands on {told}; expected a function {expected}", hint)
+
+
+def _takes_two(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:
+        # One that has no signature to be read.
+        return True
+    return True
+
+
+def is_torch_module(value: object) -> bool:
+    """Whether it is an nn.Module class; torch is loaded if it is."""
+    torch = sys.modules.get("torch")
+    return torch is not None and inspect.isclass(value) and issubclass(value, torch.nn.Module)
 
 
 def _explained(available: Callable[[], str | None] | None) -> Callable[[], str | None]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from conformance.backend import Capabilities, Unsupported
+from conformance.backend import Capabilities, Unsupported, can_be_called
 from conformance.cases.case import Case, canonical
 from conformance.errors import Ended
 from conformance.facts import Misshapen, Raised
 from conformance.facts import Unsupported as UnsupportedFact
 from conformance.reference.backward import Gradients
 from conformance.spec import Array, Params, Result, State, numpy_dtype, state_shapes
+from conformance.trials.frames import frames
 from conformance.trials.outcomes import BackendError, Discard, Lacking, Narrowed, Violation, shown
 
 #: What one call is handed: x, the initial state and the lengths, the latter two None where they are not given.
@@ -83,6 +85,26 @@ def call_train(model: Callable[..., Any], case: Case, mode: bool) -> None:
         _optional(model, "train")(mode)
 
 
+def check_model(model: Any) -> None:
+    """``BackendError`` for anything else than a function."""
+    if not can_be_called(model):
+        raise BackendError(
+            f"build returned {_shape_of(model)}; expected a function forward(x, state=None)\n  hint: {_hint(model)}"
+        )
+
+
+def _hint(model: Any) -> str:
+    if model is None:
+        return "does it end with `return forward`?"
+    if inspect.isclass(model):
+        return "return an instance that can be called, or a method of one"
+    if isinstance(model, tuple | list):
+        return "return the function itself, do not call it"
+    if hasattr(model, "forward"):
+        return "return its method `.forward`, or give its class a method `__call__`"
+    return "`lstm-conformance new FILE` writes an example"
+
+
 def _optional(model: Callable[..., Any], name: str) -> Callable[..., Any]:
     """The model's method of a name that the contract leaves to it; ``Lacking`` if it has none."""
     method = getattr(model, name, None)
@@ -106,6 +128,8 @@ def unpack(returned: Any, what: str = "forward") -> Result:
 
 
 def _shape_of(value: Any) -> str:
+    if value is None or inspect.isclass(value):
+        return "None" if value is None else f"the class {value.__qualname__}"
     kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
     if isinstance(value, tuple | list):
         return f"a {kind} of {len(value)}"
@@ -123,7 +147,7 @@ def blaming(what: str, case: Case) -> Iterator[None]:
     except Unsupported as reason:
         raise Narrowed(UnsupportedFact(case.describe(), shown(str(reason)))) from reason
     except (Exception, SystemExit) as error:
-        raise BackendError(Raised(what, type(error).__name__, shown(str(error)))) from error
+        raise BackendError(Raised(what, type(error).__name__, shown(str(error)), frames(error))) from error
 
 
 def canonical_result(case: Case, result: Result, returns: tuple[str, ...]) -> Result:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from conformance.bounds.forward import Finding
 from conformance.cases.case import Case
 from conformance.facts import Mismatch, Misshapen, Outcome, Raised, Said, Unsupported, Within
 
@@ -23,11 +24,14 @@ class Violation(Exception):
         fact: str | Mismatch | Misshapen | Raised | Said | Within,
         error: float = float("inf"),
         case: Case | None = None,
+        findings: Sequence[Finding] = (),
     ) -> None:
         super().__init__(fact)
         self.fact = said(fact) if isinstance(fact, str) else fact
-        #: The case that shows it, where it is not the trial's own.
+        #: The case that shows it, where it is not the one that was called last.
         self.case = case
+        #: The comparisons with the oracle that show it, if there are any.
+        self.findings = findings
         #: The error as a share of its bound, infinite where there is no such share.
         self.error = error
 
@@ -67,7 +71,7 @@ def within(context: str, case: Case) -> Iterator[None]:
     except Violation as violation:
         fact = violation.fact
         inner = Within(f"{context}: {fact.context}", fact.fact) if isinstance(fact, Within) else Within(context, fact)
-        raise type(violation)(inner, violation.error, case) from None
+        raise type(violation)(inner, violation.error, case, violation.findings) from violation.__cause__
 
 
 def said(text: str) -> Said:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from conformance.backend import Backend, Capabilities
+from conformance.backend import Backend, Capabilities, can_be_called
 from conformance.cases.case import Case, handed, realise
 from conformance.cases.covering import pool
 from conformance.spec import Array, LSTMConfig, Params, State
@@ -73,7 +73,8 @@ class Signatures:
         """The backend, its calls admitted one by one."""
 
         def build(config: LSTMConfig, params: Params) -> Callable[..., Any]:
-            return _Model(backend.build(config, params), config, self)
+            model = backend.build(config, params)
+            return _Model(model, config, self) if can_be_called(model) else model
 
         return replace(backend, build=build)
 

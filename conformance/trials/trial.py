@@ -20,9 +20,9 @@ from conformance.cases.fills import pick
 from conformance.cases.recipe import SHAPING, Recipe
 from conformance.cases.shapes import shared
 from conformance.errors import SuiteError, UsageError
-from conformance.facts import Mismatch
+from conformance.facts import Mismatch, apart
 from conformance.reference.backward import Gradients
-from conformance.spec import Array, Result
+from conformance.spec import Array, LSTMConfig, Result
 from conformance.trials.agreement import alike, equal_bits, first_difference, near, right
 from conformance.trials.calls import (
     Arguments,
@@ -34,6 +34,7 @@ from conformance.trials.calls import (
     call_vjp,
     canonical_gradients,
     canonical_result,
+    check_model,
     fresh_params,
 )
 from conformance.trials.outcomes import Discard, Lacking, Violation
@@ -59,6 +60,22 @@ class Trial:
         #: Whether the values of the case itself were judged, by which coverage is counted.
         self.judged = False
         self._kept: dict[str, Any] = {}
+        self._called = self.case
+        #: The comparisons that were made, or read again, last: a property may judge a part of them.
+        self._compared_last: list[Finding] = []
+        #: How the property at work ended, if it does not hold.
+        self.violation: Violation | None = None
+
+    @property
+    def called(self) -> Case:
+        """The case whose call was made, or whose kept result was read, last: here or in a derived trial."""
+        return self._called
+
+    @called.setter
+    def called(self, case: Case) -> None:
+        self._called = case
+        if self._parent is not None:
+            self._parent.called = case
 
     @property
     def turn(self) -> int:
@@ -127,8 +144,11 @@ class Trial:
         given = fresh_params(case.params) if params is None else params
         # A case's arrays fit its config; so must parameters that come beside it.
         config = replace(case, params=given).config
+        self.called = case
         with blaming("build", case):
-            return self.backend.build(config, given)
+            model = self.backend.build(config, given)
+        check_model(model)
+        return model
 
     def call(self, case: Case, model: Callable[..., Any] | None = None, arguments: Arguments | None = None) -> Result:
         """The raw result of one call, checked for arity and types, not for shapes.
@@ -136,6 +156,7 @@ class Trial:
         Of a fresh model unless one is given, with fresh arrays unless ``arguments`` (x, state, lengths) are.
         """
         model = self.model(case) if model is None else model
+        self.called = case
         return call(model, case, *(handed(case) if arguments is None else arguments))
 
     def run(self, case: Case, model: Callable[..., Any] | None = None, arguments: Arguments | None = None) -> Result:
@@ -161,6 +182,7 @@ class Trial:
         """
         model = self.model(case) if model is None else model
         given = (*handed(case), *handed_cotangents(case, cotangents)) if arguments is None else arguments
+        self.called = case
         result, grads = call_vjp(model, case, *given)
         gradients = canonical_gradients(case, grads, self.backend.capabilities)
         return self.checked(case, result), gradients
@@ -191,6 +213,8 @@ class Trial:
                 # Another property may afford it.
                 raise
             except Exception as error:
+                if isinstance(error, Violation):
+                    error.case = error.case or self.called
                 self._kept[name] = error
         kept = self._kept[name]
         if isinstance(kept, Exception):
@@ -199,6 +223,7 @@ class Trial:
 
     def observe(self, layers: int) -> Result:
         """The result of the case's first ``layers`` layers, run once."""
+        self.called = self.case
         return self.once(f"first {layers} layers", lambda: self._observed(layers))
 
     def _observed(self, layers: int) -> Result:
@@ -237,7 +262,9 @@ class Trial:
 
     def findings(self) -> list[Finding]:
         """Every comparison of the case's own results with the oracle, made once."""
-        return self.once("findings", self._own_findings)
+        self.called = self.case
+        findings = self._compared_last = self.once("findings", self._own_findings)
+        return findings
 
     def _own_findings(self) -> list[Finding]:
         findings = self.findings_of(self.case)
@@ -249,7 +276,9 @@ class Trial:
         return self._compared(self._expectation_of(case), observe or self.observing(case))
 
     def _compared(self, expectation: Expectation, observe: Observe) -> list[Finding]:
-        return list(compare(expectation, observe, "output" not in self.backend.capabilities.returns))
+        findings = list(compare(expectation, observe, "output" not in self.backend.capabilities.returns))
+        self._compared_last = findings
+        return findings
 
     def expectation(self) -> Expectation:
         """The results that the case's layers must return, with their bounds."""
@@ -278,7 +307,10 @@ class Trial:
         if telling(worst).max(initial=0.0) <= 1.0:
             # The case itself makes the oracle's numbers infinite or NaN: nothing is known of the implementation.
             raise Discard
-        raise Violation(mismatch(worst, case or self.case), margin, case)
+        case = case or self.case
+        whole = self._compared_last if any(finding is worst for finding in self._compared_last) else findings
+        of_that_run = [finding for finding in whole if finding.layers == worst.layers]
+        raise Violation(mismatch(worst, case), margin, case, of_that_run)
 
     def record(self, margin: float) -> None:
         """Remember a margin, here and in the trial that this one was derived from."""
@@ -351,8 +383,9 @@ class Trial:
             raise Discard
         usual = self.observing(case or self.case)((case or self.case).config.num_layers)
         if difference := first_difference(usual, result):
-            name, at, a, b = difference
-            raise Violation(f"{name}{list(at)} is {b:.9g}, and {a:.9g} in a call of a fresh model", case=case)
+            name, at, *numbers = difference
+            a, b = apart(*numbers)
+            raise Violation(f"{name}{list(at)} is {b}, and {a} in a call of a fresh model", case=case)
 
     def _drifts(self) -> bool:
         """Whether two runs of a wrong LSTM may drift apart by its nature: large weights, and many steps."""
@@ -370,19 +403,31 @@ def telling(finding: Finding) -> Array:
 def mismatch(finding: Finding, case: Case) -> Mismatch:
     """Where a finding is farthest beyond its bound, and what was expected there."""
     at = np.unravel_index(int(np.argmax(telling(finding))), finding.actual.shape)
-    index, config = [int(k) for k in at], case.config
+    index, config = place(finding, at, case.config), case.config
     step = row = None
     if finding.tensor == "output":
-        index[-1] += finding.direction * config.output_size
         step, row = index[:2]
-    elif finding.tensor.endswith(("h_n", "c_n", "h_0", "c_0")):
-        index.insert(0, finding.layer * config.num_directions + finding.direction)
+    elif finding.tensor.endswith(_STATES):
         row = index[1]
     expected, actual, bound = (_number(part[at]) for part in (finding.expected, finding.actual, finding.bound))
     return Mismatch(
-        *(finding.tensor, tuple(index), expected, actual, bound),
+        *(finding.tensor, index, expected, actual, bound),
         *(finding.layer, finding.direction, step, row, finding.layers, config.num_layers),
     )
+
+
+#: How the names of tensors end that have an axis of layers and directions.
+_STATES = ("h_n", "c_n", "h_0", "c_0")
+
+
+def place(finding: Finding, at: Sequence[Any], config: LSTMConfig) -> tuple[int, ...]:
+    """Where an element of a finding stands in the tensor that was returned, in canonical layout."""
+    index = [int(k) for k in at]
+    if finding.tensor == "output":
+        index[-1] += finding.direction * config.output_size
+    elif finding.tensor.endswith(_STATES):
+        index.insert(0, finding.layer * config.num_directions + finding.direction)
+    return tuple(index)
 
 
 def _number(value: Any) -> float:
