@@ -67,7 +67,10 @@ def conform(
         name = judge.backend.name
         verdicts = tuple(Verdict(name, p.id, Outcome.UNAVAILABLE, Said(reason)) for p in planned.properties)
         return BackendReport(name, verdicts, strict=settings.strict)
-    return _Sieve(Session(judge, planned), progress, database).run()
+    try:
+        return _Sieve(Session(judge, planned), progress, database).run()
+    finally:
+        judge.rest()
 
 
 def _held(backend: Backend | Judge) -> Judge:

@@ -42,7 +42,6 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     faulthandler.enable()
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     parent = _Parent(*descriptors)
     parent.tell("ready")
     try:
