@@ -161,7 +161,7 @@ class Here:
         return None if self.backend.process is None else self.backend.process.close()
 
     def rest(self) -> None:
-        """End the process that may hold the backend, which is started again when it is asked; threads are free again."""
+        """End the process that may hold the backend, until it is asked again; threads are free again."""
         self.finish()
 
     @property
