@@ -24,6 +24,7 @@ from conformance.facts import (
     Fact,
     Gap,
     Interruption,
+    LeftOut,
     Mismatch,
     Misshapen,
     NoCase,
@@ -148,6 +149,7 @@ FACTS: tuple[Fact, ...] = (
     AdapterBroken("smoke.runs"),
     NotStarted("smoke.runs"),
     NoCase(),
+    LeftOut(),
     Discarded(3, ("gradients.input",)),
 )
 
@@ -338,7 +340,9 @@ def test_backends_without_results_are_lines_below_the_table() -> None:
 
 
 def test_the_head_says_what_was_run_with_what() -> None:
-    assert head(_report()) == "lstm-conformance 0.1.0 · seed 0 · 100 random cases · numpy 2.0 · linux x86_64"
+    assert (
+        head(_report()) == "lstm-conformance 0.1.0 · seed 0 · fixed set + 100 random cases · numpy 2.0 · linux x86_64"
+    )
 
 
 def test_a_failure_gives_statement_smallest_case_numbers_worst_and_replay() -> None:
