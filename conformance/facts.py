@@ -308,13 +308,27 @@ class Gap:
 
     level: str
     interrupted: Interruption | None = None
-    #: Whether only part of the properties was asked.
+    #: Whether only part of the properties was asked, or only a quick run's part of the cases.
     partial: bool = False
+    quick: bool = False
     #: The level's words that do not hold, and those that no property judges.
     unmet: tuple[str, ...] = ()
     unjudged: tuple[str, ...] = ()
     #: Its properties that did not pass, by outcome.
     short: tuple[tuple[Outcome, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A quick run has no case for the property."""
+
+
+@dataclass(frozen=True)
+class Quick:
+    """The part of the fixed set that a quick run asked: so many cases of all that it has."""
+
+    cases: int
+    fixed: int
 
 
 Fact = (
@@ -331,5 +345,6 @@ Fact = (
     | AdapterBroken
     | NotStarted
     | NoCase
+    | LeftOut
     | Discarded
 )

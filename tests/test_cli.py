@@ -23,7 +23,7 @@ from conformance.targets import registry
 def test_a_conformant_backend_exits_0_and_says_so(command: Command) -> None:
     code, out, err = command("run", f"{SAMPLES}:right", "--cases", "3", "--only", "smoke", "values.output")
     assert (code, err) == (0, "")
-    assert out.startswith(f"lstm-conformance {__version__} · seed 0 · 3 random cases · numpy ")
+    assert out.startswith(f"lstm-conformance {__version__} · seed 0 · fixed set + 3 random cases · numpy ")
     assert out.endswith(f"\nconformant: {SAMPLES}:right holds 2 of 2 chosen properties of what nn.LSTM computes\n")
 
 
@@ -124,7 +124,7 @@ def test_pyproject_gives_the_settings_and_targets_are_named_from_its_folder(
     monkeypatch.chdir(folder / "below")
     code, out, _ = command("run")
     assert code == 0
-    assert " · 2 random cases · " in out
+    assert " · fixed set + 2 random cases · " in out
     assert "conformant: ../mine.py:right " in out
     assert "conformant: mine:right " in out
 
@@ -133,7 +133,7 @@ def test_the_command_line_outdoes_pyproject(command: Command) -> None:
     _configure('targets = ["no_such.py:build"]', "cases = 99", 'only = ["smoke"]')
     code, out, _ = command("run", f"{SAMPLES}:right", "--cases", "1")
     assert code == 0
-    assert " · 1 random cases · " in out
+    assert " · fixed set + 1 random cases · " in out
 
 
 @pytest.mark.parametrize(

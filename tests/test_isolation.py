@@ -120,6 +120,12 @@ def test_a_crash_on_every_call_ends_the_run_quickly_with_one_statement() -> None
     assert report.cases == 0
 
 
+def test_a_call_of_the_probe_that_hangs_is_told_after_its_own_limit_with_its_case() -> None:
+    with pytest.raises(Ended, match=r"^forward did not return within 1 s on LSTM\(3→4\) L=5 N=2$") as caught:
+        Isolated(f"{HOSTILE}:never", Limits(seconds=1.0))
+    assert caught.value.outcome == "timeout"
+
+
 def test_a_crash_at_the_start_is_one_statement() -> None:
     Path("mine.py").write_text("import os\nos.abort()\n", encoding="utf-8")
     outcome = run(["mine.py:mine"], SETTINGS)

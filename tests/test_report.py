@@ -24,6 +24,7 @@ from conformance.facts import (
     Fact,
     Gap,
     Interruption,
+    LeftOut,
     Mismatch,
     Misshapen,
     NoCase,
@@ -150,6 +151,7 @@ FACTS: tuple[Fact, ...] = (
     AdapterBroken("smoke.runs"),
     NotStarted("smoke.runs"),
     NoCase(),
+    LeftOut(),
     Discarded(3, ("gradients.input",)),
 )
 
@@ -164,7 +166,7 @@ def test_a_report_is_read_back_as_it_was_written() -> None:
 
 
 def test_a_report_of_another_format_is_refused_by_name() -> None:
-    with pytest.raises(UsageError, match="format 1, expected 3"):
+    with pytest.raises(UsageError, match="format 1, expected 4"):
         from_json({**to_json(_report(_backend(PASSED))), "format": 1})
 
 
@@ -340,7 +342,9 @@ def test_backends_without_results_are_lines_below_the_table() -> None:
 
 
 def test_the_head_says_what_was_run_with_what() -> None:
-    assert head(_report()) == "lstm-conformance 0.1.0 · seed 0 · 100 random cases · numpy 2.0 · linux x86_64"
+    assert (
+        head(_report()) == "lstm-conformance 0.1.0 · seed 0 · fixed set + 100 random cases · numpy 2.0 · linux x86_64"
+    )
 
 
 def test_a_failure_gives_statement_smallest_case_numbers_worst_and_replay() -> None:

@@ -33,7 +33,9 @@ def parser(given: Mapping[str, Any], commands: Mapping[str, Command]) -> argpars
 
 def _run(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
     sub.add_argument("targets", nargs="*", metavar="TARGET", help=_TARGETS)
-    _number(sub, "--cases", given.get("cases", 100), "random cases (%(default)s)")
+    sub.add_argument("--quick", action="store_true", help="a few seconds: every group, few cases, no large sizes")
+    sub.add_argument("-x", "--stop", action="store_true", help="end at the first failure")
+    _number(sub, "--cases", given.get("cases", 100), "random cases after the fixed set (%(default)s)")
     _number(sub, "--seed", given.get("seed", 0), "of all values (%(default)s)")
     _number(sub, "--jobs", given.get("jobs", 0), "backends at a time (all cores)")
     _add_isolation(sub, given)

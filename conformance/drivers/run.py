@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,8 +16,9 @@ from typing import Any
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 
 from conformance.backend import Backend
-from conformance.engine.judging import Here, Judge
+from conformance.engine.judging import Answer, Here, Judge
 from conformance.engine.plan import Settings
+from conformance.engine.session import First
 from conformance.engine.sieve import conform
 from conformance.errors import Ended, SuiteError, UsageError
 from conformance.facts import NotStarted, Outcome, Said, Within
@@ -25,6 +27,7 @@ from conformance.processes.keeper import end_children
 from conformance.processes.supervisor import Limits
 from conformance.processes.wire.client import PROGRAM, program
 from conformance.properties import select
+from conformance.properties.model import Property
 from conformance.report.environment import environment
 from conformance.report.model import BackendReport, Report, Verdict
 from conformance.targets.find import find
@@ -35,6 +38,9 @@ NO_FAILURES: Mapping[str, str] = MappingProxyType({})
 
 #: Told of a target's progress: target, cases done, cases in all.
 Watch = Callable[[str, int, int], None]
+
+#: Told of a target's first failure that counts, before it is shrunk.
+FirstOf = Callable[[str, Property, Answer], None]
 
 
 def check_backend(
@@ -162,11 +168,12 @@ def judge_target(
     isolation: Isolation | None = _APART,
     progress: Callable[[int, int], None] = lambda done, total: None,
     judges: Judges | None = None,
+    first: First = lambda p, answer: None,
 ) -> Judged:
     """Judge one target with given settings, in a process of its own unless there is no ``isolation``.
 
-    The first three arguments and the result can be pickled, so that any executor can call it; ``progress`` and
-    ``judges`` are for callers in this process. It does not raise, unless it is interrupted.
+    The first three arguments and the result can be pickled, so that any executor can call it; ``progress``, ``judges``
+    and ``first`` are for callers in this process. It does not raise, unless it is interrupted.
     """
     judges = Judges() if judges is None else judges
     if judges.closed:
@@ -180,7 +187,7 @@ def judge_target(
         return None if judges.closed else error
     judges.add(judge)
     try:
-        return conform(judge, settings, progress, database(target, settings))
+        return conform(judge, settings, progress, database(target, settings), first)
     except (UsageError, SuiteError) as error:
         return error
     except Exception:
@@ -227,13 +234,15 @@ def run(
     watch: Watch = lambda target, done, total: None,
     executor: Executor | None = None,
     expected: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    first: FirstOf = lambda target, p, answer: None,
 ) -> Run:
     """Judge targets, at most ``jobs`` at a time (as many as there are cores if 0), each in a process of its own.
 
     Without ``isolation`` they are judged in this process, one after the other. An ``executor``, such as a pool of
-    processes or a cluster's, calls ``judge_target`` for each, and ``watch`` is not told of its progress. ``expected``
-    are, by target, the failures that are expected beside those of ``settings`` and of the backend. Whether a
-    target's process dies, hangs or is interrupted, every verdict is kept, and the report says which are missing.
+    processes or a cluster's, calls ``judge_target`` for each; then ``watch`` is not told of progress, nor ``first`` of
+    the first failure. ``expected`` are, by target, the failures that are expected beside those of ``settings`` and of
+    the backend. Whether a target's process dies, hangs or is interrupted, every verdict is kept, and the report says
+    which are missing.
     """
     targets = list(dict.fromkeys(targets))
     select(settings.only, settings.exclude)
@@ -242,9 +251,9 @@ def run(
     if executor is not None:
         results = _collected({t: executor.submit(judge_target, t, own[t], isolation) for t in targets})
     elif isolation is None:
-        results = _in_turn(own, watch)
+        results = _in_turn(own, watch, first)
     else:
-        results = _in_threads(own, jobs, isolation, watch)
+        results = _in_threads(own, jobs, isolation, watch, first)
     done = {target: judged for target in targets if (judged := results.get(target)) is not None}
     reports = [judged for judged in done.values() if isinstance(judged, BackendReport)]
     errors = tuple(judged for judged in done.values() if not isinstance(judged, BackendReport))
@@ -263,12 +272,12 @@ def _check_pythons(targets: Sequence[str], isolation: Isolation | None) -> None:
         raise UsageError(f"an interpreter is given for {unknown[0]!r}, which is no target of this run")
 
 
-def _in_turn(targets: Mapping[str, Settings], watch: Watch) -> dict[str, Judged]:
+def _in_turn(targets: Mapping[str, Settings], watch: Watch, first: FirstOf) -> dict[str, Judged]:
     """Judge targets in this process, each with its settings, one after the other, until one is interrupted."""
     results: dict[str, Judged] = {}
     for target, settings in targets.items():
         try:
-            judged = judge_target(target, settings, None, lambda *done, target=target: watch(target, *done))
+            judged = judge_target(target, settings, None, partial(watch, target), first=partial(first, target))
         except KeyboardInterrupt:
             break
         results[target] = judged
@@ -277,7 +286,9 @@ def _in_turn(targets: Mapping[str, Settings], watch: Watch) -> dict[str, Judged]
     return results
 
 
-def _in_threads(targets: Mapping[str, Settings], jobs: int, isolation: Isolation, watch: Watch) -> dict[str, Judged]:
+def _in_threads(
+    targets: Mapping[str, Settings], jobs: int, isolation: Isolation, watch: Watch, first: FirstOf
+) -> dict[str, Judged]:
     """Judge targets a few at a time, each with its settings, by an engine in a thread, whose part is small."""
     judges, lock = Judges(), threading.Lock()
 
@@ -286,7 +297,11 @@ def _in_threads(targets: Mapping[str, Settings], jobs: int, isolation: Isolation
             with lock:
                 watch(target, done, total)
 
-        return judge_target(target, targets[target], isolation, progress, judges)
+        def told(p: Property, answer: Answer) -> None:
+            with lock:
+                first(target, p, answer)
+
+        return judge_target(target, targets[target], isolation, progress, judges, told)
 
     def stop() -> None:
         judges.close_all()

@@ -16,8 +16,10 @@ from conformance.engine.simplify import Spent, simplify
 from conformance.facts import Outcome, Recurrence
 from conformance.properties.model import Property
 
-#: How many runs simplifying one failure may take, and how many seconds shrinking one, and all of a backend's.
+#: How many runs simplifying one failure may take, and how many seconds shrinking one, the one at which a run stops,
+#: and all of a backend's.
 _PATIENCE_EDITS = 250
+_PATIENCE_STOPPING = 2.0
 _PATIENCE_SECONDS = 20.0
 _PATIENCE_TOTAL = 90.0
 
@@ -38,7 +40,8 @@ class Failures:
 
     def seconds(self) -> float:
         """How long the failure at hand may be shrunk."""
-        return min(_PATIENCE_SECONDS, max(0.0, self.patience))
+        longest = _PATIENCE_STOPPING if self.session.plan.settings.stop else _PATIENCE_SECONDS
+        return min(longest, max(0.0, self.patience))
 
     @contextmanager
     def spending(self) -> Iterator[None]:

@@ -23,6 +23,7 @@ from conformance.targets.probe import Ability, abilities
 from conformance.trials.evidence import evidence
 from conformance.trials.outcomes import BackendError, Discard, Lacking, Narrowed, Violation, said
 from conformance.trials.signatures import Signatures
+from conformance.trials.threads import OneThread
 from conformance.trials.trial import Trial
 
 
@@ -99,7 +100,7 @@ class Judge(Protocol):
         ...
 
     def rest(self) -> None:
-        """End what was started for it, until it is asked again."""
+        """End what was started for it, and give back what it held, until it is asked again."""
         ...
 
     def close(self) -> None:
@@ -119,11 +120,13 @@ class Here:
         self._closed = False
         #: The trial that was asked last.
         self._trial: Trial | None = None
+        self._threads = OneThread()
 
     def ask(
         self, recipe: Recipe, inquiries: Sequence[Inquiry], stop: bool = False, brief: bool = False
     ) -> Iterator[tuple[Inquiry, Answer]]:
         """The answer of each property about a case, on one trial whose runs they share."""
+        self._threads.limit()
         if self.backend.process is not None:
             self.backend.process.brief = brief
         if self._signatures is not None and inquiries:
@@ -156,20 +159,23 @@ class Here:
 
     def run(self, recipe: Recipe) -> None:
         """Run a case for the marks that it may leave."""
+        self._threads.limit()
         with suppress(Violation, Narrowed, Discard, UsageError, Ended):
             trial = Trial(self._called, recipe)
             trial.call(trial.case)
 
     def probe(self) -> list[Ability]:
         """The abilities of the backend, whatever it declares."""
+        self._threads.limit()
         return abilities(self.backend)
 
     def finish(self) -> Ended | None:
         """Let the process that may hold the backend come to its own end; how it died, if it did."""
+        self._threads.release()
         return None if self.backend.process is None else self.backend.process.close()
 
     def rest(self) -> None:
-        """End the process that may hold the backend; it is started again when it is asked."""
+        """End the process that may hold the backend, until it is asked again; threads are free again."""
         self.finish()
 
     @property

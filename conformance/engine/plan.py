@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from conformance.backend import Backend
-from conformance.cases.covering import fixed_set, judged_dtypes, reachable
+from conformance.cases.covering import common, fixed_set, judged_dtypes, reachable
 from conformance.cases.recipe import Recipe
 from conformance.errors import UsageError
 from conformance.properties import select
@@ -29,6 +29,8 @@ class Settings:
     shrink: bool = True
     #: Whether the first failure ends the run.
     stop: bool = False
+    #: Whether only the cheapest part is asked (``engine/order.py``): then nothing is called conformant.
+    quick: bool = False
     #: Whether a guard that is missing makes a backend not conformant, as everything else that fails does.
     strict: bool = False
     #: Failures that are expected, {property id: reason with a link}, beside those that the backend declares.
@@ -59,6 +61,10 @@ class Plan:
     def expected(self) -> Mapping[str, str]:
         """The properties that are expected to fail, by id, with the reasons."""
         return {**self.backend.capabilities.expected_failures, **self.settings.expected_failures}
+
+    def opening(self) -> list[Recipe]:
+        """The first recipe of the fixed set, which is known before the others are worked out."""
+        return common(self.backend, self.settings.seed)[:1] if self.settings.fixed else []
 
     def fixed_set(self) -> list[Recipe]:
         """The recipes that come first, whatever the seed of Hypothesis draws."""

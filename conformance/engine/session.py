@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer, Inquiry, Judge
 from conformance.engine.plan import Plan
@@ -10,13 +12,18 @@ from conformance.facts import Interruption, Outcome, Recurrence
 from conformance.properties.model import GUARDS, Property
 from conformance.report.model import spoils
 
+#: Told of the first failure that counts, the moment it is known: it is shrunk after that.
+First = Callable[[Property, Answer], None]
+
 
 class Session:
     """One run of the engine."""
 
-    def __init__(self, judge: Judge, plan: Plan) -> None:
+    def __init__(self, judge: Judge, plan: Plan, first: First) -> None:
         self.judge = judge
         self.plan = plan
+        self._first = first
+        self._told = False
         self.tally = Tally(plan)
         #: Guards come last: a call that should be refused may leave the process in pieces.
         self.pending = [p for p in plan.asked if p.question != GUARDS]
@@ -38,6 +45,21 @@ class Session:
         """The recipes offered to the process at work: what a failure may have come after."""
         return self.offered[self.ordinary :]
 
+    def met(self) -> int:
+        """How many cases have been offered; most of them for several purposes."""
+        return len({*self.offered})
+
+    def counts(self, p: Property, outcome: Outcome) -> bool:
+        """Whether an outcome of a property makes the backend not conformant."""
+        return p.id not in self.plan.expected and spoils(p.id, outcome, self.plan.settings.strict)
+
+    def tell(self, p: Property, answer: Answer) -> None:
+        """Tell of the first failure that counts."""
+        assert answer.outcome is not None
+        if not self._told and self.counts(p, answer.outcome):
+            self._told = True
+            self._first(p, answer)
+
     def again(self, p: Property, recipe: Recipe, brief: bool = False) -> Answer | None:
         """The wrong answer on a fresh run; None if there is none, or the property does not speak about the recipe."""
         if not p.when(recipe):
@@ -58,11 +80,12 @@ class Session:
         if p in self.pending:
             self.pending.remove(p)
         assert answer.outcome is not None
-        counts = p.id not in self.plan.expected and spoils(p.id, answer.outcome, self.plan.settings.strict)
+        counts = self.counts(p, answer.outcome)
+        self.tell(p, answer)
         if counts and answer.outcome == Outcome.ERROR and p.question != GUARDS:
             self.erring.append(p)
         if counts and self.plan.settings.stop:
-            self.interrupted = Interruption("stopped", len(self.offered))
+            self.interrupted = Interruption("stopped", self.met())
             self.pending.clear()
             self.erring.clear()
-        self.tally.conclude(p, recipe, answer, len(self.offered), recurrence, history)
+        self.tally.conclude(p, recipe, answer, self.met(), recurrence, history)

@@ -5,7 +5,8 @@ shrunk alone: Hypothesis shrinks the recipe, the simplifier the arrays, and the 
 offered to the others, so that one defect is shrunk once; the property leaves the sieve and the rest goes on. So one
 slow or failing property never hides another.
 
-The fixed set (every three-way combination of declared choices) comes first, then ``cases`` random ones. A case whose
+The fixed set (every three-way combination of declared choices) comes first, what is cheap before what is costly
+(``engine/order.py``), then ``cases`` random ones. A case whose
 shared call ends the process is a failure of the first property that asked, and lost to the others: they are judged on
 all other cases. A property that ends in an error is asked on for a while: one option that raises must not hide that
 all else is right.
@@ -32,21 +33,17 @@ from conformance.cases import covering, strategies
 from conformance.cases.recipe import Recipe
 from conformance.engine.failures import Failures
 from conformance.engine.judging import Answer, Here, Inquiry, Judge
+from conformance.engine.offers import Enough, Offers, after_refusals
+from conformance.engine.order import ROWS, Cost, ordered
 from conformance.engine.plan import Settings, plan
 from conformance.engine.search import Shrink, search
-from conformance.engine.session import Session
+from conformance.engine.session import First, Session
 from conformance.errors import Closed, Gone
-from conformance.facts import Fact, Interruption, Outcome, Said, Within
+from conformance.facts import Interruption, Outcome, Quick, Said, Within
 from conformance.properties import catalogue
 from conformance.properties.model import GUARDS, Property
 from conformance.report.model import BackendReport, Verdict
 from conformance.trials.outcomes import said
-
-#: After this many suitable cases, a property is offered only one in ``Property.every``.
-_FIRST = 12
-
-#: How many seconds may be lost to cases that end the process, once it is known that some do.
-_PATIENCE_LOSSES = 120.0
 
 Progress = Callable[[int, int], None]
 
@@ -56,9 +53,11 @@ def conform(
     settings: Settings,
     progress: Progress = lambda done, total: None,
     database: ExampleDatabase | None = None,
+    first: First = lambda p, answer: None,
 ) -> BackendReport:
     """Judge one backend, in this process unless a judge that holds it elsewhere is given.
 
+    ``progress`` is told the cases done and all of them; ``first`` the first failure that counts, before it is shrunk.
     Interrupting it (``KeyboardInterrupt``, or closing the judge) keeps every verdict and says what is missing.
     """
     judge = _held(backend)
@@ -67,7 +66,10 @@ def conform(
         name = judge.backend.name
         verdicts = tuple(Verdict(name, p.id, Outcome.UNAVAILABLE, Said(reason)) for p in planned.properties)
         return BackendReport(name, verdicts, strict=settings.strict)
-    return _Sieve(Session(judge, planned), progress, database).run()
+    try:
+        return _Sieve(Session(judge, planned, first), progress, database).run()
+    finally:
+        judge.rest()
 
 
 def _held(backend: Backend | Judge) -> Judge:
@@ -78,35 +80,29 @@ class _Sieve:
     def __init__(self, session: Session, progress: Progress, database: ExampleDatabase | None) -> None:
         self.session = session
         self.failures = Failures(session)
+        self.offers = Offers(session)
         self.judge, self.plan, self.settings = session.judge, session.plan, session.plan.settings
         self.tally, self.pending, self.offered = session.tally, session.pending, session.offered
         self.progress = progress
         self.database = database
-        #: The recipes whose values were judged.
-        self.judged: set[Recipe] = set()
+        #: The rows of the fixed set.
+        self.fixed = 0
         self.started = time.monotonic()
-        #: Seconds left for cases that end the process once more.
-        self.losses = _PATIENCE_LOSSES
 
     def run(self) -> BackendReport:
         try:
-            fixed = self.plan.fixed_set()
-            total = len(fixed) + self.settings.cases
             if self._smoke():
-                for done, recipe in enumerate(fixed, 1):
-                    if not self._wanting():
-                        break
-                    self._fixed(recipe)
-                    self.progress(done, total)
+                fixed = self._fixed_set()
+                total = len(fixed) + self._cases()
                 self._random(lambda count: self.progress(len(fixed) + count, total))
                 self._end("at the end of its process, after its last answer")
                 if self.session.guards and not self.session.interrupted:
                     self._guards(fixed)
                 self.progress(total, total)
         except (KeyboardInterrupt, Closed):
-            self.session.interrupted = Interruption("interrupted", len(self.offered))
-        except (_Enough, Gone) as reason:
-            self.session.interrupted = Interruption("given up", len(self.offered), str(reason))
+            self.session.interrupted = Interruption("interrupted", self.session.met())
+        except (Enough, Gone) as reason:
+            self.session.interrupted = Interruption("given up", self.session.met(), str(reason))
         return self._report()
 
     def _report(self) -> BackendReport:
@@ -115,7 +111,7 @@ class _Sieve:
             backend=self.plan.backend.name,
             verdicts=tuple(self.tally.verdict(p, self.session.interrupted) for p in self.plan.properties),
             note=self.plan.backend.remark(),
-            covered=len(wanted & covering.covered(self.judged)),
+            covered=len(wanted & covering.covered(self.offers.judged)),
             combinations=len(wanted),
             cases=len(cases),
             steep=sum(recipe.gain >= 3 for recipe in cases),
@@ -126,6 +122,7 @@ class _Sieve:
             not_judged=self.plan.backend.not_judged,
             dtypes=self.plan.arithmetics(),
             strict=self.settings.strict,
+            quick=Quick(len(cases), self.fixed) if self.settings.quick else None,
             signatures=self.judge.signatures,
         )
 
@@ -145,16 +142,38 @@ class _Sieve:
             self.tally.settle_passed(smoke)
         return True
 
-    def _fixed(self, recipe: Recipe) -> None:
-        """One recipe of the fixed set, and whatever fails on it."""
-        for p, met, answer in self._offer(recipe):
+    def _fixed_set(self) -> list[Recipe]:
+        """The fixed set, which is asked here in an order of its own; of a quick run the first rows."""
+        for recipe in self.plan.opening():
+            # Most defects show here, before the other rows are worked out.
+            self._fixed(recipe, Cost.SMALL)
+        whole = self.plan.fixed_set()
+        self.fixed = len(whole)
+        rows = whole[:ROWS] if self.settings.quick else whole
+        total = len(rows) + self._cases()
+        for at, recipe, cost in ordered(rows):
+            if not self.offers.wanting():
+                break
+            if at or cost != Cost.SMALL:
+                self._fixed(recipe, cost)
+            if cost == Cost.SMALL:
+                self.progress(at + 1, total)
+        return rows
+
+    def _cases(self) -> int:
+        """How many random cases are drawn."""
+        return 0 if self.settings.quick else self.settings.cases
+
+    def _fixed(self, recipe: Recipe, cost: Cost | None = None) -> None:
+        """One recipe of the fixed set for the properties of a cost, or for all, and whatever fails on it."""
+        for p, met, answer in self.offers.offer(recipe, cost):
             if p in self.pending and not self.failures.depends(p, answer, met):
                 self.failures.meet(p, met, answer)
 
     def _random(self, progress: Callable[[int], None]) -> None:
         """The random cases: each failure ends a search, and another begins for the properties that remain."""
         first, round = len(self.offered), 0
-        while self._wanting() and (left := self.settings.cases + first - len(self.offered)) > 0:
+        while self.offers.wanting() and (left := self._cases() + first - len(self.offered)) > 0:
             failure = self._draw(left, round, lambda: progress(len(self.offered) - first))
             round += 1
             if failure is None:
@@ -166,7 +185,7 @@ class _Sieve:
         """The guards, until each has seen its fill; then ordinary calls, which must still be answered."""
         self.session.turn_to_guards()
         for recipe in fixed:
-            if not self._wanting():
+            if not self.offers.wanting():
                 break
             self._fixed(recipe)
         self._random(lambda count: None)
@@ -174,7 +193,7 @@ class _Sieve:
         for recipe in covering.simplest(self.plan.backend):
             [(_, answer)] = self.judge.ask(recipe, [Inquiry(smoke)])
             if answer.shared and answer.outcome not in self.tally.ends:
-                self._tell(replace(answer, fact=_after_refusals(answer.fact)))
+                self._tell(replace(answer, fact=after_refusals(answer.fact)))
         self._end("at the end of its process, after refused calls")
 
     def _end(self, when: str) -> None:
@@ -193,63 +212,7 @@ class _Sieve:
         for p in (free or (phase if guarding else []))[:1]:
             self.session.conclude(p, None, answer)
 
-    # Cases
-
-    def _offer(self, recipe: Recipe) -> list[tuple[Property, Recipe, Answer]]:
-        """Run one case for every pending property that is due; those that fail, each with the recipe at its turn."""
-        self.offered.append(recipe)
-        asked = (*self.pending, *self.session.erring)
-        due = [Inquiry(p, self._turn(p)) for p in asked if p.when(recipe) and self._due(p)]
-        failures = []
-        began = time.monotonic()
-        brief = bool(self.tally.ends)
-        for (p, turn), answer in self.judge.ask(recipe, due, self.settings.stop, brief) if due else ():
-            if answer.shared:
-                failures += self._lost(recipe, due, answer, time.monotonic() - began)
-                break
-            met = replace(recipe, turn=turn)
-            self.tally.add(p, met, answer)
-            if answer.wrong and p in self.pending:
-                failures.append((p, met, answer))
-            if answer.judged:
-                self.judged.add(recipe)
-        self.session.erring = [p for p in self.session.erring if self.tally.counts[p.id].asked_on()]
-        return failures
-
-    def _wanting(self) -> bool:
-        """Whether some property has not seen as many cases as it may."""
-        return bool(self.session.erring) or any(
-            not p.limit or self.tally.counts[p.id].passed < p.limit for p in self.pending
-        )
-
-    def _due(self, p: Property) -> bool:
-        """Whether a case that a property speaks about is one that it is asked about."""
-        count = self.tally.counts[p.id]
-        count.suitable += 1
-        due = count.suitable <= _FIRST or count.suitable % p.every == 0
-        return due and not (p.limit and count.passed >= p.limit)
-
-    def _turn(self, p: Property) -> int:
-        """Which variant a property asks for next: it takes them round and round, whatever the seed."""
-        count = self.tally.counts[p.id]
-        count.asked += 1
-        return (count.asked - 1) % p.turns
-
-    def _lost(
-        self, recipe: Recipe, due: list[Inquiry], answer: Answer, seconds: float
-    ) -> list[tuple[Property, Recipe, Answer]]:
-        """A case that ended the process says that once, by the first property that asked; it is lost to the others."""
-        assert answer.outcome is not None
-        known = self.tally.ends.get(answer.outcome)
-        for inquiry in due if known else due[1:]:
-            self.tally.counts[inquiry.property.id].lost += 1
-        if known is None:
-            told = _after_refusals(answer.fact) if self.session.guarding else answer.fact
-            return [(due[0].property, recipe, replace(answer, fact=told))]
-        self.losses -= seconds
-        if self.losses < 0:
-            raise _Enough(f"too many of them end the process, as {known} tells")
-        return []
+    # Random cases
 
     def _draw(
         self, cases: int, round: int, progress: Callable[[], None]
@@ -265,7 +228,7 @@ class _Sieve:
             if failure:
                 return shrink.seen(recipe) is not None
             progress()
-            for p, met, answer in self._offer(recipe):
+            for p, met, answer in self.offers.offer(recipe):
                 if self.failures.depends(p, answer, met):
                     continue
                 if self.settings.shrink:
@@ -273,7 +236,7 @@ class _Sieve:
                     shrink.begin(recipe, answer)
                     return True
                 self.session.conclude(p, met, answer)
-            return not self._wanting()
+            return not self.offers.wanting()
 
         entropy = self.settings.seed * 1_000_003 + round
         recipes = strategies.recipes(self.plan.backend)
@@ -301,11 +264,3 @@ def replay(backend: Backend | Judge, recipes: list[Recipe], settings: Settings) 
         yield p, answer
         if answer.shared:
             return
-
-
-def _after_refusals(fact: Fact | None) -> Fact | None:
-    return Within("an ordinary call, after calls to refuse", fact) if isinstance(fact, Said) else fact
-
-
-class _Enough(Exception):
-    """The cases that end the process take too long."""

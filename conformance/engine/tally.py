@@ -156,6 +156,8 @@ class Tally:
         failed = [id for id, verdict in self.verdicts.items() if verdict.outcome.bad]
         see = [id for id in failed if id.partition(".")[0] == p.group] or failed
         discarded = self.counts[p.id].discarded
+        if self.plan.settings.quick and not discarded:
+            return facts.LeftOut()
         return facts.Discarded(discarded, tuple(see)) if discarded and see else facts.NoCase()
 
     def settle_passed(self, p: Property) -> None:

@@ -18,6 +18,7 @@ from functools import wraps
 from typing import Any
 
 from conformance.backend import OPTIONAL_METHODS, Backend, can_be_called, unavailable
+from conformance.cases.case import Case
 from conformance.cases.recipe import parse
 from conformance.engine.judging import Here, Inquiry
 from conformance.errors import UsageError
@@ -28,6 +29,7 @@ from conformance.report.data import encode
 from conformance.report.environment import environment
 from conformance.spec import DTYPES, LSTMConfig, Params, dtype_unavailable
 from conformance.targets.load import load_at
+from conformance.trials.calls import listeners
 
 #: Seconds of work after which a call that begins says so.
 _BETWEEN_BEATS = 0.5
@@ -42,7 +44,6 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     faulthandler.enable()
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     parent = _Parent(*descriptors)
     parent.tell("ready")
     try:
@@ -120,7 +121,14 @@ def _hold(parent: _Parent, request: Message) -> Backend:
     fields = request.fields
     path = json.loads(fields["path"])
     sys.path[:] = path if fields["replace_path"] == "True" else [*sys.path, *path]
+
+    def calling(what: str, case: Case) -> None:
+        parent.tell("calling", call=what, case=case.describe())
+
+    # What declares nothing is probed, and may hang in any of these calls.
+    listeners.append(calling)
     backend = load_at(fields["target"], fields["place"])
+    listeners.remove(calling)
     told = capabilities_to_fields(backend.capabilities)
     told |= {"type": "held", "name": backend.name, "note": backend.remark(), "origin": backend.origin}
     told |= {"ruled_out": " ".join(sorted(backend.ruled_out)), "threads": str(backend.capabilities.threads)}

@@ -20,7 +20,7 @@ from conformance.cases.case import realise
 from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer, Inquiry
 from conformance.errors import Closed, Ended, Gone, SuiteError, UsageError
-from conformance.facts import Evidence, NotJudged
+from conformance.facts import Evidence, NotJudged, Outcome
 from conformance.processes.message import Message
 from conformance.processes.supervisor import Child, Limits, Patience
 from conformance.processes.wire.fields import capabilities_from_fields
@@ -187,7 +187,21 @@ class Isolated:
         path = sys.path if not self._python else _own_path()
         fields = {"type": "hold", "target": self.target, "place": located(self.target), "path": json.dumps(path)}
         child.send(Message(fields | {"replace_path": str(not self._python)}), self.limits.start)
-        return self._held(self._next(child, self.limits.start, _LARGE))
+        return self._held(self._probed(child))
+
+    def _probed(self, child: Child) -> Message:
+        """What the child has found: its import may take long, and each call of a probe as long as any other call."""
+        message = self._next(child, self.limits.start, _LARGE)
+        while message.type == "calling":
+            call, seconds = message.fields, self.limits.seconds
+            try:
+                message = self._next(child, seconds, _LARGE)
+            except Ended as ended:
+                if ended.outcome != Outcome.TIMEOUT:
+                    raise
+                told = f"{call['call']} did not return within {seconds:g} s on {call['case']}"
+                raise Ended(ended.outcome, told) from None
+        return message
 
     def _held(self, message: Message) -> Backend:
         fields = message.fields

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from conformance import facts
-from conformance.facts import Fact, Gap, Interruption, Outcome, Recurrence, Scope
+from conformance.facts import Fact, Gap, Interruption, Outcome, Quick, Recurrence, Scope
 from conformance.spec import DTYPES
 
 
@@ -51,6 +51,8 @@ def sentence(fact: Fact) -> str:
             return f"it does not start: see {fact.see}"
         case facts.NoCase():
             return "no case was suitable for it"
+        case facts.LeftOut():
+            return "left out by --quick"
         case facts.Discarded():
             told = f"each of {fact.cases} suitable cases was left out, since what it builds on is wrong already"
             return f"{told}: see {_listed(fact.see)}"
@@ -208,6 +210,8 @@ def gap(gap: Gap) -> str:
 def _reasons(gap: Gap) -> Iterator[str]:
     if gap.interrupted is not None:
         yield interruption(gap.interrupted)
+    if gap.quick:
+        yield "only a quick run's part of the cases ran"
     if gap.partial:
         yield "only part of the properties ran"
     if options := [word for word in gap.unmet if word not in _UNMET]:
@@ -264,6 +268,14 @@ def others(question: str, good: int, asked: int, failing: Sequence[str]) -> str:
     """The answer to one of the other questions; ``failing`` says in a few words what does not hold."""
     told = f"{question} {good} of {asked}{_unjudged(asked - good - len(failing))}"
     return told + (f": {_listed(failing, _FEW)}" if failing else "")
+
+
+def quick(fact: Quick, good: int, asked: int, left: int) -> str:
+    """What a quick run found: of the properties that it ``asked`` so many are ``good``; ``left`` others had no case."""
+    out = [f"{left} {'property' if left == 1 else 'properties'}"] * bool(left)
+    out += [f"the other {fact.fixed - fact.cases} cases", "large sizes but for one case each", "random cases"]
+    told = f"{good} of {asked} properties hold in {fact.cases} cases"
+    return f"{told}; left out: {', '.join(out[:-1])} and {out[-1]}"
 
 
 def _unjudged(count: int) -> str:

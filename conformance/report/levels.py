@@ -74,6 +74,8 @@ def reached(backend: BackendReport) -> tuple[str, Gap | None]:
 def _gap(backend: BackendReport, level: str) -> Gap | None:
     if not backend.complete:
         return Gap(level, interrupted=backend.interrupted)
+    if backend.quick:
+        return Gap(level, quick=True)
     known = catalogue()
     if not whole(backend):
         return Gap(level, partial=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from conformance.facts import Fact, Interruption, NotJudged, Outcome, Recurrence, Scope
+from conformance.facts import Fact, Interruption, NotJudged, Outcome, Quick, Recurrence, Scope
 from conformance.properties.model import GUARDS, question_of
 from conformance.report import english
 
@@ -92,6 +92,8 @@ class BackendReport:
     dtypes: tuple[str, ...] = ()
     #: Whether a missing guard makes it not conformant.
     strict: bool = False
+    #: What a quick run asked; None of any other.
+    quick: Quick | None = None
 
     def count(self, *outcomes: Outcome) -> int:
         """How many verdicts have one of the outcomes."""
@@ -137,9 +139,9 @@ class BackendReport:
         """Whether what was asked was judged, and nothing is wrong that makes it not conformant.
 
         Expected failures do not, nor do missing guards unless ``strict``. It takes one verdict at least that says how a
-        property fares: one that passed, one that fails as expected, or a missing guard.
+        property fares: one that passed, one that fails as expected, or a missing guard. A quick run asks too little.
         """
-        if not self.complete or not any(v.outcome.good or v.outcome.bad for v in self.verdicts):
+        if not self.complete or self.quick or not any(v.outcome.good or v.outcome.bad for v in self.verdicts):
             return False
         counted = (v for v in self.verdicts if self.strict or v.question != GUARDS)
         judged = all(verdict.cases for verdict in counted if verdict.outcome == Outcome.NARROWED)

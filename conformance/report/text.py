@@ -10,7 +10,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from conformance.facts import AdapterBroken, CutShort, NotStarted, Outcome, Scope
+from conformance.facts import AdapterBroken, CutShort, LeftOut, NotStarted, Outcome, Quick, Scope
 from conformance.properties import catalogue
 from conformance.properties.model import COMPUTES, QUESTIONS
 from conformance.report import english
@@ -30,7 +30,9 @@ _NOT_TO_THE_END = "not judged to the end"
 def head(report: Report) -> str:
     """One line that says what was run, with what."""
     versions = [f"{name} {version}" for name, version in report.environment.items() if name != "platform"]
-    parts = [f"lstm-conformance {report.version}", f"seed {report.seed}", f"{report.cases} random cases", *versions]
+    quick = any(backend.quick for backend in report.backends)
+    cases = "quick: part of the fixed set" if quick else f"fixed set + {report.cases} random cases"
+    parts = [f"lstm-conformance {report.version}", f"seed {report.seed}", cases, *versions]
     return " · ".join([*parts, report.environment.get("platform", "")])
 
 
@@ -99,6 +101,8 @@ def sentence(backend: BackendReport) -> str:
         return f"{backend.backend}: {english.cut_short(backend.interrupted, len(backend.bad), open)}"
     if gate := next((v for v in backend.verdicts if isinstance(v.fact, AdapterBroken | NotStarted)), None):
         return f"{backend.backend}: {gate.message}"
+    if backend.quick:
+        return f"{backend.backend}: {_quick(backend.quick, backend)}"
     parts = []
     for question in QUESTIONS:
         asked = backend.asked(question)
@@ -111,6 +115,14 @@ def sentence(backend: BackendReport) -> str:
         elif asked:
             parts.append(english.others(question, good, len(asked), [_in_short(v) for v in bad]))
     return backend.backend + (" " if backend.asked(COMPUTES) else ": ") + "; ".join(parts)
+
+
+def _quick(quick: Quick, backend: BackendReport) -> str:
+    """What a quick run found and left out; a missing guard counts where it would count elsewhere."""
+    left = [v for v in backend.verdicts if isinstance(v.fact, LeftOut)]
+    asked = [v for question in QUESTIONS for v in backend.asked(question) if v not in left]
+    good = sum(v.outcome.good for v in asked)
+    return english.quick(quick, good, len(asked), len(left))
 
 
 def _in_short(verdict: Verdict) -> str:
@@ -126,6 +138,8 @@ def _standing(backend: BackendReport) -> str:
         return "unavailable"
     if not backend.complete and not backend.bad:
         return "interrupted"
+    if backend.quick and not backend.bad:
+        return "quick"
     return "conformant" if backend.conformant else "not conformant"
 
 

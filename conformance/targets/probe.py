@@ -20,6 +20,7 @@ from conformance.spec import Result, numpy_dtype
 from conformance.trials.agreement import equal_bits, right
 from conformance.trials.calls import call_vjp, shape_error
 from conformance.trials.outcomes import Narrowed, Violation, said
+from conformance.trials.threads import OneThread
 from conformance.trials.trial import Trial
 
 #: Plain calls: every option is tried on the first that returns the right shapes, or at least the first that runs.
@@ -179,7 +180,11 @@ def probed(target: str, build: Build | Callable[..., Any], origin: str = "") -> 
     An option counts if the call does not raise and returns the right shapes and dtypes, right or wrong: a wrong result
     must be judged, not overlooked.
     """
-    bare = Backend(target, Capabilities(), build, origin=origin)
+    with OneThread():
+        return _probed(Backend(target, Capabilities(), build, origin=origin))
+
+
+def _probed(bare: Backend) -> Backend:
     found = abilities(bare)
     runs = {ability.option: ability.runs for ability in found}
     if not any(runs.values()):

@@ -136,9 +136,15 @@ def _shape_of(value: Any) -> str:
     return f"a {kind}"
 
 
+#: Told of each call as it begins, by its name and its case; a process that may hang in one tells its parent.
+listeners: list[Callable[[str, Case], None]] = []
+
+
 @contextmanager
 def blaming(what: str, case: Case) -> Iterator[None]:
     """Turns the backend's exceptions into a verdict: ``Unsupported`` narrows, anything else is an error of its own."""
+    for begins in listeners:
+        begins(what, case)
     try:
         with np.errstate(all="ignore"):
             yield

@@ -1,0 +1,119 @@
+"""Offers: one case run once for all properties that are due, and what becomes of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from conformance.cases.recipe import Recipe
+from conformance.engine.judging import Answer, Inquiry
+from conformance.engine.order import Cost
+from conformance.engine.order import cost as cost_of
+from conformance.engine.session import Session
+from conformance.facts import Fact, Outcome, Said, Within
+from conformance.properties.model import Property
+
+#: After this many suitable cases, a property is offered only one in ``Property.every``.
+_FIRST = 12
+
+#: How many seconds may be lost to cases that end the process, once it is known that some do.
+_PATIENCE_LOSSES = 120.0
+
+
+class Enough(Exception):
+    """The cases that end the process take too long."""
+
+
+class Offers:
+    """The cases of one run: which properties are due at each, and what they answer."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._settings = session.plan.settings
+        #: The recipes whose values were judged.
+        self.judged: set[Recipe] = set()
+        #: Seconds left for cases that end the process once more.
+        self._losses = _PATIENCE_LOSSES
+
+    def offer(self, recipe: Recipe, cost: Cost | None = None) -> list[tuple[Property, Recipe, Answer]]:
+        """Run one case for every pending property that is due; those that fail, each with the recipe at its turn.
+
+        Only for those of a ``cost``, if one is given.
+        """
+        asked = [p for p in (*self._session.pending, *self._session.erring) if cost in (None, cost_of(p))]
+        due = [Inquiry(p, self._turn(p)) for p in asked if p.when(recipe) and self._due(p)]
+        if due or not cost:
+            self._session.offered.append(recipe)
+        failures = []
+        brief = bool(self._session.tally.ends)
+        while due:
+            began, left = time.monotonic(), due
+            for (p, turn), answer in self._session.judge.ask(recipe, due, self._settings.stop, brief):
+                if answer.shared:
+                    failures += self._lost(recipe, left, answer, time.monotonic() - began)
+                    left = []
+                    break
+                left = left[1:]
+                met = replace(recipe, turn=turn)
+                self._session.tally.add(p, met, answer)
+                if answer.wrong and p in self._session.pending:
+                    failures.append((p, met, answer))
+                    if answer.outcome != Outcome.TIMEOUT:
+                        # One that does not come back would be this machine's.
+                        self._session.tell(p, answer)
+                if answer.judged:
+                    self.judged.add(recipe)
+            counts = any(self._session.counts(p, a.outcome) for p, _, a in failures if a.outcome is not None)
+            # The judge stopped at a failure: at one that does not count, the others are asked all the same.
+            due = [] if counts else left
+        self._session.erring = [p for p in self._session.erring if self._session.tally.counts[p.id].asked_on()]
+        return failures
+
+    def wanting(self) -> bool:
+        """Whether some property has not seen as many cases as it may."""
+        return bool(self._session.erring) or any(not self._sated(p) for p in self._session.pending)
+
+    def _sated(self, p: Property) -> bool:
+        """Whether a property has seen as many cases as it may."""
+        limit = self._limit(p)
+        return bool(limit) and self._session.tally.counts[p.id].passed >= limit
+
+    def _limit(self, p: Property) -> int:
+        """How many cases a property is asked about at most; 0 for no limit."""
+        return 1 if self._settings.quick and cost_of(p) else p.limit
+
+    def _due(self, p: Property) -> bool:
+        """Whether a case that a property speaks about is one that it is asked about."""
+        count = self._session.tally.counts[p.id]
+        count.suitable += 1
+        due = count.suitable <= _FIRST or count.suitable % p.every == 0
+        return due and not self._sated(p)
+
+    def _turn(self, p: Property) -> int:
+        """Which variant a property asks for next: it takes them round and round, whatever the seed."""
+        count = self._session.tally.counts[p.id]
+        count.asked += 1
+        return (count.asked - 1) % p.turns
+
+    def _lost(
+        self, recipe: Recipe, due: list[Inquiry], answer: Answer, seconds: float
+    ) -> list[tuple[Property, Recipe, Answer]]:
+        """A case that ended the process says that once, by the first property that asked; it is lost to the others."""
+        assert answer.outcome is not None
+        known = self._session.tally.ends.get(answer.outcome)
+        for inquiry in due if known else due[1:]:
+            self._session.tally.counts[inquiry.property.id].lost += 1
+        if known is None:
+            if answer.outcome != Outcome.TIMEOUT:
+                self._session.tell(due[0].property, answer)
+            told = after_refusals(answer.fact) if self._session.guarding else answer.fact
+            return [(due[0].property, recipe, replace(answer, fact=told))]
+        self._losses -= seconds
+        if self._losses < 0:
+            raise Enough(f"too many of them end the process, as {known} tells")
+        return []
+
+
+def after_refusals(fact: Fact | None) -> Fact | None:
+    """The fact of a call that ended the process, and that calls to refuse came before it."""
+    return Within("an ordinary call, after calls to refuse", fact) if isinstance(fact, Said) else fact

@@ -1,0 +1,92 @@
+"""The order of asking: same cases, other order; the first failure is told at once; a quick run claims little."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from backends import around
+
+from conformance.cases.covering import fixed_set
+from conformance.drivers.progress import Progress
+from conformance.drivers.run import make_report
+from conformance.engine.judging import Answer
+from conformance.engine.order import ROWS, Cost, cost, ordered
+from conformance.engine.plan import Settings, plan
+from conformance.engine.sieve import conform
+from conformance.facts import LeftOut, Outcome, Said
+from conformance.properties import catalogue
+from conformance.report.levels import reached
+from conformance.report.text import conclusion
+from conformance.targets.find import find
+
+
+def test_every_cost_meets_every_row_in_the_rows_order_and_the_small_ones_come_first() -> None:
+    rows = fixed_set(find("numpy"), 0)
+    asked = list(ordered(rows))
+    for each in Cost:
+        assert [row for _, row, cost in asked if cost == each] == rows
+    assert [cost for _, _, cost in asked[:ROWS]] == [Cost.SMALL] * ROWS
+    assert asked[-1][2] == Cost.LONGEST
+
+
+def test_large_sizes_are_what_is_put_off() -> None:
+    late = {p.group for p in catalogue().values() if cost(p)}
+    assert late == {"sizes", "gradients"}
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch-nn-step"])
+def test_the_row_that_is_asked_before_the_others_are_known_is_their_first(backend: str) -> None:
+    planned = plan(find(backend), Settings(seed=3))
+    assert planned.opening() == planned.fixed_set()[:1]
+
+
+def test_the_first_failure_is_told_once_and_before_it_is_shrunk() -> None:
+    calls, told = 0, []
+
+    def wrong(forward: Any, config: Any, x: Any, *state: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        output, (h_n, c_n) = forward(x, *state)
+        return output, (h_n, c_n + 1)
+
+    conform(
+        around(wrong), Settings(0, only=("values.c_n", "values.output")), first=lambda p, _: told.append((p.id, calls))
+    )
+    [(property, when)] = told
+    assert property == "values.c_n"
+    assert when < 5 < calls, "shrinking takes calls, and comes after"
+
+
+def test_a_failure_that_does_not_count_is_not_told_and_does_not_stop_a_run() -> None:
+    def wrong(forward: Any, config: Any, x: Any, *state: Any) -> Any:
+        output, (h_n, c_n) = forward(x, *state)
+        return output, (h_n, c_n + 1)
+
+    told: list[str] = []
+    settings = Settings(0, only=("values.c_n", "values.output"), stop=True, expected_failures={"values.c_n": "known"})
+    report = conform(around(wrong), settings, first=lambda p, _: told.append(p.id))
+    assert (told, report.complete, report.conformant) == ([], True, True)
+
+
+def test_a_quick_run_says_what_it_leaves_out_and_claims_no_level() -> None:
+    only = ("smoke", "values.output", "sizes.steps-past-16-bits")
+    report = conform(find("numpy"), Settings(0, only=only, quick=True))
+    assert not report.conformant
+    assert not report.bad
+    assert reached(report)[0] == ""
+    [left] = [v for v in report.verdicts if isinstance(v.fact, LeftOut)]
+    assert (left.property, left.outcome) == ("sizes.steps-past-16-bits", "not run")
+    told = conclusion(make_report(Settings(0), [report]))
+    assert told.startswith(f"quick: numpy: 2 of 2 properties hold in {ROWS} cases; left out: 1 property, ")
+
+
+def test_where_there_is_no_terminal_lines_say_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(100, every=0.01) as shown:
+        shown.watch("mine", 3, 209)
+        shown.first("mine", catalogue()["values.c_n"], Answer(Outcome.FAILED, Said("too large\nmore")))
+        err = ""
+        while "cases" not in err:
+            err += capsys.readouterr().err
+    assert "mine  values.c_n: too large\n" in err
+    assert "mine 3 of 209 cases" in err
