@@ -158,7 +158,7 @@ def _from_object(value: Any, target: str) -> Backend:
         return replace(value, name=target)
     if _is_torch_module(value):
         # It loads torch, which is there by now.
-        from conformance.targets.torch_module import build_of  # noqa: PLC0415
+        from conformance.torch_module import build_of  # noqa: PLC0415
 
         build = build_of(value)
     elif callable(value) and not inspect.isclass(value):
