@@ -127,6 +127,7 @@ class _Sieve:
             dtypes=self.plan.arithmetics(),
             strict=self.settings.strict,
             signatures=self.judge.signatures,
+            frameworks=self.judge.frameworks,
         )
 
     # The phases
