@@ -16,6 +16,7 @@ from conformance.backend import Backend
 from conformance.drivers.run import NO_FAILURES, make_report
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import Progress, conform
+from conformance.properties import select
 from conformance.report import data, text
 from conformance.report.model import Report
 from conformance.report.table import table
@@ -86,6 +87,8 @@ def check_backend(
         strict=strict,
         expected_failures=expected_failures,
     )
+    # A slip in a name is told before a target is loaded and probed.
+    select(settings.only, settings.exclude)
     backend = find(target)
     with _bar(backend.name) as shown:
         report = make_report(settings, (conform(backend, settings, progress or shown),))
