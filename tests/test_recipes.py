@@ -50,16 +50,9 @@ def _sigmoid(a: Any) -> Any:
     return 0.5 + 0.5 * np.tanh(0.5 * a)
 
 
-class OneBias:
+class _Steps:
     def __init__(self, w_x: Any, w_h: Any, bias: Any) -> None:
         self.weights = w_x.copy(), w_h.copy(), bias
-
-    def __call__(self, x: Any, state: Any) -> Any:
-        hidden = self.weights[1].shape[1]
-        zeros = np.zeros((1, x.shape[1], hidden), x.dtype)
-        (h,), (c,) = (zeros, zeros) if state is None else state
-        output, h, c = self.steps(x, h, c)
-        return output, (h[None], c[None])
 
     def steps(self, x: Any, h: Any, c: Any) -> Any:
         output = []
@@ -68,8 +61,19 @@ class OneBias:
             output.append(h)
         return np.stack(output), h, c
 
+    def whole(self, x: Any, state: Any) -> Any:
+        zeros = np.zeros((1, x.shape[1], self.weights[1].shape[1]), x.dtype)
+        (h,), (c,) = (zeros, zeros) if state is None else state
+        output, h, c = self.steps(x, h, c)
+        return output, (h[None], c[None])
 
-class Plain(OneBias):
+
+class OneBias(_Steps):
+    def __call__(self, x: Any, state: Any) -> Any:
+        return self.whole(x, state)
+
+
+class Plain(_Steps):
     def __init__(self, params: Any) -> None:
         bias = params["bias_ih_l0"] + params["bias_hh_l0"]
         super().__init__(params["weight_ih_l0"], params["weight_hh_l0"], bias)
@@ -110,19 +114,19 @@ class OneThread(Plain):
 
     def __call__(self, x: Any, state: Any) -> Any:
         assert threading.get_ident() == self.own
-        return super().__call__(x, state)
+        return self.whole(x, state)
 
 
 class PlainMemory(Plain):
     def __call__(self, x: Any, state: Any) -> Any:
         assert all(array.flags.carray for array in (x, *(state or ())))
-        return super().__call__(x, state)
+        return self.whole(x, state)
 
 
 class Float64(Plain):
     def __call__(self, x: Any, state: Any) -> Any:
         assert x.dtype == np.float64
-        return super().__call__(x, state)
+        return self.whole(x, state)
 
 
 LIBRARY = SimpleNamespace(
