@@ -251,7 +251,7 @@ def accusations(found: Record) -> str:
 
 def page(found: Record) -> str:
     """The table as a page, with what is needed to repeat it."""
-    versions = ", ".join(f"{name} {version}" for name, version in environment().items())
+    versions = ", ".join(f"{name} {version}" for name, version in environment("torch").items())
     return f"""# The highest margins of correct implementations
 
 `python -m benchmarks.adversary --seed {found.seed}` climbed {found.climbs:,} times in {found.seconds / 3600:.1f} hours

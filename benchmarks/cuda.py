@@ -316,7 +316,7 @@ def main(given: Sequence[str] | None = None) -> int:
     wanted = chunks(backends, options, done)
     provenance = {
         **device(),
-        **environment(),
+        **environment("torch"),
         WORKSPACE: os.environ[WORKSPACE],
         "jobs": jobs,
         "commit": version(options.commit),

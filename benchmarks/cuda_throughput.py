@@ -109,7 +109,7 @@ def main(given: Sequence[str] | None = None) -> None:
     os.environ.setdefault(WORKSPACE, ONE_SIZE[0])
     found = [find(TARGETS.get(name, name)) for name in options.backends or TARGETS]
     backends = [backend for backend in found if not backend.available()]
-    named = ", ".join(f"{name} {value}" for name, value in (device() | environment()).items())
+    named = ", ".join(f"{name} {value}" for name, value in (device() | environment("torch")).items())
     parts = ["# Throughput on a CUDA device" if device() else "# Throughput without a CUDA device", named]
     if options.cases:
         headers = ["backend", "cases", "cases/s", "wall s", "calls", "ms/call", "% in calls"]

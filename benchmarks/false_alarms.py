@@ -158,7 +158,7 @@ def summary(lines: list[dict], format: str = "simple") -> str:
 
 def page(lines: list[dict]) -> str:
     """The totals as a page, with what is needed to repeat them."""
-    versions = ", ".join(f"{name} {version}" for name, version in environment().items())
+    versions = ", ".join(f"{name} {version}" for name, version in environment("torch").items())
     return f"""# False alarms on correct implementations
 
 `python -m benchmarks.false_alarms` judges backends on seeds from {FIRST_SEED:,} on, which nothing else uses; every

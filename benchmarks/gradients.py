@@ -135,7 +135,7 @@ def alarms(options: argparse.Namespace) -> int:
             print(json.dumps(line), file=file, flush=True)
     lines: list[Any] = list(recorded(options.results))
     print(totals(lines))
-    versions = ", ".join(f"{name} {version}" for name, version in environment().items())
+    versions = ", ".join(f"{name} {version}" for name, version in environment("torch").items())
     page = f"""# False alarms on correct gradients
 
 `python -m benchmarks.gradients alarms` offers random cases, on seeds from {FIRST_SEED:,} on, to every property of the

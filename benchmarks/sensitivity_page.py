@@ -49,7 +49,7 @@ def _share(alarms: int, runs: int) -> str:
 
 def page(found: Known) -> str:
     """The page."""
-    versions = ", ".join(f"{name} {version}" for name, version in environment().items())
+    versions = ", ".join(f"{name} {version}" for name, version in environment("torch").items())
     limits = "; ".join(
         ", ".join(f"{limit + 1} ({tolerance})" for tolerance, limit in limits_of(found, dtype).items()) + f" in {dtype}"
         for dtype in DTYPES

@@ -173,7 +173,7 @@ def summary(found: Record, format: str = "simple") -> str:
 
 def page(found: Record) -> str:
     """The totals as a page, with what is needed to repeat them."""
-    versions = ", ".join(f"{name} {version}" for name, version in environment().items())
+    versions = ", ".join(f"{name} {version}" for name, version in environment("torch").items())
     return f"""# Minimal recipes on correct implementations
 
 `python -m benchmarks.shrunk --seed {found.seed}` shrinks every failure of every catalogued fault, and judges each

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import SequenceMatcher
+
 from conformance.facts import Outcome
+
+#: How alike two names are, of 1, for one to be taken for a slip of the other: a letter or two of ten. Names that are
+#: less alike than the nearest by more than the second number are not worth a line.
+_ALIKE, _BEHIND = 0.8, 0.1
 
 
 class UsageError(Exception):
@@ -18,6 +25,13 @@ class UsageError(Exception):
     def __str__(self) -> str:
         message = self.args[0]
         return f"{message}\n  hint: {self.hint}" if self.hint else message
+
+
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """The known names of which ``name`` may be a slip, the nearest first, at most three; none that is not near."""
+    alike = {each: SequenceMatcher(None, name.casefold(), each.casefold()).ratio() for each in known}
+    least = max([_ALIKE, *(ratio - _BEHIND for ratio in alike.values())])
+    return sorted((each for each, ratio in alike.items() if ratio >= least), key=lambda each: -alike[each])[:3]
 
 
 class SuiteError(Exception):

@@ -7,7 +7,7 @@ import torch
 from conformance import Capabilities, LSTMConfig, Unsupported, cell_backend
 from conformance.backend import Step
 from conformance.spec import Array, Params, State
-from conformance.targets.torch_module import from_torch, to_torch
+from conformance.torch_module import from_torch, to_torch
 from implementations.cuda import Kernels
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend, guard
 from conformance.spec import Array, Params, Slot, State
-from conformance.targets.torch_module import from_torch, to_torch, vjp_of
+from conformance.torch_module import from_torch, to_torch, vjp_of
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 

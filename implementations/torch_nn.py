@@ -14,7 +14,7 @@ import torch
 from conformance import Backend, Capabilities, LSTMConfig, Unsupported, backend
 from conformance.backend import OPTIONAL_METHODS
 from conformance.spec import Array, Params, State
-from conformance.targets.torch_module import call, from_torch, to_torch, vjp_of
+from conformance.torch_module import call, from_torch, to_torch, vjp_of
 from implementations.cuda import ONE_SIZE, WORKSPACE, Kernels
 
 CAPABILITIES = Capabilities(

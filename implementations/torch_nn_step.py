@@ -11,7 +11,7 @@ from torch import Tensor
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Array, Params, State
-from conformance.targets.torch_module import from_torch, to_torch, vjp_of
+from conformance.torch_module import from_torch, to_torch, vjp_of
 from implementations.torch_nn import load, load_weights
 
 

@@ -137,7 +137,7 @@ def test_what_is_computed_in_float32_and_returned_in_16_bits_is_right() -> None:
 
 def test_bfloat16_travels_through_torch_bit_by_bit() -> None:
     pytest.importorskip("torch")
-    from conformance.targets.torch_module import from_torch, to_torch  # noqa: PLC0415
+    from conformance.torch_module import from_torch, to_torch  # noqa: PLC0415
 
     values = np.arange(2**16, dtype=np.uint16).view(numpy_dtype("bfloat16")).reshape(2, 2**15)
     for array in (values, values[:, ::2], values.T, values[::-1]):

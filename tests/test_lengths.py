@@ -20,7 +20,7 @@ from conformance.selftest.faults.fault import FULL
 from conformance.selftest.faults.twin import Twin
 from conformance.spec import Array, LSTMConfig, Params
 from conformance.targets.find import find
-from conformance.targets.torch_module import build_of, call
+from conformance.torch_module import build_of, call
 
 BUILT_IN = ("numpy", "torch-loop", "torch-nn")
 SETTINGS = Settings(cases=40, only=("lengths", "degenerate", "refusals.lengths"))

@@ -19,7 +19,7 @@ from conformance.selftest.faults import DIFFERENT, FAULTS, Different, Fault, bac
 from conformance.selftest.faults.fault import GRADIENTS
 from conformance.spec import Array, State
 from conformance.targets.find import find
-from conformance.targets.torch_module import build_of
+from conformance.torch_module import build_of
 from conformance.trials.calls import expected_shapes, fresh_params
 
 WIDE = "I=3 H=4 layers=3 bidirectional proj=2 L=5 N=3 state=both seed=1"

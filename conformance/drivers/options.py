@@ -21,7 +21,8 @@ _TARGETS = "name, module:attr or file.py:attr; all names if none"
 
 def parser(given: Mapping[str, Any], commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     """The parser of all commands; ``given`` are a project's settings, which are the defaults."""
-    whole = argparse.ArgumentParser(prog="lstm-conformance", description=sys.modules["conformance"].__doc__)
+    about = (sys.modules["conformance"].__doc__ or "").partition("\n")[0]
+    whole = argparse.ArgumentParser(prog="lstm-conformance", description=about)
     whole.add_argument("--version", action="version", version=f"lstm-conformance {__version__}")
     added = whole.add_subparsers(required=True, metavar="COMMAND")
     for name, (describe, help) in _COMMANDS.items():

@@ -11,11 +11,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 
-from conformance.backend import Backend
 from conformance.engine.judging import Answer, Here, Judge
 from conformance.engine.plan import Settings
 from conformance.engine.session import First
@@ -43,48 +41,13 @@ Watch = Callable[[str, int, int], None]
 FirstOf = Callable[[str, Property, Answer], None]
 
 
-def check_backend(
-    target: str | Backend | Callable[..., Any],
-    *,
-    cases: int = Settings.cases,
-    seed: int = Settings.seed,
-    only: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    stop: bool = False,
-    shrink: bool = True,
-    strict: bool = False,
-    expected_failures: Mapping[str, str] = NO_FAILURES,
-    progress: Callable[[int, int], None] | None = None,
-    properties: Sequence[str] | None = None,
-) -> Report:
-    """Judge one backend in this process: the whole suite as one call.
-
-    ``target`` is a registered name, a ``Backend``, a build function, an nn.Module class or a target string. ``only``
-    and ``exclude`` are ids or groups of properties; ``properties`` is another name of ``only``. ``stop`` ends at the
-    first failure, and ``shrink=False`` leaves failures as they were met. ``strict`` counts missing guards.
-    ``expected_failures`` are {property id: reason with a link}, beside those of the backend. ``progress`` is told the
-    cases done, and all of them. Raises ``UsageError`` for names that are none.
-    """
-    settings = Settings(
-        cases,
-        seed,
-        tuple(only or properties or ()),
-        tuple(exclude),
-        stop=stop,
-        shrink=shrink,
-        strict=strict,
-        expected_failures=expected_failures,
-    )
-    return make_report(settings, (conform(find(target), settings, progress or _untold),))
-
-
-def _untold(done: int, total: int) -> None:
-    """Progress that nobody asked for."""
-
-
 def make_report(settings: Settings, backends: Iterable[BackendReport], missing: Iterable[str] = ()) -> Report:
-    """The report of a run with the environment of this process."""
-    return Report(__version__, settings.seed, settings.cases, environment(), tuple(backends), tuple(missing))
+    """The report of a run: with the frameworks that the backends have loaded, and the environment of this process."""
+    backends, loaded = tuple(backends), {}
+    for name, version in (each for backend in backends for each in backend.frameworks.items()):
+        loaded.setdefault(name, []).append(version)
+    told = {name: " and ".join(dict.fromkeys(versions)) for name, versions in loaded.items()}
+    return Report(__version__, settings.seed, settings.cases, told | environment(), backends, tuple(missing))
 
 
 class _Prefixed(ExampleDatabase):

@@ -19,6 +19,7 @@ from conformance.cases.recipe import Recipe
 from conformance.errors import Closed, Ended, SuiteError, UsageError
 from conformance.facts import Evidence, Fact, Outcome, Undeclared
 from conformance.properties.model import Property
+from conformance.report.environment import frameworks
 from conformance.targets.probe import Ability, abilities
 from conformance.trials.evidence import evidence
 from conformance.trials.outcomes import BackendError, Discard, Lacking, Narrowed, Violation, said
@@ -69,6 +70,11 @@ class Judge(Protocol):
     @property
     def signatures(self) -> int:
         """How many signatures (config, arguments that are given, shapes) a backend that compiles was called with."""
+        ...
+
+    @property
+    def frameworks(self) -> dict[str, str]:
+        """The versions of the frameworks that the process which holds the backend has loaded, by name."""
         ...
 
     def ask(
@@ -182,6 +188,11 @@ class Here:
     def signatures(self) -> int:
         """How many signatures a backend that compiles was called with."""
         return 0 if self._signatures is None else len(self._signatures.met)
+
+    @property
+    def frameworks(self) -> dict[str, str]:
+        """The versions of the frameworks that this process has loaded; those of a program are its own affair."""
+        return frameworks() if self.backend.process is None else {}
 
     def close(self) -> None:
         """End the process that may hold the backend, and whatever is asked of it at this moment."""

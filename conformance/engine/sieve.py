@@ -124,6 +124,7 @@ class _Sieve:
             strict=self.settings.strict,
             quick=Quick(len(cases), self.fixed) if self.settings.quick else None,
             signatures=self.judge.signatures,
+            frameworks=self.judge.frameworks,
         )
 
     # The phases

@@ -26,7 +26,7 @@ from conformance.processes.message import Message, Stream, decode, write
 from conformance.processes.wire.fields import capabilities_to_fields
 from conformance.properties import catalogue
 from conformance.report.data import encode
-from conformance.report.environment import environment
+from conformance.report.environment import environment, frameworks
 from conformance.spec import DTYPES, LSTMConfig, Params, dtype_unavailable
 from conformance.targets.load import load_at
 from conformance.trials.calls import listeners
@@ -106,7 +106,7 @@ def _serve(parent: _Parent) -> None:
             inquiries = [Inquiry(known[id], int(turn)) for id, _, turn in words]
             for _, answer in judge.ask(parse(fields["recipe"]), inquiries, stop=fields["stop"] == "True"):
                 parent.tell("answer", answer=json.dumps(encode(answer)))
-            parent.tell("done", signatures=str(judge.signatures))
+            parent.tell("done", signatures=str(judge.signatures), frameworks=json.dumps(judge.frameworks))
         elif request.type == "run":
             judge.run(parse(fields["recipe"]))
             parent.tell("done")
@@ -134,7 +134,8 @@ def _hold(parent: _Parent, request: Message) -> Backend:
     told |= {"ruled_out": " ".join(sorted(backend.ruled_out)), "threads": str(backend.capabilities.threads)}
     told["not_judged"] = json.dumps([encode(each) for each in backend.not_judged])
     told["cannot_hold"] = " ".join(dtype for dtype in DTYPES if dtype_unavailable(dtype))
-    told["environment"] = ", ".join(f"{name} {version}" for name, version in environment().items())
+    told["frameworks"] = json.dumps(frameworks())
+    told["environment"] = ", ".join(f"{name} {version}" for name, version in (frameworks() | environment()).items())
     if reason := unavailable(backend):
         told["unavailable"] = reason
     fixed = backend.capabilities.fixed

@@ -63,6 +63,8 @@ class Isolated:
         self._late: Ended | None = None
         #: How many signatures a backend that compiles was called with, by the process that met the most.
         self.signatures = 0
+        #: The versions of the frameworks that its processes have loaded, by name.
+        self.frameworks: dict[str, str] = {}
         self.backend = self._start()
         self._patience = Patience(self.limits, self.backend.capabilities.compiled)
 
@@ -88,6 +90,7 @@ class Isolated:
                     if stop and answer.wrong:
                         left.clear()
                 self.signatures = max(self.signatures, int(message.fields["signatures"]))
+                self.frameworks |= json.loads(message.fields["frameworks"])
             except Ended as ended:
                 self._lost()
                 if not left:
@@ -206,6 +209,7 @@ class Isolated:
     def _held(self, message: Message) -> Backend:
         fields = message.fields
         reason = fields.get("unavailable")
+        self.frameworks |= json.loads(fields["frameworks"])
         capabilities = capabilities_from_fields(fields, message.tensors)
         # A dtype that the other environment cannot hold is not asked.
         unheld = fields["cannot_hold"].split() if self._python else []

@@ -6,10 +6,9 @@ Here belongs what an LSTM must do, and why. Tolerances belong in ``bounds``, cas
 
 from __future__ import annotations
 
-import difflib
 from importlib import import_module
 
-from conformance.errors import UsageError
+from conformance.errors import UsageError, nearest
 from conformance.properties.model import Property, registered
 
 #: The groups in the order of the table; each is a module of this package.
@@ -50,7 +49,7 @@ def select(only: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> list[Pr
     known = catalogue()
     for name in (*only, *exclude):
         if name not in known and name not in GROUPS:
-            near = difflib.get_close_matches(name, [*known, *GROUPS], n=3, cutoff=0.4)
+            near = nearest(name, [*known, *GROUPS])
             hint = f"did you mean {' or '.join(near)}?" if near else "`lstm-conformance list` shows the ids"
             raise UsageError(f"no property or group is named {name!r}", hint)
     named = [p for p in known.values() if not only or p.id in only or p.group in only]

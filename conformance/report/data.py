@@ -96,8 +96,9 @@ def decode(kind: Any, data: Any) -> Any:
     if origin in (types.UnionType, Union):
         return None if data is None else decode(_member(kind, data), data)
     if is_dataclass(kind):
-        known = {name: decode(hint, data[name]) for name, hint in _hints(kind).items() if name in data}
-        return kind(**known)  # type: ignore[operator]
+        # What a report that was written earlier does not have yet is as it is without saying.
+        given = {name: decode(hint, data[name]) for name, hint in _hints(kind).items() if name in data}
+        return kind(**given)  # type: ignore[operator]
     if origin is tuple:
         return tuple(decode(get_args(kind)[0], item) for item in data)
     if kind is float:

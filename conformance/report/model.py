@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from conformance.facts import Fact, Interruption, NotJudged, Outcome, Quick, Recurrence, Scope
@@ -80,6 +80,8 @@ class BackendReport:
     long: int = 0
     #: The signatures (config, arguments that are given, shapes) that a backend which compiles was called with.
     signatures: int = 0
+    #: The versions of the frameworks that the process which held it had loaded, by name.
+    frameworks: dict[str, str] = field(default_factory=dict)
     #: Wall-clock seconds.
     seconds: float = 0.0
     #: Why the run ended early, if it did.
@@ -156,7 +158,7 @@ class Report:
     seed: int
     #: Random cases asked for, on top of the fixed set.
     cases: int
-    #: Versions and platform, by name.
+    #: Versions and platform, by name: those of the suite, and of the frameworks that backends have loaded.
     environment: dict[str, str]
     backends: tuple[BackendReport, ...]
     #: Backends that were named but never begun.
@@ -166,6 +168,11 @@ class Report:
     def verdicts(self) -> tuple[Verdict, ...]:
         """Every verdict of every backend."""
         return tuple(verdict for backend in self.backends for verdict in backend.verdicts)
+
+    @property
+    def failures(self) -> tuple[Verdict, ...]:
+        """The verdicts that are wrong and make a backend not conformant: a missing guard only if ``strict``."""
+        return tuple(verdict for backend in self.backends for verdict in backend.bad)
 
     @property
     def complete(self) -> bool:

@@ -24,7 +24,7 @@ from conformance.cases.fills import keep_large
 from conformance.conventions.parameters import ORDERS
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
-from conformance.errors import UsageError
+from conformance.errors import UsageError, nearest
 from conformance.report.model import BackendReport
 from conformance.selftest.faults import FAULTS, backend_of, twin_backend
 from conformance.selftest.faults.fault import FULL, OPTIONS, Fault
@@ -109,7 +109,9 @@ def self_test(
     """
     for name in chosen:
         if name not in names():
-            raise UsageError(f"no fault is named {name!r}", "`lstm-conformance self-test --list` shows them")
+            near = nearest(name, names())
+            hint = f"did you mean {' or '.join(near)}?" if near else "`lstm-conformance self-test --list` shows them"
+            raise UsageError(f"no fault is named {name!r}", hint)
     wanted = list(dict.fromkeys(chosen)) or names()
     settings = replace(settings or Settings(), shrink=False, stop=not attribute, strict=True)
     rows: dict[str, Row] = {}

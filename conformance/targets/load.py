@@ -6,7 +6,6 @@ state_dict.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import inspect
@@ -19,7 +18,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from conformance.backend import Backend, Capabilities, Unsupported
-from conformance.errors import UsageError
+from conformance.errors import UsageError, nearest
 from conformance.spec import LSTMConfig, Params
 from conformance.targets import registry
 from conformance.targets.probe import probed
@@ -77,7 +76,7 @@ def _not_here(config: LSTMConfig, params: Params) -> NoReturn:
 
 def _unknown(name: str) -> UsageError:
     known = registry.names()
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    near = nearest(name, known)
     hint = f"did you mean {' or '.join(near)}?" if near else "a target is a name of `list`, module:attr or file.py:attr"
     return UsageError(f"no backend is named {name!r}; known are {', '.join(known) or 'none'}", hint)
 
@@ -122,7 +121,7 @@ def _import(target: str, load: Callable[[], Any]) -> Any:
 
 def _named(target: str, module: ModuleType, attribute: str) -> Backend:
     if not hasattr(module, attribute):
-        near = difflib.get_close_matches(attribute, _candidates(module), n=3, cutoff=0.4) or _candidates(module)
+        near = nearest(attribute, _candidates(module)) or _candidates(module)
         raise UsageError(
             f"target {target!r}: {module.__name__} has no attribute {attribute!r}",
             f"it has {', '.join(near)}" if near else "it defines no backend, build function or nn.Module class",
@@ -160,7 +159,7 @@ def _from_object(value: Any, target: str) -> Backend:
         return replace(value, name=target)
     if registry.is_torch_module(value):
         # It loads torch, which is there by now.
-        from conformance.targets.torch_module import build_of  # noqa: PLC0415
+        from conformance.torch_module import build_of  # noqa: PLC0415
 
         build = build_of(value)
     elif registry.is_torch_module(type(value)):

@@ -14,7 +14,7 @@ import torch
 
 from conformance import Backend, Capabilities, LSTMConfig, Unsupported, backend, guard
 from conformance.spec import Array, Params, State
-from conformance.targets.torch_module import from_torch, to_torch
+from conformance.torch_module import from_torch, to_torch
 from implementations.cuda import device
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"

@@ -1,0 +1,119 @@
+"""The door for a notebook and for Python code: ``check_backend``, whose report shows itself."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from conformance.backend import Backend
+from conformance.drivers.run import NO_FAILURES, make_report
+from conformance.engine.plan import Settings
+from conformance.engine.sieve import Progress, conform
+from conformance.properties import select
+from conformance.report import data, text
+from conformance.report.model import Report
+from conformance.report.table import table
+from conformance.targets.find import find
+
+#: The columns of an output cell, which does not say how wide it is.
+_CELL = 100
+
+
+class ShownReport(Report):
+    """A report that shows itself: ``repr`` is the table, ``str`` is the table and each failure.
+
+    ``conformant`` is a bool, ``verdicts`` are all verdicts, and ``failures`` are those that make it False.
+    """
+
+    def __repr__(self) -> str:
+        more = "print(report) shows the failures" if text.failures(self) else ""
+        return _paragraphs(self._table(), text.conclusion(self), more)
+
+    def __str__(self) -> str:
+        return _paragraphs(text.head(self), self._table(), text.failures(self), text.conclusion(self))
+
+    def _table(self) -> str:
+        return table(self, shutil.get_terminal_size().columns if sys.stdout.isatty() else _CELL)
+
+    def to_json(self) -> str:
+        """The text that ``lstm-conformance run --json FILE`` writes."""
+        return json.dumps(data.to_json(self), indent=1, allow_nan=False)
+
+
+def _paragraphs(*parts: str) -> str:
+    return "\n\n".join(part for part in parts if part)
+
+
+def check_backend(
+    target: str | Backend | Callable[..., Any],
+    *,
+    cases: int = Settings.cases,
+    seed: int = Settings.seed,
+    only: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
+    stop: bool = False,
+    shrink: bool = True,
+    strict: bool = False,
+    expected_failures: Mapping[str, str] = NO_FAILURES,
+    progress: Progress | None = None,
+    properties: str | Sequence[str] | None = None,
+) -> ShownReport:
+    """Judge one LSTM in this process: the whole suite as one call.
+
+    ``target`` is an nn.Module class, a build function, a ``Backend``, a registered name or a target string such as
+    "my_lstm.py:MyLSTM". ``only`` and ``exclude`` are ids or groups of properties, or a single one; ``properties`` is
+    another name of ``only``. ``cases`` random cases, drawn by ``seed``, come on top of the fixed set. ``stop`` ends at
+    the first failure, and ``shrink=False`` leaves failures as they were met. ``strict`` counts missing guards.
+    ``expected_failures`` are {property id: reason with a link}, beside those of the backend. ``progress(done, total)``
+    is told the cases done, and all of them; without it, a notebook or a terminal shows a bar.
+
+    The report's repr is the table. It has ``conformant``, ``failures``, ``verdicts`` and ``to_json()``. Raises
+    ``UsageError`` for a target, a property or a group that there is not.
+    """
+    settings = Settings(
+        cases,
+        seed,
+        _names(only or properties or ()),
+        _names(exclude),
+        stop=stop,
+        shrink=shrink,
+        strict=strict,
+        expected_failures=expected_failures,
+    )
+    # A slip in a name is told before a target is loaded and probed.
+    select(settings.only, settings.exclude)
+    backend = find(target)
+    with _bar(backend.name) as shown:
+        report = make_report(settings, (conform(backend, settings, progress or shown),))
+    return ShownReport(*(getattr(report, field.name) for field in fields(Report)))
+
+
+def _names(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Names of properties and groups, of which one may stand alone."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+@contextmanager
+def _bar(name: str) -> Iterator[Progress]:
+    """A progress bar where a person sees one; it is gone when the report is there."""
+    seen = sys.stderr.isatty() or "ipykernel" in sys.modules
+    bar: Any = None
+
+    def show(done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None:
+            bar = tqdm(desc=name, total=total, unit="case", leave=False, disable=not seen)
+        bar.update(done - bar.n)
+
+    try:
+        yield show
+    finally:
+        if bar is not None:
+            bar.close()
