@@ -18,6 +18,8 @@ def _as_it_was(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     """What a test registers, puts on the path or imports from a temporary folder is forgotten after it."""
     monkeypatch.setattr(registry, "registered", dict(registry.registered))
     monkeypatch.setattr(sys, "path", list(sys.path))
+    # No run begins with what an earlier one found.
+    monkeypatch.setenv("HYPOTHESIS_STORAGE_DIRECTORY", str(tmp_path_factory.getbasetemp() / "hypothesis"))
     yield
     temporary = str(tmp_path_factory.getbasetemp())
     for name, module in list(sys.modules.items()):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import shutil
 import sys
 import textwrap
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tabulate import tabulate
 from tqdm import tqdm
@@ -20,6 +19,9 @@ from conformance.backend import Backend
 from conformance.cases.case import realise
 from conformance.cases.covering import simplest
 from conformance.cases.recipe import Recipe, parse
+from conformance.drivers import console
+from conformance.drivers.console import show
+from conformance.drivers.files import STANDARD_OUTPUT, claimed
 from conformance.drivers.options import Command, isolation, selection
 from conformance.drivers.run import Run, judge_of, run
 from conformance.engine.judging import Answer, Judge
@@ -32,8 +34,10 @@ from conformance.processes.wire.server import serve
 from conformance.properties import catalogue, select
 from conformance.properties.model import COMPUTES, Property
 from conformance.report import english
-from conformance.report.data import write
+from conformance.report.colour import painted, unpainted
+from conformance.report.data import dumps
 from conformance.report.levels import level_of
+from conformance.report.names import named as short_names
 from conformance.report.table import table
 from conformance.report.text import arrays, conclusion, failures, head
 from conformance.selftest import pairs, peers, score
@@ -65,7 +69,6 @@ def _run(options: argparse.Namespace) -> int:
     named = options.targets or options.configured_targets
     if not named and not registry.names():
         raise UsageError("no backend is installed", "name a target: module:attr or file.py:attr")
-    _check_writable(options.json)
     bars: dict[str, Any] = {}
 
     def watch(target: str, done: int, total: int) -> None:
@@ -77,30 +80,32 @@ def _run(options: argparse.Namespace) -> int:
         bar.update(done - bar.n)
 
     targets = named or registry.names()
-    outcome = run(targets, settings, options.jobs, isolation(options), watch, expected=options.expected)
-    for bar in bars.values():
-        bar.close()
-    if options.json is not None:
-        write(outcome.report, options.json)
-    _print(outcome)
+    with claimed("--json", options.json) as write:
+        outcome = run(targets, settings, options.jobs, isolation(options), watch, expected=options.expected)
+        for bar in bars.values():
+            bar.close()
+        if sys.stderr.isatty():
+            # A bar that is cleared leaves the cursor at its end.
+            print("\r", end="", file=sys.stderr, flush=True)
+        try:
+            _print(outcome, _stream(options.json))
+        finally:
+            write(dumps(outcome.report))
     return _exit_code(outcome, bool(named))
 
 
-def _check_writable(json: Path | None) -> None:
-    """The report of a run of minutes must not be lost to a slip in a file's name."""
-    if json is not None and not json.parent.is_dir():
-        raise UsageError(f"--json {json}: there is no folder {json.parent}")
-    if json is not None and json.is_dir():
-        raise UsageError(f"--json {json} is a folder", f"name a file, such as {json / 'report.json'}")
+def _stream(json: Path | None) -> TextIO:
+    """Where a person's text goes: beside JSON on standard output, to standard error."""
+    return sys.stderr if json == STANDARD_OUTPUT else sys.stdout
 
 
-def _print(outcome: Run) -> None:
-    report = outcome.report
-    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-    parts = [head(report), table(report, columns), failures(report), conclusion(report)]
-    print("\n\n".join(part for part in parts if part))
+def _print(outcome: Run, stream: TextIO) -> None:
+    report, columns = short_names(outcome.report), console.width()
+    paint = painted if console.coloured(stream) else unpainted
+    parts = [head(report, columns), table(report, columns, paint), failures(report), conclusion(report, paint)]
+    show("\n\n".join(part for part in parts if part), stream)
     for error in outcome.errors:
-        print(f"\nlstm-conformance: {error}", file=sys.stderr)
+        show(f"\nlstm-conformance: {error}", sys.stderr)
 
 
 def _exit_code(outcome: Run, named: bool) -> int:
@@ -118,13 +123,14 @@ def _exit_code(outcome: Run, named: bool) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    print("backends")
-    for name in registry.names():
-        print(f"  {name}")
+    lines = ["backends", *(f"  {name}" for name in registry.names())]
     properties = catalogue().values()
-    print(f"\nproperties ({len(properties)})")
-    for p in properties:
-        print(f"  {p.id:<27} {_place(p):<9} {p.statement}")
+    lines += [
+        "",
+        f"properties ({len(properties)})",
+        *(f"  {p.id:<27} {_place(p):<9} {p.statement}" for p in properties),
+    ]
+    show("\n".join(lines))
     return 0
 
 
@@ -134,7 +140,7 @@ def _place(p: Property) -> str:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    print("\n\n".join(_explanation(p) for p in select(only=(options.id,))))
+    show("\n\n".join(_explanation(p) for p in select(only=(options.id,))))
     return 0
 
 
@@ -230,30 +236,31 @@ def _probed(judge: Judge) -> int:
 def _self_test(options: argparse.Namespace) -> int:
     if options.list:
         rows = [[fault.id, fault.kind, fault.shows_when, fault.description] for fault in FAULTS.values()]
-        print(tabulate(rows, ["fault", "class", "shows when", "description"]))
+        show(tabulate(rows, ["fault", "class", "shows when", "description"]))
         return 0
     if options.pairs and (options.faults or options.attribute or options.peers):
         raise UsageError("--pairs draws its own faults", "leave out the faults' ids, --attribute and --peers")
-    _check_writable(options.json)
     # To the end of all cases it takes an hour; what a property catches at all it catches in the fixed set.
     usual = 0 if options.attribute or options.pairs else Settings.cases
     settings = Settings(usual if options.cases is None else options.cases, options.seed, fixed=not options.no_fixed_set)
     beside = peers.peers() if options.peers else ()
-    with tqdm(unit="fault", leave=False, disable=None) as bar:
+    with claimed("--json", options.json) as write:
+        with tqdm(unit="fault", leave=False, disable=None) as bar:
 
-        def watch(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
+            def watch(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
 
-        if options.pairs:
-            test = pairs.pair_test(options.pairs, settings, options.jobs, watch)
-            text, data = pairs.table(test), pairs.to_json(test)
-        else:
-            test = score.self_test(options.faults, settings, options.attribute, options.jobs, watch, beside)
-            text, data = score.table(test, options.attribute), score.to_json(test)
-    print(text)
-    if options.json is not None:
-        options.json.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+            if options.pairs:
+                test = pairs.pair_test(options.pairs, settings, options.jobs, watch)
+                text, data = pairs.table(test), pairs.to_json(test)
+            else:
+                test = score.self_test(options.faults, settings, options.attribute, options.jobs, watch, beside)
+                text, data = score.table(test, options.attribute), score.to_json(test)
+        try:
+            show(text, _stream(options.json))
+        finally:
+            write(json.dumps(data, indent=1))
     return 3 if test.missing else 0 if test.passed else 1
 
 
@@ -282,5 +289,5 @@ def _new(options: argparse.Namespace) -> int:
         raise UsageError(f"new {path}: the file exists, and is left as it is", "give another name") from None
     except OSError as error:
         raise UsageError(f"new {path}: {error.strerror}") from None
-    print(f"wrote {path}; now: lstm-conformance run {path.as_posix()}:my_lstm")
+    show(f"wrote {path}; now: lstm-conformance run {path.as_posix()}:my_lstm")
     return 0

@@ -15,6 +15,7 @@ from typing import Any
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 
 from conformance.backend import Backend
+from conformance.drivers.storage import counterexamples
 from conformance.engine.judging import Here, Judge
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
@@ -100,10 +101,9 @@ class _Prefixed(ExampleDatabase):
 
 
 def database(target: str, settings: Settings) -> ExampleDatabase:
-    """Where Hypothesis keeps the counterexamples of a target between runs: ``.hypothesis/lstm-conformance``."""
-    folder = Path(os.environ.get("HYPOTHESIS_STORAGE_DIRECTORY", ".hypothesis")) / "lstm-conformance"
+    """Where Hypothesis keeps the counterexamples of a target between runs; folders may have targets of one name."""
     chosen = " ".join(p.id for p in select(settings.only, settings.exclude))
-    return _Prefixed(DirectoryBasedExampleDatabase(folder), f"{target}\0{chosen}\0")
+    return _Prefixed(DirectoryBasedExampleDatabase(counterexamples()), f"{Path.cwd()}\0{target}\0{chosen}\0")
 
 
 @dataclass(frozen=True)

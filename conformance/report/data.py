@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from conformance import facts
@@ -61,9 +60,9 @@ def _answers(verdicts: Sequence[Verdict]) -> dict[str, int]:
     }
 
 
-def write(report: Report, path: Path) -> None:
-    """Write the report as JSON."""
-    path.write_text(json.dumps(to_json(report), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+def dumps(report: Report) -> str:
+    """The report as the text of a JSON file."""
+    return json.dumps(to_json(report), indent=1, allow_nan=False)
 
 
 def from_json(data: Mapping[str, Any]) -> Report:
@@ -94,7 +93,9 @@ def decode(kind: Any, data: Any) -> Any:
     if origin in (types.UnionType, Union):
         return None if data is None else decode(_member(kind, data), data)
     if is_dataclass(kind):
-        return kind(**{name: decode(hint, data[name]) for name, hint in _hints(kind).items()})  # type: ignore[operator]
+        # A field that is absent came later than the data, and has a default.
+        known = {name: decode(hint, data[name]) for name, hint in _hints(kind).items() if name in data}
+        return kind(**known)  # type: ignore[operator]
     if origin is tuple:
         return tuple(decode(get_args(kind)[0], item) for item in data)
     if kind is float:

@@ -92,6 +92,8 @@ class BackendReport:
     dtypes: tuple[str, ...] = ()
     #: Whether a missing guard makes it not conformant.
     strict: bool = False
+    #: The name that it gave itself; ``backend`` is the target by which it is found again.
+    own_name: str = ""
 
     def count(self, *outcomes: Outcome) -> int:
         """How many verdicts have one of the outcomes."""

@@ -15,8 +15,10 @@ from conformance.facts import AdapterBroken, NotStarted, Outcome, Scope
 from conformance.properties import catalogue
 from conformance.properties.model import COMPUTES, QUESTIONS
 from conformance.report import english
+from conformance.report.colour import Paint, unpainted
 from conformance.report.levels import reached, whole
 from conformance.report.model import BackendReport, Report, Verdict
+from conformance.report.table import WIDTH
 from conformance.spec import Array
 
 _WIDTH = 118
@@ -24,15 +26,22 @@ _WIDTH = 118
 #: A case of so many numbers is shown with all of them.
 _FEW = 60
 
+#: Of the words with which the conclusion begins, the good ones and the bad ones.
+_GOOD = {"conformant": True, "not conformant": False}
+
 #: The outcomes that are neither good nor bad, and how a person is told of them.
 _UNDECIDED = {Outcome.NARROWED: "narrowed, not passed", Outcome.NOT_RUN: "not run"}
 
 
-def head(report: Report) -> str:
-    """One line that says what was run, with what."""
+def head(report: Report, width: int = WIDTH) -> str:
+    """What was run, with what, in lines of at most ``width`` columns."""
     versions = [f"{name} {version}" for name, version in report.environment.items() if name != "platform"]
     parts = [f"lstm-conformance {report.version}", f"seed {report.seed}", f"{report.cases} random cases", *versions]
-    return " · ".join([*parts, report.environment.get("platform", "")])
+    lines = [""]
+    for part in [*parts, report.environment.get("platform", "")]:
+        longer = " · ".join(filter(None, [lines[-1], part]))
+        lines[-1:] = [longer] if len(longer) <= width else [lines[-1], part]
+    return "\n".join(lines)
 
 
 def failures(report: Report) -> str:
@@ -63,12 +72,16 @@ def _backend(backend: BackendReport) -> str:
     return "\n".join(paragraphs)
 
 
-def conclusion(report: Report) -> str:
+def conclusion(report: Report, paint: Paint = unpainted) -> str:
     """A sentence for each backend, which begins with whether it is conformant: the last thing that a person reads."""
-    lines = [f"{_standing(backend)}: {sentence(backend)}" for backend in report.backends]
+    lines = [f"{paint(standing, _GOOD.get(standing))}: {text}" for standing, text in map(_told, report.backends)]
     if report.missing:
         lines.append(f"not begun: {', '.join(report.missing)}")
     return "\n".join(lines)
+
+
+def _told(backend: BackendReport) -> tuple[str, str]:
+    return _standing(backend), sentence(backend)
 
 
 def sentence(backend: BackendReport) -> str:

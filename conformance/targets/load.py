@@ -155,7 +155,7 @@ def _judgeable(value: object, module: str) -> bool:
 def _from_object(value: Any, target: str) -> Backend:
     if isinstance(value, Backend):
         # Verdicts carry the name by which the backend can be found again.
-        return replace(value, name=target)
+        return replace(value, name=target, own_name=value.name)
     if _is_torch_module(value):
         # It loads torch, which is there by now.
         from conformance.targets.torch_module import build_of  # noqa: PLC0415

@@ -63,6 +63,7 @@ def program(target: str, limits: Limits | None = None) -> Backend:
         ruled_out=frozenset({"views", "memory"}),
         note="; ".join(part for part in (version, fields.get("note", "")) if part),
         origin=target,
+        own_name=fields.get("name", ""),
         process=running,
     )
 
