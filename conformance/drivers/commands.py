@@ -38,6 +38,7 @@ from conformance.report.colour import painted, unpainted
 from conformance.report.data import dumps
 from conformance.report.levels import level_of
 from conformance.report.names import named as short_names
+from conformance.report.shell import command_line
 from conformance.report.table import table
 from conformance.report.text import arrays, conclusion, failures, head
 from conformance.selftest import pairs, peers, score
@@ -128,10 +129,15 @@ def _list(options: argparse.Namespace) -> int:
     lines += [
         "",
         f"properties ({len(properties)})",
-        *(f"  {p.id:<27} {_place(p):<9} {p.statement}" for p in properties),
+        *(f"  {p.id:<27} {_place(p):<9} {_plain(p.statement)}" for p in properties),
     ]
     show("\n".join(lines))
     return 0
+
+
+def _plain(text: str) -> str:
+    """Text of docstrings for a terminal, where code stands in single backticks."""
+    return text.replace("``", "`")
 
 
 def _place(p: Property) -> str:
@@ -148,7 +154,7 @@ def _explanation(p: Property) -> str:
     needs = f"needs {_join(p.needs)}" if p.needs else "asked of every backend"
     paragraphs = [
         f"{p.id} ({_place(p)}; {needs})",
-        *(textwrap.fill(text, 100) for text in (p.statement, p.why)),
+        *(textwrap.fill(_plain(text), 98, break_on_hyphens=False) for text in (p.statement, p.why)),
     ]
     return "\n".join([paragraphs[0], *(textwrap.indent(text, "  ") for text in paragraphs[1:] if text)])
 
@@ -189,7 +195,8 @@ def _replayed(judge: Judge, recipes: list[Recipe], options: argparse.Namespace) 
         if p not in silent:
             print(f"  {p.id:<27} {_said(answer)}")
     if silent:
-        print(f"  {len(silent)} of {len(answers)} properties say nothing about this case")
+        say = "property says" if len(answers) == 1 else "properties say"
+        print(f"  {len(silent)} of {len(answers)} {say} nothing about this case")
     return 1 if any(answer.wrong for _, answer in answers) else 0
 
 
@@ -206,7 +213,7 @@ def _check_fixed(recipes: list[Recipe], backend: Backend) -> None:
     own = simplest(backend)[0]
     for recipe in recipes:
         if recipe.config != own.config:
-            raise UsageError(f"recipe '{recipe}' is not of {backend.name}'s own model", f"one that is: '{own}'")
+            raise UsageError(f"recipe '{recipe}' is not of {backend.name}'s own model", f'one that is: "{own}"')
 
 
 def _probe(options: argparse.Namespace) -> int:
@@ -226,8 +233,9 @@ def _probed(judge: Judge) -> int:
             undeclared.append(ability.option)
     print(tabulate(rows, ["option", "declared", "works", "reason"], tablefmt="simple"))
     asked = plan(backend, Settings()).asked
-    print(f"\n{backend.name} declares {len(asked)} of {len(catalogue())} properties", end="")
-    print(f"; these seem to work too: {_join(undeclared)}" if undeclared else "")
+    print(f"\n{len(asked)} of {len(catalogue())} properties apply to what {backend.name} declares", end="")
+    these = "this option seems" if len(undeclared) == 1 else "these options seem"
+    print(f"; {these} to work too: {_join(undeclared)}" if undeclared else "")
     if note := backend.remark():
         print(note)
     return 0
@@ -239,7 +247,7 @@ def _self_test(options: argparse.Namespace) -> int:
         show(tabulate(rows, ["fault", "class", "shows when", "description"]))
         return 0
     if options.pairs and (options.faults or options.attribute or options.peers):
-        raise UsageError("--pairs draws its own faults", "leave out the faults' ids, --attribute and --peers")
+        raise UsageError("--pairs draws its own faults", "leave the faults' ids, --attribute and --peers out")
     # To the end of all cases it takes an hour; what a property catches at all it catches in the fixed set.
     usual = 0 if options.attribute or options.pairs else Settings.cases
     settings = Settings(usual if options.cases is None else options.cases, options.seed, fixed=not options.no_fixed_set)
@@ -268,7 +276,7 @@ def _serve(options: argparse.Namespace) -> int:
     if sys.stdin.isatty():
         raise UsageError(
             "serve speaks the wire protocol on standard input and output, which is no place for a person",
-            f"lstm-conformance run 'exec:lstm-conformance serve {options.target}'",
+            command_line(["lstm-conformance", "run", f"exec:lstm-conformance serve {options.target}"]),
         )
     try:
         serve(find(options.target))
@@ -286,8 +294,9 @@ def _new(options: argparse.Namespace) -> int:
         with path.open("x", encoding="utf-8") as file:
             file.write(text.replace("THIS_FILE.py", path.as_posix()))
     except FileExistsError:
-        raise UsageError(f"new {path}: the file exists, and is left as it is", "give another name") from None
+        raise UsageError(f"new {path}: the file exists and is left as it is", "give another name") from None
     except OSError as error:
-        raise UsageError(f"new {path}: {error.strerror}") from None
-    show(f"wrote {path}; now: lstm-conformance run {path.as_posix()}:my_lstm")
+        raise UsageError(f"new {path} cannot be written: {error.strerror}") from None
+    line = command_line(["lstm-conformance", "run", f"{path.as_posix()}:my_lstm"])
+    show(f"wrote {path}; now: {line}")
     return 0

@@ -23,7 +23,6 @@ from conformance.facts import Outcome
 from conformance.properties import catalogue, select
 from conformance.report.data import decode, encode
 from conformance.report.model import BackendReport, Verdict
-from conformance.report.names import named
 from conformance.report.table import table
 from conformance.report.text import conclusion, explain, head, interruption
 from conformance.targets.find import find
@@ -332,7 +331,7 @@ class Suite:
         terminalreporter.section("lstm-conformance")
         for cases, seed in dict.fromkeys((key.cases, key.seed) for key, _ in ordered):
             reports = [report for key, report in ordered if (key.cases, key.seed) == (cases, seed)]
-            whole = named(make_report(Settings(cases, seed), reports))
+            whole = make_report(Settings(cases, seed), reports)
             parts = [head(whole, columns), table(whole, columns), conclusion(whole)]
             terminalreporter.write_line("\n\n".join(parts) + "\n")
         left = [

@@ -260,7 +260,7 @@ def _check_pythons(targets: Sequence[str], isolation: Isolation | None) -> None:
     if programs := [name for name in named if name.startswith(PROGRAM)]:
         raise UsageError(f"an interpreter is given for {programs[0]!r}, which is a program of its own")
     if unknown := [name for name in named if name not in targets]:
-        raise UsageError(f"an interpreter is given for {unknown[0]!r}, which is no target of this run")
+        raise UsageError(f"an interpreter is given for {unknown[0]!r}, which is not a target of this run")
 
 
 def _in_turn(targets: Mapping[str, Settings], watch: Watch) -> dict[str, Judged]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import subprocess
 import textwrap
 from collections.abc import Iterator, Sequence
 
@@ -18,6 +15,7 @@ from conformance.report import english
 from conformance.report.colour import Paint, unpainted
 from conformance.report.levels import reached, whole
 from conformance.report.model import BackendReport, Report, Verdict
+from conformance.report.shell import command_line
 from conformance.report.table import WIDTH
 from conformance.spec import Array
 
@@ -36,7 +34,12 @@ _UNDECIDED = {Outcome.NARROWED: "narrowed, not passed", Outcome.NOT_RUN: "not ru
 def head(report: Report, width: int = WIDTH) -> str:
     """What was run, with what, in lines of at most ``width`` columns."""
     versions = [f"{name} {version}" for name, version in report.environment.items() if name != "platform"]
-    parts = [f"lstm-conformance {report.version}", f"seed {report.seed}", f"{report.cases} random cases", *versions]
+    parts = [
+        f"lstm-conformance {report.version}",
+        f"seed {report.seed}",
+        english.counted(report.cases, "random case"),
+        *versions,
+    ]
     lines = [""]
     for part in [*parts, report.environment.get("platform", "")]:
         longer = " · ".join(filter(None, [lines[-1], part]))
@@ -166,7 +169,7 @@ def replay_line(verdict: Verdict) -> str:
     """The command that shows a verdict's case again, quoted for this system's shell."""
     words = ["lstm-conformance", "replay", *verdict.history, verdict.recipe or ""]
     words += ["--backend", verdict.backend, "--only", verdict.property]
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+    return command_line(words)
 
 
 def arrays(case: Case) -> str:
