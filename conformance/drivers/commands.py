@@ -183,20 +183,20 @@ def _replayed(judge: Judge, recipes: list[Recipe], options: argparse.Namespace) 
     settings = Settings(0, 0, *selection(options))
     _check_fixed(recipes, backend)
     case = realise(recipes[-1], backend.capabilities.fixed)
-    print(f"{backend.name}: {case.describe()}")
+    show(f"{backend.name}: {case.describe()}")
     if numbers := arrays(case):
-        print(textwrap.indent(numbers, "    "))
+        show(textwrap.indent(numbers, "    "))
     if settings.only:
         for id, words in plan(backend, settings).undeclared.items():
-            print(f"  {id:<27} {Outcome.NOT_DECLARED}: {english.sentence(Undeclared(words))}")
+            show(f"  {id:<27} {Outcome.NOT_DECLARED}: {english.sentence(Undeclared(words))}")
     answers = list(replay(judge, recipes, settings))
     silent = [p for p, answer in answers if answer.outcome is None]
     for p, answer in answers:
         if p not in silent:
-            print(f"  {p.id:<27} {_said(answer)}")
+            show(f"  {p.id:<27} {_said(answer)}")
     if silent:
         say = "property says" if len(answers) == 1 else "properties say"
-        print(f"  {len(silent)} of {len(answers)} {say} nothing about this case")
+        show(f"  {len(silent)} of {len(answers)} {say} nothing about this case")
     return 1 if any(answer.wrong for _, answer in answers) else 0
 
 
@@ -231,13 +231,13 @@ def _probed(judge: Judge) -> int:
         rows.append([ability.option, "yes" if named else "no", state, textwrap.shorten(reason, 90)])
         if ability.right and not named:
             undeclared.append(ability.option)
-    print(tabulate(rows, ["option", "declared", "works", "reason"], tablefmt="simple"))
+    show(tabulate(rows, ["option", "declared", "works", "reason"], tablefmt="simple"))
     asked = plan(backend, Settings()).asked
-    print(f"\n{len(asked)} of {len(catalogue())} properties apply to what {backend.name} declares", end="")
     these = "this option seems" if len(undeclared) == 1 else "these options seem"
-    print(f"; {these} to work too: {_join(undeclared)}" if undeclared else "")
+    more = f"; {these} to work too: {_join(undeclared)}" if undeclared else ""
+    show(f"\n{len(asked)} of {len(catalogue())} properties apply to what {backend.name} declares{more}")
     if note := backend.remark():
-        print(note)
+        show(note)
     return 0
 
 
