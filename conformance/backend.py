@@ -151,6 +151,8 @@ class Backend:
     process: Process | None = None
     #: The options that a probe did not take for declared, with the reasons.
     not_judged: tuple[NotJudged, ...] = ()
+    #: The name that its author gave it, where ``name`` is the target by which it was found.
+    own_name: str = ""
 
     def __call__(self, config: LSTMConfig, params: Params) -> Callable[..., Any]:
         """Build a model."""

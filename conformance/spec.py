@@ -138,7 +138,7 @@ def dtype_unavailable(name: str) -> str | None:
     """Why arrays of a config's dtype cannot be made here, or None if they can."""
     if name != "bfloat16" or find_spec("ml_dtypes"):
         return None
-    return "bfloat16 arrays need the package ml_dtypes: pip install 'lstm-conformance[half]'"
+    return 'bfloat16 arrays need the package ml_dtypes: pip install "lstm-conformance[half]"'
 
 
 @lru_cache(maxsize=512)

@@ -24,7 +24,7 @@ def test_a_conformant_backend_exits_0_and_says_so(command: Command) -> None:
     code, out, err = command("run", f"{SAMPLES}:right", "--cases", "3", "--only", "smoke", "values.output")
     assert (code, err) == (0, "")
     assert out.startswith(f"lstm-conformance {__version__} · seed 0 · fixed set + 3 random cases · numpy ")
-    assert out.endswith(f"\nconformant: {SAMPLES}:right holds 2 of 2 chosen properties of what nn.LSTM computes\n")
+    assert out.endswith("\nconformant: sample-right holds 2 of 2 chosen properties of what nn.LSTM computes\n")
 
 
 def test_a_wrong_backend_exits_1_and_its_replay_line_shows_the_failure_again(command: Command) -> None:
@@ -34,7 +34,7 @@ def test_a_wrong_backend_exits_1_and_its_replay_line_shows_the_failure_again(com
     assert "smallest  LSTM(1→1) L=1 N=1" in out
     assert "result    c_n[0, 0, 0] expected 0 got -0.38079" in out
     told = "does not compute what nn.LSTM computes: 0 of 1 properties hold"
-    assert out.endswith(f"\nnot conformant: {SAMPLES}:swapped {told}\n")
+    assert out.endswith(f"\nnot conformant: sample-swapped {told}\n")
     (line,) = (line for line in out.splitlines() if line.startswith("    replay "))
     code, replayed, _ = command(*shlex.split(line)[2:])
     assert code == 1
@@ -44,8 +44,8 @@ def test_a_wrong_backend_exits_1_and_its_replay_line_shows_the_failure_again(com
 def test_a_named_backend_that_is_unavailable_exits_3(command: Command) -> None:
     code, out, _ = command("run", f"{SAMPLES}:absent", f"{SAMPLES}:no_driver", "--only", "smoke")
     assert code == 3
-    assert f"{SAMPLES}:absent  unavailable: no such device" in out
-    assert f"{SAMPLES}:no_driver  unavailable: available() raised OSError: driver not loaded" in out
+    assert "sample-absent  unavailable: no such device" in out
+    assert "sample-no-driver  unavailable: available() raised OSError: driver not loaded" in out
 
 
 def test_an_unavailable_backend_that_was_not_named_does_not_count(
@@ -59,7 +59,7 @@ def test_a_bad_target_exits_2_and_the_others_are_judged_all_the_same(command: Co
     code, out, err = command("run", f"{SAMPLES}:rihgt", f"{SAMPLES}:right", "--cases", "0", "--only", "smoke")
     assert code == 2
     assert f"target '{SAMPLES}:rihgt': samples has no attribute 'rihgt'\n  hint: it has right" in err
-    assert f"conformant: {SAMPLES}:right" in out
+    assert "conformant: sample-right " in out
 
 
 def test_the_json_file_holds_every_verdict_and_what_is_needed_to_repeat_the_run(command: Command) -> None:
@@ -88,6 +88,11 @@ def test_the_json_file_holds_every_verdict_and_what_is_needed_to_repeat_the_run(
         (["run", "numpy", "--json", "no/such/folder.json"], "there is no folder no"),
         (["self-test", "tf32", "--json", "no/such/folder.json"], "there is no folder no"),
         (["run", "numpy", "--json", "."], "--json . is a folder\n  hint: name a file"),
+        (
+            ["run", "--only", "values", "mine.py:f"],
+            "took the target 'mine.py:f'\n  hint: put targets first: mine.py:f ",
+        ),
+        (["run", "--exclude", "numpy"], "--exclude takes all words that follow it, and took the target 'numpy'"),
         (["run", "numpi"], "no backend is named 'numpi'; known are "),
         (["run", "no_such.py:build"], "there is no file 'no_such.py'"),
         (["run", "no_such:build"], "No module named 'no_such'\n  hint: name a module that can be imported"),
@@ -125,7 +130,7 @@ def test_pyproject_gives_the_settings_and_targets_are_named_from_its_folder(
     code, out, _ = command("run")
     assert code == 0
     assert " · fixed set + 2 random cases · " in out
-    assert "conformant: ../mine.py:right " in out
+    assert "conformant: sample-right " in out
     assert "conformant: mine:right " in out
 
 
@@ -133,7 +138,7 @@ def test_the_command_line_outdoes_pyproject(command: Command) -> None:
     _configure('targets = ["no_such.py:build"]', "cases = 99", 'only = ["smoke"]')
     code, out, _ = command("run", f"{SAMPLES}:right", "--cases", "1")
     assert code == 0
-    assert " · fixed set + 1 random cases · " in out
+    assert " · fixed set + 1 random case · " in out
 
 
 @pytest.mark.parametrize(
@@ -190,7 +195,7 @@ def test_replay_refuses_a_recipe_of_another_model_than_the_baked_in_one(command:
     target = f"{SAMPLES}:baked"
     code, _, err = command("replay", "I=3 H=2 layers=2 L=2 N=1", "--backend", target)
     assert code == 2
-    assert "one that is: 'I=3 H=2 L=1 N=1'" in err
+    assert 'one that is: "I=3 H=2 L=1 N=1"' in err
     assert command("replay", "I=3 H=2 L=2 N=1", "--backend", target).code == 0
 
 
@@ -205,7 +210,14 @@ def test_probe_tells_what_works_beside_what_is_declared(command: Command) -> Non
     assert rows["initial_state"] == ["yes", "right"]
     assert rows["float64"] == ["no", "right"]
     assert rows["layers"] == ["no", "no"]
-    assert "these seem to work too: float64" in out
+    assert "these options seem to work too: float64" in out
+
+
+def test_the_help_of_run_shows_targets_examples_and_exit_codes(command: Command) -> None:
+    out = command("run", "--help").out
+    assert '  "exec:node lstm.mjs"   a program' in out
+    assert "\n  lstm-conformance run my_lstm.py:MyLSTM --only values state\n" in out
+    assert [f"\n  {code}  " in out for code in range(4)] == [True] * 4
 
 
 def test_new_writes_a_backend_that_runs_and_fails_for_its_gates(command: Command) -> None:
@@ -214,7 +226,7 @@ def test_new_writes_a_backend_that_runs_and_fails_for_its_gates(command: Command
     assert "lstm-conformance run mine.py:my_lstm" in Path("mine.py").read_text(encoding="utf-8")
     code, out, _ = command("run", "mine.py:my_lstm", "--cases", "0", "--only", "smoke", "layout", "values.gates")
     assert code == 1
-    assert "mine.py:my_lstm: 1 property does not hold\n  values.gates (failed)" in out
+    assert "my-lstm: 1 property does not hold\n  values.gates (failed)" in out
 
 
 def test_new_leaves_a_file_that_exists_as_it_is(command: Command) -> None:

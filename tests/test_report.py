@@ -41,11 +41,13 @@ from conformance.facts import (
 )
 from conformance.properties import catalogue
 from conformance.properties.model import COMPUTES, unmet_needs
-from conformance.report import english, levels, text
+from conformance.report import english, levels, shell
+from conformance.report.colour import painted
 from conformance.report.data import from_json, to_json
 from conformance.report.evidence import arrays
 from conformance.report.levels import LEVELS, level_of, reached
 from conformance.report.model import BackendReport, Report, Verdict
+from conformance.report.names import named
 from conformance.report.table import table
 from conformance.report.text import conclusion, explain, failures, head, replay_line
 from conformance.trials.evidence import given
@@ -310,7 +312,7 @@ def test_json_has_an_answer_to_each_question() -> None:
 
 def test_the_level_is_the_second_column_and_a_line_for_each_reason_says_what_the_next_one_lacks() -> None:
     numpy, other = (replace(_judged(replace(FULL, layers=False)), backend=name) for name in ("numpy", "other"))
-    rows = table(_report(numpy, other, _backend(PASSED))).splitlines()
+    rows = table(_report(numpy, other, _backend(PASSED)), width=300).splitlines()
     assert [row.split()[:2] for row in (rows[0], *rows[2:5])] == [
         ["backend", "level"],
         ["numpy", "core"],
@@ -332,6 +334,44 @@ def test_a_wide_table_has_a_row_for_each_backend_and_a_narrow_one_a_column() -> 
     assert "values" in narrow
     assert max(map(len, narrow.split("\n\n")[0].splitlines())) <= 40
     assert wide.endswith("mine: probed")
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_any_number_of_backends_fits_the_terminal(width: int) -> None:
+    backends = [replace(_judged(FULL), backend=f"backend-{place}", note="a remark " * 20) for place in range(12)]
+    lines = [*table(_report(*backends), width).splitlines(), *head(_report(), width).splitlines()]
+    assert max(map(len, lines)) <= width
+    assert {f"backend-{place}" for place in range(12)} <= {word for line in lines for word in line.split()}
+
+
+def test_a_long_name_keeps_its_end() -> None:
+    """It would push everything else out of the terminal; its end tells it from others."""
+    shown = table(_report(_backend(PASSED, name="/a/very/long/way/to/the/folder/that/holds/my_lstm.py:MyLSTM")), 80)
+    assert "  …the/folder/that/holds/my_lstm.py:MyLSTM" in shown
+    assert max(map(len, shown.split("\n\n")[0].splitlines())) <= 80
+
+
+def test_colours_mark_what_fails_and_move_no_column() -> None:
+    report = _report(_backend(PASSED, Verdict("mine", "values.output", Outcome.FAILED)))
+    coloured = table(report, 100, painted)
+    assert "\033[31m0/1\033[0m" in coloured
+    assert coloured.replace("\033[31m", "").replace("\033[0m", "") == table(report, 100)
+    assert conclusion(report, painted).startswith("\033[31mnot conformant\033[0m: mine ")
+    assert conclusion(_report(_backend(PASSED)), painted).startswith("\033[32mconformant\033[0m: mine ")
+
+
+def test_a_backend_is_shown_by_the_name_that_it_gave_itself_and_replayed_by_its_target() -> None:
+    own = replace(_backend(FAILED, name="there/my_lstm.py:build"), own_name="my-lstm")
+    bare = _backend(PASSED, name="there/my_lstm.py:MyLSTM")
+    shown = named(_report(own, bare))
+    assert [backend.backend for backend in shown.backends] == ["my-lstm", "my_lstm.py:MyLSTM"]
+    assert "--backend 'my lstm.py:f'" in failures(shown)
+
+
+def test_two_backends_of_one_name_are_shown_by_their_targets() -> None:
+    targets = ["a/lstm.py:build", "b/lstm.py:build"]
+    shown = named(_report(*(_backend(PASSED, name=target) for target in targets)))
+    assert [backend.backend for backend in shown.backends] == targets
 
 
 def test_backends_without_results_are_lines_below_the_table() -> None:
@@ -362,9 +402,26 @@ def test_a_replay_line_survives_the_shell_with_the_calls_before_it(monkeypatch: 
     words = ["lstm-conformance", "replay", "I=2 L=3 N=1", "I=1 H=1 L=1 N=1 edits=0:x"]
     words += ["--backend", "my lstm.py:f", "--only", "values.output"]
     assert shlex.split(replay_line(verdict)) == words
-    monkeypatch.setattr(text.os, "name", "nt")
+    monkeypatch.setattr(shell.os, "name", "nt")
     assert '"I=2 L=3 N=1"' in replay_line(verdict)
     assert "'" not in replay_line(verdict)
+
+
+@pytest.mark.parametrize(
+    ("word", "written"),
+    [
+        ("C:\\lstm.py:f", "C:\\lstm.py:f"),
+        ("a&b", '"a&b"'),
+        ("edits=0:x,1:x[3]", '"edits=0:x,1:x[3]"'),
+        ('say "so"', '"say \\"so\\""'),
+        ("a folder\\", '"a folder\\\\"'),
+        ("", '""'),
+    ],
+)
+def test_a_line_for_windows_has_double_quotes(word: str, written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """cmd.exe takes single quotes for letters."""
+    monkeypatch.setattr(shell.os, "name", "nt")
+    assert shell.command_line([word]) == written
 
 
 def test_one_failure_is_told_once_with_all_the_properties_that_show_it() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from backends import around
 
-from conformance.drivers.run import check_backend
+from conformance.drivers.notebook import check_backend
 from conformance.targets.find import find
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import shutil
 import sys
 import textwrap
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tabulate import tabulate
 from tqdm import tqdm
@@ -20,6 +19,9 @@ from conformance.backend import Backend
 from conformance.cases.case import realise
 from conformance.cases.covering import simplest
 from conformance.cases.recipe import Recipe, parse
+from conformance.drivers import console
+from conformance.drivers.console import show
+from conformance.drivers.files import STANDARD_OUTPUT, claimed
 from conformance.drivers.last import recall, remember
 from conformance.drivers.options import Command, isolation, selection
 from conformance.drivers.progress import Progress
@@ -34,9 +36,12 @@ from conformance.processes.wire.server import serve
 from conformance.properties import catalogue, select
 from conformance.properties.model import COMPUTES, Property
 from conformance.report import english
-from conformance.report.data import write
+from conformance.report.colour import painted, unpainted
+from conformance.report.data import dumps
 from conformance.report.evidence import arrays, evidence
 from conformance.report.levels import level_of
+from conformance.report.names import named as short_names
+from conformance.report.shell import command_line
 from conformance.report.table import table
 from conformance.report.text import conclusion, failures, head
 from conformance.selftest import pairs, peers, score
@@ -76,32 +81,31 @@ def _run(options: argparse.Namespace) -> int:
     named = options.targets or options.configured_targets
     if not named and not registry.names():
         raise UsageError("no backend is installed", "name a target: module:attr or file.py:attr")
-    _check_writable(options.json)
     targets, apart = named or registry.names(), isolation(options)
-    with Progress(settings.cases) as shown:
-        outcome = run(targets, settings, options.jobs, apart, shown.watch, expected=options.expected, first=shown.first)
-    if options.json is not None:
-        write(outcome.report, options.json)
-    _print(outcome, options.verbose)
+    with claimed("--json", options.json) as write:
+        with Progress(settings.cases) as shown:
+            watch, first = shown.watch, shown.first
+            outcome = run(targets, settings, options.jobs, apart, watch, expected=options.expected, first=first)
+        try:
+            _print(outcome, options.verbose, _stream(options.json))
+        finally:
+            write(dumps(outcome.report))
     return _exit_code(outcome, bool(named))
 
 
-def _check_writable(json: Path | None) -> None:
-    """The report of a run of minutes must not be lost to a slip in a file's name."""
-    if json is not None and not json.parent.is_dir():
-        raise UsageError(f"--json {json}: there is no folder {json.parent}")
-    if json is not None and json.is_dir():
-        raise UsageError(f"--json {json} is a folder", f"name a file, such as {json / 'report.json'}")
+def _stream(json: Path | None) -> TextIO:
+    """Where a person's text goes: beside JSON on standard output, to standard error."""
+    return sys.stderr if json == STANDARD_OUTPUT else sys.stdout
 
 
-def _print(outcome: Run, verbose: bool) -> None:
-    report = outcome.report
-    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-    told = failures(report, verbose, last=remember(report))
-    parts = [head(report), table(report, columns), told, conclusion(report)]
-    print("\n\n".join(part for part in parts if part))
+def _print(outcome: Run, verbose: bool, stream: TextIO) -> None:
+    report, columns = short_names(outcome.report), console.width()
+    paint = painted if console.coloured(stream) else unpainted
+    told = failures(report, verbose, last=remember(outcome.report))
+    parts = [head(report, columns), table(report, columns, paint), told, conclusion(report, paint)]
+    show("\n\n".join(part for part in parts if part), stream)
     for error in outcome.errors:
-        print(f"\nlstm-conformance: {error}", file=sys.stderr)
+        show(f"\nlstm-conformance: {error}", sys.stderr)
 
 
 def _exit_code(outcome: Run, named: bool) -> int:
@@ -120,14 +124,20 @@ def _exit_code(outcome: Run, named: bool) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    print("backends")
-    for name in registry.names():
-        print(f"  {name}")
+    lines = ["backends", *(f"  {name}" for name in registry.names())]
     properties = catalogue().values()
-    print(f"\nproperties ({len(properties)})")
-    for p in properties:
-        print(f"  {p.id:<27} {_place(p):<9} {p.statement}")
+    lines += [
+        "",
+        f"properties ({len(properties)})",
+        *(f"  {p.id:<27} {_place(p):<9} {_plain(p.statement)}" for p in properties),
+    ]
+    show("\n".join(lines))
     return 0
+
+
+def _plain(text: str) -> str:
+    """Text of docstrings for a terminal, where code stands in single backticks."""
+    return text.replace("``", "`")
 
 
 def _place(p: Property) -> str:
@@ -136,7 +146,7 @@ def _place(p: Property) -> str:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    print("\n\n".join(_explanation(p) for p in select(only=(options.id,))))
+    show("\n\n".join(_explanation(p) for p in select(only=(options.id,))))
     return 0
 
 
@@ -144,7 +154,7 @@ def _explanation(p: Property) -> str:
     needs = f"needs {_join(p.needs)}" if p.needs else "asked of every backend"
     paragraphs = [
         f"{p.id} ({_place(p)}; {needs})",
-        *(textwrap.fill(text, 100) for text in (p.statement, p.why)),
+        *(textwrap.fill(_plain(text), 98, break_on_hyphens=False) for text in (p.statement, p.why)),
     ]
     return "\n".join([paragraphs[0], *(textwrap.indent(text, "  ") for text in paragraphs[1:] if text)])
 
@@ -182,27 +192,28 @@ def _replayed(judge: Judge, recipes: list[Recipe], options: argparse.Namespace) 
     _check_fixed(recipes, backend)
     case = realise(recipes[-1], backend.capabilities.fixed)
     call, handed = case.describe(), given(case)
-    print(f"{backend.name}: {call}")
-    print(textwrap.indent(arrays(handed), "    "))
+    show(f"{backend.name}: {call}")
+    show(textwrap.indent(arrays(handed), "    "))
     if settings.only:
         for id, words in plan(backend, settings).undeclared.items():
-            print(f"  {id:<27} {Outcome.NOT_DECLARED}: {english.sentence(Undeclared(words))}")
+            show(f"  {id:<27} {Outcome.NOT_DECLARED}: {english.sentence(Undeclared(words))}")
     outcomes, shown = list[Outcome | None](), set[str]()
     for p, answer in replay(judge, recipes, settings):
         outcomes.append(answer.outcome)
         if answer.outcome is None:
             continue
-        print(textwrap.indent(f"{p.id:<27} {_said(answer)}", "  "))
+        show(textwrap.indent(f"{p.id:<27} {_said(answer)}", "  "))
         failed = judge.evidence() if answer.wrong else None
         told = "" if failed is None else evidence(failed, call, handed)
         if told and told not in shown:
             shown.add(told)
-            print(textwrap.indent(told, "    "))
+            show(textwrap.indent(told, "    "))
     if silent := outcomes.count(None):
-        print(f"  {silent} of {len(outcomes)} properties say nothing about this case")
+        say = "property says" if len(outcomes) == 1 else "properties say"
+        show(f"  {silent} of {len(outcomes)} {say} nothing about this case")
     wrong = any(outcome is not None and outcome.bad for outcome in outcomes)
     if not wrong:
-        print(textwrap.fill(english.PASSES_HERE, 100))
+        show(textwrap.fill(english.PASSES_HERE, 100))
     return 1 if wrong else 0
 
 
@@ -219,7 +230,7 @@ def _check_fixed(recipes: list[Recipe], backend: Backend) -> None:
     own = simplest(backend)[0]
     for recipe in recipes:
         if recipe.config != own.config:
-            raise UsageError(f"recipe '{recipe}' is not of {backend.name}'s own model", f"one that is: '{own}'")
+            raise UsageError(f"recipe '{recipe}' is not of {backend.name}'s own model", f'one that is: "{own}"')
 
 
 def _probe(options: argparse.Namespace) -> int:
@@ -241,44 +252,46 @@ def _probed(judge: Judge) -> int:
             places.setdefault(where, []).append(ability.option)
         if ability.right and not named:
             undeclared.append(ability.option)
-    print(tabulate(rows, ["option", "declared", "works", "reason"], tablefmt="simple"))
+    show(tabulate(rows, ["option", "declared", "works", "reason"], tablefmt="simple"))
     for where, options in places.items():
-        print(f"\n{_join(options)}:\n{where}")
+        show(f"\n{_join(options)}:\n{where}")
     asked = plan(backend, Settings()).asked
-    print(f"\n{backend.name} declares {len(asked)} of {len(catalogue())} properties", end="")
-    print(f"; these seem to work too: {_join(undeclared)}" if undeclared else "")
+    these = "this option seems" if len(undeclared) == 1 else "these options seem"
+    more = f"; {these} to work too: {_join(undeclared)}" if undeclared else ""
+    show(f"\n{len(asked)} of {len(catalogue())} properties apply to what {backend.name} declares{more}")
     if note := backend.remark():
-        print(note)
+        show(note)
     return 0
 
 
 def _self_test(options: argparse.Namespace) -> int:
     if options.list:
         rows = [[fault.id, fault.kind, fault.shows_when, fault.description] for fault in FAULTS.values()]
-        print(tabulate(rows, ["fault", "class", "shows when", "description"]))
+        show(tabulate(rows, ["fault", "class", "shows when", "description"]))
         return 0
     if options.pairs and (options.faults or options.attribute or options.peers):
-        raise UsageError("--pairs draws its own faults", "leave out the faults' ids, --attribute and --peers")
-    _check_writable(options.json)
+        raise UsageError("--pairs draws its own faults", "leave the faults' ids, --attribute and --peers out")
     # To the end of all cases it takes an hour; what a property catches at all it catches in the fixed set.
     usual = 0 if options.attribute or options.pairs else Settings.cases
     settings = Settings(usual if options.cases is None else options.cases, options.seed, fixed=not options.no_fixed_set)
     beside = peers.peers() if options.peers else ()
-    with tqdm(unit="fault", leave=False, disable=None) as bar:
+    with claimed("--json", options.json) as write:
+        with tqdm(unit="fault", leave=False, disable=None) as bar:
 
-        def watch(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
+            def watch(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
 
-        if options.pairs:
-            test = pairs.pair_test(options.pairs, settings, options.jobs, watch)
-            text, data = pairs.table(test), pairs.to_json(test)
-        else:
-            test = score.self_test(options.faults, settings, options.attribute, options.jobs, watch, beside)
-            text, data = score.table(test, options.attribute), score.to_json(test)
-    print(text)
-    if options.json is not None:
-        options.json.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+            if options.pairs:
+                test = pairs.pair_test(options.pairs, settings, options.jobs, watch)
+                text, data = pairs.table(test), pairs.to_json(test)
+            else:
+                test = score.self_test(options.faults, settings, options.attribute, options.jobs, watch, beside)
+                text, data = score.table(test, options.attribute), score.to_json(test)
+        try:
+            show(text, _stream(options.json))
+        finally:
+            write(json.dumps(data, indent=1))
     return 3 if test.missing else 0 if test.passed else 1
 
 
@@ -286,7 +299,7 @@ def _serve(options: argparse.Namespace) -> int:
     if sys.stdin.isatty():
         raise UsageError(
             "serve speaks the wire protocol on standard input and output, which is no place for a person",
-            f"lstm-conformance run 'exec:lstm-conformance serve {options.target}'",
+            command_line(["lstm-conformance", "run", f"exec:lstm-conformance serve {options.target}"]),
         )
     try:
         serve(find(options.target))
@@ -304,8 +317,9 @@ def _new(options: argparse.Namespace) -> int:
         with path.open("x", encoding="utf-8") as file:
             file.write(text.replace("THIS_FILE.py", path.as_posix()))
     except FileExistsError:
-        raise UsageError(f"new {path}: the file exists, and is left as it is", "give another name") from None
+        raise UsageError(f"new {path}: the file exists and is left as it is", "give another name") from None
     except OSError as error:
-        raise UsageError(f"new {path}: {error.strerror}") from None
-    print(f"wrote {path}; now: lstm-conformance run {path.as_posix()}:my_lstm")
+        raise UsageError(f"new {path} cannot be written: {error.strerror}") from None
+    line = command_line(["lstm-conformance", "run", f"{path.as_posix()}:my_lstm"])
+    show(f"wrote {path}; now: {line}")
     return 0

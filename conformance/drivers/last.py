@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from conformance.drivers.storage import cache
 from conformance.errors import UsageError
 from conformance.report.model import Report
 
@@ -69,6 +69,5 @@ def recall(property: str, backend: str | None) -> Failure:
 
 def _path() -> Path:
     """The file of this folder in the user's cache."""
-    home = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME") or Path.home() / ".cache"
     name = hashlib.sha256(os.getcwd().encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return Path(home) / "lstm-conformance" / "last" / f"{name}.json"
+    return cache() / "last" / f"{name}.json"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,17 +11,16 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from conformance.backend import Backend
+from conformance.drivers import console
 from conformance.drivers.run import NO_FAILURES, make_report
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import Progress, conform
 from conformance.properties import select
 from conformance.report import data, text
 from conformance.report.model import Report
+from conformance.report.names import named
 from conformance.report.table import table
 from conformance.targets.find import find
-
-#: The columns of an output cell, which does not say how wide it is.
-_CELL = 100
 
 
 class ShownReport(Report):
@@ -40,11 +37,11 @@ class ShownReport(Report):
         return _paragraphs(text.head(self), self._table(), text.failures(self), text.conclusion(self))
 
     def _table(self) -> str:
-        return table(self, shutil.get_terminal_size().columns if sys.stdout.isatty() else _CELL)
+        return table(named(self), console.width())
 
     def to_json(self) -> str:
         """The text that ``lstm-conformance run --json FILE`` writes."""
-        return json.dumps(data.to_json(self), indent=1, allow_nan=False)
+        return data.dumps(self)
 
 
 def _paragraphs(*parts: str) -> str:

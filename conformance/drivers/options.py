@@ -5,18 +5,41 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from conformance.drivers.run import Isolation
 from conformance.errors import UsageError
 from conformance.processes.supervisor import Limits
+from conformance.properties import catalogue
+from conformance.report.shell import command_line
+from conformance.targets import registry
 from conformance.version import __version__
 
 Command = Callable[[argparse.Namespace], int]
 
-_TARGETS = "name, module:attr or file.py:attr; all names if none"
+_RUN = """\
+targets, which stand before --only and --exclude:
+  numpy                  a name that `lstm-conformance list` shows
+  my_lstm.py:MyLSTM      an nn.Module class, a build function or a Backend in a file
+  package.module:build   the same in a module that can be imported
+  "exec:node lstm.mjs"   a program in any language that speaks the wire protocol (docs/protocol.md)
+
+examples:
+  lstm-conformance run my_lstm.py:MyLSTM
+  lstm-conformance run my_lstm.py:MyLSTM --only values state
+  lstm-conformance run "exec:node lstm.mjs" numpy --json report.json
+  lstm-conformance run my_lstm.py:MyLSTM --json - | python -m json.tool
+
+exit codes:
+  0  conformant
+  1  not conformant
+  2  wrong usage
+  3  interrupted, incomplete, a named backend is unavailable, or the report could not be written
+"""
+
+_STRICT = "a missing guard makes a backend not conformant"
 
 
 def parser(given: Mapping[str, Any], commands: Mapping[str, Command]) -> argparse.ArgumentParser:
@@ -33,16 +56,17 @@ def parser(given: Mapping[str, Any], commands: Mapping[str, Command]) -> argpars
 
 
 def _run(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
-    sub.add_argument("targets", nargs="*", metavar="TARGET", help=_TARGETS)
-    sub.add_argument("--quick", action="store_true", help="a few seconds: every group, few cases, no large sizes")
+    sub.formatter_class, sub.epilog = argparse.RawDescriptionHelpFormatter, _RUN
+    sub.add_argument("targets", nargs="*", metavar="TARGET", help="see below; all names if none is given")
+    sub.add_argument("--quick", action="store_true", help="take a few seconds: every group, few cases, no large sizes")
     sub.add_argument("-x", "--stop", action="store_true", help="end at the first failure")
-    _number(sub, "--cases", given.get("cases", 100), "random cases after the fixed set (%(default)s)")
-    _number(sub, "--seed", given.get("seed", 0), "of all values (%(default)s)")
-    _number(sub, "--jobs", given.get("jobs", 0), "backends at a time (all cores)")
+    _number(sub, "--cases", given.get("cases", 100), "add N random cases to the fixed set (%(default)s)")
+    _number(sub, "--seed", given.get("seed", 0), "the seed of all values (%(default)s)")
+    _number(sub, "--jobs", given.get("jobs", 0), "judge N backends at a time (one for each core)")
     _add_isolation(sub, given)
-    sub.add_argument("--strict", action="store_true", default=given.get("strict", False), help="missing guards count")
-    sub.add_argument("--json", type=Path, metavar="FILE", help="write every verdict")
-    sub.add_argument("--verbose", action="store_true", help="a paragraph for each failure, with its whole replay line")
+    sub.add_argument("--strict", action="store_true", default=given.get("strict", False), help=_STRICT)
+    sub.add_argument("--json", type=Path, metavar="FILE", help="write every verdict to FILE; - is standard output")
+    sub.add_argument("--verbose", action="store_true", help="show each failure with its whole replay line")
     _add_selection(sub, given)
     sub.set_defaults(configured_targets=given.get("targets", []), expected=given.get("expected-failures", {}))
 
@@ -56,48 +80,50 @@ def _explain(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
 
 
 def _replay(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
-    sub.add_argument("recipes", nargs="*", metavar="TEXT", help="a recipe in one argument: 'I=1 H=1 L=2 N=1'")
+    sub.add_argument("recipes", nargs="*", metavar="TEXT", help='a recipe in one argument: "I=1 H=1 L=2 N=1"')
     sub.add_argument("--last", metavar="ID", help="the failure of a property in the last run in this folder")
-    sub.add_argument("--backend", metavar="TARGET", help="not needed with --last")
+    sub.add_argument("--backend", metavar="TARGET", help="what to judge: see `run --help`; not needed with --last")
     _add_selection(sub, given)
     _add_isolation(sub, given)
 
 
 def _probe(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
-    sub.add_argument("target", metavar="TARGET")
+    sub.add_argument("target", metavar="TARGET", help="see `run --help`")
     _add_isolation(sub, given)
 
 
 def _serve(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
-    sub.add_argument("target", metavar="TARGET")
+    sub.add_argument("target", metavar="TARGET", help="see `run --help`")
 
 
 def _self_test(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
-    sub.add_argument("faults", nargs="*", metavar="FAULT", help="ids of faults; all if none")
-    sub.add_argument("--attribute", action="store_true", help="run everything: which properties catch what")
-    sub.add_argument("--peers", action="store_true", help="beside it ONNX's node tests and a hand-written test")
-    _number(sub, "--pairs", 0, "N pairs of faults instead: both reported?")
-    _number(sub, "--cases", None, "random cases (100; if nothing stops at a catch, 0)")
-    _number(sub, "--seed", 0, "of all values (%(default)s)")
-    sub.add_argument("--no-fixed-set", action="store_true", help="random cases only")
-    _number(sub, "--jobs", 0, "faults at a time (all cores)")
-    sub.add_argument("--json", type=Path, metavar="FILE", help="write every row")
+    sub.add_argument("faults", nargs="*", metavar="FAULT", help="ids of faults; all if none is given")
+    sub.add_argument(
+        "--attribute", action="store_true", help="go on after the first catch: show what each property catches"
+    )
+    sub.add_argument("--peers", action="store_true", help="also try ONNX's node tests and a hand-written test")
+    _number(sub, "--pairs", 0, "try N pairs of faults instead, and count how often both are reported")
+    _number(sub, "--cases", None, "add N random cases to the fixed set (100; with --attribute or --pairs 0)")
+    _number(sub, "--seed", 0, "the seed of all values (%(default)s)")
+    sub.add_argument("--no-fixed-set", action="store_true", help="take random cases only")
+    _number(sub, "--jobs", 0, "try N faults at a time (one for each core)")
+    sub.add_argument("--json", type=Path, metavar="FILE", help="write every row to FILE; - is standard output")
     sub.add_argument("--list", action="store_true", help="describe the faults instead")
 
 
 def _new(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
-    sub.add_argument("file", type=Path, metavar="FILE")
+    sub.add_argument("file", type=Path, metavar="FILE", help="a new file that ends in .py")
 
 
 _COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser, Mapping[str, Any]], None], str]] = {
     "run": (_run, "judge backends and print the table"),
     "list": (_list, "list the backends and the properties"),
-    "explain": (_explain, "what a property requires, and why"),
+    "explain": (_explain, "say what a property requires, and why"),
     "replay": (_replay, "run recipes one after the other and judge the last"),
-    "probe": (_probe, "find what a backend can do, whatever it declares"),
-    "serve": (_serve, "serve a backend by the wire protocol, on standard input and output"),
+    "probe": (_probe, "try each option on a backend, declared or not, and say which ones work"),
+    "serve": (_serve, "serve a backend through the wire protocol, on standard input and output"),
     "self-test": (_self_test, "try the suite on the catalogue of faulty LSTMs"),
-    "new": (_new, "write a commented starter backend that runs, and fails in an instructive way"),
+    "new": (_new, "write a commented starter backend, with one mistake in it"),
 }
 
 
@@ -109,15 +135,29 @@ def _number(sub: argparse.ArgumentParser, name: str, default: int | None, help: 
 
 
 def _add_selection(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
-    for option in ("--only", "--exclude"):
-        sub.add_argument(option, action="extend", nargs="+", metavar="ID", help="properties or groups")
+    for option, verb in (("--only", "judge"), ("--exclude", "leave out")):
+        help = f"{verb} these properties or groups"
+        sub.add_argument(option, action="extend", nargs="+", metavar="ID", help=help)
     sub.set_defaults(configured_selection=[given.get(name, []) for name in ("only", "exclude")])
 
 
 def selection(options: argparse.Namespace) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The ids to judge and to leave out: those of the command line, else the configured ones."""
     only, exclude = options.configured_selection
+    _check_for_targets("--only", options.only or ())
+    _check_for_targets("--exclude", options.exclude or ())
     return tuple(options.only or only), tuple(options.exclude or exclude)
+
+
+def _check_for_targets(option: str, words: Sequence[str]) -> None:
+    """An option that takes several words takes a target too that stands behind them."""
+    ids = {word for id in catalogue() for word in (id, id.partition(".")[0])}
+    for word in words:
+        if word not in ids and (":" in word or word.endswith(".py") or word in registry.names()):
+            raise UsageError(
+                f"{option} takes all words that follow it, and took the target {word!r}",
+                f"put targets first: {command_line([word, option, *(w for w in words if w != word)])}",
+            )
 
 
 def _add_isolation(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
@@ -127,7 +167,7 @@ def _add_isolation(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> No
         action="append",
         default=None,
         metavar="[TARGET=]PATH",
-        help="the interpreter that holds the backends, or that of one; this one if not given",
+        help="judge backends, or the one that is named, in another environment: PATH is its interpreter",
     )
     usual = Limits()
     sub.add_argument(
@@ -135,14 +175,14 @@ def _add_isolation(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> No
         type=_seconds,
         metavar="S",
         default=given.get("timeout", usual.seconds),
-        help="end a backend that takes more than so many seconds (%(default)g)",
+        help="end a backend if one call takes more than S seconds (%(default)g)",
     )
     sub.add_argument(
         "--memory",
         type=_gibibytes,
         metavar="GIB",
         default=given.get("memory", usual.memory),
-        help="end a backend that takes more than so many GiB (%(default)g)",
+        help="end a backend that takes more than GIB GiB of memory (%(default)g)",
     )
     sub.set_defaults(configured_python=given.get("python", []))
 
@@ -151,13 +191,13 @@ def isolation(options: argparse.Namespace) -> Isolation | None:
     """How the targets are kept apart; None if they are not."""
     if options.in_process:
         if options.python:
-            raise UsageError("--in-process and --python exclude each other", "leave out one of them")
+            raise UsageError("--in-process and --python exclude each other", "leave one of them out")
         return None
     pythons = {}
     for word in options.python or options.configured_python:
         target, _, path = ("", "", word) if shutil.which(word) else word.rpartition("=")
         if shutil.which(path) is None:
-            raise UsageError(f"--python {word}: {path!r} is no program that can be run", "name an interpreter")
+            raise UsageError(f"--python {word}: {path!r} is not a program that can be run", "name an interpreter")
         pythons[target] = path
     return Isolation(Limits(options.timeout, options.memory), pythons)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from conformance.backend import Backend
+from conformance.drivers import console
 from conformance.drivers.pytest_plugin import PARCEL, ConformanceTests
 from conformance.drivers.run import Isolation, database, judge_of, make_report
 from conformance.engine.judging import Here, Judge
@@ -325,14 +325,15 @@ class Suite:
         if not self.reports:
             return
 
-        width = shutil.get_terminal_size().columns if terminalreporter.isatty else 0
+        columns = console.width()
         rank = {name: place for place, name in enumerate(self.targets)}
         ordered = sorted(self.reports.items(), key=lambda each: rank.get(each[0].backend, len(rank)))
         terminalreporter.section("lstm-conformance")
         for cases, seed in dict.fromkeys((key.cases, key.seed) for key, _ in ordered):
             reports = [report for key, report in ordered if (key.cases, key.seed) == (cases, seed)]
             whole = make_report(Settings(cases, seed), reports)
-            terminalreporter.write_line(f"{head(whole)}\n\n{table(whole, width)}\n\n{conclusion(whole)}\n")
+            parts = [head(whole, columns), table(whole, columns), conclusion(whole)]
+            terminalreporter.write_line("\n\n".join(parts) + "\n")
         left = [
             key.backend for key, judgement in self.judgements.items() if judgement.selected and key not in self.reports
         ]

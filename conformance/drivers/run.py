@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 
+from conformance.drivers.storage import counterexamples
 from conformance.engine.judging import Answer, Here, Judge
 from conformance.engine.plan import Settings
 from conformance.engine.session import First
@@ -69,10 +70,9 @@ class _Prefixed(ExampleDatabase):
 
 
 def database(target: str, settings: Settings) -> ExampleDatabase:
-    """Where Hypothesis keeps the counterexamples of a target between runs: ``.hypothesis/lstm-conformance``."""
-    folder = Path(os.environ.get("HYPOTHESIS_STORAGE_DIRECTORY", ".hypothesis")) / "lstm-conformance"
+    """Where Hypothesis keeps the counterexamples of a target between runs; folders may have targets of one name."""
     chosen = " ".join(p.id for p in select(settings.only, settings.exclude))
-    return _Prefixed(DirectoryBasedExampleDatabase(folder), f"{target}\0{chosen}\0")
+    return _Prefixed(DirectoryBasedExampleDatabase(counterexamples()), f"{Path.cwd()}\0{target}\0{chosen}\0")
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ def _check_pythons(targets: Sequence[str], isolation: Isolation | None) -> None:
     if programs := [name for name in named if name.startswith(PROGRAM)]:
         raise UsageError(f"an interpreter is given for {programs[0]!r}, which is a program of its own")
     if unknown := [name for name in named if name not in targets]:
-        raise UsageError(f"an interpreter is given for {unknown[0]!r}, which is no target of this run")
+        raise UsageError(f"an interpreter is given for {unknown[0]!r}, which is not a target of this run")
 
 
 def _in_turn(targets: Mapping[str, Settings], watch: Watch, first: FirstOf) -> dict[str, Judged]:

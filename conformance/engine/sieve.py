@@ -65,7 +65,7 @@ def conform(
     if reason := unavailable(judge.backend):
         name = judge.backend.name
         verdicts = tuple(Verdict(name, p.id, Outcome.UNAVAILABLE, Said(reason)) for p in planned.properties)
-        return BackendReport(name, verdicts, strict=settings.strict)
+        return BackendReport(name, verdicts, strict=settings.strict, own_name=judge.backend.own_name)
     try:
         return _Sieve(Session(judge, planned, first), progress, database).run()
     finally:
@@ -111,6 +111,7 @@ class _Sieve:
             backend=self.plan.backend.name,
             verdicts=tuple(self.tally.verdict(p, self.session.interrupted) for p in self.plan.properties),
             note=self.plan.backend.remark(),
+            own_name=self.plan.backend.own_name,
             covered=len(wanted & covering.covered(self.offers.judged)),
             combinations=len(wanted),
             cases=len(cases),

@@ -228,6 +228,7 @@ class Isolated:
             note="; ".join(part for part in (fields["note"], own) if part),
             not_judged=tuple(decode(NotJudged, each) for each in json.loads(fields["not_judged"])),
             origin=fields["origin"],
+            own_name=fields["own_name"],
         )
 
     def _next(self, child: Child, seconds: float, limit: int = _SMALL) -> Message:

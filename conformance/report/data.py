@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from conformance import facts
@@ -63,9 +62,9 @@ def _answers(verdicts: Sequence[Verdict]) -> dict[str, int]:
     }
 
 
-def write(report: Report, path: Path) -> None:
-    """Write the report as JSON."""
-    path.write_text(json.dumps(to_json(report), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+def dumps(report: Report) -> str:
+    """The report as the text of a JSON file."""
+    return json.dumps(to_json(report), indent=1, allow_nan=False)
 
 
 def from_json(data: Mapping[str, Any]) -> Report:

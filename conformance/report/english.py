@@ -21,6 +21,11 @@ def message(outcome: Outcome, fact: Fact | None, recurrence: Recurrence, history
     return told
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things: "1 case", "2 cases"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def sentence(fact: Fact) -> str:
     """A fact in words; ``said`` by a backend or its process, it may have several lines."""
     match fact:
@@ -42,7 +47,7 @@ def sentence(fact: Fact) -> str:
         case facts.Part():
             return "; ".join(_part(fact))
         case facts.DtypeUnjudged():
-            return f"{fact.cases} cases of other dtypes: {fact.reason}"
+            return f"{counted(fact.cases, 'case')} of other dtypes: {fact.reason}"
         case facts.CutShort():
             return f"{interruption(fact.why)}; {_seen(fact.passed)}"
         case facts.AdapterBroken():
@@ -54,8 +59,8 @@ def sentence(fact: Fact) -> str:
         case facts.LeftOut():
             return "left out by --quick"
         case facts.Discarded():
-            told = f"each of {fact.cases} suitable cases was left out, since what it builds on is wrong already"
-            return f"{told}: see {_listed(fact.see)}"
+            every = "the one suitable case" if fact.cases == 1 else f"each of {fact.cases} suitable cases"
+            return f"{every} was left out, since what it builds on is wrong already: see {_listed(fact.see)}"
 
 
 def _seen(passed: int) -> str:
@@ -69,7 +74,7 @@ def _cases(count: int) -> str:
 
 def scope(fact: Scope) -> str:
     """The cases in which a property that ended in an error was right all the same."""
-    told = [f"right in {fact.right} of {fact.cases} cases"]
+    told = [f"right in {fact.right} of {counted(fact.cases, 'case')}"]
     if fact.wrong:
         told.append(f"wrong in {fact.wrong}")
     if fact.wherever:
@@ -109,9 +114,9 @@ def _mismatch(fact: facts.Mismatch) -> str:
 def _part(fact: facts.Part) -> list[str]:
     told = []
     if fact.example is not None:
-        told.append(f"{fact.unsupported} of {fact.cases} cases, such as {sentence(fact.example)}")
+        told.append(f"{fact.unsupported} of {counted(fact.cases, 'case')}, such as {sentence(fact.example)}")
     if fact.lost:
-        told.append(f"{fact.lost} of {fact.cases} cases {ended(fact)}")
+        told.append(f"{fact.lost} of {counted(fact.cases, 'case')} {ended(fact)}")
     return told
 
 
@@ -143,9 +148,9 @@ def interruption(fact: Interruption) -> str:
         case "stopped":
             return "stopped at the first failure"
         case "given up":
-            return f"given up after {_cases(fact.cases)}: {fact.reason}"
+            return f"given up after {counted(fact.cases, 'case')}: {fact.reason}"
         case _:
-            return f"interrupted after {_cases(fact.cases)}"
+            return f"interrupted after {counted(fact.cases, 'case')}"
 
 
 def recurrence_of(how: Recurrence, history: int) -> str:
@@ -156,7 +161,7 @@ def recurrence_of(how: Recurrence, history: int) -> str:
         case Recurrence.IN_SOME_DRAWS:
             return "in some draws only"
         case Recurrence.AFTER_OTHERS:
-            return f"only after {history} earlier case{'s' if history > 1 else ''}: the same case alone passes"
+            return f"only after {counted(history, 'earlier case')}: the same case alone passes"
         case Recurrence.NEVER:
             return "seen once, and not again when repeated: the backend is not deterministic, or caches by address"
 
@@ -195,7 +200,9 @@ def undeclared(word: str) -> str:
 
 def remark(note: str, signatures: int) -> str:
     """What a reader must know of a backend: its note, and from how few signatures one that compiles was asked."""
-    return "; ".join([note] * bool(note) + [f"it compiles: asked from {signatures} signatures"] * bool(signatures))
+    return "; ".join(
+        [note] * bool(note) + [f"it compiles: asked from {counted(signatures, 'signature')}"] * bool(signatures)
+    )
 
 
 #: So many names are listed; more would not fit a line.
@@ -258,7 +265,7 @@ def computes(good: int, bad: int, asked: int, level: str, whole: bool, expected:
     unjudged = _unjudged(asked - good - bad)
     if bad:
         return f"does not compute what nn.LSTM computes: {good} of {asked} properties hold{unjudged}"
-    but = (f", but for {expected} expected failure{'s' if expected > 1 else ''}" if expected else "") + unjudged
+    but = (f", but for {counted(expected, 'expected failure')}" if expected else "") + unjudged
     if not whole or unjudged:
         return f"holds {good} of {asked} {'' if whole else 'chosen '}properties of what nn.LSTM computes{but}"
     return "computes what nn.LSTM computes" + (f" ({level})" if level else ", of what it declares") + but

@@ -96,6 +96,8 @@ class BackendReport:
     strict: bool = False
     #: What a quick run asked; None of any other.
     quick: Quick | None = None
+    #: The name that it gave itself; ``backend`` is the target by which it is found again.
+    own_name: str = ""
 
     def count(self, *outcomes: Outcome) -> int:
         """How many verdicts have one of the outcomes."""

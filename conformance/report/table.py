@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from tabulate import tabulate
@@ -10,35 +11,58 @@ from conformance.facts import CutShort, NotStarted, Outcome
 from conformance.properties import GROUPS
 from conformance.properties.model import QUESTIONS
 from conformance.report import english
+from conformance.report.colour import Paint, unpainted, visible
 from conformance.report.levels import reached
 from conformance.report.model import BackendReport, Report, Verdict
 from conformance.report.unjudged import unjudged
 
+#: The columns that text takes where no terminal says how many there are, such as in a file.
+WIDTH = 100
 
-def table(report: Report, width: int = 0) -> str:
-    """The table of a report; where ``width`` columns are too few, with the groups as rows instead."""
+#: The end of a longer name is what tells it from others: ``…er/my_lstm.py:MyLSTM``.
+_LONGEST = 40
+
+
+def table(report: Report, width: int = WIDTH, paint: Paint = unpainted) -> str:
+    """The table of a report in ``width`` columns: a row for each backend, or a column, in several blocks if need be."""
     ran = [backend for backend in report.backends if backend.available and not _stillborn(backend)]
     groups = _groups(ran)
     headers = ["backend", "level", *groups, *QUESTIONS, "3-way", "margin", "time"]
-    rows = [_row(backend, groups) for backend in ran]
-    text = _grid(rows, headers)
-    if width and max(map(len, text.splitlines())) > width:
-        first, *others = zip(headers, *rows, strict=True)
-        text = _grid(others, first)
-    lines = [text, ""] if rows else []
+    lines = [_fitted(headers, [_row(backend, groups, paint) for backend in ran], width), ""] if ran else []
     for backend in report.backends:
         if backend not in ran:
             first = next(v for v in backend.verdicts if v.outcome != Outcome.NOT_RUN)
             lines.append(f"{backend.backend}  {first.outcome}: {first.message.splitlines()[0]}")
     if any(_seen(verdict) for backend in ran for verdict in backend.verdicts):
         lines.append("~: no failure in the cases that were checked before the run ended")
-    lines += _shortfalls(ran)
+    told = list(_shortfalls(ran))
     for backend in ran:
         if remark := english.remark(backend.note, backend.signatures):
-            lines.append(f"{backend.backend}: {remark}")
-        if told := unjudged(backend):
-            lines.append(f"{backend.backend}: NOT judged: {told}")
+            told.append(f"{backend.backend}: {remark}")
+        if left := unjudged(backend):
+            told.append(f"{backend.backend}: NOT judged: {left}")
+    lines += [textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False) for text in told]
     return "\n".join(lines).rstrip()
+
+
+def _fitted(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
+    """The rows below their headers; where that is too wide, turned, and then as many backends at a time as fit."""
+    text = _grid(rows, headers)
+    if _columns(text) <= width:
+        return text
+    most = next((n for n in range(len(rows), 1, -1) if all(_columns(b) <= width for b in _turned(headers, rows, n))), 1)
+    return "\n\n".join(_turned(headers, rows, most))
+
+
+def _turned(headers: Sequence[str], rows: Sequence[Sequence[str]], most: int) -> Iterator[str]:
+    """Blocks of at most so many backends, each backend a column."""
+    for start in range(0, len(rows), most):
+        first, *others = zip(headers, *rows[start : start + most], strict=True)
+        yield _grid(others, first)
+
+
+def _columns(text: str) -> int:
+    return max(map(visible, text.splitlines()))
 
 
 def _stillborn(backend: BackendReport) -> bool:
@@ -69,18 +93,21 @@ def _grid(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
     return "\n".join([first, "-" * len(first), *rest])
 
 
-def _row(backend: BackendReport, groups: Sequence[str]) -> list[str]:
+def _row(backend: BackendReport, groups: Sequence[str], paint: Paint) -> list[str]:
+    name = backend.backend if len(backend.backend) <= _LONGEST else f"…{backend.backend[1 - _LONGEST :]}"
     margin = "–" if backend.margin is None else f"{backend.margin:.{'2f' if backend.margin < 100 else '1e'}}"
     coverage = f"{100 * backend.covered / backend.combinations:.0f}%" if backend.combinations else "–"
-    cells = [_share([v for v in backend.verdicts if v.property.startswith(group + ".")]) for group in groups]
-    cells += [_share(backend.asked(question)) for question in QUESTIONS]
-    return [backend.backend, reached(backend)[0] or "—", *cells, coverage, margin, f"{backend.seconds:.1f} s"]
+    cells = [_share([v for v in backend.verdicts if v.property.startswith(group + ".")], paint) for group in groups]
+    cells += [_share(backend.asked(question), paint) for question in QUESTIONS]
+    return [name, reached(backend)[0] or "—", *cells, coverage, margin, f"{backend.seconds:.1f} s"]
 
 
-def _share(verdicts: Sequence[Verdict]) -> str:
+def _share(verdicts: Sequence[Verdict], paint: Paint) -> str:
     verdicts = [v for v in verdicts if v.outcome != Outcome.NOT_DECLARED]
     passed, seen = sum(v.outcome.good for v in verdicts), sum(map(_seen, verdicts))
-    return f"{'~' * bool(seen)}{passed + seen}/{len(verdicts)}" if verdicts else "–"
+    bad = any(v.outcome.bad for v in verdicts)
+    share = f"{'~' * bool(seen)}{passed + seen}/{len(verdicts)}"
+    return paint(share, False if bad else None) if verdicts else "–"
 
 
 def _seen(verdict: Verdict) -> bool:

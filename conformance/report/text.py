@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
-import subprocess
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,26 +11,41 @@ from conformance.facts import AdapterBroken, CutShort, LeftOut, NotStarted, Outc
 from conformance.properties import catalogue
 from conformance.properties.model import COMPUTES, QUESTIONS
 from conformance.report import english
+from conformance.report.colour import Paint, unpainted
 from conformance.report.levels import reached, whole
 from conformance.report.model import BackendReport, Report, Verdict
+from conformance.report.shell import command_line
+from conformance.report.table import WIDTH
 
 _WIDTH = 118
 
 #: So many failing cases are told in a paragraph each.
 _PARAGRAPHS = 3
 
+#: Of the words with which the conclusion begins, the good ones and the bad ones.
+_GOOD = {"conformant": True, "not conformant": False}
+
 #: The outcomes that are neither good nor bad, and how a person is told of them.
 _UNDECIDED = {Outcome.NARROWED: "narrowed, not passed", Outcome.NOT_RUN: "not run"}
 _NOT_TO_THE_END = "not judged to the end"
 
 
-def head(report: Report) -> str:
-    """One line that says what was run, with what."""
+def head(report: Report, width: int = WIDTH) -> str:
+    """What was run, with what, in lines of at most ``width`` columns."""
     versions = [f"{name} {version}" for name, version in report.environment.items() if name != "platform"]
     quick = any(backend.quick for backend in report.backends)
-    cases = "quick: part of the fixed set" if quick else f"fixed set + {report.cases} random cases"
-    parts = [f"lstm-conformance {report.version}", f"seed {report.seed}", cases, *versions]
-    return " · ".join([*parts, report.environment.get("platform", "")])
+    cases = f"fixed set + {english.counted(report.cases, 'random case')}"
+    parts = [
+        f"lstm-conformance {report.version}",
+        f"seed {report.seed}",
+        "quick: part of the fixed set" if quick else cases,
+        *versions,
+    ]
+    lines = [""]
+    for part in [*parts, report.environment.get("platform", "")]:
+        longer = " · ".join(filter(None, [lines[-1], part]))
+        lines[-1:] = [longer] if len(longer) <= width else [lines[-1], part]
+    return "\n".join(lines)
 
 
 def failures(report: Report, verbose: bool = False, last: bool = False) -> str:
@@ -84,12 +96,16 @@ def _so_far(verdict: Verdict) -> bool:
     return isinstance(verdict.fact, CutShort) and verdict.fact.passed > 0
 
 
-def conclusion(report: Report) -> str:
+def conclusion(report: Report, paint: Paint = unpainted) -> str:
     """A sentence for each backend, which begins with whether it is conformant: the last thing that a person reads."""
-    lines = [f"{_standing(backend)}: {sentence(backend)}" for backend in report.backends]
+    lines = [f"{paint(standing, _GOOD.get(standing))}: {text}" for standing, text in map(_told, report.backends)]
     if report.missing:
         lines.append(f"not begun: {', '.join(report.missing)}")
     return "\n".join(lines)
+
+
+def _told(backend: BackendReport) -> tuple[str, str]:
+    return _standing(backend), sentence(backend)
 
 
 def sentence(backend: BackendReport) -> str:
@@ -209,17 +225,13 @@ def replay_line(verdict: Verdict) -> str:
     """The command that shows a verdict's case again, quoted for this system's shell."""
     words = ["lstm-conformance", "replay", *verdict.history, verdict.recipe or ""]
     words += ["--backend", verdict.backend, "--only", verdict.property]
-    return _quoted(words)
+    return command_line(words)
 
 
 def last_line(verdict: Verdict, named: bool = False) -> str:
     """The command that shows a failure of the last run again; with its backend ``named`` where others fail it too."""
     words = ["lstm-conformance", "replay", "--last", verdict.property]
-    return _quoted([*words, *["--backend", verdict.backend] * named])
-
-
-def _quoted(words: Sequence[str]) -> str:
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+    return command_line([*words, *["--backend", verdict.backend] * named])
 
 
 def _wrapped(text: str, indent: str) -> str:

@@ -82,7 +82,7 @@ def _needed(module: str) -> Any:
         return import_module(module)
     except ImportError as error:
         needed = f"the peers need {module.partition('.')[0]}, which does not load: {error}"
-        raise UsageError(needed, "pip install 'lstm-conformance[peers]'") from None
+        raise UsageError(needed, 'pip install "lstm-conformance[peers]"') from None
 
 
 # The ONNX project's node tests. W (D, 4H, I), R (D, 4H, H), B (D, 8H); gates in the order i, o, f, c

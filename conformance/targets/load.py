@@ -156,7 +156,7 @@ def _judgeable(value: object, module: str) -> bool:
 def _from_object(value: Any, target: str) -> Backend:
     if isinstance(value, Backend):
         # Verdicts carry the name by which the backend can be found again.
-        return replace(value, name=target)
+        return replace(value, name=target, own_name=value.name)
     if registry.is_torch_module(value):
         # It loads torch, which is there by now.
         from conformance.torch_module import build_of  # noqa: PLC0415

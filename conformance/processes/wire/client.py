@@ -40,9 +40,9 @@ def program(target: str, limits: Limits | None = None) -> Backend:
     try:
         words = shlex.split(target.removeprefix(PROGRAM), posix=os.name != "nt")
     except ValueError as error:
-        raise UsageError(f"target {target!r}: {error}", "are its quotes paired?") from None
+        raise UsageError(f"target {target!r}: {error}", "does each quote have its pair?") from None
     if not words:
-        raise UsageError(f"target {target!r} names no command", "such as 'exec:node lstm.mjs'")
+        raise UsageError(f"target {target!r} names no command", 'such as "exec:node lstm.mjs"')
     running = Program(words, target, limits or Limits())
     try:
         hello = running.hello()
@@ -63,6 +63,7 @@ def program(target: str, limits: Limits | None = None) -> Backend:
         ruled_out=frozenset({"views", "memory"}),
         note="; ".join(part for part in (version, fields.get("note", "")) if part),
         origin=target,
+        own_name=fields.get("name", ""),
         process=running,
     )
 

@@ -1,0 +1,101 @@
+"""The console: text for a terminal of any encoding, for a pipe that closes, for a disk that is full."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import io
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from typing import TextIO
+
+from conformance.report.table import WIDTH
+
+#: What stands for a character that the console's encoding lacks.
+_PLAIN = {
+    "→": "->",
+    "·": "*",
+    "×": "x",
+    "–": "-",
+    "—": "-",
+    "−": "-",
+    "…": "...",
+    "≤": "<=",
+    "±": "+-",
+    "σ": "sigma",
+    "½": "1/2",
+    "ᵀ": "^T",
+    "⁹": "^9",
+    "′": "'",
+}
+
+
+class Unwritten(Exception):
+    """Something could not be written; ``str(error)`` names it and says why."""
+
+
+def prepare() -> None:
+    """Let both streams write what their encoding lacks in plain characters, instead of failing."""
+    codecs.register_error("plain", _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "backslashreplace"):
+            stream.reconfigure(errors="plain")
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(c) or c.encode("ascii", "backslashreplace").decode() for c in lacking), error.end
+
+
+def show(text: str, stream: TextIO | None = None) -> None:
+    """Print at once, on standard output unless another stream is given.
+
+    Raises ``BrokenPipeError`` if nobody reads on, and ``Unwritten`` if it cannot be written for another reason.
+    """
+    out = stream or sys.stdout
+    with _writing(out):
+        print(text, file=out, flush=True)
+
+
+def flush() -> None:
+    """Write what was printed. It raises as ``show`` does: an error that shows only as Python ends has no good words."""
+    with _writing(sys.stdout):
+        sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _writing(stream: TextIO) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        name = "standard error" if stream is sys.stderr else "standard output"
+        raise Unwritten(f"{name} cannot be written: {error.strerror or error}") from None
+
+
+def complain(text: str) -> None:
+    """Say on standard error what is wrong; where even that cannot be written, the exit code says it alone."""
+    with contextlib.suppress(OSError):
+        print(f"lstm-conformance: {text}", file=sys.stderr, flush=True)
+
+
+def abandon() -> None:
+    """Write no more on standard output: Python would try once more as it ends, and complain."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def width() -> int:
+    """The columns of the terminal, as ``COLUMNS`` or the terminal itself says; those of a file otherwise."""
+    return shutil.get_terminal_size((WIDTH, 24)).columns
+
+
+def coloured(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether a stream is a terminal that shows colours, and nobody has asked for none: https://no-color.org."""
+    dumb = environment.get("TERM") == "dumb" or (os.name == "nt" and "WT_SESSION" not in environment)
+    return stream.isatty() and not dumb and not environment.get("NO_COLOR")
