@@ -10,7 +10,7 @@ from conformance.targets.registry import backend, cell_backend
 from conformance.version import __version__
 
 if TYPE_CHECKING:
-    from conformance.drivers.pytest_plugin import conformance_tests
+    from conformance.drivers.pytest_request import conformance_tests
     from conformance.drivers.run import check_backend
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 #: They load the engine and Hypothesis when they are first asked for: a backend is defined without these.
-_LAZY = {"check_backend": "conformance.drivers.run", "conformance_tests": "conformance.drivers.pytest_plugin"}
+_LAZY = {"check_backend": "conformance.drivers.run", "conformance_tests": "conformance.drivers.pytest_request"}
 
 
 def __getattr__(name: str) -> Any:
