@@ -397,7 +397,7 @@ def test_the_conclusion_names_every_backend() -> None:
         "unavailable: gone",
         "interrupted: cut",
         "not conformant: died",
-        "not begun: late",
+        "interrupted, not begun: late",
     ]
 
 

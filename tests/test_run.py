@@ -102,7 +102,7 @@ def test_an_interruption_keeps_verdicts_and_says_what_is_missing() -> None:
     os.killpg(process.pid, signal.SIGINT)
     out, _ = process.communicate(timeout=300)
     assert process.returncode == 3
-    assert f"interrupted: {targets[0]}\nnot begun: {targets[1]}\n" in out
+    assert f"interrupted: {targets[0]}\ninterrupted, not begun: {targets[1]}\n" in out
     assert "(interrupted after " in out
     report = json.loads(Path("report.json").read_text(encoding="utf-8"))
     assert (report["complete"], report["conformant"], report["missing"]) == (False, False, [targets[1]])

@@ -67,7 +67,7 @@ def conclusion(report: Report) -> str:
     """A sentence for each backend, which begins with whether it is conformant: the last thing that a person reads."""
     lines = [f"{_standing(backend)}: {sentence(backend)}" for backend in report.backends]
     if report.missing:
-        lines.append(f"not begun: {', '.join(report.missing)}")
+        lines.append(f"interrupted, not begun: {', '.join(report.missing)}")
     return "\n".join(lines)
 
 
