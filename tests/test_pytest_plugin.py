@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -17,7 +19,7 @@ from conformance import conformance_tests
 from conformance.cases.recipe import Recipe
 from conformance.drivers import pytest_judging, pytest_progress, pytest_request
 from conformance.drivers.pytest_judging import Judged, Judgement
-from conformance.engine.judging import Answer, Inquiry, Judge
+from conformance.engine.judging import Answer, Here, Inquiry, Judge
 from conformance.engine.plan import Settings, plan
 from conformance.engine.sieve import conform
 from conformance.errors import UsageError
@@ -392,6 +394,25 @@ def test_every_group_has_its_part(count: int) -> None:
     assert workers.unit("test_a.py::test_it[values.c_n]", count) == f"test_a.py::test_it#{part_of('values', count)}"
 
 
+def test_parts_make_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not declared is in it too, for a level depends on it; what is seen twice is as the worse says."""
+    report = BackendReport("numpy", (), cases=3, seconds=2.0)
+
+    def failing(judge: Judge, settings: Settings, **options: object) -> BackendReport:
+        verdicts = [Verdict("numpy", p.id, Outcome.PASSED) for p in plan(judge.backend, settings).properties]
+        bad = Verdict("numpy", "smoke.runs", Outcome.FAILED) if "values.c_n" in settings.only else verdicts[0]
+        return replace(report, verdicts=(bad, *verdicts[1:]))
+
+    monkeypatch.setattr(pytest_judging, "conform", failing)
+    judgement = Judgement(Here(find("numpy")), Settings(0), None)
+    judgement.selected = judgement.declared
+    judged = [judgement.judged(part, 3, lambda *told: None).report for part in range(3)]
+    whole = reduce(pytest_judging.merged, judged)
+    assert [verdict.property for verdict in whole.verdicts] == list(catalogue())
+    assert [verdict.property for verdict in whole.bad] == ["smoke.runs"]
+    assert (whole.cases, whole.seconds) == (3, 6.0)
+
+
 @pytest.mark.parametrize("nodeid", ["test_a.py::test_it", "test_a.py::test_it[np.float32]"])
 def test_other_tests_are_nobodys_part(nodeid: str) -> None:
     assert workers.unit(nodeid, 2) is None
@@ -445,8 +466,8 @@ def test_a_property_is_given_its_own_seconds_and_its_share_of_the_common_ones(mo
 
 
 def test_durations_belong_to_their_property(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    def judged(judgement: Judgement, properties: set[str], live: object) -> Judged:
-        return Judged(conform(judgement.judge, Settings(0, only=tuple(properties))), dict(known), 50.0)
+    def judged(judgement: Judgement, part: int, parts: int, live: object) -> Judged:
+        return Judged(conform(judgement.judge, Settings(0, only=tuple(judgement.selected))), dict(known), 50.0)
 
     known = {"values.output": 3.0, "values.h_n": 4.0, "values.c_n": 5.0}
     monkeypatch.setattr(Judgement, "judged", judged)

@@ -19,6 +19,7 @@ from conformance.errors import Ended
 from conformance.properties import catalogue
 from conformance.report.model import BackendReport, Verdict
 from conformance.targets.probe import Ability
+from lstm_conformance_pytest.workers import part_of
 
 #: Told what is judged at the moment: the property, the cases done, and all of them.
 Live = Callable[[str, int, int], None]
@@ -113,9 +114,15 @@ class Judgement:
         self.declared = {p.id for p in plan(backend, settings).asked}
         self.selected: set[str] = set()
 
-    def judged(self, properties: set[str], live: Live) -> Judged:
-        """The verdicts on these properties, and on smoke, without which no other says anything."""
-        only = () if properties == self.declared else ("smoke", *sorted(properties))
+    def judged(self, part: int, parts: int, live: Live) -> Judged:
+        """The verdicts on one of so many parts, and on smoke, without which no other says anything.
+
+        Where all that is declared was selected, what is not declared is told too: a level depends on it.
+        """
+        known = catalogue().keys()
+        wanted = known if self.selected == self.declared else self.selected
+        mine = sorted(id for id in wanted if part_of(id, parts) == part)
+        only = () if len(mine) == len(known) else ("smoke", *mine)
         settings = replace(self.settings, only=only)
         state = ["", 0, 0]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Generator, Iterator
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +118,9 @@ class Suite:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.is_worker = hasattr(config, "workerinput")
         workerinput = getattr(config, "workerinput", {})
+        #: The name of this worker of pytest-xdist; none in a controller or without one.
+        self.worker: str = workerinput.get("workerid", "")
         #: How many parts a backend's properties are judged in.
         self.parts: int = workerinput.get("lstm_parts", 1)
         #: Whether the first failure ends the session.
@@ -127,8 +128,8 @@ class Suite:
         #: What came of each part that was judged in this process.
         self.judged: dict[tuple[Key, int], Judged] = {}
         self.judgements: dict[Key, Judgement] = {}
-        #: What the table shows: every report made in this process or sent by a worker.
-        self.reports: dict[Key, BackendReport] = {}
+        #: Every report made in this process or sent by a worker, by backend and part.
+        self.kept: dict[Key, dict[str, BackendReport]] = {}
         self._judges: dict[str, Judge] = {}
         #: Node ids of backends and their items given as arguments.
         self.picked: list[str] = []
@@ -261,20 +262,25 @@ class Suite:
             return 0.0
         progress = Progress(self.config, judgement.backend.name, item.nodeid)
         try:
-            judged = judgement.judged(
-                {id for id in judgement.selected if part_of(id, self.parts) == item.part}, progress
-            )
+            judged = judgement.judged(item.part, self.parts, progress)
         finally:
             progress.done()
         self.judged[part] = judged
-        self.keep(judgement.key, judged.report)
-        if self.is_worker:
-            item.user_properties.append((PARCEL, json.dumps([judgement.key, encode(judged.report)])))
+        if self.worker:
+            parcel = judgement.key, f"{self.worker}.{item.part}", encode(judged.report)
+            item.user_properties.append((PARCEL, json.dumps(parcel)))
+        else:
+            self.keep(judgement.key, str(item.part), judged.report)
         return judged.rest
 
-    def keep(self, key: Key, report: BackendReport) -> None:
-        """Remember a report, with that of another part of the same backend if there is one."""
-        self.reports[key] = merged(self.reports[key], report) if key in self.reports else report
+    def keep(self, key: Key, part: str, report: BackendReport) -> None:
+        """Remember the report on a part; a worker's comes with each phase of its item."""
+        self.kept.setdefault(key, {})[part] = report
+
+    @property
+    def reports(self) -> dict[Key, BackendReport]:
+        """What the table shows: each backend's parts as one report."""
+        return {key: reduce(merged, parts.values()) for key, parts in self.kept.items()}
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -293,8 +299,8 @@ class Suite:
 
     def unpack(self, parcel: str) -> None:
         """Keep the report that a worker has sent to the controller."""
-        key, report = json.loads(parcel)
-        self.keep(Key(*key), decode(BackendReport, report))
+        key, part, report = json.loads(parcel)
+        self.keep(Key(*key), part, decode(BackendReport, report))
 
     # The table
 
