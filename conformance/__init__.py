@@ -28,7 +28,7 @@ from conformance.version import __version__
 
 if TYPE_CHECKING:
     from conformance.drivers.notebook import check_backend
-    from conformance.drivers.pytest_plugin import conformance_tests
+    from conformance.drivers.pytest_request import conformance_tests
 
 __all__ = [
     "Backend",
@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 #: They load the engine and Hypothesis when they are first asked for: a backend is defined without these.
-_LAZY = {"check_backend": "conformance.drivers.notebook", "conformance_tests": "conformance.drivers.pytest_plugin"}
+_LAZY = {"check_backend": "conformance.drivers.notebook", "conformance_tests": "conformance.drivers.pytest_request"}
 
 
 #: The package without which one of them is not there.

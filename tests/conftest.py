@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 from programs import Command, Printed
 
+from conformance.backend import Backend
+from conformance.cases import covering
+from conformance.cases.recipe import Recipe
 from conformance.drivers import cli
+from conformance.engine import plan
 from conformance.targets import registry
 
 
@@ -27,6 +31,17 @@ def _as_it_was(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     for name, module in list(sys.modules.items()):
         if (getattr(module, "__file__", None) or "").startswith(temporary):
             del sys.modules[name]
+
+
+@pytest.fixture
+def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the fixed set the simplest rows, every fifth of the others, and the long one: for tests of all around it."""
+
+    def fewer(backend: Backend, seed: int) -> list[Recipe]:
+        rows = covering.fixed_set(backend, seed)
+        return [*rows[:4], *rows[4:-1:5], rows[-1]]
+
+    monkeypatch.setattr(plan, "fixed_set", fewer)
 
 
 @pytest.fixture

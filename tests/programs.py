@@ -7,8 +7,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+from conformance.processes.supervisor import Limits
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = (ROOT / "tests/samples.py").as_posix()
@@ -25,6 +28,17 @@ class Printed(NamedTuple):
 
 #: Runs a command line, given its words: the fixture ``command``.
 Command = Callable[..., Printed]
+
+
+@dataclass(frozen=True)
+class Impatient(Limits):
+    """Two seconds for an answer that never comes, and as long as it takes to start, which is the machine's affair."""
+
+    seconds: float = 2.0
+
+    @property
+    def start(self) -> float:
+        return 600.0
 
 
 def python(code: str, *arguments: str, **environment: str) -> str:

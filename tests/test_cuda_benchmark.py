@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from conformance.cases.recipe import Recipe, parse
 from conformance.targets.find import find
 
 Run = Callable[..., int]
+
+pytestmark = pytest.mark.usefixtures("few_rows")
 
 
 @pytest.fixture
@@ -65,15 +69,23 @@ def test_what_is_recorded_is_not_judged_again(run: Run, results: Path) -> None:
     assert len(lines(results)) == 2
 
 
-def test_it_stops_in_time_and_keeps_what_was_judged(run: Run, results: Path) -> None:
-    # Its cases would take it hours.
-    assert run("slow", "--cases=100000", "--minutes=0.12") == 3
+def test_it_stops_in_time_and_keeps_what_was_judged(run: Run, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: Counter[int] = Counter()
+
+    def late(measurement: cuda.Measurement) -> bool:
+        """The time is over once both seeds have had some cases, however long that takes."""
+        asked[threading.get_ident()] += 1
+        return measurement.stopped or (len(asked) == 2 and min(asked.values()) > 3)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cuda.Measurement, "late", late)
+        assert run("right", "--cases=100000") == 3
     stopped = lines(results)
     assert {line["seed"] for line in stopped} == {20_000, 20_001}
     assert all(line["interrupted"].startswith("interrupted after ") and line["cases"] > 0 for line in stopped)
     assert "interrupted" not in results.with_suffix(".md").read_text().partition("## Where")[0]
     # Nothing is begun once the time is over, and what there is is shown all the same.
-    assert run("slow", "--cases=100000", "--minutes=0") == 3
+    assert run("right", "--cases=100000", "--minutes=0") == 3
     assert lines(results) == stopped
 
 

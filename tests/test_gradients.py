@@ -371,6 +371,7 @@ def test_a_tanh_that_is_not_quite_0_at_0_strays_through_the_relays_and_no_error_
     assert primal(worse).wrong
 
 
+@pytest.mark.usefixtures("few_rows")
 def test_a_nondeterministic_backend_is_asked_for_no_bits() -> None:
     rng = np.random.default_rng(0)
 
@@ -384,6 +385,7 @@ def test_a_nondeterministic_backend_is_asked_for_no_bits() -> None:
     assert "when repeated" in verdict(altered(jitter), "gradients.repeat").message
 
 
+@pytest.mark.usefixtures("few_rows")
 @pytest.mark.parametrize(
     "changes",
     [

@@ -21,7 +21,6 @@ from conformance.engine.scope import traits, wherever
 from conformance.engine.sieve import conform
 from conformance.errors import Ended
 from conformance.facts import Discarded, Outcome
-from conformance.processes.supervisor import Limits
 from conformance.properties import catalogue
 from conformance.properties.model import GUARDS, QUESTIONS
 from conformance.spec import Array
@@ -179,7 +178,7 @@ def test_a_death_at_the_end_of_the_process_counts(end: int, property: str) -> No
 @pytest.mark.parametrize("name", ["corrupted", "corrupted_to_the_end"])
 def test_a_heap_that_a_refused_call_corrupts_is_told_of_the_guards(name: str, folder: Path) -> None:
     settings = Settings(cases=0, shrink=False, only=("smoke", "values.output", "refusals.feature-size"))
-    outcome = run([f"{HOSTILE}:{name}"], settings, isolation=Isolation(Limits(seconds=30.0)))
+    outcome = run([f"{HOSTILE}:{name}"], settings, isolation=Isolation())
     [report] = outcome.report.backends
     [verdict] = report.bad
     assert (verdict.property, verdict.outcome) == ("refusals.feature-size", "crashed")

@@ -461,7 +461,7 @@ def test_the_conclusion_names_every_backend() -> None:
         "unavailable: gone",
         "interrupted: cut: interrupted after 3 cases",
         "not conformant: died: 1 property does not hold; given up after 0 cases: signal 11",
-        "not begun: late",
+        "interrupted, not begun: late",
     ]
 
 

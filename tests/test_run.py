@@ -103,7 +103,7 @@ def test_an_interruption_keeps_verdicts_and_says_what_is_missing() -> None:
     out, _ = process.communicate(timeout=300)
     assert process.returncode == 3
     assert "interrupted: sample-slow: no failure of 6 properties; interrupted after " in out
-    assert f"\nnot begun: {targets[1]}\n" in out
+    assert f"\ninterrupted, not begun: {targets[1]}\n" in out
     report = json.loads(Path("report.json").read_text(encoding="utf-8"))
     assert (report["complete"], report["conformant"], report["missing"]) == (False, False, [targets[1]])
     (slow,) = report["backends"]

@@ -4,66 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from conformance.backend import Backend
 from conformance.drivers import console
-from conformance.drivers.pytest_plugin import PARCEL, ConformanceTests
-from conformance.drivers.run import Isolation, database, judge_of, make_report
+from conformance.drivers.pytest_judging import Judged, Judgement, Key, merged
+from conformance.drivers.pytest_progress import Progress
+from conformance.drivers.pytest_request import ConformanceTests
+from conformance.drivers.run import Isolation, judge_of, make_report
 from conformance.engine.judging import Here, Judge
-from conformance.engine.plan import Settings, plan
-from conformance.engine.sieve import conform
+from conformance.engine.plan import Settings
 from conformance.errors import Ended, UsageError
 from conformance.facts import Outcome
-from conformance.properties import catalogue, select
+from conformance.properties import select
 from conformance.report.data import decode, encode
 from conformance.report.model import BackendReport, Verdict
 from conformance.report.table import table
 from conformance.report.text import conclusion, explain, head, interruption
 from conformance.targets.find import find
-
-
-class Key(NamedTuple):
-    """The name of an engine run: what was judged, and how."""
-
-    backend: str
-    #: Where it was defined.
-    origin: str
-    cases: int
-    seed: int
-    #: The other settings, as text.
-    more: str
-
-
-class Judgement:
-    """One backend's run of the engine, begun by the first item that asks; it judges what pytest selected, no more."""
-
-    def __init__(self, judge: Judge, settings: Settings, progress: Callable[[int, int], None] | None) -> None:
-        backend = judge.backend
-        self.judge = judge
-        self.backend = backend
-        self.settings = settings
-        self.progress = progress or (lambda done, total: None)
-        more = (settings.stop, settings.shrink, settings.strict, dict(settings.expected_failures))
-        self.key = Key(backend.name, backend.origin, settings.cases, settings.seed, json.dumps(more))
-        self.declared = {p.id for p in plan(backend, settings).asked}
-        self.selected: set[str] = set()
-
-    @cached_property
-    def report(self) -> BackendReport:
-        """The verdicts on the selected properties, and on smoke, without which no other says anything."""
-        only = () if self.selected == self.declared else ("smoke", *sorted(self.selected))
-        settings = replace(self.settings, only=only)
-        try:
-            kept = database(self.backend.name, settings)
-            return conform(self.judge, settings, progress=self.progress, database=kept)
-        finally:
-            self.judge.rest()
+from lstm_conformance_pytest import PARCEL
+from lstm_conformance_pytest.workers import part_of
 
 
 class PropertyItem(pytest.Item):
@@ -74,15 +38,26 @@ class PropertyItem(pytest.Item):
         self.suite = suite
         self.judgement = judgement
         self.property = property
+        self.part = part_of(property, suite.parts)
         self.title = f"{judgement.backend.name}::{property}"
         #: What the outcome tells: its own verdict, or smoke's.
         self.verdict: Verdict | None = None
+        #: By phase, the seconds that this property took, wherever they passed.
+        self.seconds: dict[str, float] = {}
         self.extra_keyword_matches.add(self.title)
+
+    def setup(self) -> None:
+        """Judge the part of the backend's properties that this one belongs to, unless another item of it has done so.
+
+        Here and not in the test, so that the time that is no property's is that of a set-up.
+        """
+        self.seconds["setup"] = self.suite.judge(self)
 
     def runtest(self) -> None:
         """Turn the verdict into pytest's outcome."""
-
-        report = self.suite.judge(self)
+        judged = self.suite.judged[self.judgement.key, self.part]
+        self.seconds["call"] = judged.seconds.get(self.property, 0.0)
+        report = judged.report
         if report.interrupted and report.interrupted.how != "stopped":
             pytest.exit(f"{report.backend}: {interruption(report)}", returncode=pytest.ExitCode.INTERRUPTED)
         verdict = next(verdict for verdict in report.verdicts if verdict.property == self.property)
@@ -143,10 +118,18 @@ class Suite:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.is_worker = hasattr(config, "workerinput")
+        workerinput = getattr(config, "workerinput", {})
+        #: The name of this worker of pytest-xdist; none in a controller or without one.
+        self.worker: str = workerinput.get("workerid", "")
+        #: How many parts a backend's properties are judged in.
+        self.parts: int = workerinput.get("lstm_parts", 1)
+        #: Whether the first failure ends the session.
+        self.stop: bool = workerinput.get("lstm_stop", config.getoption("maxfail") == 1)
+        #: What came of each part that was judged in this process.
+        self.judged: dict[tuple[Key, int], Judged] = {}
         self.judgements: dict[Key, Judgement] = {}
-        #: What the table shows: every report made in this process or sent by a worker.
-        self.reports: dict[Key, BackendReport] = {}
+        #: Every report made in this process or sent by a worker, by backend and part.
+        self.kept: dict[Key, dict[str, BackendReport]] = {}
         self._judges: dict[str, Judge] = {}
         #: Node ids of backends and their items given as arguments.
         self.picked: list[str] = []
@@ -235,7 +218,6 @@ class Suite:
     def _items(self, parent: pytest.Collector, tests: ConformanceTests, name: str) -> Iterator[PropertyItem]:
 
         judge = self.judge_of(tests.target)
-        backend = judge.backend
         cases, seed = (
             next((value for value in (self.config.getoption(option), given) if value is not None), default)
             for option, given, default in (
@@ -246,7 +228,7 @@ class Suite:
         settings = Settings(
             cases,
             seed,
-            stop=tests.stop,
+            stop=tests.stop or self.stop,
             shrink=tests.shrink,
             strict=tests.strict or bool(self.config.getoption("lstm_strict")),
             expected_failures=tests.expected_failures,
@@ -255,7 +237,7 @@ class Suite:
         judgement = self.judgements.setdefault(judgement.key, judgement)
         for p in select(tests.only, tests.exclude):
             if p.id in judgement.declared:
-                own = name.format(backend=backend.name, property=p.id)
+                own = name.format(property=p.id)
                 # As text: then pytest 9.2 parses the brackets, as it does in the ids that --lf remembers.
                 nodeid = f"{parent.nodeid}::{own}"
                 yield PropertyItem.from_parent(
@@ -270,20 +252,42 @@ class Suite:
 
     # Judging
 
-    def judge(self, item: PropertyItem) -> BackendReport:
-        """The report that an item's verdict is in; a worker sends it along with the item that made it."""
-        judgement = item.judgement
-        if judgement.key not in self.reports:
-            self.reports[judgement.key] = judgement.report
-            if self.is_worker:
-                item.user_properties.append((PARCEL, json.dumps([judgement.key, encode(judgement.report)])))
-        return judgement.report
+    def judge(self, item: PropertyItem) -> float:
+        """Judge the part that an item belongs to, once; the seconds that were no property's.
+
+        A worker sends the report along with the item that made it.
+        """
+        judgement, part = item.judgement, (item.judgement.key, item.part)
+        if part in self.judged:
+            return 0.0
+        progress = Progress(self.config, judgement.backend.name, item.nodeid)
+        try:
+            judged = judgement.judged(item.part, self.parts, progress)
+        finally:
+            progress.done()
+        self.judged[part] = judged
+        if self.worker:
+            parcel = judgement.key, f"{self.worker}.{item.part}", encode(judged.report)
+            item.user_properties.append((PARCEL, json.dumps(parcel)))
+        else:
+            self.keep(judgement.key, str(item.part), judged.report)
+        return judged.rest
+
+    def keep(self, key: Key, part: str, report: BackendReport) -> None:
+        """Remember the report on a part; a worker's comes with each phase of its item."""
+        self.kept.setdefault(key, {})[part] = report
+
+    @property
+    def reports(self) -> dict[Key, BackendReport]:
+        """What the table shows: each backend's parts as one report."""
+        return {key: reduce(merged, parts.values()) for key, parts in self.kept.items()}
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """A skip is shown where the backend was defined, and a failure in one line by what came out."""
         report = yield
         if isinstance(item, PropertyItem):
+            report.duration = item.seconds.get(report.when or "", report.duration)
             if isinstance(report.longrepr, tuple):
                 path, line, _ = item.reportinfo()
                 report.longrepr = str(path), line + 1, report.longrepr[2]
@@ -295,28 +299,8 @@ class Suite:
 
     def unpack(self, parcel: str) -> None:
         """Keep the report that a worker has sent to the controller."""
-        key, report = json.loads(parcel)
-        self.reports[Key(*key)] = decode(BackendReport, report)
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> object:
-        """All items of a backend go to one worker, so that it is judged once.
-
-        Not by the mark ``xdist_group``: it turns node ids into ``…@group``, and pytest 9.2 ignores it.
-        """
-        if not self.in_play or config.getoption("dist") not in ("load", "loadgroup"):
-            return None
-        # An optional plugin, of whose hook this is: it is there if this is called.
-        from xdist.scheduler import LoadGroupScheduling  # noqa: PLC0415
-
-        ids = catalogue()
-
-        class Scheduling(LoadGroupScheduling):
-            def _split_scope(self, nodeid: str) -> str:
-                place, _, id = nodeid.removesuffix("]").rpartition("::")
-                return place.rpartition("[")[2] if id in ids else super()._split_scope(nodeid)
-
-        return Scheduling(config, log)
+        key, part, report = json.loads(parcel)
+        self.keep(Key(*key), part, decode(BackendReport, report))
 
     # The table
 

@@ -100,7 +100,7 @@ def conclusion(report: Report, paint: Paint = unpainted) -> str:
     """A sentence for each backend, which begins with whether it is conformant: the last thing that a person reads."""
     lines = [f"{paint(standing, _GOOD.get(standing))}: {text}" for standing, text in map(_told, report.backends)]
     if report.missing:
-        lines.append(f"not begun: {', '.join(report.missing)}")
+        lines.append(f"interrupted, not begun: {', '.join(report.missing)}")
     return "\n".join(lines)
 
 

@@ -1,65 +1,33 @@
 """The pytest plugin: each property of a backend is one pytest item, and all of them read one run of the engine.
 
 Two doors: ``conformance_tests(target)`` in a test file, and ``--lstm-backend`` or the ini list ``lstm_backends``
-without any test file. pytest loads this module whenever it starts; ``pytest_suite.py``, which has the engine with it,
-only where there is something to judge.
+without any test file.
+
+pytest loads this package whenever it starts, in every project of an environment. So it stands beside ``conformance``
+and loads nothing of it: no NumPy, no Hypothesis. A project may also have a ``conformance.py`` of its own, which is the
+one to be imported there. ``conformance/drivers/pytest_suite.py``, which has the engine with it, is loaded only where
+there is something to judge.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Sequence
 from functools import cached_property
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lstm_conformance_pytest.workers import scheduler, spreads
+
 if TYPE_CHECKING:
-    from conformance.backend import Backend
     from conformance.drivers.pytest_suite import Suite
 
-#: The user property in which a worker of pytest-xdist sends a backend's report to the controller.
+#: The user property in which a worker of pytest-xdist sends a report to the controller.
 PARCEL = "lstm-conformance"
-
-
-@dataclass(frozen=True)
-class ConformanceTests:
-    """A request for items, which the plugin fulfils when pytest collects the file."""
-
-    target: str | Backend | Callable[..., Any]
-    cases: int | None = None
-    seed: int | None = None
-    only: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    stop: bool = False
-    shrink: bool = True
-    strict: bool = False
-    expected_failures: Mapping[str, str] = field(default_factory=dict)
-    progress: Callable[[int, int], None] | None = None
-
-
-def conformance_tests(
-    target: str | Backend | Callable[..., Any],
-    *,
-    cases: int | None = None,
-    seed: int | None = None,
-    only: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    stop: bool = False,
-    shrink: bool = True,
-    strict: bool = False,
-    expected_failures: Mapping[str, str] | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    properties: Sequence[str] | None = None,
-) -> ConformanceTests:
-    """One pytest item per property that ``target`` declares: ``test_my_lstm = conformance_tests("my_lstm:build")``.
-
-    The arguments are those of ``check_backend``. ``--lstm-cases`` and ``--lstm-seed`` override ``cases`` and ``seed``,
-    and ``--lstm-strict`` is as good as ``strict``. Without it, a missing guard is an xfail.
-    """
-    chosen, left_out, known = tuple(only or properties or ()), tuple(exclude), dict(expected_failures or {})
-    return ConformanceTests(target, cases, seed, chosen, left_out, stop, shrink, strict, known, progress)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -91,6 +59,15 @@ def pytest_configure(config: pytest.Config) -> None:
         plugin.begin()
 
 
+def hiding() -> str | None:
+    """The file of another module ``conformance`` that is imported instead of the suite, if there is one."""
+    loaded = sys.modules.get("conformance")
+    spec = find_spec("conformance") if loaded is None else loaded.__spec__
+    file = None if spec is None else spec.origin
+    own = Path(__file__).parents[1] / "conformance" / "__init__.py"
+    return None if file is None or Path(file).resolve() == own.resolve() else file
+
+
 class Plugin:
     """The hooks by which a session that judges something is known."""
 
@@ -106,20 +83,43 @@ class Plugin:
         return suite
 
     def begin(self) -> None:
-        """Load the suite, if it has not been."""
+        """Load the suite, if it has not been. Raises ``pytest.UsageError`` where another module hides it."""
+        if file := hiding():
+            raise pytest.UsageError(
+                f"lstm-conformance cannot judge here: {file} hides its package, which has the same name. "
+                "Rename that file, or run pytest where it is not on sys.path."
+            )
         _ = self.suite
 
+    def pytest_report_header(self) -> str | None:
+        """Who expects items hears why there are none; a warning proper would end runs that make errors of warnings."""
+        return f"lstm-conformance: warning: stands aside, for {file} hides its package" if (file := hiding()) else None
+
     def pytest_pycollect_makeitem(
-        self, collector: pytest.Module | pytest.Class, name: str, obj: object
+        self, collector: pytest.Module | pytest.Class, name: str, obj: Any
     ) -> Sequence[pytest.Item] | None:
-        """The items of ``name = conformance_tests(...)`` in a test file."""
-        if type(obj) is not ConformanceTests:
+        """The items of ``name = conformance_tests(...)`` in a test file, which has loaded that function."""
+        request = sys.modules.get("conformance.drivers.pytest_request")
+        if request is None or type(obj) is not request.ConformanceTests:
             return None
-        return self.suite.items(collector, obj, f"{name}[{{backend}}::{{property}}]")
+        return self.suite.items(collector, obj, f"{name}[{{property}}]")
+
+    # Across pytest-xdist
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """In the controller: tell a worker what it cannot know."""
+        node.workerinput["lstm_parts"] = node.workerinput["workercount"] if spreads(self.config) else 1
+        node.workerinput["lstm_stop"] = self.config.getoption("maxfail") == 1
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> object:
+        """In the controller: each part of a backend's properties goes to one worker."""
+        return scheduler(config, log)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """In the controller of pytest-xdist: take out what a worker sent, before junit.xml gets to see it."""
+        """In the controller: take out what a worker sent, before junit.xml gets to see it."""
         if not hasattr(self.config, "workerinput"):
             for _, parcel in (each for each in report.user_properties if each[0] == PARCEL):
                 self.suite.unpack(str(parcel))

@@ -1,0 +1,181 @@
+"""The runs of the engine that pytest's items read: a backend's properties in parts, each judged once and timed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from conformance.backend import Backend
+from conformance.cases.recipe import Recipe
+from conformance.drivers.run import database
+from conformance.engine.judging import Answer, Inquiry, Judge
+from conformance.engine.plan import Settings, plan
+from conformance.engine.sieve import conform
+from conformance.errors import Ended
+from conformance.facts import Evidence
+from conformance.properties import catalogue
+from conformance.report.model import BackendReport, Verdict
+from conformance.targets.probe import Ability
+from lstm_conformance_pytest.workers import part_of
+
+#: Told what is judged at the moment: the property, the cases done, and all of them.
+Live = Callable[[str, int, int], None]
+
+
+class Key(NamedTuple):
+    """The name of an engine run: what was judged, and how."""
+
+    backend: str
+    #: Where it was defined.
+    origin: str
+    cases: int
+    seed: int
+    #: The other settings, as text.
+    more: str
+
+
+class Clocked:
+    """A judge that counts the seconds of each property, and tells which one is asked."""
+
+    def __init__(self, judge: Judge, asking: Callable[[str], None]) -> None:
+        self.backend = judge.backend
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._judge = judge
+        self._asking = asking
+
+    def ask(
+        self, recipe: Recipe, inquiries: Sequence[Inquiry], stop: bool = False, brief: bool = False
+    ) -> Iterator[tuple[Inquiry, Answer]]:
+        """The judge's answers. Until the first comes, the time is that of the call that all who ask share."""
+        ids = [inquiry.property.id for inquiry in inquiries]
+        answers = self._judge.ask(recipe, inquiries, stop, brief)
+        asked = 0
+        while True:
+            self._asking(ids[min(asked, len(ids) - 1)])
+            began = time.perf_counter()
+            answer = next(answers, None)
+            sharing = ids if asked == 0 else ids[asked : asked + 1]
+            for id in sharing:
+                self.seconds[id] += (time.perf_counter() - began) / len(sharing)
+            if answer is None:
+                return
+            yield answer
+            asked += 1
+
+    def evidence(self) -> Evidence | None:
+        """The call that failed, of the wrong answer that was given last."""
+        return self._judge.evidence()
+
+    def run(self, recipe: Recipe) -> None:
+        """Run a case for the marks that it may leave."""
+        self._judge.run(recipe)
+
+    def probe(self) -> list[Ability]:
+        """The abilities of the backend."""
+        return self._judge.probe()
+
+    def finish(self) -> Ended | None:
+        """Let the process that holds it come to its own end."""
+        return self._judge.finish()
+
+    def rest(self) -> None:
+        """End what was started for it, until it is asked again."""
+        self._judge.rest()
+
+    def close(self) -> None:
+        """End what was started for it, for good."""
+        self._judge.close()
+
+    @property
+    def signatures(self) -> int:
+        """How many signatures a backend that compiles was called with."""
+        return self._judge.signatures
+
+    @property
+    def frameworks(self) -> dict[str, str]:
+        """The versions of the frameworks that the process which holds the backend has loaded."""
+        return self._judge.frameworks
+
+
+class Judged(NamedTuple):
+    """What came of one part of a backend's properties."""
+
+    report: BackendReport
+    #: The seconds of each property, and those of what is no property's: drawing cases, starting processes.
+    seconds: dict[str, float]
+    rest: float
+
+
+class Judgement:
+    """The judging of one backend; it judges what pytest selected, no more, part by part as items ask."""
+
+    def __init__(self, judge: Judge, settings: Settings, progress: Callable[[int, int], None] | None) -> None:
+        backend = judge.backend
+        self.judge = judge
+        self.backend: Backend = backend
+        self.settings = settings
+        self.progress = progress
+        more = (settings.stop, settings.shrink, settings.strict, dict(settings.expected_failures))
+        self.key = Key(backend.name, backend.origin, settings.cases, settings.seed, json.dumps(more))
+        self.declared = {p.id for p in plan(backend, settings).asked}
+        self.selected: set[str] = set()
+
+    def judged(self, part: int, parts: int, live: Live) -> Judged:
+        """The verdicts on one of so many parts, and on smoke, without which no other says anything.
+
+        Where all that is declared was selected, what is not declared is told too: a level depends on it.
+        """
+        known = catalogue().keys()
+        wanted = known if self.selected == self.declared else self.selected
+        mine = sorted(id for id in wanted if part_of(id, parts) == part)
+        only = () if len(mine) == len(known) else ("smoke", *mine)
+        settings = replace(self.settings, only=only)
+        state = ["", 0, 0]
+
+        def asking(property: str) -> None:
+            state[0] = property
+            live(*state)
+
+        def progress(done: int, total: int) -> None:
+            state[1:] = done, total
+            if self.progress is not None:
+                self.progress(done, total)
+
+        clocked = Clocked(self.judge, asking)
+        began = time.perf_counter()
+        try:
+            kept = database(self.backend.name, settings)
+            report = conform(clocked, settings, progress=progress, database=kept)
+        finally:
+            self.judge.rest()
+        rest = time.perf_counter() - began - sum(clocked.seconds.values())
+        return Judged(report, dict(clocked.seconds), rest)
+
+
+def merged(one: BackendReport, other: BackendReport) -> BackendReport:
+    """The report on one backend of two parts of its properties, which were judged on the same cases.
+
+    What both have judged is as the worse of the two says. The seconds are those of both, though they may have passed
+    side by side. Counts of cases are the larger ones: the parts may have met the same cases.
+    """
+    verdicts: dict[str, Verdict] = {}
+    for verdict in (*one.verdicts, *other.verdicts):
+        known = verdicts.get(verdict.property)
+        if known is None or (verdict.outcome.bad and not known.outcome.bad):
+            verdicts[verdict.property] = verdict
+    return replace(
+        one,
+        verdicts=tuple(verdicts[id] for id in catalogue() if id in verdicts),
+        covered=max(one.covered, other.covered),
+        cases=max(one.cases, other.cases),
+        steep=max(one.steep, other.steep),
+        long=max(one.long, other.long),
+        signatures=one.signatures + other.signatures,
+        frameworks=one.frameworks | other.frameworks,
+        seconds=one.seconds + other.seconds,
+        interrupted=one.interrupted or other.interrupted,
+    )
