@@ -276,7 +276,7 @@ def test_an_interpreter_in_which_the_suite_cannot_run_is_a_usage_error() -> None
     [error] = run(["numpy"], SETTINGS, isolation=Isolation(pythons={"numpy": old})).errors
     assert isinstance(error, UsageError)
     assert "this is 3.8" in str(error)
-    with pytest.raises(UsageError, match="'trch-nn', which is no target"):
+    with pytest.raises(UsageError, match="'trch-nn', which is not a target"):
         run(["numpy"], SETTINGS, isolation=Isolation(pythons={"trch-nn": sys.executable}))
 
 

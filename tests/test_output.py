@@ -30,6 +30,12 @@ def _is_the_report(path: Path) -> bool:
     return json.loads(path.read_text(encoding="utf-8"))["backends"][0]["verdicts"][0]["property"] == "values.gates"
 
 
+def _complaint(err: str) -> str:
+    """What the command complains of, in one line at most, beside the first failure that it tells."""
+    [*_, last] = [line for line in err.splitlines() if "values.gates" not in line] or [""]
+    return last.removeprefix("lstm-conformance: ")
+
+
 # Files
 
 
@@ -42,7 +48,7 @@ def test_a_disk_that_fills_up_leaves_the_old_file_and_the_printed_report(
     Path("report.json").write_text("old", encoding="utf-8")
     monkeypatch.setattr(os, "fsync", fail)
     code, out, err = command(*RUN, "--json", "report.json")
-    assert (code, err) == (3, "lstm-conformance: report.json cannot be written: No space left on device\n")
+    assert (code, _complaint(err)) == (3, "report.json cannot be written: No space left on device")
     assert "not conformant: sample-swapped" in out
     assert [(path.name, path.read_text(encoding="utf-8")) for path in Path().iterdir()] == [("report.json", "old")]
 
@@ -50,7 +56,7 @@ def test_a_disk_that_fills_up_leaves_the_old_file_and_the_printed_report(
 @full
 def test_a_device_is_written_as_it_is(command: Command) -> None:
     code, out, err = command(*RUN, "--json", "/dev/full")
-    assert (code, err) == (3, "lstm-conformance: /dev/full cannot be written: No space left on device\n")
+    assert (code, _complaint(err)) == (3, "/dev/full cannot be written: No space left on device")
     assert "not conformant: sample-swapped" in out
 
 
@@ -120,7 +126,7 @@ def test_a_full_standard_output_does_not_cost_the_file(folder: Path, capsys: pyt
         patch.setattr(sys, "stdout", stream)
         code = main([*RUN, "--json", "report.json"])
     assert code == 3
-    assert capsys.readouterr().err == ("lstm-conformance: standard output cannot be written: No space left on device\n")
+    assert _complaint(capsys.readouterr().err) == "standard output cannot be written: No space left on device"
     assert _is_the_report(Path("report.json"))
 
 
@@ -132,7 +138,7 @@ def test_a_pipe_that_is_closed_ends_quietly_and_keeps_the_file(
     with pytest.MonkeyPatch.context() as patch, open(writing, "w", encoding="utf-8") as stream:
         patch.setattr(sys, "stdout", stream)
         code = main([*RUN, "--json", "report.json"])
-    assert (code, capsys.readouterr().err) == (3, "")
+    assert (code, _complaint(capsys.readouterr().err)) == (3, "")
     assert _is_the_report(Path("report.json"))
 
 

@@ -131,6 +131,7 @@ PROOF = {
     "dropout.elements": "dropout-unscaled",
     "dropout.rate": "dropout-a-tenth-less",
     "dropout.independence": "dropout-mask-for-all-steps",
+    "dropout.threads": "gradient-dropout-mask-of-the-last-caller",
     "dropout.gradients": "gradient-dropout-forgotten",
     "purity.repeat": "random-dropout-in-evaluation",
     "purity.input-untouched": "x-scaled-in-place",

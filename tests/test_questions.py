@@ -144,7 +144,7 @@ class Noting(Here):
 
     def finish(self) -> Ended | None:
         self.noted.append("end")
-        return self.dies.pop(0)
+        return self.dies.pop(0) if self.dies else None
 
 
 MIXED = Settings(

@@ -6,6 +6,7 @@ import shutil
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from tqdm import tqdm
@@ -62,11 +63,14 @@ class Progress:
         told = str(answer.outcome) if answer.fact is None else english.sentence(answer.fact).partition("\n")[0]
         width = shutil.get_terminal_size().columns - 1 if self._terminal else _WIDTH
         line = f"{target}  {p.id}: {told}"
-        tqdm.write(line if len(line) <= width else f"{line[: width - 1]}…", file=sys.stderr)
-        sys.stderr.flush()
+        with suppress(OSError):
+            tqdm.write(line if len(line) <= width else f"{line[: width - 1]}…", file=sys.stderr)
+            sys.stderr.flush()
 
     def _write_lines(self) -> None:
         while not self._ended.wait(self._every):
             seconds = time.monotonic() - self._began
             parts = [f"{target} {done} of {total} cases" for target, (done, total) in sorted(self._done.items())]
-            print(f"{seconds:.0f} s: {', '.join(parts) or 'starting'}", file=sys.stderr, flush=True)
+            # That nobody can read it is no reason to end the run.
+            with suppress(OSError):
+                print(f"{seconds:.0f} s: {', '.join(parts) or 'starting'}", file=sys.stderr, flush=True)

@@ -65,7 +65,7 @@ class Offers:
                     self.judged.add(recipe)
             counts = any(self._session.counts(p, a.outcome) for p, _, a in failures if a.outcome is not None)
             # The judge stopped at a failure: at one that does not count, the others are asked all the same.
-            due = [] if counts else left
+            due = [] if counts or len(left) == len(due) else left
         self._session.erring = [p for p in self._session.erring if self._session.tally.counts[p.id].asked_on()]
         return failures
 

@@ -14,10 +14,8 @@ from conformance.report import english
 from conformance.report.colour import Paint, unpainted, visible
 from conformance.report.levels import reached
 from conformance.report.model import BackendReport, Report, Verdict
+from conformance.report.text import WIDTH
 from conformance.report.unjudged import unjudged
-
-#: The columns that text takes where no terminal says how many there are, such as in a file.
-WIDTH = 100
 
 #: The end of a longer name is what tells it from others: ``…er/my_lstm.py:MyLSTM``.
 _LONGEST = 40

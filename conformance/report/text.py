@@ -15,8 +15,11 @@ from conformance.report.colour import Paint, unpainted
 from conformance.report.levels import reached, whole
 from conformance.report.model import BackendReport, Report, Verdict
 from conformance.report.shell import command_line
-from conformance.report.table import WIDTH
 
+#: The columns that text takes where no terminal says how many there are, such as in a file.
+WIDTH = 100
+
+#: Those of a failure's lines.
 _WIDTH = 118
 
 #: So many failing cases are told in a paragraph each.
