@@ -81,7 +81,7 @@ def test_growth_is_what_every_block_leaves_and_a_cache_that_fills_is_none() -> N
         ("outputs-kept", 0, "96 calls left"),
         ("outputs-kept-by-contents", 1, "calls with other values left"),
         ("outputs-kept-by-shape", 2, "calls of other shapes left"),
-        ("packed-calls-kept", 3, "calls with lengths left"),
+        ("packed-calls-kept", 3, "calls with every option left"),
         ("dropped-outputs-kept", 4, "calls in training left"),
         ("tapes-kept", 4, "vjps left"),
         ("models-kept", 4, "models that are gone left"),

@@ -112,6 +112,7 @@ PROOF = {
     "gradients.causality": "gradient-reverse-x-not-flipped-back",
     "gradients.padding": "gradient-in-padding",
     "gradients.none-is-zeros": "gradient-of-state-unless-given",
+    "gradients.many-steps": "gradient-by-recursion",
     "gradients.long": "gradient-steps-past-512",
     "gradients.untapped": "gradient-past-32-units",
     "gradients.sums": "gradient-weights-past-128-steps",

@@ -18,7 +18,7 @@ ROWS = 14
 
 #: Large properties, and those that take seconds for one case: groups and ids.
 _LARGE = frozenset({"sizes", "gradients.large", "gradients.sweep"})
-_LONGEST = frozenset({"sizes.steps-past-16-bits"})
+_LONGEST = frozenset({"sizes.steps-past-16-bits", "gradients.many-steps"})
 
 
 class Cost(IntEnum):

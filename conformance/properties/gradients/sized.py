@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from conformance.cases.cotangents import Cotangents, draw, zeros
 from conformance.cases.sizes import WIDE, keeping
 from conformance.instruments.sums import sample
 from conformance.properties.gradients.shared import (
@@ -19,9 +21,11 @@ from conformance.properties.gradients.shared import (
 )
 from conformance.properties.model import pairs
 from conformance.properties.resized import cheap
+from conformance.properties.sizes.bits import in_a_row, in_stretches, stretches
 from conformance.properties.sizes.real import FEATURES, FORMS, HIDDEN, ROWS, SWEPT_FEW, SWEPT_NAMES, smallest, to_sweep
+from conformance.spec import Result
 from conformance.trials.agreement import right
-from conformance.trials.outcomes import Discard
+from conformance.trials.outcomes import Discard, within
 from conformance.trials.trial import Trial
 
 #: Steps of long sequences.
@@ -58,6 +62,39 @@ def long(trial: Trial) -> None:
         return
     many = small.derived(layers=layers, L=steps, **rows, **calm)
     many.require(tapped_findings(many, drawn(many)), many.case)
+
+
+#: Stretches of a sequence of some ten thousand steps.
+_STRETCHES = 1430
+
+
+@gradient_prop(
+    "gradients.many-steps",
+    needs=(*NEEDS, "loop", "output", "batch"),
+    when=lambda r: r.bias and not r.unbatched,
+    limit=1,
+)
+def many_steps(trial: Trial) -> None:
+    """The gradients of ten thousand steps are right.
+
+    A backward pass that calls itself for each step overflows the stack (Flux#509 beyond some 4,000 steps). The sequence
+    resets itself at every seventh step. So its gradients are those of its stretches as rows of a batch.
+    """
+    for count in (3, _STRETCHES):
+        rows = stretches(trial, count)
+        case = rows.case
+        loss = Cotangents(draw(case, trial.recipe.seed, "output").output, *zeros(case)[1:])
+        sequence = replace(case, x=in_a_row(case.x))
+        one = zeros(sequence)._replace(output=in_a_row(loss.output))
+        result, grads = rows.vjp(sequence, one)
+        found = {**grads, "x": in_stretches(grads["x"])} if "x" in grads else grads
+        assert result.output is not None
+        findings = free_findings(rows, loss, Result(in_stretches(result.output), None, None), found)
+        if count < _STRETCHES and not right(findings):
+            # It is wrong of a few steps already, which others tell.
+            raise Discard
+        with within("the rows of this case one after the other, as one sequence", case):
+            rows.require(findings, case)
 
 
 @gradient_prop("gradients.untapped", needs=(*NEEDS,), turns=LOSSES)

@@ -33,15 +33,22 @@ def _with_other_weights(trial: Trial, which: str = "all") -> Case:
     return replace(trial.case, params={**params, **{name: other[name] for name in names}})
 
 
-@prop("purity.load", needs=("params",), turns=len(_LOADED))
+#: The same, and whether the model is one with dropout, in evaluation.
+_LOADED_AND_DROPOUT = pairs(_LOADED, (False, True))
+
+
+@prop("purity.load", needs=("params",), turns=len(_LOADED_AND_DROPOUT))
 def load(trial: Trial) -> None:
     """After ``forward.load(params)`` a model computes with these weights, after each load and in either mode.
 
     Weights that were packed, transposed or summed at the first call stay as they were (pytorch#65688), some of them or
-    all.
+    all. Dropout of weights keeps copies of them (gluon-nlp#546).
     """
     trial.require_offered("load")
-    first, second = trial.case, _with_other_weights(trial, trial.in_turn(_LOADED))
+    which, dropping = trial.in_turn(_LOADED_AND_DROPOUT)
+    first, second = trial.case, _with_other_weights(trial, which)
+    if dropping and trial.backend.capabilities.dropout:
+        first, second = (with_dropout(case, 0.5, training=False) for case in (first, second))
     model = trial.model(first)
     trial.run(first, model)
     for case, what in ((second, "after a load"), (first, "after the first weights are loaded back")):

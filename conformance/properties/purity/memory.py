@@ -9,9 +9,10 @@ a cache of limited size. So it has four parts.
    system does not tell that either, nothing is said.
 2. The first two blocks of calls do not count, and only growth in *every* one of the blocks that follow is growth. A
    workspace stops growing, and a cache of limited size is full some day.
-3. A block must grow by at least half of what its calls would leave if each kept an array: the smallest that a call
-   returns; of calls of other shapes, an output of 2 MiB; of a vjp, x; of a model, its weights. Libraries keep compiled
-   code for each shape, up to a limit (oneDNN: 1,024 shapes of some 220 KiB): an array that large stands out from it.
+3. A block must grow by at least half of what its calls would leave if each kept an array: the smallest of x and of what
+   a call returns; of calls of other shapes, an output of 2 MiB; of a vjp, x; of a model, its weights. Libraries keep
+   compiled code for each shape, up to a limit (oneDNN: 1,024 shapes of some 220 KiB): an array that large stands out
+   from it.
 4. All of it is repeated with a fresh model and six times the calls, which must leave six times as much. These are more
    than 128, the size of a cache of which nobody chose the size (``functools.lru_cache``).
 
@@ -140,7 +141,7 @@ def _usual(trial: Trial, **changes: Any) -> Trial:
 
 def _repeated(trial: Trial, case: Case) -> _Act:
     model, given = trial.model(case), handed(case)
-    smallest = min(part.nbytes for part in trial.call(case, model) if part is not None)
+    smallest = min(part.nbytes for part in (case.x, *trial.call(case, model)) if part is not None)
     return _Act(case, lambda k: trial.call(case, model, given), smallest)
 
 
@@ -149,18 +150,26 @@ def _same_call(trial: Trial) -> _Act:
     return _repeated(trial, trial.case)
 
 
-def _with_lengths(trial: Trial) -> _Act:
-    trial = _usual(trial, ragged=True)
+def _everything(trial: Trial, **changes: Any) -> Trial:
+    """The trial of a call with every option that is declared."""
+    declared = trial.backend.capabilities
+    options = {"layers": 2 if declared.layers else 1, "bidirectional": declared.bidirectional}
+    options |= {"ragged": declared.lengths, "state": "both" if declared.initial_state else "none"}
+    return _usual(trial, **options | {"proj": 4 if declared.projection else 0} | changes)
+
+
+def _with_every_option(trial: Trial) -> _Act:
+    trial = _everything(trial)
     return _repeated(trial, trial.case)
 
 
 def _in_training(trial: Trial) -> _Act:
-    trial = _usual(trial, layers=2)
+    trial = _everything(trial)
     return _repeated(trial, with_dropout(trial.case, 0.5))
 
 
 def _other_values(trial: Trial) -> _Act:
-    trial = _usual(trial)
+    trial = _everything(trial, ragged=False)
     model, x, smallest = trial.model(trial.case), trial.case.x, _repeated(trial, trial.case).bytes
     return _Act(trial.case, lambda k: trial.call(replace(trial.case, x=x + x.dtype.type(k)), model), smallest)
 
@@ -183,7 +192,7 @@ def _vjps(trial: Trial) -> _Act:
 
 
 def _vjps_in_training(trial: Trial) -> _Act:
-    trial = _usual(trial, layers=2)
+    trial = _everything(trial)
     return _repeated_vjp(trial, with_dropout(trial.case, 0.5))
 
 
@@ -208,7 +217,7 @@ _KINDS = (
     _Kind("calls", _same_call),
     _Kind("calls with other values", _other_values),
     _Kind("calls of other shapes", _other_shapes),
-    _Kind("calls with lengths", _with_lengths, ("lengths",)),
+    _Kind("calls with every option", _with_every_option),
     _Kind("calls in training", _in_training, ("dropout", "layers")),
     _Kind("vjps", _vjps, ("gradients",)),
     _Kind("vjps in training", _vjps_in_training, ("dropout", "layers", "gradients")),
@@ -225,6 +234,9 @@ _KINDS = (
 )
 def memory(trial: Trial) -> None:
     """The memory in use does not grow with calls, in evaluation or training, with shapes, gradients, or models gone.
+
+    It is asked of plain calls and of calls with every declared option: openvino#11669 leaked where a layer was
+    bidirectional, pytorch#33864 where lengths were given.
 
     States and graphs that are kept, and caches without a limit, end a process after some days.
     """

@@ -62,6 +62,17 @@ def ones(part: Array) -> Wrong:
     }
 
 
+def feature_more_or_less(part: Array) -> Wrong:
+    """A feature or unit too many, and one too few."""
+    return {"a feature too many": np.concatenate([part, part[..., :1]], -1), "a feature too few": part[..., :-1]}
+
+
+def resized(part: Array) -> Wrong:
+    """The same, and a layer too many or too few."""
+    layers = {"a layer too many": np.concatenate([part, part[:1]]), "a layer too few": part[:-1]}
+    return feature_more_or_less(part) | layers
+
+
 def reordered(part: Array) -> Wrong:
     """The same numbers with axes in another order, or fewer axes: they would fit after a reshape."""
     pairs = [(a, b) for b in range(part.ndim) for a in range(b)]

@@ -7,7 +7,16 @@ from collections.abc import Callable
 import numpy as np
 
 from conformance.properties.model import prop
-from conformance.properties.refusals.shared import Wrong, ones, refused, reordered, states_of, with_ones
+from conformance.properties.refusals.shared import (
+    Wrong,
+    feature_more_or_less,
+    ones,
+    refused,
+    reordered,
+    resized,
+    states_of,
+    with_ones,
+)
 from conformance.spec import Array
 from conformance.trials.outcomes import Discard
 from conformance.trials.trial import Trial
@@ -43,23 +52,16 @@ def _wrong(part: Array, wrong: Callable[[Array], Wrong], cell: bool) -> Wrong:
     needs=("initial_state",),
     every=8,
     limit=12,
-    turns=3,
     fails="accepts a state of another size",
 )
 def state_shape(trial: Trial) -> None:
-    """An h_0 or c_0 of another size than the model's is refused.
+    """An h_0, a c_0 or both of another size than the model's is refused.
 
-    Callers easily confuse the sizes of layers, directions, projection and cell.
+    Callers easily confuse the sizes of layers, directions, projection and cell. pytorch#193911 takes the number of
+    layers from h_0 alone, and drops those that c_0 has besides.
     """
-    x, (h_0, c_0), lengths = states_of(trial)
-    wrong = (
-        ("an h_0 with a feature too many", np.concatenate([h_0, h_0[..., :1]], -1), c_0),
-        ("a c_0 with a unit too many", h_0, np.concatenate([c_0, c_0[..., :1]], -1)),
-        ("an initial state with a layer too many", *(np.concatenate([part, part[:1]]) for part in (h_0, c_0))),
-    )
-    # A cell has no layer axis: the suite's loop takes it away.
-    what, h, c = trial.in_turn(wrong[:2] if "loop" in trial.backend.ruled_out else wrong)
-    refused(trial, f"{what} ({h.shape}, {c.shape} for {h_0.shape}, {c_0.shape})", x, (h, c), lengths)
+    # A cell has no layer axis.
+    _refuses(trial, feature_more_or_less if "loop" in trial.backend.ruled_out else resized)
 
 
 @prop(

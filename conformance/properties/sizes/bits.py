@@ -12,7 +12,7 @@ from conformance.cases.fills import saturating
 from conformance.properties.model import prop
 from conformance.properties.resized import cheap, right_or_consistent, rows
 from conformance.properties.sizes.real import NEEDS
-from conformance.spec import Result
+from conformance.spec import Array, Result
 from conformance.trials.agreement import right
 from conformance.trials.outcomes import Discard, Violation, within
 from conformance.trials.trial import Trial
@@ -44,7 +44,24 @@ def past_16_bits(trial: Trial) -> None:
 
 
 #: The steps from one reset of a long sequence to the next: 65,536 is no multiple of it.
-_STRETCH = 7
+STRETCH = 7
+
+
+def stretches(trial: Trial, count: int) -> Trial:
+    """The trial of so many rows of ``STRETCH`` steps that one after the other are one sequence that resets itself."""
+    rows = trial.resized(**_ONE | {"L": STRETCH, "N": count})
+    rows.case = _reset_at_first(rows.case)
+    return rows
+
+
+def in_a_row(values: Array) -> Array:
+    """Rows of stretches (L, N, n) as one row (N · L, 1, n)."""
+    return np.ascontiguousarray(values.swapaxes(0, 1)).reshape(-1, 1, values.shape[2])
+
+
+def in_stretches(values: Array) -> Array:
+    """One row (N · L, 1, n) as rows of stretches (L, N, n)."""
+    return np.ascontiguousarray(values.reshape(-1, STRETCH, values.shape[2]).swapaxes(0, 1))
 
 
 # It takes a loop in Python seconds: it is asked once, at the fixed set's last case.
@@ -60,7 +77,7 @@ def steps_past_16_bits(trial: Trial) -> None:
     Step counters and offsets of 16 bits begin again at 65,536. At every seventh step the input and the forget gate are
     0, so that the sequence must give what its stretches give as rows of a batch: the oracle has seven steps to do.
     """
-    few, many = (trial.resized(**_ONE | {"L": _STRETCH, "N": count}) for count in (3, PAST_16_BITS // _STRETCH))
+    few, many = (stretches(trial, count) for count in (3, PAST_16_BITS // STRETCH))
     try:
         usual = trial.right() if trial.backend.capabilities.compiled else right(_findings(few))
     except Violation:
@@ -73,15 +90,13 @@ def steps_past_16_bits(trial: Trial) -> None:
 
 def _findings(trial: Trial) -> list[Finding]:
     """The comparisons of one long sequence with its stretches, which are the rows of the trial's case."""
-    case = trial.case = _reset_at_first(trial.case)
-    # (L, N) to one row of N · L steps.
-    sequence = replace(case, x=np.ascontiguousarray(case.x.swapaxes(0, 1)).reshape(-1, 1, 1))
-    result = trial.run(sequence)
+    case = trial.case
+    result = trial.run(replace(case, x=in_a_row(case.x)))
     if result.output is None:
         raise Discard
-    output = result.output.reshape(case.batch, case.steps, 1).swapaxes(0, 1)
+    output = in_stretches(result.output)
     # The final states are those of the last stretch alone.
-    alone = Result(np.ascontiguousarray(output), None, None)
+    alone = Result(output, None, None)
     last = Result(output[:, -1:], result.h_n, result.c_n)
     return [*trial.findings_of(case, lambda _: alone), *trial.findings_of(_last_row(case), lambda _: last)]
 

@@ -190,6 +190,13 @@ def _added_where_equal(model: Model, *arguments: Any) -> Returned:
     return returned, grads | {name: sum(grads[other] for other in others) for name, others in same.items()}
 
 
+def _by_recursion(model: Model, x: Array, *more: Any) -> Returned:
+    """Each step is a frame on the stack."""
+    if model.steps(x) > 4096:
+        raise RecursionError("stack overflow")
+    return model.call(x, *more)
+
+
 FAULTS = (
     fault("gradient-of-unused-output", "A grad_output of zeros leaves the last one in its buffer.", "chainer#2505",
         "no grad_output after one of the same shape", vjp(_last_used)),
@@ -230,6 +237,8 @@ FAULTS = (
         "tflite-micro PR3564", "a shorter sequence after a longer one", vjp(_longer_workspace)),
     fault("gradient-primal-in-half", "The results that come with the gradient are rounded to half.", "mixed precision",
         "always", vjp(_half_primal)),
+    fault("gradient-by-recursion", "The backward pass calls itself for each step, up to 4,096 of them.", "Flux#509",
+        "L > 4,096", vjp(_by_recursion)),
     fault("gradient-in-one-workspace", "All models' backward passes share a workspace.", "static buffers in C",
         "two threads", Differentiable(d_gates=_one_workspace)),
 )  # fmt: skip

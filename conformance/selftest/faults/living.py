@@ -162,6 +162,14 @@ def _packed_kept(model: Model, x: Array, state: State | None, lengths: Array | N
     return model.call(x, state, lengths)
 
 
+def _both_kept(model: Model, x: Array, *rest: Any) -> Results:
+    """The loop of two directions leaves its output behind."""
+    result = model.call(x, *rest)
+    if model.config.bidirectional:
+        model.memory.setdefault("kept", []).append(result[0].copy())
+    return result
+
+
 def _masks_kept(twin: Twin, at: Place, below: Array) -> Array:
     """What is left of each layer's output in training is kept."""
     left = drop(twin, at, below)
@@ -192,6 +200,9 @@ FAULTS = (
         "a load, gradients", LIVING, Living(d_load=lambda twin, life, given: life.params), _GRADIENTS),
     Fault("load-seen-by-first-weights", "A load is noticed by the first layer's weight_ih.", "caches of packed weights",
         "a load that leaves these", LIVING, Living(load=_unless_the_first_changes)),
+    Fault("load-forgets-dropped-weights", "A model with dropout keeps its weight_hh, whatever is loaded.",
+        "gluon-nlp#546", "a load, dropout > 0", LIVING,
+        forgetting(lambda name: name.startswith("weight_hh"), lambda life: life.config.dropout > 0), _DROPOUT),
     Fault("load-keeps-arrays", "A load keeps the caller's arrays.", "from_numpy without a copy",
         "the caller's arrays change after a load", LIVING, Living(load=lambda twin, life, given: given)),
     Fault("load-into-first-arrays", "A load writes into the arrays that the model was built from.", "copy in place",
@@ -219,6 +230,8 @@ FAULTS = (
         keeping(lambda result, x: x.copy(), "d_around"), _GRADIENTS),
     Fault("packed-calls-kept", "Every other call with lengths keeps its x.", "pytorch#33864",
         "many calls with lengths", CALLS, called(_packed_kept)),
+    Fault("outputs-kept-of-both-directions", "The outputs of bidirectional calls are kept.", "openvino#11669",
+        "many bidirectional calls", CALLS, called(_both_kept)),
     Fault("dropped-outputs-kept", "What dropout leaves is kept by every call.", "tensorflow#35858",
         "many calls in training", CALLS, Twin(drop=_masks_kept), _DROPOUT),
     Fault("models-kept", "The weights of every model are kept.", "a registry of models", "many models", CALLS,

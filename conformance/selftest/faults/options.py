@@ -38,6 +38,11 @@ def state_fitted(fit: Callable[[Array, tuple[int, ...]], Array]) -> Twin:
     return given("accept", accept)
 
 
+def _surplus(config: LSTMConfig, x: Array, state: State | None, lengths: Array | None) -> Arguments:
+    """h_0 says how many layers there are; those that c_0 has besides are dropped."""
+    return x, state and (state[0], state[1][: len(state[0])]), lengths
+
+
 def _cut(part: Array, shape: tuple[int, ...]) -> Array:
     """Cut to size, where it is larger."""
     return part[tuple(slice(size) for size in shape)] if part.ndim == len(shape) else part
@@ -123,6 +128,8 @@ FAULTS = (
         "state of one row or slot", OPTIONS, state_fitted(_stretched)),
     Fault("state-cut", "A state that is too large is cut to size.", "onnx-tensorflow#409", "state too large", OPTIONS,
         state_fitted(_cut)),
+    Fault("surplus-layers-of-c-0", "c_0's layers beyond those of h_0 are dropped.", "pytorch#193911",
+        "c_0 with a layer too many", OPTIONS, given("accept", _surplus)),
     Fault("bidirectional-undeclared", "bidirectional is accepted, and both halves are the forward direction.", "candle",
         "undeclared bidirectional", OPTIONS, running_as(lambda config: replace(config, bidirectional=False), _doubled),
         lacking(bidirectional=False)),
