@@ -24,6 +24,8 @@ def _as_it_was(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "path", list(sys.path))
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.setenv(name, str(tmp_path_factory.getbasetemp() / "cache"))
+    # pytest-xdist gives its workers 80.
+    monkeypatch.delenv("COLUMNS", raising=False)
     # No run begins with what an earlier one found.
     monkeypatch.setenv("HYPOTHESIS_STORAGE_DIRECTORY", str(tmp_path_factory.getbasetemp() / "hypothesis"))
     yield

@@ -89,6 +89,7 @@ def test_two_defects_are_both_reported() -> None:
     assert failing(conform(around(both), Settings(cases=20, only=chosen))) == set(chosen)
 
 
+@pytest.mark.usefixtures("few_rows")
 def test_an_exception_is_an_error_and_not_a_failure() -> None:
     def raising(forward: Forward, config: LSTMConfig, x: Array, *state: Any) -> Any:
         if config.bidirectional:

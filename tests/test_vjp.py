@@ -122,7 +122,7 @@ def test_a_vjp_is_torchs_in_float64(backend: Backend, text: str, dtype: str, gap
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
 def test_no_property_accuses_a_vjp(backend: Backend) -> None:
     """So it keeps nothing, serves two threads and gives padding no gradient."""
-    large = ("gradients.large", "gradients.sweep", "gradients.sums", "gradients.long")
+    large = ("gradients.large", "gradients.sweep", "gradients.sums", "gradients.long", "gradients.many-steps")
     chosen = ("gradients", "dropout.everything-gradients")
     settings = Settings(cases=6, only=chosen, exclude=large, fixed=False)
     assert accused(only(backend, "float32"), settings) == {}
