@@ -57,6 +57,8 @@ class Recurrence(StrEnum):
     IN_SOME_DRAWS = "in some draws"
     #: Only after the cases of ``Verdict.history``.
     AFTER_OTHERS = "after others"
+    #: Calls from two threads meet now and then.
+    AT_SOME_TRIES = "at some tries"
     NEVER = "never"
 
 

@@ -88,5 +88,5 @@ def test_where_there_is_no_terminal_lines_say_how_far_it_is(capsys: pytest.Captu
         err = ""
         while "cases" not in err:
             err += capsys.readouterr().err
-    assert "mine  values.c_n: too large\n" in err
+    assert "mine: first failure, values.c_n: too large\n" in err
     assert "mine 3 of 209 cases" in err

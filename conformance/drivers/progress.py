@@ -62,7 +62,7 @@ class Progress:
         """The first failure of a target, in one line above the bars."""
         told = str(answer.outcome) if answer.fact is None else english.sentence(answer.fact).partition("\n")[0]
         width = shutil.get_terminal_size().columns - 1 if self._terminal else _WIDTH
-        line = f"{target}  {p.id}: {told}"
+        line = f"{target}: first failure, {p.id}: {told}"
         with suppress(OSError):
             tqdm.write(line if len(line) <= width else f"{line[: width - 1]}…", file=sys.stderr)
             sys.stderr.flush()

@@ -302,6 +302,11 @@ class Suite:
         key, part, report = json.loads(parcel)
         self.keep(Key(*key), part, decode(BackendReport, report))
 
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """A backend that has nothing of what it declares skips its items: that is no success."""
+        if exitstatus == pytest.ExitCode.OK and any(report.narrowed for report in self.reports.values()):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
     # The table
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

@@ -40,7 +40,8 @@ class Failures:
 
     def seconds(self) -> float:
         """How long the failure at hand may be shrunk."""
-        longest = _PATIENCE_STOPPING if self.session.plan.settings.stop else _PATIENCE_SECONDS
+        settings = self.session.plan.settings
+        longest = _PATIENCE_STOPPING if settings.stop or settings.quick else _PATIENCE_SECONDS
         return min(longest, max(0.0, self.patience))
 
     @contextmanager
@@ -103,13 +104,15 @@ class Failures:
         # Twice: the first may fail for what ran just before it.
         if self.session.again(p, recipe, brief=True) and self.session.again(p, recipe, brief=True):
             return False
-        after = None if p.chance else self._after_others(p, recipe)
+        racing = "threads" in p.needs
+        after = None if p.chance or racing else self._after_others(p, recipe)
         if after is not None:
             history, again = after
             self.session.conclude(p, recipe, again, Recurrence.AFTER_OTHERS, history)
         elif answer.outcome != Outcome.TIMEOUT:
             # A time-out that does not come back was this machine's.
-            self.session.conclude(p, recipe, answer, Recurrence.IN_SOME_DRAWS if p.chance else Recurrence.NEVER)
+            rare = Recurrence.AT_SOME_TRIES if racing else Recurrence.IN_SOME_DRAWS if p.chance else Recurrence.NEVER
+            self.session.conclude(p, recipe, answer, rare)
         return True
 
     def _after_others(self, p: Property, recipe: Recipe) -> tuple[tuple[Recipe, ...], Answer] | None:

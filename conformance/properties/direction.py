@@ -12,6 +12,7 @@ from conformance.cases.recipe import Recipe
 from conformance.properties.model import prop
 from conformance.reference.forward import time_order
 from conformance.spec import Array, Result, Slot, layer_params
+from conformance.trials.outcomes import within
 from conformance.trials.trial import Trial
 
 
@@ -49,7 +50,8 @@ def reversal(trial: Trial) -> None:
     tensorflow#40345 and onnx2tf PR287 left the output in reverse time; tensorflow#39635 flipped the batch axis.
     """
     first, alone = trial.case.prefix(1), one_direction(trial.case, 1)
-    trial.require_same(lambda k: half(first, trial.observe(1), 1), alone)
+    with within("the reverse half, as a forward LSTM", first):
+        trial.require_same(lambda k: half(first, trial.observe(1), 1), alone)
 
 
 @prop("direction.forward-half", needs=_NEEDS, when=_bidirectional)
@@ -59,7 +61,8 @@ def forward_half(trial: Trial) -> None:
     coremltools#824: adding a second direction changed the first.
     """
     first, alone = trial.case.prefix(1), one_direction(trial.case, 0)
-    trial.require_same(lambda k: half(first, trial.observe(1), 0), alone)
+    with within("the forward half, as a forward LSTM", first):
+        trial.require_same(lambda k: half(first, trial.observe(1), 0), alone)
 
 
 @prop("direction.swap", needs=_NEEDS, when=_bidirectional)

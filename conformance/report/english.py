@@ -162,6 +162,8 @@ def recurrence_of(how: Recurrence, history: int) -> str:
             return "in some draws only"
         case Recurrence.AFTER_OTHERS:
             return f"only after {counted(history, 'earlier case')}: the same case alone passes"
+        case Recurrence.AT_SOME_TRIES:
+            return "not at each try: the calls share memory, such as a static buffer"
         case Recurrence.NEVER:
             return "seen once, and not again when repeated: the backend is not deterministic, or caches by address"
 
@@ -280,7 +282,7 @@ def others(question: str, good: int, asked: int, failing: Sequence[str]) -> str:
 def quick(fact: Quick, good: int, asked: int, left: int) -> str:
     """What a quick run found: of the properties that it ``asked`` so many are ``good``; ``left`` others had no case."""
     out = [f"{left} {'property' if left == 1 else 'properties'}"] * bool(left)
-    out += [f"the other {fact.fixed - fact.cases} cases", "large sizes but for one case each", "random cases"]
+    out += [f"{fact.fixed - fact.cases} other cases", "most large sizes", "all random cases"]
     told = f"{good} of {asked} properties hold in {fact.cases} cases"
     return f"{told}; left out: {', '.join(out[:-1])} and {out[-1]}"
 

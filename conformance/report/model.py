@@ -140,16 +140,25 @@ class BackendReport:
 
     @property
     def conformant(self) -> bool:
+        """Whether it is ``sound`` and was asked enough: a quick run asks too little."""
+        return self.sound and not self.quick
+
+    @property
+    def sound(self) -> bool:
         """Whether what was asked was judged, and nothing is wrong that makes it not conformant.
 
         Expected failures do not, nor do missing guards unless ``strict``. It takes one verdict at least that says how a
-        property fares: one that passed, one that fails as expected, or a missing guard. A quick run asks too little.
+        property fares: one that passed, one that fails as expected, or a missing guard.
         """
-        if not self.complete or self.quick or not any(v.outcome.good or v.outcome.bad for v in self.verdicts):
+        if not self.complete or not any(v.outcome.good or v.outcome.bad for v in self.verdicts):
             return False
+        return not self.narrowed and not self.bad
+
+    @property
+    def narrowed(self) -> list[Verdict]:
+        """The verdicts that count and were narrowed in each of their cases: what was declared was never there."""
         counted = (v for v in self.verdicts if self.strict or v.question != GUARDS)
-        judged = all(verdict.cases for verdict in counted if verdict.outcome == Outcome.NARROWED)
-        return judged and not self.bad
+        return [v for v in counted if v.outcome == Outcome.NARROWED and not v.cases]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from tabulate import tabulate
 
-from conformance.facts import CutShort, NotStarted, Outcome
+from conformance.facts import CutShort, LeftOut, NotStarted, Outcome
 from conformance.properties import GROUPS
 from conformance.properties.model import QUESTIONS
 from conformance.report import english
@@ -101,7 +101,8 @@ def _row(backend: BackendReport, groups: Sequence[str], paint: Paint) -> list[st
 
 
 def _share(verdicts: Sequence[Verdict], paint: Paint) -> str:
-    verdicts = [v for v in verdicts if v.outcome != Outcome.NOT_DECLARED]
+    # A quick run asks nothing of those that it leaves out.
+    verdicts = [v for v in verdicts if v.outcome != Outcome.NOT_DECLARED and not isinstance(v.fact, LeftOut)]
     passed, seen = sum(v.outcome.good for v in verdicts), sum(map(_seen, verdicts))
     bad = any(v.outcome.bad for v in verdicts)
     share = f"{'~' * bool(seen)}{passed + seen}/{len(verdicts)}"

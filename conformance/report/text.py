@@ -157,7 +157,7 @@ def _standing(backend: BackendReport) -> str:
         return "unavailable"
     if not backend.complete and not backend.bad:
         return "interrupted"
-    if backend.quick and not backend.bad:
+    if backend.quick and backend.sound:
         return "quick"
     return "conformant" if backend.conformant else "not conformant"
 
@@ -203,8 +203,9 @@ def explain(verdict: Verdict, also: Sequence[Verdict] = (), replay: str = "") ->
     if same:
         lines.append(_wrapped(f"  also      {', '.join(v.property for v in same)}", " " * 12))
     for v in (v for v in also if v not in same):
-        call = f" on {v.smallest}" if v.smallest != verdict.smallest else ""
-        lines.append(_clipped(f"  also      {v.property}{call}: {v.message}"))
+        # What came stands before the call: it tells more, and a long line is cut at its end.
+        call = f", on {v.smallest}" if v.smallest != verdict.smallest else ""
+        lines.append(_clipped(f"  also      {v.property}: {v.message.splitlines()[0]}{call}"))
     if verdict.recipe is not None:
         lines.append(f"  replay    {replay or replay_line(verdict)}")
     return "\n".join(lines)

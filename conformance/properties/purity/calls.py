@@ -12,7 +12,7 @@ import numpy as np
 
 from conformance.cases.case import Case, handed
 from conformance.cases.sizes import LONG
-from conformance.properties.model import prop
+from conformance.properties.model import pairs, prop
 from conformance.properties.resized import cheap, tiny
 from conformance.spec import Array, Result
 from conformance.trials.agreement import first_difference
@@ -277,16 +277,32 @@ def _last_changed(value: Array) -> Array:
     return changed
 
 
-@prop("purity.threads", needs=("threads",), every=16, turns=2)
+#: Whether both calls are of one model, and whether they are long.
+_MODELS_AND_LENGTHS = pairs((False, True), (True, False))
+
+
+def _long(trial: Trial) -> Trial:
+    """The trial of calls so long that two of them overlap, even of a compiled library: some milliseconds."""
+    declared = trial.backend.capabilities
+    if declared.fixed or declared.compiled:
+        return trial
+    r = trial.recipe
+    rows = 4 if declared.batch and not r.unbatched else 1
+    return trial.resized(H=64, L=50, N=rows, proj=min(r.proj, 8))
+
+
+@prop("purity.threads", needs=("threads",), every=16, turns=len(_MODELS_AND_LENGTHS))
 def threads(trial: Trial) -> None:
     """Calls from two threads at once do not disturb each other, be they calls of two models or of one.
 
     onnxruntime#21288 and #1162 of two models; onnxruntime#1544 and ncnn#4008 of one, whose buffers and lengths belonged
-    to the model and not to the call.
+    to the model and not to the call. A static buffer in C is one of the library, whatever model is called.
     """
+    one_model, overlap = trial.in_turn(_MODELS_AND_LENGTHS)
+    trial = _long(trial) if overlap else trial
     case, other = trial.case, _other(trial).case
     model = trial.model(case)
-    if trial.in_turn((True, False)):
+    if not one_model:
         other, second, which = (case if case.fixed else other), None, "another model"
     else:
         other, second, which = of_same_model(trial, other), model, "the same model"
