@@ -34,7 +34,8 @@ class ShownReport(Report):
         return _paragraphs(self._table(), text.conclusion(self), more)
 
     def __str__(self) -> str:
-        return _paragraphs(text.head(self), self._table(), text.failures(self), text.conclusion(self))
+        told = text.failures(self, more="report.failures has each")
+        return _paragraphs(text.head(self), self._table(), told, text.conclusion(self))
 
     def _table(self) -> str:
         return table(named(self), console.width())

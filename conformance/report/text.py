@@ -51,10 +51,10 @@ def head(report: Report, width: int = WIDTH) -> str:
     return "\n".join(lines)
 
 
-def failures(report: Report, verbose: bool = False, last: bool = False) -> str:
+def failures(report: Report, verbose: bool = False, last: bool = False, more: str = "--verbose shows each") -> str:
     """Every backend's failures, one paragraph for each case, of three at most unless ``verbose``.
 
-    ``last`` says that the failures are kept, so that ``replay --last`` finds them.
+    ``last`` says that the failures are kept, so that ``replay --last`` finds them; ``more`` how the others are seen.
     """
     bad = [verdict for backend in report.backends for verdict in backend.bad]
     shared = {id for id, count in Counter(verdict.property for verdict in bad).items() if count > 1}
@@ -64,10 +64,10 @@ def failures(report: Report, verbose: bool = False, last: bool = False) -> str:
             return replay_line(verdict)
         return last_line(verdict, named=verdict.property in shared)
 
-    return "\n\n".join(text for backend in report.backends if (text := _backend(backend, verbose, line)))
+    return "\n\n".join(text for backend in report.backends if (text := _backend(backend, verbose, line, more)))
 
 
-def _backend(backend: BackendReport, verbose: bool, line: Callable[[Verdict], str]) -> str:
+def _backend(backend: BackendReport, verbose: bool, line: Callable[[Verdict], str], more: str) -> str:
     paragraphs, bad = [], backend.bad
     if bad:
         noun = "property does" if len(bad) == 1 else "properties do"
@@ -76,7 +76,7 @@ def _backend(backend: BackendReport, verbose: bool, line: Callable[[Verdict], st
     told = cases if verbose else cases[:_PARAGRAPHS]
     paragraphs += [textwrap.indent(explain(same[0], same[1:], line(same[0])), "  ") for same in told]
     if left := [v.property for same in cases[len(told) :] for v in same]:
-        paragraphs.append(_wrapped(f"  and {len(left)} more (--verbose shows each): {', '.join(left)}", "    "))
+        paragraphs.append(_wrapped(f"  and {len(left)} more ({more}): {', '.join(left)}", "    "))
     if missing := backend.missing_guards:
         paragraphs.append(f"{backend.backend}: {english.missing_guards(len(missing))}")
         paragraphs += [f"  {v.property:<27} {v.message.splitlines()[0]}" for v in missing]

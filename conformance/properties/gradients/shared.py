@@ -17,6 +17,7 @@ from conformance.instruments.taps import judge_tapped, lower_results, tap
 from conformance.properties.model import Check, always, prop
 from conformance.reference.backward import Gradients
 from conformance.spec import Array, Result
+from conformance.trials.agreement import right
 from conformance.trials.outcomes import Discard, Violation
 from conformance.trials.signatures import Unaffordable
 from conformance.trials.trial import Trial
@@ -141,7 +142,7 @@ def require_same_gradients(
 ) -> None:
     """Two vjps of one case must be equal bit by bit; unless ``bitwise``, both may be within the bound instead.
 
-    The case is the trial's own unless one is given.
+    The case is the trial's own unless one is given. ``Discard`` if both are wrong.
     """
     case = trial.case if case is None else case
     (_, once), (_, again) = first, second
@@ -153,5 +154,9 @@ def require_same_gradients(
         at = tuple(int(k) for k in np.argwhere(once[name] != again[name])[0])
         message = f"grad {name}{list(at)} is {once[name][at]:.9g} first, {again[name][at]:.9g} when repeated"
         raise Violation(message, case=case)
-    for result, grads in (first, second):
-        trial.require(free_findings(trial, cotangents, result, grads, case), case)
+    found = [free_findings(trial, cotangents, *vjp, case) for vjp in (first, second)]
+    if not any(map(right, found)):
+        # Both are wrong: that is no matter of what lies between them.
+        raise Discard
+    for findings in found:
+        trial.require(findings, case)
