@@ -173,9 +173,9 @@ def judge_of(target: str, isolation: Isolation | None) -> Judge:
 
 
 def _not_started(target: str, settings: Settings, ended: Ended) -> BackendReport:
-    """The report of a target whose process ended at its start: the first property says so."""
+    """The report of a target whose process ended before its first case: the first property says so."""
     first, *others = select(settings.only, settings.exclude)
-    fact = Within("at its start (its import, its hello, or a probe of what it can do)", Said(str(ended)))
+    fact = Within("before its first case (import, hello or probe)", Said(str(ended)))
     verdicts = [Verdict(target, first.id, ended.outcome, fact)]
     verdicts += [Verdict(target, p.id, Outcome.NOT_RUN, NotStarted(first.id)) for p in others]
     return BackendReport(target, tuple(verdicts), strict=settings.strict)
