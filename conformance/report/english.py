@@ -247,8 +247,9 @@ def cut_short(why: Interruption, bad: int, open: int) -> str:
 
 #: What may bring a failure that does not come back.
 PASSES_HERE = (
-    "Nothing is wrong with this case here. A failure may not come back if it came of memory that nobody wrote (such as "
-    "np.empty or torch.empty), of earlier calls, of threads, or of chance. Replay it some more times."
+    "Nothing is wrong with this case here. If you changed the code, run again. If you did not: a failure may not come "
+    "back if it came of memory that nobody wrote (such as np.empty or torch.empty), of earlier calls, of threads, or "
+    "of chance. Replay it some more times."
 )
 
 
@@ -279,11 +280,15 @@ def others(question: str, good: int, asked: int, failing: Sequence[str]) -> str:
     return told + (f": {_listed(failing, _FEW)}" if failing else "")
 
 
-def quick(fact: Quick, good: int, asked: int, left: int) -> str:
-    """What a quick run found: of the properties that it ``asked`` so many are ``good``; ``left`` others had no case."""
+def quick(fact: Quick, good: int, asked: int, left: int, missing: int) -> str:
+    """What a quick run found: of the properties that it ``asked`` so many are ``good``; ``left`` others had no case.
+
+    So many guards are ``missing``, which do not count.
+    """
     out = [f"{left} {'property' if left == 1 else 'properties'}"] * bool(left)
     out += [f"{fact.fixed - fact.cases} other cases", "most large sizes", "all random cases"]
     told = f"{good} of {asked} properties hold in {fact.cases} cases"
+    told += f"; {counted(missing, 'guard')} missing" if missing else ""
     return f"{told}; left out: {', '.join(out[:-1])} and {out[-1]}"
 
 

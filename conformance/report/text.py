@@ -138,10 +138,10 @@ def sentence(backend: BackendReport) -> str:
 
 def _quick(quick: Quick, backend: BackendReport) -> str:
     """What a quick run found and left out; a missing guard counts where it would count elsewhere."""
-    left = [v for v in backend.verdicts if isinstance(v.fact, LeftOut)]
-    asked = [v for question in QUESTIONS for v in backend.asked(question) if v not in left]
+    left, missing = [v for v in backend.verdicts if isinstance(v.fact, LeftOut)], backend.missing_guards
+    asked = [v for question in QUESTIONS for v in backend.asked(question) if v not in left and v not in missing]
     good = sum(v.outcome.good for v in asked)
-    return english.quick(quick, good, len(asked), len(left))
+    return english.quick(quick, good, len(asked), len(left), len(missing))
 
 
 def _in_short(verdict: Verdict) -> str:
