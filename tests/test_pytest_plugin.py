@@ -394,6 +394,11 @@ def test_every_group_has_its_part(count: int) -> None:
     assert workers.unit("test_a.py::test_it[values.c_n]", count) == f"test_a.py::test_it#{part_of('values', count)}"
 
 
+def test_one_name_may_stand_alone() -> None:
+    request = conformance_tests("numpy", only="values", exclude="values.gates")
+    assert (request.only, request.exclude) == (("values",), ("values.gates",))
+
+
 def test_parts_make_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not declared is in it too, for a level depends on it; what is seen twice is as the worse says."""
     report = BackendReport("numpy", (), cases=3, seconds=2.0)

@@ -38,7 +38,8 @@ from conformance.properties.model import COMPUTES, Property
 from conformance.report import english
 from conformance.report.colour import painted, unpainted
 from conformance.report.data import dumps
-from conformance.report.evidence import arrays, evidence
+from conformance.report.evidence import arrays
+from conformance.report.evidence import evidence as told_of
 from conformance.report.levels import level_of
 from conformance.report.names import named as short_names
 from conformance.report.shell import command_line
@@ -191,20 +192,23 @@ def _replayed(judge: Judge, recipes: list[Recipe], options: argparse.Namespace) 
     settings = Settings(0, 0, *selection(options))
     _check_fixed(recipes, backend)
     case = realise(recipes[-1], backend.capabilities.fixed)
+    judged = [(p, answer, judge.evidence() if answer.wrong else None) for p, answer in replay(judge, recipes, settings)]
+    failed = [evidence for *_, evidence in judged if evidence is not None]
     call, handed = case.describe(), given(case)
+    if failed and all((one.call, one.given) == (failed[0].call, failed[0].given) for one in failed):
+        # The case as it was recorded is only what this call was derived from.
+        call, handed = failed[0].call, failed[0].given
     show(f"{backend.name}: {call}")
     show(textwrap.indent(arrays(handed), "    "))
     if settings.only:
         for id, words in plan(backend, settings).undeclared.items():
             show(f"  {id:<27} {Outcome.NOT_DECLARED}: {english.sentence(Undeclared(words))}")
-    outcomes, shown = list[Outcome | None](), set[str]()
-    for p, answer in replay(judge, recipes, settings):
-        outcomes.append(answer.outcome)
+    outcomes, shown = [answer.outcome for _, answer, _ in judged], set[str]()
+    for p, answer, wrong_call in judged:
         if answer.outcome is None:
             continue
         show(textwrap.indent(f"{p.id:<27} {_said(answer)}", "  "))
-        failed = judge.evidence() if answer.wrong else None
-        told = "" if failed is None else evidence(failed, call, handed)
+        told = "" if wrong_call is None else told_of(wrong_call, call, handed)
         if told and told not in shown:
             shown.add(told)
             show(textwrap.indent(told, "    "))

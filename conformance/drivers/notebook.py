@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from conformance.backend import Backend
 from conformance.drivers import console
+from conformance.drivers.pytest_request import names_of
 from conformance.drivers.run import NO_FAILURES, make_report
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import Progress, conform
@@ -78,8 +79,8 @@ def check_backend(
     settings = Settings(
         cases,
         seed,
-        _names(only or properties or ()),
-        _names(exclude),
+        names_of(only or properties or ()),
+        names_of(exclude),
         stop=stop,
         shrink=shrink,
         strict=strict,
@@ -91,11 +92,6 @@ def check_backend(
     with _bar(backend.name) as shown:
         report = make_report(settings, (conform(backend, settings, progress or shown),))
     return ShownReport(*(getattr(report, field.name) for field in fields(Report)))
-
-
-def _names(given: str | Sequence[str]) -> tuple[str, ...]:
-    """Names of properties and groups, of which one may stand alone."""
-    return (given,) if isinstance(given, str) else tuple(given)
 
 
 @contextmanager

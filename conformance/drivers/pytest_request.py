@@ -35,14 +35,14 @@ def conformance_tests(
     *,
     cases: int | None = None,
     seed: int | None = None,
-    only: Sequence[str] = (),
-    exclude: Sequence[str] = (),
+    only: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
     stop: bool = False,
     shrink: bool = True,
     strict: bool = False,
     expected_failures: Mapping[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
-    properties: Sequence[str] | None = None,
+    properties: str | Sequence[str] | None = None,
 ) -> ConformanceTests:
     """One pytest item per property that ``target`` declares: ``test_my_lstm = conformance_tests("my_lstm:build")``.
 
@@ -55,5 +55,10 @@ def conformance_tests(
             "conformance_tests makes items for pytest, which is not installed",
             "install it with `pip install pytest`, or call check_backend, which needs no pytest",
         )
-    chosen, left_out, known = tuple(only or properties or ()), tuple(exclude), dict(expected_failures or {})
+    chosen, left_out, known = names_of(only or properties or ()), names_of(exclude), dict(expected_failures or {})
     return ConformanceTests(target, cases, seed, chosen, left_out, stop, shrink, strict, known, progress)
+
+
+def names_of(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Names of properties and groups, of which one may stand alone."""
+    return (given,) if isinstance(given, str) else tuple(given)
