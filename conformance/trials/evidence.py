@@ -15,8 +15,9 @@ from conformance.trials.frames import whole_traceback
 from conformance.trials.outcomes import Violation, shown
 from conformance.trials.trial import place
 
-#: A call of so many numbers is shown with all of them, and so many elements of a result, from the first wrong one on.
-_FEW, _ELEMENTS = 60, 5
+#: A call of so many numbers is shown with all of them; of a larger one, the tensors of so many are. Of a result so many
+#: elements are, from the first wrong one on, and the worst.
+_FEW, _SMALL, _ELEMENTS = 60, 12, 5
 
 #: So many tensors of a result are compared; gradients may have dozens.
 _TENSORS = 12
@@ -30,22 +31,24 @@ def evidence(violation: Violation, case: Case) -> Evidence:
 
 
 def given(case: Case) -> tuple[Tensor, ...]:
-    """The parameters and the arguments of a call; their values where they are few in all."""
+    """The parameters and the arguments of a call; their values where they are few, in all or in one of them."""
     named = tensors(case)
     few = sum(value.size for value in named.values()) <= _FEW
     return tuple(
         Tensor(
             *(name, value.dtype.name, value.shape, int(np.count_nonzero(value))),
-            tuple(float(number) for number in value.reshape(-1)) if few else None,
+            tuple(float(number) for number in value.reshape(-1)) if few or value.size <= _SMALL else None,
         )
         for name, value in named.items()
     )
 
 
 def _compared(finding: Finding, config: LSTMConfig) -> Compared:
-    wrong = finding.ratios() > 1.0
+    ratios = finding.ratios()
+    wrong = ratios > 1.0
     first = min(int(np.argmax(wrong)), max(0, wrong.size - _ELEMENTS)) if wrong.any() else 0
-    places = [np.unravel_index(k, wrong.shape) for k in range(first, min(first + _ELEMENTS, wrong.size))]
+    chosen = {*range(first, min(first + _ELEMENTS, wrong.size)), *([int(np.argmax(ratios))] if wrong.any() else [])}
+    places = [np.unravel_index(k, wrong.shape) for k in sorted(chosen)]
     elements = tuple(_elements(finding, places, wrong, config))
     return Compared(finding.tensor, elements, wrong.size, int(wrong.sum()))
 
