@@ -147,7 +147,7 @@ def _place(p: Property) -> str:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    show("\n\n".join(_explanation(p) for p in select(only=(options.id,))))
+    show("\n\n".join(_explanation(p) for p in select(only=tuple(options.ids))))
     return 0
 
 

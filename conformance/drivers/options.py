@@ -76,7 +76,7 @@ def _list(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
 
 
 def _explain(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
-    sub.add_argument("id", metavar="ID", help="a property or a group")
+    sub.add_argument("ids", nargs="+", metavar="ID", help="properties or groups")
 
 
 def _replay(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
