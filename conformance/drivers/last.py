@@ -53,7 +53,10 @@ def recall(property: str, backend: str | None) -> Failure:
     try:
         told = json.loads(_path().read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise UsageError("no run in this folder is remembered", "give the text of a case, or run first") from None
+        raise UsageError(
+            "no run in this folder is remembered",
+            "`lstm-conformance run` first, or give the text of a case: pytest prints it with each failure",
+        ) from None
     found = [
         Failure(each["property"], each["backend"], tuple(each["recipes"]), told["when"]) for each in told["failures"]
     ]
@@ -64,7 +67,9 @@ def recall(property: str, backend: str | None) -> Failure:
     if fitting:
         raise UsageError(f"{property} failed for several backends in {run}", f"add --backend {fitting[0].backend}")
     known = ", ".join(dict.fromkeys(f.property for f in found if backend in (None, f.backend)))
-    raise UsageError(f"{run} has no failure of {property}", f"it has those of {known}" if known else "it has none")
+    raise UsageError(
+        f"{run} has no failure of {property}", f"it has those of {known}" if known else "nothing failed in it"
+    )
 
 
 def _path() -> Path:
