@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,10 @@ from conformance.cases.recipe import Recipe
 from conformance.drivers import cli
 from conformance.engine import plan
 from conformance.targets import registry
+
+# A shell that runs the tests in the background has them, and the commands that they start, ignore interruptions.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
