@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from backends import around
+from programs import Command
 
 from conformance.cases.covering import fixed_set
 from conformance.drivers.progress import Progress
@@ -79,6 +81,18 @@ def test_a_quick_run_says_what_it_leaves_out_and_claims_no_level() -> None:
     assert (left.property, left.outcome) == ("sizes.steps-past-16-bits", "not run")
     told = conclusion(make_report(Settings(0), [report]))
     assert told.startswith(f"quick: numpy: 2 of 2 properties hold in {ROWS} cases; left out: 1 property, ")
+
+
+def test_a_quick_run_of_an_adapter_that_refuses_everything_is_no_success(command: Command) -> None:
+    Path("refusing.py").write_text(
+        "from conformance import Capabilities, Unsupported, backend\n"
+        "@backend('refusing', Capabilities())\n"
+        "def build(config, params):\n"
+        "    raise Unsupported('not here')\n",
+        encoding="utf-8",
+    )
+    code, out, _ = command("run", "refusing.py:build", "--quick", "--in-process", "--only", "values")
+    assert (code, "not conformant: " in out) == (1, True)
 
 
 def test_where_there_is_no_terminal_lines_say_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -394,6 +394,23 @@ def test_every_group_has_its_part(count: int) -> None:
     assert workers.unit("test_a.py::test_it[values.c_n]", count) == f"test_a.py::test_it#{part_of('values', count)}"
 
 
+def test_a_backend_that_refuses_what_it_declares_is_no_success(pytester: pytest.Pytester) -> None:
+    """Its items are skipped, of which pytest alone makes a success."""
+    pytester.makepyfile(
+        refusing="""
+        from conformance import Capabilities, Unsupported, backend
+
+        @backend("refusing", Capabilities())
+        def build(config, params):
+            raise Unsupported("not here")
+    """
+    )
+    write_tests(pytester, "refusing:build")
+    result = pytester.runpytest("--lstm-cases", "0", "-k", "values or smoke")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert "failed" not in result.parseoutcomes()
+
+
 def test_one_name_may_stand_alone() -> None:
     request = conformance_tests("numpy", only="values", exclude="values.gates")
     assert (request.only, request.exclude) == (("values",), ("values.gates",))

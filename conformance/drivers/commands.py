@@ -167,7 +167,7 @@ def _asked(target: str, options: argparse.Namespace) -> Iterator[Judge | None]:
     try:
         reason = judge.backend.available()
         if reason:
-            print(f"{judge.backend.name} is unavailable: {reason}", file=sys.stderr)
+            show(f"{judge.backend.name} is unavailable: {reason}", sys.stderr)
         yield None if reason else judge
     finally:
         judge.close()
@@ -179,7 +179,7 @@ def _replay(options: argparse.Namespace) -> int:
     if options.last:
         failure = recall(options.last, options.backend)
         options.recipes, options.backend, options.only = failure.recipes, failure.backend, [failure.property]
-        print(f"{failure.property}, as it failed in the run of {failure.when} in this folder")
+        show(f"{failure.property}, as it failed in the run of {failure.when} in this folder")
     if options.backend is None:
         raise UsageError("replay needs a backend", "add --backend TARGET")
     recipes = [parse(text) for text in options.recipes]

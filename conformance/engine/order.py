@@ -1,8 +1,8 @@
 """The order in which the fixed set is asked: first what is cheap, so that most defects show within a second.
 
-Properties whose own cases are as large as real models follow the others some rows behind; one that takes seconds comes
-last. Every property still meets the rows in the same order. So it is asked about the same cases at the same turns, and
-catches what it catches in any other order.
+Properties whose own cases are as large as real models follow the others some rows behind; those that take seconds for
+one case come last. Every property still meets the rows in the same order. So it is asked about the same cases at the
+same turns, and catches what it catches in any other order.
 """
 
 from __future__ import annotations
