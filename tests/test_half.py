@@ -12,8 +12,10 @@ from programs import python
 from conformance.backend import Backend
 from conformance.bounds.rounding import EXACT, Approx, arithmetic, dot
 from conformance.cases.fills import cancels
-from conformance.cases.recipe import Recipe
+from conformance.cases.recipe import Recipe, parse
+from conformance.engine.judging import Here, Inquiry
 from conformance.engine.plan import Settings
+from conformance.properties import catalogue
 from conformance.selftest.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, different, twin_backend
 from conformance.selftest.faults.fault import FULL, HALF
 from conformance.selftest.faults.half import half_summed
@@ -216,3 +218,12 @@ def test_float32_that_is_stored_in_bfloat16_is_right_where_it_is_declared() -> N
     assert "values.output" in accused(stored_in_bfloat16(plain), Settings(cases=0, only=("values.output",)))
     sums = Settings(cases=0, only=("values.accumulation",))
     assert "values.accumulation" in accused(stored_in_bfloat16(declared, summed=True), sums)
+
+
+def test_a_stack_whose_lower_outputs_stay_unrounded_is_judged_on_its_own() -> None:
+    """Over 199 saturated steps that is far from the layers one by one, which read rounded outputs."""
+    [inside] = [one for one in DIFFERENT if one.id == "float64-inside"]
+    sizes = "I=1 H=2 layers=3 float16 L=199 N=2 state=both ragged view=transposed"
+    recipe = parse(f"{sizes} fill=saturated gain=0.3 seed=3024062755 edits=0:c_0[4:5]")
+    [(_, answer)] = Here(inside.backend).ask(recipe, [Inquiry(catalogue()["stack.composition"])])
+    assert answer.outcome == "passed"
