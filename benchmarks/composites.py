@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from random import Random
 
-from conformance.selftest.faults import DIFFERENT, Different
-from conformance.selftest.faults.composites import composite
+from conformance.faults import DIFFERENT, Different
+from conformance.faults.composites import composite
 
 #: So many differences are combined: a few, or as many as go together.
 _SIZES = (2, 3, 4, 3, 30)

@@ -32,11 +32,11 @@ from conformance.cases.recipe import Recipe, parse
 from conformance.engine.judging import Answer, Here, Inquiry
 from conformance.engine.plan import Settings, plan
 from conformance.engine.sieve import conform
+from conformance.faults import DIFFERENT, twin_backend
+from conformance.faults.composites import composite
 from conformance.report.data import encode
 from conformance.report.environment import environment
 from conformance.report.text import interruption
-from conformance.selftest.faults import DIFFERENT, twin_backend
-from conformance.selftest.faults.composites import composite
 from conformance.targets.find import find
 from conformance.targets.registry import names
 

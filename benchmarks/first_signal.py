@@ -23,13 +23,13 @@ from pathlib import Path
 import psutil
 from tabulate import tabulate
 
-from conformance.selftest.faults import FAULTS
-from conformance.selftest.faults.fault import CLASSES, OPTIONS, Fault
+from conformance.faults import FAULTS
+from conformance.faults.fault import CLASSES, OPTIONS, Fault
 
 #: The user's file.
 _FILE = """
 import torch
-from conformance.selftest.faults import FAULTS, backend_of
+from conformance.faults import FAULTS, backend_of
 wrong = backend_of(FAULTS[{fault!r}])
 """
 

@@ -36,15 +36,15 @@ from conformance.cases.recipe import Recipe
 from conformance.cases.strategies import recipes
 from conformance.engine.plan import Settings, plan
 from conformance.engine.search import search
+from conformance.faults import backward
+from conformance.faults.backward import Differentiable
+from conformance.faults.fault import FULL
 from conformance.instruments.taps import judge_tapped, lower_results, tap
 from conformance.properties import catalogue
 from conformance.properties.gradients.shared import DTYPES
 from conformance.reference.backward import Gradients, vjp
 from conformance.report.data import encode
 from conformance.report.environment import environment
-from conformance.selftest.faults import backward
-from conformance.selftest.faults.backward import Differentiable
-from conformance.selftest.faults.fault import FULL
 from conformance.trials.outcomes import Discard, Violation
 from conformance.trials.trial import Trial
 

@@ -37,10 +37,10 @@ from conformance.cases.recipe import Recipe
 from conformance.engine.plan import Settings
 from conformance.engine.search import search
 from conformance.engine.sieve import conform
+from conformance.faults import DIFFERENT
+from conformance.faults.fault import FULL
+from conformance.faults.twin import Twin
 from conformance.properties.layout import Oracle, oracle_result
-from conformance.selftest.faults import DIFFERENT
-from conformance.selftest.faults.fault import FULL
-from conformance.selftest.faults.twin import Twin
 from conformance.spec import Result
 from conformance.targets.find import find
 from conformance.trials.trial import Trial

@@ -9,12 +9,12 @@ import numpy as np
 
 from conformance.conventions import Transform, Whole
 from conformance.conventions.parameters import each
-from conformance.selftest.faults import twin as correct
-from conformance.selftest.faults.alter import half
-from conformance.selftest.faults.equations import celled, gate
-from conformance.selftest.faults.packing import kept
-from conformance.selftest.faults.precision import half_accumulated, rounded_dot, significand
-from conformance.selftest.faults.twin import Twin
+from conformance.faults import twin as correct
+from conformance.faults.alter import half
+from conformance.faults.equations import celled, gate
+from conformance.faults.packing import kept
+from conformance.faults.precision import half_accumulated, rounded_dot, significand
+from conformance.faults.twin import Twin
 from conformance.spec import Array, LSTMConfig, State
 
 DTYPES = ("float32", "float64")

@@ -34,8 +34,8 @@ from conformance.cases.recipe import parse
 from conformance.engine.judging import Here, Inquiry
 from conformance.engine.plan import Settings, plan
 from conformance.engine.sieve import conform
+from conformance.faults import FAULTS, backend_of
 from conformance.report.environment import environment
-from conformance.selftest.faults import FAULTS, backend_of
 
 RESULTS = Path("results/shrunk.jsonl")
 

@@ -20,8 +20,8 @@ from conformance.cases.case import realise
 from conformance.cases.recipe import Recipe, parse
 from conformance.engine.judging import Inquiry
 from conformance.engine.plan import Settings
+from conformance.faults import DIFFERENT
 from conformance.properties import catalogue
-from conformance.selftest.faults import DIFFERENT
 from conformance.trials.trial import Trial
 
 

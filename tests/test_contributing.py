@@ -13,8 +13,8 @@ from conformance.backend import Backend, Capabilities
 from conformance.cases.recipe import parse
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
+from conformance.faults import Fault, backend_of, twin_backend
 from conformance.properties import catalogue, model
-from conformance.selftest.faults import Fault, backend_of, twin_backend
 from conformance.spec import LSTMConfig, Params
 from conformance.trials.outcomes import Violation
 from conformance.trials.trial import Trial

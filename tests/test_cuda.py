@@ -17,8 +17,8 @@ from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer, Here, Inquiry
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
+from conformance.faults import FAULTS, backend_of
 from conformance.properties import catalogue
-from conformance.selftest.faults import FAULTS, backend_of
 from conformance.targets.find import find
 
 torch = pytest.importorskip("torch")

@@ -15,12 +15,12 @@ from conformance.backend import Backend
 from conformance.bounds.chance import surprise
 from conformance.cases.recipe import Recipe, parse
 from conformance.engine.plan import Settings
+from conformance.faults import FAULTS, backend_of, twin_backend
+from conformance.faults.fault import DROPOUT, EVERYTHING, GRADIENTS, Fault
+from conformance.faults.twin import Place, Twin
 from conformance.instruments.masks import ELEMENTS, RATES, read
 from conformance.properties import catalogue, dropout
 from conformance.properties.dropout import ALARM, LIMIT
-from conformance.selftest.faults import FAULTS, backend_of, twin_backend
-from conformance.selftest.faults.fault import DROPOUT, EVERYTHING, GRADIENTS, Fault
-from conformance.selftest.faults.twin import Place, Twin
 from conformance.spec import Array
 from conformance.targets.find import find
 from conformance.trials.trial import Trial

@@ -14,8 +14,7 @@ from conformance.backend import Backend, Unsupported
 from conformance.cases.case import handed, realise
 from conformance.cases.recipe import VIEWS, Recipe, parse
 from conformance.conventions import CONVENTIONS
-from conformance.reference.forward import lstm
-from conformance.selftest.faults import (
+from conformance.faults import (
     CLASSES,
     DIFFERENT,
     FAULTS,
@@ -25,7 +24,7 @@ from conformance.selftest.faults import (
     catalogue,
     twin_backend,
 )
-from conformance.selftest.faults.fault import (
+from conformance.faults.fault import (
     CALLS,
     GRADIENTS,
     LIVING,
@@ -35,6 +34,7 @@ from conformance.selftest.faults.fault import (
     STALE,
     THREADS,
 )
+from conformance.reference.forward import lstm
 from conformance.spec import DTYPES
 
 WIDE = "I=3 H=9 layers=3 bidirectional L=17 N=5 state=both gain=3 seed=1"

@@ -10,9 +10,9 @@ import pytest
 from conformance.backend import Backend
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
-from conformance.selftest.faults import FAULTS, twin_backend
-from conformance.selftest.faults.equations import gate
-from conformance.selftest.faults.twin import Place, Twin, cell
+from conformance.faults import FAULTS, twin_backend
+from conformance.faults.equations import gate
+from conformance.faults.twin import Place, Twin, cell
 from conformance.spec import GATES, Array
 
 ONLY = Settings(cases=3, only=("values.gates",), fixed=False)

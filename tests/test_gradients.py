@@ -26,16 +26,16 @@ from conformance.cases.recipe import Recipe, parse
 from conformance.engine.judging import Answer, Here, Inquiry
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
+from conformance.faults import DIFFERENT, twin_backend
+from conformance.faults.backward import Differentiable
+from conformance.faults.different import Different
+from conformance.faults.precision import half_accumulated
 from conformance.instruments.exact import dyadic
 from conformance.instruments.taps import judge_tapped, lower_results, tap
 from conformance.properties import catalogue
 from conformance.reference.backward import Gradients, vjp
 from conformance.reference.forward import lstm
 from conformance.report.model import Verdict
-from conformance.selftest.faults import DIFFERENT, twin_backend
-from conformance.selftest.faults.backward import Differentiable
-from conformance.selftest.faults.different import Different
-from conformance.selftest.faults.precision import half_accumulated
 from conformance.spec import Array, Params, Result, State, param_shapes, state_shapes
 from conformance.trials.trial import Trial
 

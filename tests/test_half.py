@@ -15,11 +15,11 @@ from conformance.cases.fills import cancels
 from conformance.cases.recipe import Recipe, parse
 from conformance.engine.judging import Here, Inquiry
 from conformance.engine.plan import Settings
+from conformance.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, different, twin_backend
+from conformance.faults.fault import FULL, HALF
+from conformance.faults.half import half_summed
+from conformance.faults.twin import Twin, sigmoid
 from conformance.properties import catalogue
-from conformance.selftest.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, different, twin_backend
-from conformance.selftest.faults.fault import FULL, HALF
-from conformance.selftest.faults.half import half_summed
-from conformance.selftest.faults.twin import Twin, sigmoid
 from conformance.spec import numpy_dtype
 from conformance.targets.find import find
 
@@ -156,7 +156,7 @@ from conformance.cases.recipe import parse
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.errors import UsageError
-from conformance.selftest.faults import twin_backend
+from conformance.faults import twin_backend
 
 twin = twin_backend()
 report = conform(twin, Settings(2, only=("smoke", "layout.dtypes")))

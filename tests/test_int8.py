@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from conformance import Backend, Capabilities, check_backend
-from conformance.selftest.faults import FAULTS
-from conformance.selftest.faults.fault import FULL
-from conformance.selftest.faults.living import Living
-from conformance.selftest.faults.twin import Twin
+from conformance.faults import FAULTS
+from conformance.faults.fault import FULL
+from conformance.faults.living import Living
+from conformance.faults.twin import Twin
 from conformance.spec import Array
 
 INT8 = replace(FULL, dtypes=("float32",), arithmetic={"float32": "int8"})

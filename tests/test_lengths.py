@@ -16,8 +16,8 @@ from conformance.backend import Backend, Unsupported
 from conformance.cases.case import Case, handed, realise
 from conformance.cases.recipe import Recipe, parse
 from conformance.engine.plan import Settings
-from conformance.selftest.faults.fault import FULL
-from conformance.selftest.faults.twin import Twin
+from conformance.faults.fault import FULL
+from conformance.faults.twin import Twin
 from conformance.spec import Array, LSTMConfig, Params
 from conformance.targets.find import find
 from conformance.torch_module import build_of, call

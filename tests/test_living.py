@@ -11,10 +11,10 @@ import pytest
 from conformance import Backend, check_backend
 from conformance.cases.recipe import parse
 from conformance.engine.judging import Inquiry, check
+from conformance.faults import FAULTS, backend_of, twin_backend
 from conformance.properties import catalogue
 from conformance.properties.purity.memory import growth
 from conformance.report.levels import reached
-from conformance.selftest.faults import FAULTS, backend_of, twin_backend
 from conformance.targets.find import find
 from conformance.trials.trial import Trial
 

@@ -17,11 +17,11 @@ from conformance.conventions.layouts import states
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.facts import Mismatch
+from conformance.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, twin_backend
+from conformance.faults.fault import FULL, NONFINITE
+from conformance.faults.nonfinite import infinity_hidden, nan_hidden
+from conformance.faults.twin import Forward, Twin
 from conformance.properties import catalogue
-from conformance.selftest.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, twin_backend
-from conformance.selftest.faults.fault import FULL, NONFINITE
-from conformance.selftest.faults.nonfinite import infinity_hidden, nan_hidden
-from conformance.selftest.faults.twin import Forward, Twin
 from conformance.spec import Array, LSTMConfig, Params, State
 from conformance.targets.find import find
 from conformance.trials.outcomes import Discard, Violation

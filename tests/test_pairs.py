@@ -8,7 +8,7 @@ from programs import Command
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.errors import UsageError
-from conformance.selftest.faults import FAULTS, backend_of
+from conformance.faults import FAULTS, backend_of
 from conformance.selftest.pairs import Pair, PairTest, contained, joined, ring, table, to_json
 
 

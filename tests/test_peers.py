@@ -13,10 +13,10 @@ from programs import Command
 from conformance.cases.case import canonical, handed
 from conformance.conventions.parameters import ORDERS
 from conformance.errors import UsageError
+from conformance.faults import DIFFERENT, FAULTS
+from conformance.faults.fault import FULL
+from conformance.faults.twin import Twin
 from conformance.reference.forward import lstm
-from conformance.selftest.faults import DIFFERENT, FAULTS
-from conformance.selftest.faults.fault import FULL
-from conformance.selftest.faults.twin import Twin
 from conformance.selftest.peers import (
     CAUGHT,
     INEXPRESSIBLE,

@@ -8,9 +8,9 @@ import pytest
 
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
+from conformance.faults import FAULTS, backend_of, twin_backend
 from conformance.properties import GROUPS, catalogue
 from conformance.properties.model import NEEDS, needs_of, prop
-from conformance.selftest.faults import FAULTS, backend_of, twin_backend
 from lstm_conformance_pytest.workers import part_of
 
 #: For each property a fault of its own kind.

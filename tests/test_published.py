@@ -10,11 +10,11 @@ import pytest
 from conformance.bounds.backward import SLOPE_ULPS
 from conformance.bounds.rounding import ACTIVATION_ULPS, arithmetic
 from conformance.cases.recipe import Recipe
+from conformance.faults import DIFFERENT, Different
+from conformance.faults.composites import composite
 from conformance.instruments.exact import dyadic
 from conformance.instruments.saturation import saturates
 from conformance.properties import catalogue
-from conformance.selftest.faults import DIFFERENT, Different
-from conformance.selftest.faults.composites import composite
 from conformance.trials.outcomes import Discard
 from conformance.trials.trial import Trial
 

@@ -15,10 +15,10 @@ from conformance.bounds.forward import Expectation, Finding, finding
 from conformance.bounds.rounding import EXACT, Approx, Arithmetic, arithmetic, dot
 from conformance.cases.case import realise
 from conformance.cases.recipe import Recipe, parse
+from conformance.faults import DIFFERENT
 from conformance.properties import catalogue
 from conformance.reference.backward import Gradients
 from conformance.report.english import sentence
-from conformance.selftest.faults import DIFFERENT
 from conformance.spec import Array, LSTMConfig, Params, Slot
 from conformance.targets.find import find
 from conformance.trials.outcomes import Discard, Violation

@@ -12,9 +12,9 @@ from conformance.backend import Capabilities
 from conformance.cases.recipe import Recipe
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
+from conformance.faults import FAULTS, backend_of
 from conformance.properties import catalogue
 from conformance.properties.refusals.shared import ones, reordered, with_ones
-from conformance.selftest.faults import FAULTS, backend_of
 from conformance.spec import LSTMConfig
 from conformance.targets.find import find
 from conformance.trials.outcomes import Violation

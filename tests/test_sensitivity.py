@@ -19,7 +19,7 @@ from conformance.cases.recipe import Recipe
 from conformance.engine import sieve as engine
 from conformance.engine.judging import Answer, Here, Inquiry
 from conformance.engine.plan import Settings
-from conformance.selftest.faults.twin import Twin
+from conformance.faults.twin import Twin
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from conformance.cases.recipe import parse
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
-from conformance.selftest.faults import FAULTS, backend_of
+from conformance.faults import FAULTS, backend_of
 
 #: A fault, the property that catches it, and the structure it needs: nothing else is left.
 MINIMAL = [

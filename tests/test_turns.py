@@ -12,9 +12,9 @@ from conformance.cases.recipe import Recipe, parse
 from conformance.engine.judging import Answer, Here, Inquiry
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform, replay
+from conformance.faults import FAULTS, backend_of
 from conformance.properties import catalogue
 from conformance.properties.model import pairs
-from conformance.selftest.faults import FAULTS, backend_of
 from conformance.targets.find import find
 from conformance.trials.trial import Trial
 

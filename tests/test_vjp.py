@@ -15,8 +15,8 @@ from conformance.backend import Backend, Unsupported
 from conformance.cases.case import Case, handed, realise
 from conformance.cases.recipe import VIEWS, parse
 from conformance.engine.plan import Settings
-from conformance.selftest.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, twin_backend
-from conformance.selftest.faults.fault import GRADIENTS
+from conformance.faults import DIFFERENT, FAULTS, Different, Fault, backend_of, twin_backend
+from conformance.faults.fault import GRADIENTS
 from conformance.spec import Array, State
 from conformance.targets.find import find
 from conformance.torch_module import build_of

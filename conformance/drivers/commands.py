@@ -31,6 +31,7 @@ from conformance.engine.plan import Settings, plan
 from conformance.engine.sieve import replay
 from conformance.errors import UsageError
 from conformance.facts import Outcome, Undeclared
+from conformance.faults import FAULTS
 from conformance.processes.message import Garbled
 from conformance.processes.wire.server import serve
 from conformance.properties import catalogue, select
@@ -46,7 +47,6 @@ from conformance.report.shell import command_line
 from conformance.report.table import table
 from conformance.report.text import conclusion, failures, head
 from conformance.selftest import pairs, peers, score
-from conformance.selftest.faults import FAULTS
 from conformance.targets import registry
 from conformance.targets.find import find
 from conformance.trials.evidence import given

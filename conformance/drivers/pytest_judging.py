@@ -10,10 +10,13 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from conformance.backend import Backend
+from conformance.cases.case import Case
+from conformance.cases.cotangents import Cotangents
 from conformance.cases.recipe import Recipe
 from conformance.drivers.run import database
 from conformance.engine.judging import Answer, Inquiry, Judge
 from conformance.engine.plan import Settings, plan
+from conformance.engine.reply import Reply
 from conformance.engine.sieve import conform
 from conformance.errors import Ended
 from conformance.facts import Evidence
@@ -69,6 +72,10 @@ class Clocked:
     def evidence(self) -> Evidence | None:
         """The call that failed, of the wrong answer that was given last."""
         return self._judge.evidence()
+
+    def call(self, case: Case, cotangents: Cotangents | None = None) -> Reply:
+        """The reply of a fresh model to a case of the caller's own making, or to its vjp."""
+        return self._judge.call(case, cotangents)
 
     def run(self, recipe: Recipe) -> None:
         """Run a case for the marks that it may leave."""

@@ -15,7 +15,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from conformance.backend import Backend
+from conformance.cases.case import Case
+from conformance.cases.cotangents import Cotangents
 from conformance.cases.recipe import Recipe
+from conformance.engine.reply import Reply, reply
 from conformance.errors import Closed, Ended, SuiteError, UsageError
 from conformance.facts import Evidence, Fact, Outcome, Undeclared
 from conformance.properties.model import Property
@@ -90,6 +93,10 @@ class Judge(Protocol):
         """The call that failed, of the wrong answer that was given last; None if its process ended."""
         ...
 
+    def call(self, case: Case, cotangents: Cotangents | None = None) -> Reply:
+        """The reply of a fresh model to a case of the caller's own making, or to its vjp; never an exception."""
+        ...
+
     def run(self, recipe: Recipe) -> None:
         """Run a case for the marks that it may leave."""
         ...
@@ -162,6 +169,13 @@ class Here:
         if trial is None or trial.violation is None:
             return None
         return evidence(trial.violation, trial.violation.case or trial.called)
+
+    def call(self, case: Case, cotangents: Cotangents | None = None) -> Reply:
+        """The reply of a fresh model to a case of the caller's own making, or to its vjp."""
+        self._threads.limit()
+        told = reply(self.backend, case, cotangents)
+        self._open()
+        return told
 
     def run(self, recipe: Recipe) -> None:
         """Run a case for the marks that it may leave."""

@@ -21,8 +21,10 @@ from conformance.backend import OPTIONAL_METHODS, Backend, can_be_called, unavai
 from conformance.cases.case import Case
 from conformance.cases.recipe import parse
 from conformance.engine.judging import Here, Inquiry
+from conformance.engine.reply import Reply
 from conformance.errors import UsageError
 from conformance.processes.message import Message, Stream, decode, write
+from conformance.processes.parcel import unpack
 from conformance.processes.wire.fields import capabilities_to_fields
 from conformance.properties import catalogue
 from conformance.report.data import encode
@@ -33,6 +35,9 @@ from conformance.trials.calls import listeners
 
 #: Seconds of work after which a call that begins says so.
 _BETWEEN_BEATS = 0.5
+
+#: Bytes of elements that a request may have: those of a case.
+_REQUEST = 1 << 30
 
 
 def main() -> None:
@@ -72,7 +77,7 @@ class _Parent:
 
     def receive(self) -> Message | None:
         """The next request, None at the end."""
-        message = decode(self._stream, 0)
+        message = decode(self._stream, _REQUEST)
         self._last = time.monotonic()
         return message
 
@@ -110,10 +115,20 @@ def _serve(parent: _Parent) -> None:
         elif request.type == "run":
             judge.run(parse(fields["recipe"]))
             parent.tell("done")
+        elif request.type == "call":
+            parent.send(_told(judge.call(*unpack(request))))
         elif request.type == "evidence":
             parent.tell("evidence", evidence=json.dumps(encode(judge.evidence())))
         else:
             parent.tell("abilities", abilities=json.dumps([encode(each) for each in judge.probe()]))
+
+
+def _told(reply: Reply) -> Message:
+    """A reply as a message."""
+    told = {"type": "reply", "fact": json.dumps(encode(reply.fact))}
+    tensors = {} if reply.result is None else {k: v for k, v in reply.result._asdict().items() if v is not None}
+    told["gradients"] = " ".join(reply.gradients or ())
+    return Message(told, tensors | {f"grad_{name}": value for name, value in (reply.gradients or {}).items()})
 
 
 def _hold(parent: _Parent, request: Message) -> Backend:

@@ -16,16 +16,19 @@ from pathlib import Path
 from typing import NoReturn
 
 from conformance.backend import Backend
-from conformance.cases.case import realise
+from conformance.cases.case import Case, realise
+from conformance.cases.cotangents import Cotangents
 from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer, Inquiry
+from conformance.engine.reply import Reply
 from conformance.errors import Closed, Ended, Gone, SuiteError, UsageError
-from conformance.facts import Evidence, NotJudged, Outcome
+from conformance.facts import Evidence, Fact, NotJudged, Outcome
 from conformance.processes.message import Message
+from conformance.processes.parcel import pack
 from conformance.processes.supervisor import Child, Limits, Patience
 from conformance.processes.wire.fields import capabilities_from_fields
 from conformance.report.data import decode
-from conformance.spec import LSTMConfig, Params
+from conformance.spec import LSTMConfig, Params, Result
 from conformance.targets.probe import Ability
 from conformance.targets.registry import located
 from conformance.trials.outcomes import said
@@ -112,6 +115,24 @@ class Isolated:
             self._lost()
             return None
         return decode(Evidence | None, told)
+
+    def call(self, case: Case, cotangents: Cotangents | None = None) -> Reply:
+        """The reply of a fresh model to a case of the caller's own making, or how the process ended in it."""
+        try:
+            child = self._running()
+            seconds = self._patience.seconds(brief=True)
+            child.send(pack(case, cotangents), seconds)
+            with self._patience.measured():
+                message = self._next(child, seconds, _LARGE)
+        except Ended as ended:
+            self._lost()
+            return Reply(fact=said(str(ended)))
+        fact = decode(Fact | None, json.loads(message.fields["fact"]))
+        if fact is not None:
+            return Reply(fact=fact)
+        gradients = {name: message.tensors[f"grad_{name}"] for name in message.fields["gradients"].split()}
+        result = Result(*(message.tensors.get(name) for name in Result._fields))
+        return Reply(result, gradients if cotangents is not None else None)
 
     def run(self, recipe: Recipe) -> None:
         """Run a case for the marks that it may leave; if it ends the process, none are left."""

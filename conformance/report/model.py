@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from conformance.facts import Fact, Interruption, NotJudged, Outcome, Quick, Recurrence, Scope
+from conformance.facts import Diagnosis, Fact, Interruption, NotJudged, Outcome, Quick, Recurrence, Scope
 from conformance.properties.model import GUARDS, question_of
 from conformance.report import english
 
@@ -98,6 +98,8 @@ class BackendReport:
     quick: Quick | None = None
     #: The name that it gave itself; ``backend`` is the target by which it is found again.
     own_name: str = ""
+    #: The causes of its failures, if they were looked for.
+    diagnosis: Diagnosis | None = None
 
     def count(self, *outcomes: Outcome) -> int:
         """How many verdicts have one of the outcomes."""

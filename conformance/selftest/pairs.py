@@ -24,9 +24,9 @@ from conformance.cases.covering import fixed_set
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.errors import UsageError
-from conformance.selftest.faults import FAULTS, Fault, backend_of
-from conformance.selftest.faults.fault import FULL
-from conformance.selftest.faults.twin import Twin
+from conformance.faults import FAULTS, Fault, backend_of
+from conformance.faults.fault import FULL
+from conformance.faults.twin import Twin
 from conformance.selftest.peers import equal, result_of
 from conformance.selftest.score import prepare
 

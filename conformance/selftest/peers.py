@@ -27,8 +27,8 @@ from conformance.cases.recipe import FILLS, Recipe
 from conformance.conventions.parameters import gate_order, gates_read_as
 from conformance.engine.search import search
 from conformance.errors import UsageError
-from conformance.selftest.faults.fault import Fault
-from conformance.selftest.faults.twin import Twin
+from conformance.faults.fault import Fault
+from conformance.faults.twin import Twin
 from conformance.spec import Array, LSTMConfig, Result, Slot, State
 from conformance.trials.calls import fresh_params, shape_error, unpack
 

@@ -25,9 +25,9 @@ from conformance.conventions.parameters import ORDERS
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.errors import UsageError, nearest
+from conformance.faults import FAULTS, backend_of, twin_backend
+from conformance.faults.fault import FULL, OPTIONS, Fault
 from conformance.report.model import BackendReport
-from conformance.selftest.faults import FAULTS, backend_of, twin_backend
-from conformance.selftest.faults.fault import FULL, OPTIONS, Fault
 from conformance.selftest.peers import CAUGHT, INEXPRESSIBLE, Peer, accepts, reading, verdict
 
 #: The name under which the correct twin runs beside its faults.

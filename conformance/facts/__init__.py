@@ -1,0 +1,66 @@
+"""Judgements as data: outcomes, and the facts that are said beside them.
+
+Facts travel from a check to a report as they are. ``report/english.py`` alone puts them into words, and nothing reads
+words back.
+"""
+
+from conformance.facts.causes import Alteration, Cause, Conditions, Degree, Diagnosis, Place, Trait
+from conformance.facts.evidence import Compared, Element, Evidence, Tensor
+from conformance.facts.failures import Frame, Mismatch, Misshapen, Raised, Said, Unsupported, Within, apart
+from conformance.facts.limits import (
+    AdapterBroken,
+    CutShort,
+    Discarded,
+    DtypeUnjudged,
+    Fact,
+    Gap,
+    Interruption,
+    LeftOut,
+    NoCase,
+    NotJudged,
+    NotStarted,
+    Part,
+    Quick,
+    Scope,
+    Undeclared,
+)
+from conformance.facts.outcomes import Outcome, Recurrence
+
+__all__ = [
+    "AdapterBroken",
+    "Alteration",
+    "Cause",
+    "Compared",
+    "Conditions",
+    "CutShort",
+    "Degree",
+    "Diagnosis",
+    "Discarded",
+    "DtypeUnjudged",
+    "Element",
+    "Evidence",
+    "Fact",
+    "Frame",
+    "Gap",
+    "Interruption",
+    "LeftOut",
+    "Mismatch",
+    "Misshapen",
+    "NoCase",
+    "NotJudged",
+    "NotStarted",
+    "Outcome",
+    "Part",
+    "Place",
+    "Quick",
+    "Raised",
+    "Recurrence",
+    "Said",
+    "Scope",
+    "Tensor",
+    "Trait",
+    "Undeclared",
+    "Unsupported",
+    "Within",
+    "apart",
+]

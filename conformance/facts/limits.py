@@ -1,0 +1,152 @@
+"""Facts that the engine says of a property that it could not judge in full."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from conformance.facts.failures import Mismatch, Misshapen, Raised, Said, Unsupported, Within
+from conformance.facts.outcomes import Outcome
+
+
+@dataclass(frozen=True)
+class Undeclared:
+    """The needs of a property that a backend does not meet, as words of ``Property.needs``."""
+
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of a property's cases were not judged."""
+
+    #: All of its cases.
+    cases: int
+    #: Those for which ``Unsupported`` was raised, with the first of them.
+    unsupported: int
+    example: Unsupported | None
+    #: Those that ended the backend's process, and the properties that tell how.
+    lost: int
+    see: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DtypeUnjudged:
+    """Cases of one declared dtype cannot be made here; so many cases of other dtypes were judged."""
+
+    cases: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Interruption:
+    """Why a run ended early: it was "interrupted", "given up" for a reason, or "stopped" at the first failure."""
+
+    how: str
+    #: Cases offered until then.
+    cases: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class CutShort:
+    """A property was not judged to the end; so many cases of its own had passed."""
+
+    why: Interruption
+    passed: int
+
+
+@dataclass(frozen=True)
+class AdapterBroken:
+    """Nothing was asked, since the simplest call already fails, as the property ``see`` tells."""
+
+    see: str
+
+
+@dataclass(frozen=True)
+class NotStarted:
+    """Nothing was asked, since the backend's process ended at its start, as the property ``see`` tells."""
+
+    see: str
+
+
+@dataclass(frozen=True)
+class NoCase:
+    """No case was one that the property speaks about."""
+
+
+@dataclass(frozen=True)
+class NotJudged:
+    """An option that a probe did not take for declared, and why."""
+
+    #: A field of ``Capabilities`` or a dtype.
+    option: str
+    fact: Fact
+
+
+@dataclass(frozen=True)
+class Discarded:
+    """Every case that the property speaks about was left out: what it builds on is wrong, as ``see`` tells."""
+
+    cases: int
+    #: Properties that failed, of the same group if there are any.
+    see: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The cases in which a property that ended in an error was right all the same."""
+
+    #: Cases in all; those that were right, and those that were answered wrongly. In the others the backend raised.
+    cases: int
+    right: int
+    wrong: int
+    #: Traits of a case (``engine/scope.py``) that hold together wherever it raised, and nowhere else; none if unknown.
+    wherever: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The reasons that keep a backend from a level, the levels below taken for granted."""
+
+    level: str
+    interrupted: Interruption | None = None
+    #: Whether only part of the properties was asked, or only a quick run's part of the cases.
+    partial: bool = False
+    quick: bool = False
+    #: The level's words that do not hold, and those that no property judges.
+    unmet: tuple[str, ...] = ()
+    unjudged: tuple[str, ...] = ()
+    #: Its properties that did not pass, by outcome.
+    short: tuple[tuple[Outcome, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A quick run has no case for the property."""
+
+
+@dataclass(frozen=True)
+class Quick:
+    """The part of the fixed set that a quick run asked: so many cases of all that it has."""
+
+    cases: int
+    fixed: int
+
+
+Fact = (
+    Mismatch
+    | Misshapen
+    | Raised
+    | Said
+    | Within
+    | Unsupported
+    | Undeclared
+    | Part
+    | DtypeUnjudged
+    | CutShort
+    | AdapterBroken
+    | NotStarted
+    | NoCase
+    | LeftOut
+    | Discarded
+)
