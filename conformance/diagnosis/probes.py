@@ -1,0 +1,148 @@
+"""Probes: calls that are designed so that few factors matter in each, the plainest first.
+
+A probe asks about one more thing than those before it. So a mistake shows at the first probe that it has a part in, and
+whatever was found there is taken for granted by the later ones: two mistakes do not hide each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from conformance.backend import Backend, Capabilities
+from conformance.cases.case import Case, realise
+from conformance.cases.fills import normal
+from conformance.cases.recipe import Recipe
+from conformance.spec import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """A few calls that ask about one more thing."""
+
+    #: What it asks about: a word of ``report/causes.py``.
+    name: str
+    cases: tuple[Case, ...]
+
+
+#: Sizes that are all different.
+_PLAIN = Recipe(I=3, H=5, L=1, N=1, gain=1.5)
+
+
+def probes(backend: Backend, dtype: str) -> Iterator[Probe]:
+    """The probes that a backend's capabilities allow, in order, in a dtype."""
+    c = backend.capabilities
+    base = replace(_PLAIN, dtype=dtype, batch_first=not c.time_major)
+    state = "both" if c.initial_state else "none"
+    yield from _cell(base, c)
+    yield _probe("weight_ih", base, keep=("weight_ih", "x"))
+    yield _probe("step", base)
+    if c.initial_state:
+        yield _probe("weight_hh", base, "both", keep=("weight_hh", "h_0"))
+        yield _probe("state", base, "both")
+        yield _probe("h_0 alone", base, "h")
+        yield _probe("c_0 alone", base, "c")
+    rows = 3 if c.batch else 1
+    if c.projection:
+        yield _probe("projection", replace(base, proj=2))
+        yield _probe("projection", replace(base, proj=2, L=4), state)
+    yield _probe("time", replace(base, L=4))
+    yield _probe("time", replace(base, L=5), state)
+    if c.batch:
+        yield _probe("rows", replace(base, L=2, N=3))
+        yield _probe("rows", replace(base, L=4, N=3), state)
+    for recipe, name in _options(replace(base, N=rows, L=4), c):
+        yield _probe(name, recipe)
+        if c.initial_state:
+            yield _probe(name, recipe, "both")
+
+
+def _options(base: Recipe, c: Capabilities) -> Iterator[tuple[Recipe, str]]:
+    """Each option, then pairs, then all that go together."""
+    if c.time_major and c.batch_first:
+        yield replace(base, batch_first=True), "batch_first"
+    if c.unbatched:
+        yield replace(base, unbatched=True, N=1), "unbatched"
+    if c.no_bias:
+        yield replace(base, bias=False), "no bias"
+    if c.lengths and base.N > 1:
+        yield replace(base, ragged=True, L=5, seed=4), "lengths"
+    if c.bidirectional:
+        yield replace(base, bidirectional=True), "reverse"
+    if c.layers:
+        yield replace(base, layers=2), "layers"
+    combined: list[tuple[Recipe, str]] = []
+    if c.bidirectional and c.layers:
+        combined.append((replace(base, bidirectional=True, layers=2), "layers, reverse"))
+    if c.layers:
+        combined.append((replace(base, layers=3), "three layers"))
+    if c.lengths and base.N > 1:
+        ragged = replace(base, ragged=True, L=5, seed=4)
+        if c.bidirectional:
+            combined.append((replace(ragged, bidirectional=True), "lengths, reverse"))
+        if c.layers:
+            combined.append((replace(ragged, layers=2), "lengths, layers"))
+        if c.batch_first and c.time_major:
+            combined.append((replace(ragged, batch_first=True), "lengths, batch_first"))
+    if c.projection and c.bidirectional:
+        combined.append((replace(base, proj=2, bidirectional=True), "projection, reverse"))
+    if c.projection and c.layers:
+        combined.append((replace(base, proj=2, layers=2), "projection, layers"))
+    yield from combined
+    most = replace(base, layers=3 if c.layers else 1, bidirectional=c.bidirectional, seed=7)
+    if c.layers and c.bidirectional:
+        yield most, "three layers, reverse"
+    if c.batch_first and c.time_major and (c.layers or c.bidirectional):
+        yield replace(most, batch_first=True), "all, batch_first"
+    if c.lengths and base.N > 1 and (c.layers or c.bidirectional):
+        yield replace(most, ragged=True, L=5), "all, lengths"
+    if c.unbatched and (c.layers or c.bidirectional):
+        yield replace(most, unbatched=True, N=1), "all, unbatched"
+    if c.no_bias and (c.layers or c.bidirectional):
+        yield replace(most, bias=False), "all, no bias"
+    if c.projection and c.layers and c.bidirectional:
+        yield replace(most, proj=2), "all, projection"
+
+
+def _probe(name: str, recipe: Recipe, state: str = "none", keep: tuple[str, ...] = ()) -> Probe:
+    """Two calls of a recipe; with ``keep``, all tensors but these are zero."""
+    made = [realise(replace(recipe, state=state, seed=recipe.seed + seed)) for seed in (1, 2)]
+    return Probe(name, tuple(_only(case, keep) if keep else case for case in made))
+
+
+def _only(case: Case, keep: tuple[str, ...]) -> Case:
+    """The case with zeros for all tensors but some."""
+    params = {k: v if k.partition("_l")[0] in keep else np.zeros_like(v) for k, v in case.params.items()}
+    state = case.state
+    if state is not None:
+        h_0, c_0 = (v if k in keep else np.zeros_like(v) for k, v in zip(("h_0", "c_0"), state, strict=True))
+        state = h_0, c_0
+    x = case.x if "x" in keep else np.zeros_like(case.x)
+    return replace(case, params=params, x=x, state=state, rule="any")
+
+
+def _cell(base: Recipe, c: Capabilities) -> Iterator[Probe]:
+    """The whole cell function at points of its own: no weights, and each unit has its biases and its c_0.
+
+    Through one bias vector, then through the other, then through both; without c_0 and with it.
+    """
+    recipe = replace(base, I=1, H=48)
+    for given in (("bias_ih",), ("bias_hh",), ("bias_ih", "bias_hh")):
+        case = _only(realise(recipe), ())
+        yield Probe(" and ".join(given), (_biased(case, given),))
+    if c.initial_state:
+        case = _only(realise(replace(recipe, state="c")), ("c_0",))
+        assert case.state is not None
+        spread = 1.5 * normal(3, "c_0", case.state[1].shape)
+        case = replace(case, state=(case.state[0], spread.astype(case.x.dtype)))
+        yield Probe("cell", (_biased(case, ("bias_ih", "bias_hh")),))
+
+
+def _biased(case: Case, names: tuple[str, ...]) -> Case:
+    def values(name: str, zero: Array) -> Array:
+        return (1.5 * normal(2, name, zero.shape)).astype(zero.dtype)
+
+    chosen = {f"{name}_l0" for name in names}
+    return replace(case, params={k: values(k, v) if k in chosen else v for k, v in case.params.items()})

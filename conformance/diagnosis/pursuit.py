@@ -1,0 +1,149 @@
+"""The search for the alterations that explain what a backend returned: probe by probe, the plainest first.
+
+Invariant: every hypothesis that is kept explains each probe that was met and is not among the unexplained ones.
+Order: a hypothesis is replaced only where a probe refutes it. Then, in this order and until some explain the probe and
+all those before it: the last alterations in other scopes, one more alteration everywhere, one more in a scope, one that
+takes the place of another, two more. All that explain are kept: later probes tell them apart.
+Termination: the probes are finite, each is met once, and each search is finite and ends at the deadline.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from conformance.backend import Capabilities
+from conformance.cases.case import Case
+from conformance.diagnosis.library import everywhere, scoped, scopes_of
+from conformance.diagnosis.prediction import Predictions
+from conformance.diagnosis.probes import Probe
+from conformance.facts import Alteration
+from conformance.spec import Result
+
+Hypothesis = tuple[Alteration, ...]
+
+#: Hypotheses that are kept side by side, and those of which two more alterations are tried.
+_KEPT, _PROMISING = 12, 8
+
+
+@dataclass
+class Seen:
+    """A probe with what the backend returned to each of its calls."""
+
+    probe: Probe
+    results: tuple[Result, ...]
+
+    def pairs(self) -> Iterable[tuple[Case, Result]]:
+        """Each call with its results."""
+        return zip(self.probe.cases, self.results, strict=True)
+
+
+@dataclass
+class Pursuit:
+    """The state of a search."""
+
+    predictions: Predictions
+    capabilities: Capabilities
+    #: When it must end, by ``time.monotonic``.
+    deadline: float
+    kept: list[Hypothesis] = field(default_factory=lambda: [()])
+    met: list[Seen] = field(default_factory=list)
+    unexplained: list[Seen] = field(default_factory=list)
+    #: By hypothesis, the probe at which its last alteration was found.
+    found_at: dict[Hypothesis, str] = field(default_factory=dict)
+
+    def meet(self, seen: Seen) -> None:
+        """Take a probe into account."""
+        left = [hypothesis for hypothesis in self.kept if self._explains(hypothesis, seen)]
+        if not left:
+            left = self._search(seen)
+            for hypothesis in left:
+                self.found_at.setdefault(hypothesis, seen.probe.name)
+        if left:
+            self.kept = left[:_KEPT]
+            self.met.append(seen)
+        else:
+            self.unexplained.append(seen)
+
+    def _explains(self, hypothesis: Hypothesis, seen: Seen) -> bool:
+        return all(self.predictions.explains(hypothesis, case, result) for case, result in seen.pairs())
+
+    def _holds(self, hypothesis: Hypothesis, seen: Seen) -> bool:
+        """Whether a hypothesis explains a probe and all before it."""
+        return all(self._explains(hypothesis, each) for each in (seen, *reversed(self.met)))
+
+    def _search(self, seen: Seen) -> list[Hypothesis]:
+        bases = self.kept[:_PROMISING]
+        for step in (self._rescoped, self._more, self._more_scoped, self._replaced):
+            found = [h for h in self._distinct(step(bases)) if self._holds(h, seen)]
+            if found or self._late():
+                return found
+        return [h for h in self._distinct(self._two_more(bases[:2], seen)) if self._holds(h, seen)]
+
+    def _late(self) -> bool:
+        return time.monotonic() > self.deadline
+
+    def _distinct(self, hypotheses: Iterable[Hypothesis]) -> Iterator[Hypothesis]:
+        """Each set of alterations once, until it is late."""
+        seen: set[frozenset[Alteration]] = set()
+        for hypothesis in hypotheses:
+            if self._late():
+                return
+            key = frozenset(hypothesis)
+            if len(key) == len(hypothesis) and key not in seen:
+                seen.add(key)
+                yield hypothesis
+
+    # What is tried, from the simplest on
+
+    def _rescoped(self, bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
+        for base in bases:
+            for k, one in enumerate(base):
+                for other in scopes_of(one, self.capabilities):
+                    yield (*base[:k], other, *base[k + 1 :])
+
+    def _more(self, bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
+        for base in bases:
+            for one in everywhere():
+                yield (*base, one)
+
+    def _more_scoped(self, bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
+        for base in bases[:2]:
+            for one in scoped(self.capabilities):
+                yield (*base, one)
+
+    def _replaced(self, bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
+        for base in bases[:2]:
+            for k in range(len(base)):
+                for one in (*everywhere(), *scoped(self.capabilities)):
+                    yield (*base[:k], one, *base[k + 1 :])
+
+    def _two_more(self, bases: Sequence[Hypothesis], seen: Seen) -> Iterator[Hypothesis]:
+        """One more beside each that makes more elements right than the base does."""
+        library = (*everywhere(), *scoped(self.capabilities))
+        for base in bases:
+            before = self._right(base, seen)
+            gains = []
+            for one in library:
+                if self._late():
+                    return
+                right = self._right((*base, one), seen)
+                if right is not None and before is not None and right > before:
+                    gains.append((right, one))
+            gains.sort(key=lambda gain: -gain[0])
+            for _, one in gains[:_PROMISING]:
+                for other in library:
+                    yield (*base, one, other)
+
+    def _right(self, hypothesis: Hypothesis, seen: Seen) -> int | None:
+        """How many elements a hypothesis explains."""
+        total = 0
+        for case, result in seen.pairs():
+            wrong = self.predictions.wrong(hypothesis, case, result)
+            if wrong is None:
+                return None
+            total += sum(int(np.count_nonzero(~part)) for part in wrong)
+        return total
