@@ -1,12 +1,36 @@
-"""The whole diagnosis of one backend: probes, conditions, confirmation, grouping."""
+"""The whole diagnosis of one backend: probes, confirmation on fresh cases, grouping, and conditions for what is left.
+
+Nothing is asked of a backend without failures. Of the time that is allowed, half is for the search and the rest for
+what follows; a step that no time is left for is named among the untried ones, or leaves its counts smaller.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
+from conformance.cases.case import Case, realise
+from conformance.cases.cotangents import Cotangents
+from conformance.cases.recipe import Recipe, parse
+from conformance.diagnosis.confirmation import Fresh, Score, fresh_cases, score, valued_dtypes
+from conformance.diagnosis.grouping import explained
+from conformance.diagnosis.library import known
+from conformance.diagnosis.prediction import Predictions
+from conformance.diagnosis.probes import Probe, probes
+from conformance.diagnosis.pursuit import Hypothesis, Pursuit, Seen
 from conformance.engine.judging import Judge
-from conformance.facts import Diagnosis
+from conformance.engine.reply import Reply
+from conformance.errors import UsageError
+from conformance.facts import Alteration, Cause, Degree, Diagnosis
 from conformance.report.model import BackendReport
+
+#: The share of the time after which each step ends.
+_SEARCHED, _CONFIRMED, _GROUPED = 0.5, 0.65, 0.8
+
+#: Hypotheses that are compared on fresh cases.
+_COMPARED = 6
 
 
 def diagnose(
@@ -19,5 +43,136 @@ def diagnose(
 
     ``progress`` is told the name of each step as it begins. A backend without failures is asked nothing.
     """
-    failed = tuple(verdict.property for verdict in report.bad)
-    return Diagnosis(remaining=failed, limit=seconds)
+    if not report.bad:
+        return Diagnosis(limit=seconds)
+    return _Diagnosing(_Counting(judge), report, seconds, progress).run()
+
+
+class _Counting:
+    """The calls of a judge, counted."""
+
+    def __init__(self, judge: Judge) -> None:
+        self.judge, self.backend, self.calls = judge, judge.backend, 0
+
+    def call(self, case: Case, cotangents: Cotangents | None = None) -> Reply:
+        self.calls += 1
+        return self.judge.call(case, cotangents)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the search ended with: the hypothesis that fares best on fresh cases, and those that fare as well."""
+
+    hypothesis: Hypothesis
+    score: Score
+    alternatives: tuple[Hypothesis, ...]
+
+
+class _Diagnosing:
+    def __init__(
+        self, counting: _Counting, report: BackendReport, seconds: float, progress: Callable[[str], None]
+    ) -> None:
+        self.counting, self.report, self.seconds, self.progress = counting, report, seconds, progress
+        self.backend = counting.backend
+        self.started = time.monotonic()
+        self.predictions = Predictions(self.backend)
+        self.failed = [v for v in report.bad if v.recipe is not None]
+        self.untried: list[str] = []
+
+    def run(self) -> Diagnosis:
+        found, pursuit = None, None
+        dtypes = valued_dtypes(self.backend)
+        if dtypes:
+            pursuit = self._search(dtypes)
+            found = self._confirmed(pursuit)
+        causes = () if found is None or pursuit is None else self._causes(found, pursuit)
+        told = {id for cause in causes for id in cause.explains}
+        remaining = tuple(v.property for v in self.report.bad if v.property not in told)
+        right = () if pursuit is None else tuple(dict.fromkeys(s.probe.name for s in pursuit.right))
+        return Diagnosis(
+            causes,
+            remaining,
+            right,
+            tuple(dict.fromkeys(self.untried)),
+            self.counting.calls,
+            time.monotonic() - self.started,
+            self.seconds,
+        )
+
+    def _until(self, share: float) -> float:
+        return self.started + share * self.seconds
+
+    # The search
+
+    def _search(self, dtypes: list[str]) -> Pursuit:
+        self.progress("probing")
+        deadline = self._until(_SEARCHED)
+        pursuit = Pursuit(self.predictions, self.backend.capabilities, deadline)
+        several = [probe for dtype in dtypes[:1] for probe in probes(self.backend, dtype)]
+        for probe in (*several, *self._failures()):
+            if time.monotonic() > deadline:
+                self.untried.append(probe.name)
+            else:
+                pursuit.meet(Seen(probe, tuple(self.counting.call(case) for case in probe.cases)))
+        return pursuit
+
+    def _failures(self) -> list[Probe]:
+        """The smallest failing cases themselves, the plainest first, each once."""
+        recipes = sorted({replace(parse(v.recipe), turn=0) for v in self.failed if v.recipe}, key=_size)
+        cases = []
+        for recipe in recipes:
+            with suppress(UsageError):
+                cases.append(realise(recipe, self.backend.capabilities.fixed))
+        return [Probe("the failing cases", (case,)) for case in cases[:24]]
+
+    # Confirmation
+
+    def _confirmed(self, pursuit: Pursuit) -> _Found | None:
+        """The hypothesis that explains the most fresh cases, if it explains any that show something."""
+        hypotheses = [hypothesis for hypothesis in pursuit.kept if hypothesis][:_COMPARED]
+        if not hypotheses:
+            return None
+        self.progress("confirming")
+        recipes = [replace(parse(v.recipe), edits=()) for v in self.failed if v.recipe]
+        cases: list[Fresh] = fresh_cases(self.backend, self.counting.call, recipes, self._until(_CONFIRMED))
+        scores = {h: score(self.predictions, h, cases) for h in hypotheses}
+        best = max(hypotheses, key=lambda h: scores[h].explained)
+        as_well = (h for h in hypotheses if h != best and scores[h].explained == scores[best].explained)
+        return _Found(best, scores[best], tuple(as_well))
+
+    # Grouping
+
+    def _causes(self, found: _Found, pursuit: Pursuit) -> tuple[Cause, ...]:
+        """A cause for each alteration, and the failed properties that it explains."""
+        self.progress("grouping")
+        left, causes = list(self.failed), list[Cause]()
+        for alteration in found.hypothesis:
+            ids = explained((alteration,), self.backend, left, self._until(_GROUPED))
+            left = [v for v in left if v.property not in ids]
+            causes.append(self._cause(alteration, found, pursuit, ids))
+        if left and len(causes) > 1:
+            together = explained(found.hypothesis, self.backend, left, self._until(_GROUPED))
+            causes[0] = replace(causes[0], explains=(*causes[0].explains, *together))
+        return tuple(causes)
+
+    def _cause(self, alteration: Alteration, found: _Found, pursuit: Pursuit, ids: tuple[str, ...]) -> Cause:
+        fault, fares = known()[alteration.fault], found.score
+        degree = Degree.CONFIRMED if fares.whole and not pursuit.unexplained else Degree.LIKELY
+        others = tuple(
+            tuple(one for one in h if one not in found.hypothesis) for h in found.alternatives if alteration not in h
+        )
+        return Cause(
+            degree=degree if fares.most else Degree.LOCATED,
+            alterations=(alteration,),
+            alternatives=tuple(dict.fromkeys(others)),
+            probe=pursuit.found_at.get(found.hypothesis, ""),
+            explained=fares.explained,
+            tried=fares.tried,
+            unexplained=fares.unexplained,
+            explains=ids,
+            seen_in=fault.stands_for,
+        )
+
+
+def _size(recipe: Recipe) -> tuple[int, str]:
+    return recipe.H * recipe.L * recipe.N * recipe.layers * (1 + recipe.bidirectional), str(recipe)

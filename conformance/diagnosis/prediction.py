@@ -16,8 +16,8 @@ from conformance.bounds.forward import Expectation, Expected
 from conformance.bounds.rounding import Arithmetic, arithmetic
 from conformance.cases.case import Case
 from conformance.diagnosis.library import twin_of
-from conformance.engine.reply import reply
-from conformance.facts import Alteration
+from conformance.engine.reply import Reply, reply
+from conformance.facts import Alteration, Raised
 from conformance.faults.fault import EVERYTHING
 from conformance.spec import Array, Result
 
@@ -27,26 +27,28 @@ _TIMES = 4.0
 #: So many roundoffs of what is returned besides: a result may be the sum of two.
 _ROUNDOFFS = 16.0
 
+#: Where the reference is refuted, an alteration must come so much nearer than it, or it explains nothing.
+_NEARER = 0.25
+
 
 class Predictions:
     """The predicted results of altered LSTMs for the cases of one backend, and their bounds, each computed once."""
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        self._results: dict[tuple[tuple[Alteration, ...], int], Result | None] = {}
+        self._replies: dict[tuple[tuple[Alteration, ...], int], Reply | None] = {}
         self._bounds: dict[int, tuple[Result, Result]] = {}
         #: Keeps the cases whose ids are keys.
         self._cases: dict[int, Case] = {}
 
-    def result(self, alterations: tuple[Alteration, ...], case: Case) -> Result | None:
-        """The results in float64; None if the alterations do not go together, or raise here."""
+    def reply(self, alterations: tuple[Alteration, ...], case: Case) -> Reply | None:
+        """The reply of the altered LSTM; None if the alterations do not go together."""
         self._cases[id(case)] = case
         key = (alterations, id(case))
-        if key not in self._results:
+        if key not in self._replies:
             built = _backend(alterations)
-            told = None if built is None else reply(built, case)
-            self._results[key] = None if told is None or told.result is None else told.result.in_float64()
-        return self._results[key]
+            self._replies[key] = None if built is None else reply(built, case)
+        return self._replies[key]
 
     def expected(self, case: Case) -> tuple[Result, Result]:
         """The reference's results, and how far a correct LSTM may be off, in canonical layout."""
@@ -61,31 +63,40 @@ class Predictions:
         return declared
 
     def wrong(self, alterations: tuple[Alteration, ...], case: Case, actual: Result) -> list[Array] | None:
-        """Where results differ from the predicted ones, by part that was returned; None if nothing is predicted.
+        """Where results differ from the predicted ones, by part that was returned; None if none are predicted.
 
         The correct LSTM, which has no alterations, is the reference itself, within its own bound.
         """
-        expected, bound = self.expected(case)
-        if alterations:
-            predicted = self.result(alterations, case)
-            if predicted is None:
-                return None
-            unit = self._arithmetic(case).unit
-            allowed = [
-                None if b is None or p is None else _TIMES * b + _ROUNDOFFS * unit * np.abs(p)
-                for b, p in zip(bound, predicted, strict=True)
-            ]
-        else:
-            predicted, allowed = expected, [*bound]
-        found = []
-        for got, want, off in zip(actual.in_float64(), predicted, allowed, strict=True):
-            if got is not None and want is not None and off is not None:
-                found.append(_differ(got, want, off))
+        predicted = self._predicted(alterations, case)
+        if predicted is None:
+            return None
+        found, unit = [], self._arithmetic(case).unit
+        for got, want, right, bound in zip(actual.in_float64(), predicted, *self.expected(case), strict=True):
+            if got is None or want is None or right is None or bound is None:
+                continue
+            off = bound
+            if alterations:
+                off = _TIMES * bound + _ROUNDOFFS * unit * np.abs(want)
+                refuted = np.abs(got - right)
+                off = np.where(refuted > bound, np.clip(_NEARER * refuted, bound, off), off)
+            found.append(_differ(got, want, off))
         return found
 
-    def explains(self, alterations: tuple[Alteration, ...], case: Case, actual: Result) -> bool:
-        """Whether the results are the predicted ones."""
-        wrong = self.wrong(alterations, case, actual)
+    def _predicted(self, alterations: tuple[Alteration, ...], case: Case) -> Result | None:
+        if not alterations:
+            return self.expected(case)[0]
+        told = self.reply(alterations, case)
+        return None if told is None or told.result is None else told.result.in_float64()
+
+    def explains(self, alterations: tuple[Alteration, ...], case: Case, actual: Reply) -> bool:
+        """Whether a reply is the predicted one: its results, the wrong shape that it has, or that it raises."""
+        if actual.result is None:
+            predicted = self.reply(alterations, case) if alterations else None
+            if predicted is None or predicted.fact is None:
+                return False
+            raised = isinstance(actual.fact, Raised) and isinstance(predicted.fact, Raised)
+            return raised or predicted.fact == actual.fact
+        wrong = self.wrong(alterations, case, actual.result)
         return wrong is not None and not any(part.any() for part in wrong)
 
 

@@ -53,15 +53,18 @@ def probes(backend: Backend, dtype: str) -> Iterator[Probe]:
     if c.batch:
         yield _probe("rows", replace(base, L=2, N=3))
         yield _probe("rows", replace(base, L=4, N=3), state)
-    for recipe, name in _options(replace(base, N=rows, L=4), c):
+    for recipe, name in (*_options(replace(base, N=rows, L=4), c), *_special(base, c)):
         yield _probe(name, recipe)
         if c.initial_state:
             yield _probe(name, recipe, "both")
+    yield from _wide(base, c)
 
 
 def _options(base: Recipe, c: Capabilities) -> Iterator[tuple[Recipe, str]]:
     """Each option, then pairs, then all that go together."""
     if c.time_major and c.batch_first:
+        # Where axes that are exchanged fit, values tell it, elsewhere an exception.
+        yield replace(base, batch_first=True, L=base.N), "batch_first, N = L"
         yield replace(base, batch_first=True), "batch_first"
     if c.unbatched:
         yield replace(base, unbatched=True, N=1), "unbatched"
@@ -106,6 +109,23 @@ def _options(base: Recipe, c: Capabilities) -> Iterator[tuple[Recipe, str]]:
         yield replace(most, proj=2), "all, projection"
 
 
+def _special(base: Recipe, c: Capabilities) -> Iterator[tuple[Recipe, str]]:
+    """Sizes that are equal, or one: code that tells axes apart by their sizes, or has paths of its own for them."""
+    yield replace(base, I=5, L=2), "I = H"
+    yield replace(base, I=12, H=3), "I = 4H"
+    yield replace(base, H=1, L=3), "one unit"
+    yield replace(base, I=1, L=3), "one feature"
+    if c.batch:
+        yield replace(base, L=4, N=4), "N = L"
+        if c.lengths:
+            yield replace(base, L=4, N=4, ragged=True, seed=4), "lengths, N = L"
+    if c.bidirectional:
+        yield replace(base, bidirectional=True), "one step, reverse"
+    if c.projection:
+        yield replace(base, proj=1, L=3), "one projected unit"
+    yield replace(base, L=24), "many steps"
+
+
 def _probe(name: str, recipe: Recipe, state: str = "none", keep: tuple[str, ...] = ()) -> Probe:
     """Two calls of a recipe; with ``keep``, all tensors but these are zero."""
     made = [realise(replace(recipe, state=state, seed=recipe.seed + seed)) for seed in (1, 2)]
@@ -140,9 +160,21 @@ def _cell(base: Recipe, c: Capabilities) -> Iterator[Probe]:
         yield Probe("cell", (_biased(case, ("bias_ih", "bias_hh")),))
 
 
-def _biased(case: Case, names: tuple[str, ...]) -> Case:
+def _wide(base: Recipe, c: Capabilities) -> Iterator[Probe]:
+    """The cell function far from zero: clips, saturation, and forms that overflow."""
+    state = "c" if c.initial_state else "none"
+    case = _only(realise(replace(base, I=1, H=96, state=state)), ("c_0",))
+    for spread in (6.0, 60.0):
+        wide = _biased(case, ("bias_ih", "bias_hh"), spread)
+        if wide.state is not None:
+            c_0 = (spread * normal(5, "c_0", wide.state[1].shape)).astype(case.x.dtype)
+            wide = replace(wide, state=(wide.state[0], c_0))
+        yield Probe("large values", (wide,))
+
+
+def _biased(case: Case, names: tuple[str, ...], spread: float = 1.5) -> Case:
     def values(name: str, zero: Array) -> Array:
-        return (1.5 * normal(2, name, zero.shape)).astype(zero.dtype)
+        return (spread * normal(2, name, zero.shape)).astype(zero.dtype)
 
     chosen = {f"{name}_l0" for name in names}
     return replace(case, params={k: values(k, v) if k in chosen else v for k, v in case.params.items()})

@@ -20,8 +20,8 @@ from conformance.cases.case import Case
 from conformance.diagnosis.library import everywhere, scoped, scopes_of
 from conformance.diagnosis.prediction import Predictions
 from conformance.diagnosis.probes import Probe
+from conformance.engine.reply import Reply
 from conformance.facts import Alteration
-from conformance.spec import Result
 
 Hypothesis = tuple[Alteration, ...]
 
@@ -34,11 +34,11 @@ class Seen:
     """A probe with what the backend returned to each of its calls."""
 
     probe: Probe
-    results: tuple[Result, ...]
+    replies: tuple[Reply, ...]
 
-    def pairs(self) -> Iterable[tuple[Case, Result]]:
-        """Each call with its results."""
-        return zip(self.probe.cases, self.results, strict=True)
+    def pairs(self) -> Iterable[tuple[Case, Reply]]:
+        """Each call with its reply."""
+        return zip(self.probe.cases, self.replies, strict=True)
 
 
 @dataclass
@@ -51,12 +51,16 @@ class Pursuit:
     deadline: float
     kept: list[Hypothesis] = field(default_factory=lambda: [()])
     met: list[Seen] = field(default_factory=list)
+    #: Those that the correct LSTM explains.
+    right: list[Seen] = field(default_factory=list)
     unexplained: list[Seen] = field(default_factory=list)
     #: By hypothesis, the probe at which its last alteration was found.
     found_at: dict[Hypothesis, str] = field(default_factory=dict)
 
     def meet(self, seen: Seen) -> None:
         """Take a probe into account."""
+        if self._explains((), seen):
+            self.right.append(seen)
         left = [hypothesis for hypothesis in self.kept if self._explains(hypothesis, seen)]
         if not left:
             left = self._search(seen)
@@ -69,7 +73,7 @@ class Pursuit:
             self.unexplained.append(seen)
 
     def _explains(self, hypothesis: Hypothesis, seen: Seen) -> bool:
-        return all(self.predictions.explains(hypothesis, case, result) for case, result in seen.pairs())
+        return all(self.predictions.explains(hypothesis, case, told) for case, told in seen.pairs())
 
     def _holds(self, hypothesis: Hypothesis, seen: Seen) -> bool:
         """Whether a hypothesis explains a probe and all before it."""
@@ -141,8 +145,8 @@ class Pursuit:
     def _right(self, hypothesis: Hypothesis, seen: Seen) -> int | None:
         """How many elements a hypothesis explains."""
         total = 0
-        for case, result in seen.pairs():
-            wrong = self.predictions.wrong(hypothesis, case, result)
+        for case, told in seen.pairs():
+            wrong = None if told.result is None else self.predictions.wrong(hypothesis, case, told.result)
             if wrong is None:
                 return None
             total += sum(int(np.count_nonzero(~part)) for part in wrong)

@@ -177,7 +177,7 @@ def _narrowed(transform: Transform, scope: Scope) -> Transform | None:
         made = Whole(output, h_n, c_n)
         return given._replace(**{k: getattr(made, k) for k in RESULTS if not chosen or k in chosen})
 
-    touched = {
+    touched: dict[str, Any] = {
         name: narrow
         for name, narrow, kinds in (("params", params, PARAMS), ("state", state, STATES), ("result", result, RESULTS))
         if getattr(transform, name) != getattr(none, name) and (not chosen or set(chosen) & set(kinds))

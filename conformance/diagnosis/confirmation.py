@@ -1,0 +1,120 @@
+"""Fresh cases, which took no part in the search: does what was found explain them too?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+from conformance.backend import Backend
+from conformance.cases.case import Case, realise
+from conformance.cases.covering import judged_dtypes
+from conformance.cases.recipe import STATES, Recipe
+from conformance.diagnosis.prediction import Predictions
+from conformance.engine.reply import Reply
+from conformance.errors import UsageError
+from conformance.facts import Alteration
+
+#: Fresh cases, and those that are made of the recipes that failed.
+_FRESH, _LIKE_FAILURES = 40, 16
+
+#: Fewer cases than this, in which the backend is wrong, confirm nothing.
+TELLING = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Fresh:
+    """A case, its recipe, and the backend's reply."""
+
+    recipe: Recipe
+    case: Case
+    reply: Reply
+
+
+@dataclass(frozen=True)
+class Score:
+    """How many fresh cases a hypothesis explains, of all, and of those in which the backend is wrong."""
+
+    explained: int
+    tried: int
+    telling: int
+    explained_telling: int
+    unexplained: str | None
+
+    @property
+    def whole(self) -> bool:
+        """Whether it explains every case, and enough of them show something."""
+        return self.explained == self.tried and self.telling >= TELLING
+
+    @property
+    def most(self) -> bool:
+        """Whether it explains most of the cases that show something."""
+        return self.telling >= TELLING and 2 * self.explained_telling > self.telling
+
+
+def fresh_cases(
+    backend: Backend, call: Callable[[Case], Reply], failed: Sequence[Recipe], deadline: float, seed: int = 0
+) -> list[Fresh]:
+    """Cases over all that is declared, and others like those that failed, with the backend's replies."""
+    rng = Random(seed)
+    recipes = [_random(backend, rng) for _ in range(_FRESH)]
+    small = [recipe for recipe in failed if recipe.H * recipe.L * recipe.N * recipe.layers < 4000]
+    for recipe in rng.choices(small, k=_LIKE_FAILURES) if small else []:
+        recipes.append(replace(recipe, seed=rng.randrange(2**32), edits=(), turn=0, view="plain"))
+    found = []
+    for recipe in recipes:
+        if time.monotonic() > deadline:
+            break
+        try:
+            case = realise(recipe, backend.capabilities.fixed)
+        except UsageError:
+            continue
+        found.append(Fresh(recipe, case, call(case)))
+    return found
+
+
+def _random(backend: Backend, rng: Random) -> Recipe:
+    c = backend.capabilities
+
+    def option(declared: bool) -> bool:
+        return declared and rng.random() < 0.5
+
+    features, units, steps, rows = rng.sample(range(2, 9), 4)
+    rows = rows % 5 or 1 if c.batch else 1
+    unbatched = c.unbatched and rng.random() < 0.2
+    proj = rng.randrange(1, units) if option(c.projection) else 0
+    return Recipe(
+        I=features,
+        H=units,
+        layers=rng.choice((1, 1, 2, 3)) if c.layers else 1,
+        bidirectional=option(c.bidirectional),
+        bias=not (c.no_bias and rng.random() < 0.25),
+        batch_first=not c.time_major or option(c.batch_first),
+        unbatched=unbatched,
+        proj=proj,
+        dtype=rng.choice(valued_dtypes(backend)),
+        L=steps,
+        N=1 if unbatched else rows,
+        state=rng.choice(STATES) if c.initial_state else "none",
+        ragged=not unbatched and option(c.lengths),
+        gain=rng.choice((0.5, 1.0, 2.0)),
+        seed=rng.randrange(2**32),
+    )
+
+
+def valued_dtypes(backend: Backend) -> list[str]:
+    """The declared dtypes whose values can be judged here."""
+    return [d for d in judged_dtypes(backend) if backend.capabilities.arithmetic.get(d) != "int8"]
+
+
+def score(predictions: Predictions, hypothesis: tuple[Alteration, ...], cases: Sequence[Fresh]) -> Score:
+    """How a hypothesis fares on fresh cases."""
+    explained, telling, both, unexplained = 0, 0, 0, None
+    for one in cases:
+        right = predictions.explains(hypothesis, one.case, one.reply)
+        wrong = not predictions.explains((), one.case, one.reply)
+        explained, telling, both = explained + right, telling + wrong, both + (right and wrong)
+        if not right and unexplained is None:
+            unexplained = str(one.recipe)
+    return Score(explained, len(cases), telling, both, unexplained)
