@@ -38,14 +38,16 @@ def diagnose(
     report: BackendReport,
     seconds: float = 20.0,
     progress: Callable[[str], None] = lambda step: None,
+    without: frozenset[str] = frozenset(),
 ) -> Diagnosis:
     """The causes of the failures in a report, found within ``seconds`` by asking the judge more.
 
-    ``progress`` is told the name of each step as it begins. A backend without failures is asked nothing.
+    ``progress`` is told the name of each step as it begins. A backend without failures is asked nothing. ``without``
+    are faults that no hypothesis may name.
     """
     if not report.bad:
         return Diagnosis(limit=seconds)
-    return _Diagnosing(_Counting(judge), report, seconds, progress).run()
+    return _Diagnosing(_Counting(judge), report, seconds, progress, without).run()
 
 
 class _Counting:
@@ -70,8 +72,14 @@ class _Found:
 
 class _Diagnosing:
     def __init__(
-        self, counting: _Counting, report: BackendReport, seconds: float, progress: Callable[[str], None]
+        self,
+        counting: _Counting,
+        report: BackendReport,
+        seconds: float,
+        progress: Callable[[str], None],
+        without: frozenset[str],
     ) -> None:
+        self.without = without
         self.counting, self.report, self.seconds, self.progress = counting, report, seconds, progress
         self.backend = counting.backend
         self.started = time.monotonic()
@@ -107,7 +115,7 @@ class _Diagnosing:
     def _search(self, dtypes: list[str]) -> Pursuit:
         self.progress("probing")
         deadline = self._until(_SEARCHED)
-        pursuit = Pursuit(self.predictions, self.backend.capabilities, deadline)
+        pursuit = Pursuit(self.predictions, self.backend.capabilities, deadline, self.without)
         several = [probe for dtype in dtypes[:1] for probe in probes(self.backend, dtype)]
         for probe in (*several, *self._failures()):
             if time.monotonic() > deadline:

@@ -8,10 +8,11 @@ import numpy as np
 
 from conformance.conventions import Transform, Whole
 from conformance.conventions.parameters import ORDERS, each, gates_read_as
+from conformance.diagnosis import masks
 from conformance.faults import FAULTS, Fault
 from conformance.faults import twin as correct
 from conformance.faults.alter import Map
-from conformance.faults.fault import GATES, STATE
+from conformance.faults.fault import FINAL, GATES
 from conformance.faults.twin import Gates, Place, Twin, Weights
 from conformance.spec import GATES as PACKED
 from conformance.spec import Array, LSTMConfig
@@ -25,6 +26,7 @@ def families() -> Iterator[Fault]:
     yield from _forget_biases()
     yield from _results()
     yield from _parameters()
+    yield from masks.families()
 
 
 def _orders() -> Iterator[Fault]:
@@ -173,4 +175,4 @@ def _results() -> Iterator[Fault]:
         "h-n-squashed": ("h_n has passed through tanh.", lambda config, r: r._replace(h_n=np.tanh(r.h_n))),
     }
     for id, (words, result) in made.items():
-        yield Fault(id, words, "", "always", STATE, Twin(transform=Transform(result=result)))
+        yield Fault(id, words, "", "always", FINAL, Twin(transform=Transform(result=result)))

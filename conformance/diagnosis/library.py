@@ -10,18 +10,22 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from conformance.backend import Capabilities
+from conformance.cases.case import Case
 from conformance.conventions import Transform
+from conformance.conventions.transform import LENGTHS, REVERSE, STACK, STATE
 from conformance.diagnosis.families import SCOPED_ONLY, families
 from conformance.diagnosis.scopes import GATE_ROWS, PARAMS, PLACES, Part, Scope, altered_pieces, combined
 from conformance.facts import Alteration
 from conformance.faults import FAULTS, Fault
 from conformance.faults.fault import (
     CALLS,
+    DEGENERATE,
     DROPOUT,
-    FULL,
     GRADIENTS,
+    HALF,
     LIVING,
     MEMORY,
+    NONFINITE,
     OPTIONS,
     RANGE,
     SIZES,
@@ -31,7 +35,7 @@ from conformance.faults.fault import (
 from conformance.faults.twin import Twin
 
 #: Faults that no single call of a fresh model shows, or that a limit on a size decides: conditions tell those.
-_NOT_HERE = (MEMORY, OPTIONS, CALLS, THREADS, DROPOUT, SIZES, STALE, GRADIENTS, LIVING)
+_NOT_HERE = (NONFINITE, MEMORY, OPTIONS, CALLS, THREADS, DROPOUT, SIZES, STALE, GRADIENTS, LIVING)
 
 
 @lru_cache(maxsize=1)
@@ -52,14 +56,43 @@ def everywhere() -> tuple[Alteration, ...]:
     return tuple(Alteration(fault.id) for fault in faults)
 
 
-@lru_cache(maxsize=16)
-def scoped(capabilities: Capabilities = FULL) -> tuple[Alteration, ...]:
+def scoped(capabilities: Capabilities) -> tuple[Alteration, ...]:
     """The alterations in each scope that fits them and that the capabilities can tell apart."""
+    return _scoped(capabilities.layers, capabilities.bidirectional, capabilities.projection)
+
+
+@lru_cache(maxsize=8)
+def _scoped(layers: bool, bidirectional: bool, projection: bool) -> tuple[Alteration, ...]:
+    able = Capabilities(layers=layers, bidirectional=bidirectional, projection=projection)
     return tuple(
         Alteration(fault.id, scope)
         for fault in (known()[one] for one in (*SCOPED_ONLY, *(each.fault for each in everywhere())))
-        for scope in _scopes(fault, capabilities)
+        for scope in _scopes(fault, able)
     )
+
+
+def relevant(alteration: Alteration, case: Case) -> bool:
+    """Whether an alteration may show in a case, by what it is about and by its scope."""
+    config, kind = case.config, known()[alteration.fault].kind
+    stacked, two_sided = config.num_layers > 1, config.bidirectional
+    smallest = min(config.input_size, config.hidden_size, config.output_size, case.steps, case.batch)
+    about = {
+        LENGTHS: case.lengths is not None,
+        REVERSE: two_sided,
+        STACK: stacked or two_sided,
+        STATE: case.state is not None,
+        HALF: config.dtype in ("float16", "bfloat16"),
+        DEGENERATE: smallest == 1 or case.unbatched,
+    }
+    scope = {
+        "forward": two_sided,
+        "reverse": two_sided,
+        **dict.fromkeys(("first-layer", "upper-layers", "lower-layers", "top-layer"), stacked),
+        "weight_hr": config.proj_size > 0,
+        **dict.fromkeys(("bias_ih", "bias_hh"), config.bias),
+        **dict.fromkeys(("h_0", "c_0"), case.state is not None),
+    }
+    return about.get(kind, True) and all(scope.get(name, True) for name in alteration.scope)
 
 
 def scopes_of(alteration: Alteration, capabilities: Capabilities) -> list[Alteration]:

@@ -17,13 +17,16 @@ import numpy as np
 
 from conformance.backend import Capabilities
 from conformance.cases.case import Case
-from conformance.diagnosis.library import everywhere, scoped, scopes_of
+from conformance.diagnosis.library import everywhere, relevant, scoped, scopes_of
 from conformance.diagnosis.prediction import Predictions
 from conformance.diagnosis.probes import Probe
 from conformance.engine.reply import Reply
 from conformance.facts import Alteration
 
 Hypothesis = tuple[Alteration, ...]
+
+#: The share of the time left that the search at one probe may take.
+_SHARE = 0.2
 
 #: Hypotheses that are kept side by side, and those of which two more alterations are tried.
 _KEPT, _PROMISING = 12, 8
@@ -49,6 +52,8 @@ class Pursuit:
     capabilities: Capabilities
     #: When it must end, by ``time.monotonic``.
     deadline: float
+    #: Faults that no hypothesis may name.
+    without: frozenset[str] = frozenset()
     kept: list[Hypothesis] = field(default_factory=lambda: [()])
     met: list[Seen] = field(default_factory=list)
     #: Those that the correct LSTM explains.
@@ -56,6 +61,8 @@ class Pursuit:
     unexplained: list[Seen] = field(default_factory=list)
     #: By hypothesis, the probe at which its last alteration was found.
     found_at: dict[Hypothesis, str] = field(default_factory=dict)
+    _until: float = 0.0
+    _cases: tuple[Case, ...] = ()
 
     def meet(self, seen: Seen) -> None:
         """Take a probe into account."""
@@ -80,6 +87,9 @@ class Pursuit:
         return all(self._explains(hypothesis, each) for each in (seen, *reversed(self.met)))
 
     def _search(self, seen: Seen) -> list[Hypothesis]:
+        now = time.monotonic()
+        self._until = now + _SHARE * (self.deadline - now)
+        self._cases = seen.probe.cases
         bases = self.kept[:_PROMISING]
         for step in (self._rescoped, self._more, self._more_scoped, self._replaced):
             found = [h for h in self._distinct(step(bases)) if self._holds(h, seen)]
@@ -88,7 +98,7 @@ class Pursuit:
         return [h for h in self._distinct(self._two_more(bases[:2], seen)) if self._holds(h, seen)]
 
     def _late(self) -> bool:
-        return time.monotonic() > self.deadline
+        return time.monotonic() > self._until
 
     def _distinct(self, hypotheses: Iterable[Hypothesis]) -> Iterator[Hypothesis]:
         """Each set of alterations once, until it is late."""
@@ -101,6 +111,11 @@ class Pursuit:
                 seen.add(key)
                 yield hypothesis
 
+    def _relevant(self, library: Sequence[Alteration]) -> list[Alteration]:
+        """Those that may show in the probe at hand."""
+        named = (one for one in library if one.fault not in self.without)
+        return [one for one in named if any(relevant(one, case) for case in self._cases)]
+
     # What is tried, from the simplest on
 
     def _rescoped(self, bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
@@ -111,23 +126,23 @@ class Pursuit:
 
     def _more(self, bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
         for base in bases:
-            for one in everywhere():
+            for one in self._relevant(everywhere()):
                 yield (*base, one)
 
     def _more_scoped(self, bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
         for base in bases[:2]:
-            for one in scoped(self.capabilities):
+            for one in self._relevant(scoped(self.capabilities)):
                 yield (*base, one)
 
     def _replaced(self, bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
         for base in bases[:2]:
             for k in range(len(base)):
-                for one in (*everywhere(), *scoped(self.capabilities)):
+                for one in self._relevant((*everywhere(), *scoped(self.capabilities))):
                     yield (*base[:k], one, *base[k + 1 :])
 
     def _two_more(self, bases: Sequence[Hypothesis], seen: Seen) -> Iterator[Hypothesis]:
         """One more beside each that makes more elements right than the base does."""
-        library = (*everywhere(), *scoped(self.capabilities))
+        library = self._relevant((*everywhere(), *scoped(self.capabilities)))
         for base in bases:
             before = self._right(base, seen)
             gains = []

@@ -38,7 +38,7 @@ GATE_ROWS = tuple(f"gate-{gate}" for gate in GATES)
 
 #: The pieces of the twin that work inside a layer, and those around one that know their place.
 _INSIDE = ("sigmoid", "tanh", "dot", "preactivations", "gates", "cell", "hidden", "project", "step")
-_INSIDE = (*_INSIDE, "flip", "unflip", "updates", "shows")
+_INSIDE = (*_INSIDE, "flip", "unflip", "updates", "shows", "layer")
 _PLACED = ("weights", "start", "feed", "join", "drop")
 
 Scope = tuple[str, ...]
@@ -104,7 +104,8 @@ def _dispatched(base: Twin, somewhere: list[tuple[Callable[[Place], bool], dict[
 
     def layer(twin: Twin, at: Place, *arguments: Any) -> Any:
         inside = {k: v for when, pieces in somewhere if when(at) for k, v in pieces.items() if k in _INSIDE}
-        return base.layer(replace(twin, **inside), at, *arguments)
+        there = inside.pop("layer", base.layer)
+        return there(replace(twin, **inside), at, *arguments)
 
     placed: dict[str, Any] = {"layer": layer}
     for when, pieces in somewhere:

@@ -1,0 +1,161 @@
+"""The ways to get lengths wrong, as the choices that a loop over time makes.
+
+A loop turns a sequence for the reverse direction, decides at each step which rows go on, what the output shows, and
+which step's h is h_n. With lengths, each choice has some usual mistakes, and they combine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from conformance.faults import Fault
+from conformance.faults import twin as correct
+from conformance.faults.fault import LENGTHS
+from conformance.faults.lengths import ordered
+from conformance.faults.twin import Place, Twin, Weights
+from conformance.spec import Array
+
+Turn = Callable[[Twin, Place, Array, Array], Array]
+Mask = Callable[[Twin, Place, Array], Array]
+
+
+def _whole(twin: Twin, at: Place, values: Array, lengths: Array) -> Array:
+    """All L steps turned, padding first."""
+    return values[::-1] if at.direction else values
+
+
+def _not_at_all(twin: Twin, at: Place, values: Array, lengths: Array) -> Array:
+    return values
+
+
+def _always(twin: Twin, at: Place, lengths: Array) -> Array:
+    return np.ones((len(lengths), 1), bool)
+
+
+def _turned(twin: Twin, at: Place, lengths: Array) -> Array:
+    """In the reverse direction the mask is turned with all L steps."""
+    return (at.t >= at.steps - lengths)[:, None] if at.direction else (at.t < lengths)[:, None]
+
+
+def _both(twin: Twin, at: Place, lengths: Array) -> Array:
+    return correct.valid(twin, at, lengths) & (at.t >= at.steps - lengths)[:, None]
+
+
+def _one_more(twin: Twin, at: Place, lengths: Array) -> Array:
+    return (at.t <= lengths)[:, None]
+
+
+def _one_less(twin: Twin, at: Place, lengths: Array) -> Array:
+    return (at.t < lengths - 1)[:, None]
+
+
+def _longest(twin: Twin, at: Place, lengths: Array) -> Array:
+    return np.full((len(lengths), 1), at.t < lengths.max())
+
+
+_FLIPS: dict[str, tuple[str, Turn]] = {
+    "valid": ("", correct.flip),
+    "whole": ("the reverse direction reads the padding first", _whole),
+    "none": ("the reverse direction reads forward", _not_at_all),
+}
+_UNFLIPS: dict[str, tuple[str, Turn]] = {
+    "valid": ("", correct.flip),
+    "whole": ("its output is turned back with the padding", _whole),
+    "none": ("its output is not turned back", _not_at_all),
+}
+_UPDATES: dict[str, tuple[str, Mask]] = {
+    "valid": ("", correct.valid),
+    "always": ("states go on through the padding", _always),
+    "turned": ("the mask of the states is turned with all L steps", _turned),
+    "one-more": ("states take one step of the padding", _one_more),
+    "one-less": ("states miss a row's last step", _one_less),
+}
+_SHOWS: dict[str, tuple[str, Mask]] = {
+    "valid": ("", correct.valid),
+    "always": ("the output is not masked", _always),
+    "turned": ("the mask of the output is turned with all L steps", _turned),
+    "one-more": ("the output shows one step of the padding", _one_more),
+    "one-less": ("the output misses a row's last step", _one_less),
+    "both": ("the output shows where the mask and the turned mask agree", _both),
+    "longest": ("the output is masked past the longest row only", _longest),
+}
+
+Layer = tuple[Array, Array, Array]
+
+
+def _holds_last(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array, lengths: Array) -> Layer:
+    """Past a row's length the output repeats its last."""
+    output, h_n, c_n = correct.layer(twin, at, w, x, h, c, lengths)
+    valid = np.arange(len(x))[:, None] < lengths
+    return np.where(valid[..., None], output, h_n[None]).astype(output.dtype), h_n, c_n
+
+
+def _last_shown(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array, lengths: Array) -> Layer:
+    """h_n is the output at the last of all steps, as the direction reads them."""
+    output, _, c_n = correct.layer(twin, at, w, x, h, c, lengths)
+    return output, output[0 if at.direction else -1], c_n
+
+
+def _last_padded(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array, lengths: Array) -> Layer:
+    """The output at the last index, for either direction."""
+    output, _, c_n = correct.layer(twin, at, w, x, h, c, lengths)
+    return output, output[-1], c_n
+
+
+def _h_through(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array, lengths: Array) -> Layer:
+    """The output repeats h where a row has ended, and h_n and c_n are right."""
+    full = np.full_like(lengths, len(x))
+    output, _, _ = correct.layer(twin, at, w, x, h, c, full)
+    _, h_n, c_n = correct.layer(twin, at, w, x, h, c, lengths)
+    return output, h_n, c_n
+
+
+_LAYERS: dict[str, tuple[str, Callable[..., Layer]]] = {
+    "output-holds-last": ("Past a row's length the output repeats its last.", _holds_last),
+    "h-n-of-last-shown-step": ("h_n is the output at the last of all L steps, masked or not.", _last_shown),
+    "h-n-of-last-index": ("h_n of every layer is the output at index L − 1 in both directions.", _last_padded),
+    "output-runs-on": ("The output goes on through the padding; h_n and c_n are right.", _h_through),
+}
+
+
+_ORDERS: dict[str, tuple[str, Callable[[Array], Array]]] = {
+    "left": ("left in that order", lambda order: np.arange(len(order))),
+    "again": ("sorted so once more", lambda order: order),
+    "back": ("put back", np.argsort),
+}
+
+
+def _sorted_rows() -> Iterator[Fault]:
+    """Rows sorted inside by length, and not put back, or not all of them."""
+    for outputs, states, with_state in product(_ORDERS, _ORDERS, (True, False)):
+        if (outputs, states, with_state) != ("back", "back", True):
+            (told, of_outputs), (also, of_states) = _ORDERS[outputs], _ORDERS[states]
+            words = f"Rows are sorted inside by length; the output is {told}, h_n and c_n are {also}"
+            words += "." if with_state else ", and the initial state is not sorted."
+            id = f"rows-sorted-output-{outputs}-states-{states}{'' if with_state else '-h-0-unsorted'}"
+            twin = ordered(lambda order, a=of_outputs, b=of_states: (a(order), b(order)), with_state)
+            yield Fault(id, words, "", "unsorted lengths", LENGTHS, twin)
+
+
+def families() -> Iterator[Fault]:
+    """Each combination of choices that is not the right one, the fewest mistakes first."""
+    for id, (words, layer) in _LAYERS.items():
+        yield Fault(id, words, "", "a length below L", LENGTHS, Twin(layer=layer))
+    yield from _sorted_rows()
+    combinations = list(product(_FLIPS, _UNFLIPS, _UPDATES, _SHOWS))
+    for flip, unflip, updates, shows in sorted(combinations, key=lambda names: 4 - names.count("valid")):
+        chosen = (_FLIPS[flip], _UNFLIPS[unflip], _UPDATES[updates], _SHOWS[shows])
+        words = [said for said, _ in chosen if said]
+        if not words or len(words) > 3 or (flip == "none" and unflip != "none"):
+            continue
+        pieces: dict[str, Any] = dict(
+            zip(("flip", "unflip", "updates", "shows"), (piece for _, piece in chosen), strict=True)
+        )
+        id = "lengths-" + "-".join(f"{k}-{v}" for k, v in zip(("flip", "unflip", "mask", "show"),
+            (flip, unflip, updates, shows), strict=True) if v != "valid")  # fmt: skip
+        told = "; ".join(words)
+        yield Fault(id, f"{told[0].upper()}{told[1:]}.", "", "a length below L", LENGTHS, Twin(**pieces))
