@@ -21,8 +21,8 @@ from conformance.properties.model import Property
 from conformance.spec import finfo
 
 #: Rounds of random cases, and how many of each kind are asked in a round, and of fresh ones at the end.
-_SEEDS = 6
-_ROUNDS, _INSIDE, _LACKING, _ANY, _FRESH, _TIMES_FRESH = 12, 10, 4, 6, 30, 3
+_SEEDS, _TRIED_SEEDS = 6, 60
+_ROUNDS, _INSIDE, _LACKING, _ANY, _FRESH, _TIMES_FRESH, _FEW = 12, 10, 4, 6, 30, 3, 20
 
 #: So many cases are drawn for one of a kind that is wanted; of those, the values of so many are worked out.
 _DRAWS, _VALUED = 300, 25
@@ -92,9 +92,10 @@ class _Search:
             self.draws.dtypes = tuple(dtype for dtype, share in shares.items() if dtype == base.dtype or not share)
 
     def _share(self, base: Recipe) -> float:
-        """The share of seeds at which a case fails; 0 if nothing is said of it."""
-        said = [self._ask(replace(base, seed=base.seed + seed)) for seed in range(_SEEDS)]
-        return said.count(True) / _SEEDS
+        """The share of seeds at which a case fails that leave its lengths alike; 0 if nothing is said of it."""
+        seeds = (replace(base, seed=base.seed + seed) for seed in range(_TRIED_SEEDS))
+        alike = [one for one in seeds if features(one) == features(base)][:_SEEDS]
+        return [self._ask(one) for one in alike].count(True) / len(alike)
 
     def _base(self, recipe: Recipe) -> Recipe | None:
         plain = replace(recipe, edits=())
@@ -177,7 +178,10 @@ class _Search:
             before = self.traits = self.table.smallest(self.traits)
             lacking = -(-_FRESH // max(1, 2 * len(self.traits)))
             self.fresh = []
-            for wanted in self._wanted(_FRESH, lacking, _FRESH // 2):
+            every = list(self._wanted(_FRESH, lacking, _FRESH // 2))
+            # Where time runs out, there are some of each kind.
+            self.draws.rng.shuffle(every)
+            for wanted in every:
                 if (one := self._asked(wanted)) is not None:
                     self.fresh.append(one)
             # What the fresh cases contradict is mended, and tried on others.
@@ -223,7 +227,7 @@ class _Search:
             return None
         if not self.traits:
             self.traits = self.table.smallest()
-        cases = self.fresh or self.table.samples
+        cases = self.fresh if len(self.fresh) >= _FEW else self.table.samples
         inside = [one.failed for one in cases if self._inside(one.features)]
         outside = [one.failed for one in cases if not self._inside(one.features)]
         return Conditions(self.traits, sum(inside), len(inside), sum(outside), len(outside))

@@ -12,8 +12,9 @@ a recipe's own   ``layers``, ``bidirectional``, ``bias``, ``batch_first``, ``unb
 ``slots``        layers times directions
 ``width``        the features of the output, D·P
 ``terms``        the longest sum that W_ih and W_hh make
-``shortest``     the shortest row, L without lengths
+``shortest``     the shortest row, L without lengths; ``longest`` likewise
 ``padding``      some row is shorter than L
+``equal_lengths``, ``sorted_lengths``   all rows are equally long; none is longer than the one before
 ``contiguous``   x lies in memory as C has it
 ``h_0``, ``c_0`` given, and not zeros alone
 ``h_read``,      some step reads an h (a c) that is not zeros: h_0 (c_0) is given, or there are several steps
@@ -39,17 +40,17 @@ from conformance.facts import Trait
 Features = Mapping[str, Any]
 
 #: Dimensions that hold whole numbers, and those whose multiples and equalities count.
-_COUNTS = ("layers", "I", "H", "L", "N", "proj", "P", "width", "terms", "shortest")
+_COUNTS = ("layers", "I", "H", "L", "N", "proj", "P", "width", "terms", "shortest", "longest")
 _SIZES = ("I", "H", "L", "N")
 _EQUAL = (*_SIZES, "P", "slots", "width")
 _WORDS = ("dtype", "state", "view", "fill", "turn")
-_FLAGS = ("bidirectional", "bias", "batch_first", "unbatched", "ragged", "padding", "contiguous", "h_0", "c_0", "h_read", "c_read")
+_FLAGS = ("bidirectional", "bias", "batch_first", "unbatched", "ragged", "padding", "equal_lengths", "sorted_lengths", "contiguous", "h_0", "c_0", "h_read", "c_read")
 _VALUES = ("|x|", "|h_0|", "|c_0|", "|a|", "a", "|c|", "c", "|h|")
 
 _FACTORS = (2, 4, 8, 16, 32, 64, 128)
 
 #: What follows from others explains less than these themselves, and what depends on the data less than a structure.
-_FARTHER = {"contiguous": 0.1, "P": 0.2, "slots": 0.2, "width": 0.4, "terms": 0.5, "shortest": 0.3, "padding": 0.1, "h_read": 0.3, "c_read": 0.3}
+_FARTHER = {"contiguous": 0.1, "P": 0.2, "slots": 0.2, "width": 0.4, "terms": 0.5, "shortest": 0.3, "longest": 0.35, "equal_lengths": 0.2, "sorted_lengths": 0.2, "padding": 0.1, "h_read": 0.3, "c_read": 0.3}
 _FARTHER |= {"fill": 1.5, "gain": 1.5, **dict.fromkeys(_VALUES, 0.6), "a": 0.7, "c": 0.7}
 _PRICES = {">=": 1.0, "<=": 1.05, "=": 1.0, "not": 1.2, "multiple of": 1.3, "not a multiple of": 1.4}
 
@@ -65,13 +66,14 @@ def features(recipe: Recipe) -> dict[str, Any]:
     D, P = 1 + recipe.bidirectional, recipe.proj or recipe.H
     own: dict[str, Any] = {name: getattr(recipe, name) for name in (*_SIZES, "layers", "proj", *_WORDS, *_FLAGS[:5], "gain")}
     h_0, c_0 = recipe.state in ("both", "h"), recipe.state in ("both", "c")
-    shortest = recipe.L
-    if recipe.ragged and (lengths := realise(_small(recipe)).lengths) is not None:
-        shortest = int(lengths.min())
+    lengths = realise(_small(recipe)).row_lengths() if recipe.ragged else np.full(recipe.N, recipe.L)
+    shortest, longest = int(lengths.min()), int(lengths.max())
     widest = D * P if recipe.layers > 1 else 1
     return own | {
         **{"P": P, "slots": recipe.layers * D, "width": D * P, "terms": max(recipe.I, widest, P)},
-        **{"shortest": shortest, "padding": shortest < recipe.L, "h_0": h_0, "c_0": c_0, "contiguous": _contiguous(recipe)},
+        **{"shortest": shortest, "longest": longest, "padding": shortest < recipe.L},
+        **{"equal_lengths": shortest == longest, "sorted_lengths": bool(np.all(np.diff(lengths) <= 0))},
+        **{"h_0": h_0, "c_0": c_0, "contiguous": _contiguous(recipe)},
         **{"contiguous": _contiguous(recipe)},
         **{"h_read": h_0 or recipe.L > 1, "c_read": c_0 or recipe.L > 1},
     }
