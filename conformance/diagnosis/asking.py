@@ -32,7 +32,7 @@ class Asker:
     """What a judge says of cases around one failure; each is asked once, none after the deadline."""
 
     def __init__(self, judge: Judge, property: Property, deadline: float) -> None:
-        self._judge = judge
+        self.judge = judge
         self._property = property
         self._deadline = deadline
         #: Whether a case fails if its one whole call is wrong, whatever the property says of other calls.
@@ -45,10 +45,14 @@ class Asker:
     def fails(self, recipe: Recipe) -> bool | None:
         """Whether a case fails; None if nothing is said of it. ``Late`` after the deadline."""
         if recipe not in self._known:
-            if time.monotonic() > self._deadline:
-                raise Late
+            self.in_time()
             self._known[recipe] = self._call(recipe) if self.whole else self._ask(recipe)
         return self._known[recipe]
+
+    def in_time(self) -> None:
+        """``Late`` after the deadline."""
+        if time.monotonic() > self._deadline:
+            raise Late
 
     def turn_to_property(self) -> None:
         """Ask the property from now on."""
@@ -58,19 +62,23 @@ class Asker:
     def _ask(self, recipe: Recipe) -> bool | None:
         if not self._property.when(recipe):
             return None
-        [(_, answer)] = self._judge.ask(recipe, [Inquiry(self._property, recipe.turn)])
-        return answer.wrong or None if answer.outcome is None or not (answer.wrong or answer.outcome.good) else answer.wrong
+        [(_, answer)] = self.judge.ask(recipe, [Inquiry(self._property, recipe.turn)])
+        return (
+            answer.wrong or None
+            if answer.outcome is None or not (answer.wrong or answer.outcome.good)
+            else answer.wrong
+        )
 
     def evidence(self, recipe: Recipe) -> Evidence | None:
         """The call at which the property fails, if it does."""
-        return self._judge.evidence() if self._ask(recipe) else None
+        return self.judge.evidence() if self._ask(recipe) else None
 
     def _call(self, recipe: Recipe) -> bool | None:
         made = self._expectation(recipe)
         if made is None:
             return None
         case, expectation = made
-        reply = self._judge.call(case)
+        reply = self.judge.call(case)
         if reply.result is None:
             return None if isinstance(reply.fact, Unsupported) else True
         result = reply.result
@@ -84,7 +92,7 @@ class Asker:
     def _expectation(self, recipe: Recipe) -> tuple[Case, Expectation] | None:
         """The case, of which the last layer alone is observed, and what it must give; None where no values are."""
         if self._expected is None or self._expected[0] != recipe:
-            capabilities = self._judge.backend.capabilities
+            capabilities = self.judge.backend.capabilities
             declared = arithmetic(recipe.dtype, capabilities.arithmetic)
             if declared is None:
                 return None

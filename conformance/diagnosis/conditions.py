@@ -14,6 +14,7 @@ from typing import Any
 from conformance.cases.recipe import VIEWS, Recipe
 from conformance.diagnosis.asking import Asker, Late, called
 from conformance.diagnosis.draws import FILLS, Draws
+from conformance.diagnosis.thresholds import thresholds
 from conformance.diagnosis.traits import Sample, Table, features, holds
 from conformance.engine.judging import Judge
 from conformance.facts import Conditions, Trait
@@ -41,11 +42,10 @@ def conditions(
     ``deadline`` is a time of ``time.monotonic``; no case is asked after it. Wherever the failure shows in the values
     of one call, calls are judged by the oracle, and else by ``property``. ``seen`` are cases that it has judged before.
     """
-    global LAST
-    LAST = search = _Search(judge, property, recipe, deadline)
+    search = _Search(judge, property, recipe, deadline)
     try:
         if not search.begin(recipe):
-            return None
+            return search.threshold
         if not search.asker.whole:
             for one, failed in seen:
                 search.take(one, failed)
@@ -64,15 +64,21 @@ class _Search:
         self.draws = Draws(self.backend, replace(recipe, edits=()))
         self.traits: tuple[Trait, ...] = ()
         self.fresh: list[Sample] = []
+        #: Conditions of values alone, which one-unit models told.
+        self.threshold: Conditions | None = None
 
     # The simplest case that fails
 
     def begin(self, recipe: Recipe) -> bool:
-        """Find a case without edits that fails, simplify it, and vary each of its fields."""
+        """Find a case without edits that fails, simplify it, vary each field; False if there is no more to find."""
         base = self._base(recipe)
         if base is None:
             return False
         self.draws = Draws(self.backend, base, self.property.turns if not self.asker.whole else 1)
+        # Where it depends on values, one-unit models tell more, and sooner.
+        of_values = self.asker.whole and (base.fill != "normal" or self._share(base) < 1.0)
+        if of_values and self._found_threshold(base.dtype):
+            return False
         base = self._simplified(base)
         self.draws.base = base
         self._settle(base)
@@ -105,6 +111,8 @@ class _Search:
             possible = self.draws.possible(replace(one, turn=0))
             if possible is not None and self._ask(possible):
                 return possible
+        if self._found_threshold(recipe.dtype):
+            return None
         self.asker.turn_to_property()
         self.table, self.failing = Table(), []
         for seed in range(6):
@@ -112,16 +120,26 @@ class _Search:
                 return replace(plain, seed=plain.seed + seed)
         return None
 
+    def _found_threshold(self, dtype: str) -> bool:
+        """Whether values alone tell where it fails."""
+        self.threshold = thresholds(self.asker.judge, dtype, self.asker.in_time)
+        precise = min(self.draws.dtypes, key=lambda dtype: float(finfo(dtype).eps))
+        if precise != dtype and (self.threshold is None or self.threshold.traits[0].dimension != "dtype"):
+            # The same in each dtype, or too small for this one.
+            self.threshold = thresholds(self.asker.judge, precise, self.asker.in_time) or self.threshold
+        return self.threshold is not None and self.threshold.exact
+
     def _simplified(self, base: Recipe) -> Recipe:
+        # What is more precise shows more.
+        precise = sorted(self.draws.dtypes, key=lambda dtype: float(finfo(dtype).eps))
+        base = next((one for dtype in precise if (one := self._if_fails(replace(base, dtype=dtype)))), base)
         for name, simple in _SIMPLE.items():
             own = getattr(base, name)
             if isinstance(own, int) and not isinstance(own, bool):
                 base = self._least(base, name, int(simple))
             elif own != simple:
                 base = self._if_fails(replace(base, **{name: simple})) or base
-        # What is more precise shows more.
-        precise = sorted(self.draws.dtypes, key=lambda dtype: float(finfo(dtype).eps))
-        return next((one for dtype in precise if (one := self._if_fails(replace(base, dtype=dtype)))), base)
+        return base
 
     def _least(self, base: Recipe, name: str, least: int) -> Recipe:
         """The base with a size as small as halving finds it."""
@@ -234,7 +252,7 @@ class _Search:
 
 
 def _likely(recipes: Sequence[Recipe]) -> Iterator[Recipe]:
-    """Recipes whose one call may show what a property found: as they are, with fewer layers, other lengths, views or values."""
+    """Recipes whose one call may show what a property found: as they are, or with something changed."""
     for recipe in recipes:
         ways = [replace(recipe, ragged=not recipe.ragged)]
         ways += [replace(recipe, layers=layers) for layers in range(recipe.layers - 1, 0, -1)]

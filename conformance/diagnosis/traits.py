@@ -15,6 +15,7 @@ a recipe's own   ``layers``, ``bidirectional``, ``bias``, ``batch_first``, ``unb
 ``shortest``     the shortest row, L without lengths; ``longest`` likewise
 ``padding``      some row is shorter than L
 ``equal_lengths``, ``sorted_lengths``   all rows are equally long; none is longer than the one before
+``full``         some row has L steps
 ``contiguous``   x lies in memory as C has it
 ``h_0``, ``c_0`` given, and not zeros alone
 ``h_read``,      some step reads an h (a c) that is not zeros: h_0 (c_0) is given, or there are several steps
@@ -44,13 +45,42 @@ _COUNTS = ("layers", "I", "H", "L", "N", "proj", "P", "width", "terms", "shortes
 _SIZES = ("I", "H", "L", "N")
 _EQUAL = (*_SIZES, "P", "slots", "width")
 _WORDS = ("dtype", "state", "view", "fill", "turn")
-_FLAGS = ("bidirectional", "bias", "batch_first", "unbatched", "ragged", "padding", "equal_lengths", "sorted_lengths", "contiguous", "h_0", "c_0", "h_read", "c_read")
+_FLAGS = (
+    "bidirectional",
+    "bias",
+    "batch_first",
+    "unbatched",
+    "ragged",
+    "padding",
+    "equal_lengths",
+    "sorted_lengths",
+    "full",
+    "contiguous",
+    "h_0",
+    "c_0",
+    "h_read",
+    "c_read",
+)
 _VALUES = ("|x|", "|h_0|", "|c_0|", "|a|", "a", "|c|", "c", "|h|")
 
 _FACTORS = (2, 4, 8, 16, 32, 64, 128)
 
 #: What follows from others explains less than these themselves, and what depends on the data less than a structure.
-_FARTHER = {"contiguous": 0.1, "P": 0.2, "slots": 0.2, "width": 0.4, "terms": 0.5, "shortest": 0.3, "longest": 0.35, "equal_lengths": 0.2, "sorted_lengths": 0.2, "padding": 0.1, "h_read": 0.3, "c_read": 0.3}
+_FARTHER = {
+    "contiguous": 0.1,
+    "P": 0.2,
+    "slots": 0.2,
+    "width": 0.4,
+    "terms": 0.5,
+    "shortest": 0.3,
+    "longest": 0.35,
+    "equal_lengths": 0.2,
+    "sorted_lengths": 0.2,
+    "full": 0.2,
+    "padding": 0.1,
+    "h_read": 0.3,
+    "c_read": 0.3,
+}
 _FARTHER |= {"fill": 1.5, "gain": 1.5, **dict.fromkeys(_VALUES, 0.6), "a": 0.7, "c": 0.7}
 _PRICES = {">=": 1.0, "<=": 1.05, "=": 1.0, "not": 1.2, "multiple of": 1.3, "not a multiple of": 1.4}
 
@@ -64,7 +94,9 @@ _THRESHOLDS = 7
 def features(recipe: Recipe) -> dict[str, Any]:
     """The values of a recipe's dimensions, but for those of the call's values."""
     D, P = 1 + recipe.bidirectional, recipe.proj or recipe.H
-    own: dict[str, Any] = {name: getattr(recipe, name) for name in (*_SIZES, "layers", "proj", *_WORDS, *_FLAGS[:5], "gain")}
+    own: dict[str, Any] = {
+        name: getattr(recipe, name) for name in (*_SIZES, "layers", "proj", *_WORDS, *_FLAGS[:5], "gain")
+    }
     h_0, c_0 = recipe.state in ("both", "h"), recipe.state in ("both", "c")
     lengths = realise(_small(recipe)).row_lengths() if recipe.ragged else np.full(recipe.N, recipe.L)
     shortest, longest = int(lengths.min()), int(lengths.max())
@@ -73,9 +105,10 @@ def features(recipe: Recipe) -> dict[str, Any]:
         **{"P": P, "slots": recipe.layers * D, "width": D * P, "terms": max(recipe.I, widest, P)},
         **{"shortest": shortest, "longest": longest, "padding": shortest < recipe.L},
         **{"equal_lengths": shortest == longest, "sorted_lengths": bool(np.all(np.diff(lengths) <= 0))},
+        "full": longest == recipe.L,
         **{"h_0": h_0, "c_0": c_0, "contiguous": _contiguous(recipe)},
         **{"contiguous": _contiguous(recipe)},
-        **{"h_read": h_0 or recipe.L > 1, "c_read": c_0 or recipe.L > 1},
+        **{"h_read": h_0 or longest > 1, "c_read": c_0 or longest > 1},
     }
 
 
@@ -121,7 +154,9 @@ def price(trait: Trait) -> float:
     """How much a trait takes to say; of two conjunctions the cheaper one is told."""
     equal = 0.3 if trait.dimension in _EQUAL and isinstance(trait.value, str) else 0.0
     # One size alone is a stranger thing than all from it on; but for the smallest.
-    single = 0.2 if trait.relation == "=" and trait.dimension in _COUNTS and not equal and trait.value not in (0, 1) else 0
+    single = (
+        0.2 if trait.relation == "=" and trait.dimension in _COUNTS and not equal and trait.value not in (0, 1) else 0
+    )
     none = 0.15 if trait.value is False else 0.0
     return _PRICES[trait.relation] + _FARTHER.get(trait.dimension, 0.0) + equal + single + none
 
@@ -157,7 +192,9 @@ class Table:
         """The cheapest conjunction: few traits, few cases on the wrong side; better than ``given``, or that itself."""
         failed = sum(1 << k for k, sample in enumerate(self.samples) if sample.failed)
         every = (1 << len(self.samples)) - 1
-        candidates = [(self.having(trait), price(trait), trait) for trait in dict.fromkeys((*given, *self._candidates()))]
+        candidates = [
+            (self.having(trait), price(trait), trait) for trait in dict.fromkeys((*given, *self._candidates()))
+        ]
         known = {trait: (mask, cost, trait) for mask, cost, trait in candidates}
 
         def cost(chosen: Sequence[tuple[int, float, Trait]]) -> float:
