@@ -108,6 +108,7 @@ class _Search:
         evidence = self.asker.evidence(recipe)
         candidates = [plain] if evidence is None else [called(plain, evidence), plain]
         for one in _likely(candidates):
+            self.draws.base = one
             possible = self.draws.possible(replace(one, turn=0))
             if possible is not None and self._ask(possible):
                 return possible
@@ -231,10 +232,19 @@ class _Search:
                 failed = self.asker.fails(recipe)
                 if failed is not None:
                     self.take(recipe, failed)
-                    return self.table.samples[-1]
+                    told = self.table.samples[-1]
+                    if failed and recipe.dtype != self.draws.base.dtype:
+                        self._forget(recipe.dtype)
+                    return told
             if valued >= _VALUED:
                 return None
         return None
+
+    def _forget(self, dtype: str) -> None:
+        """Leave out a dtype in which the failure shows after all, though not at the base: it says nothing clear."""
+        self.draws.dtypes = tuple(one for one in self.draws.dtypes if one != dtype)
+        self.table = Table([one for one in self.table.samples if one.features["dtype"] != dtype])
+        self.failing = [one for one in self.failing if one.dtype != dtype]
 
     def _inside(self, case: Any) -> bool:
         return all(holds(trait, case) for trait in self.traits)

@@ -69,7 +69,7 @@ class Draws:
             **{"dtype": self._dtypes, "turn": range(self._turns), "view": self._views},
         }
         values |= {name: self._near(name) for name in _SIZES}
-        values |= {"gain": (0.3, 3.0, 10.0), "fill": FILLS}
+        values |= {"gain": self.gains, "fill": self.fills}
         for name, options in values.items():
             for value in options:
                 changed = self.possible(replace(self.base, **{name: value}))
