@@ -15,7 +15,7 @@ from conformance.cases.recipe import VIEWS, Recipe
 from conformance.diagnosis.asking import Asker, Late, called
 from conformance.diagnosis.draws import FILLS, Draws
 from conformance.diagnosis.thresholds import thresholds
-from conformance.diagnosis.traits import Sample, Table, features, holds
+from conformance.diagnosis.traits import ORDER, Sample, Table, features, holds
 from conformance.engine.judging import Judge
 from conformance.facts import Conditions, Trait
 from conformance.properties.model import Property
@@ -144,7 +144,6 @@ class _Search:
 
     def _least(self, base: Recipe, name: str, least: int) -> Recipe:
         """The base with a size as small as halving finds it."""
-        low = least - 1
         if simplest := self._if_fails(replace(base, **{name: least})):
             return simplest
         low = least
@@ -258,7 +257,8 @@ class _Search:
         cases = self.fresh if len(self.fresh) >= _FEW else self.table.samples
         inside = [one.failed for one in cases if self._inside(one.features)]
         outside = [one.failed for one in cases if not self._inside(one.features)]
-        return Conditions(self.traits, sum(inside), len(inside), sum(outside), len(outside))
+        traits = tuple(sorted(self.traits, key=lambda trait: ORDER.index(trait.dimension)))
+        return Conditions(traits, sum(inside), len(inside), sum(outside), len(outside))
 
 
 def _likely(recipes: Sequence[Recipe]) -> Iterator[Recipe]:

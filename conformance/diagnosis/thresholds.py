@@ -56,10 +56,8 @@ def thresholds(judge: Judge, dtype: str, waiting: Callable[[], None]) -> Conditi
         return None
     quantity = next(iter(found))
     gates = [name for name in found if name.startswith("a_")]
-    if quantity in gates and len(gates) > 1:
-        # σ and tanh may end at places of their own; the first stands for those that agree with it.
-        pass
-    elif len(found) > 1 and quantity != "c":
+    # σ and tanh may end at places of their own: the first gate stands for all. Whatever spoils a gate spoils the cell.
+    if len(found) > 1 and quantity != "c" and not (quantity in gates and len(gates) > 1):
         return None
     traits = found[quantity]
     return _counted(judge, quantity, dtype, traits, len(gates) > 1, waiting)

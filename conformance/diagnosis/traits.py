@@ -63,6 +63,9 @@ _FLAGS = (
 )
 _VALUES = ("|x|", "|h_0|", "|c_0|", "|a|", "a", "|c|", "c", "|h|")
 
+#: The order in which traits are told: the model's, the call's, and then values.
+ORDER = tuple(dict.fromkeys(("layers", "bidirectional", "bias", "slots", *_COUNTS, *_FLAGS, *_WORDS, "gain", *_VALUES)))
+
 _FACTORS = (2, 4, 8, 16, 32, 64, 128)
 
 #: What follows from others explains less than these themselves, and what depends on the data less than a structure.
