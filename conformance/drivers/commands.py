@@ -19,15 +19,16 @@ from conformance.backend import Backend
 from conformance.cases.case import realise
 from conformance.cases.covering import simplest
 from conformance.cases.recipe import Recipe, parse
-from conformance.drivers import console
+from conformance.drivers import console, reproductions
 from conformance.drivers.console import show
 from conformance.drivers.files import STANDARD_OUTPUT, claimed
 from conformance.drivers.last import recall, remember
 from conformance.drivers.options import Command, isolation, selection
 from conformance.drivers.progress import Progress
 from conformance.drivers.run import Run, judge_of, run
-from conformance.engine.judging import Answer, Judge
+from conformance.engine.judging import Answer
 from conformance.engine.plan import Settings, plan
+from conformance.engine.reproducing import NotShown, Recorder
 from conformance.engine.sieve import replay
 from conformance.errors import UsageError
 from conformance.facts import Outcome, Undeclared
@@ -83,6 +84,8 @@ def _run(options: argparse.Namespace) -> int:
     if not named and not registry.names():
         raise UsageError("no backend is installed", "name a target: module:attr or file.py:attr")
     targets, apart = named or registry.names(), isolation(options)
+    if options.write is not None:
+        reproductions.folder(options.write)
     with claimed("--json", options.json) as write:
         with Progress(settings.cases) as shown:
             watch, first = shown.watch, shown.first
@@ -91,6 +94,8 @@ def _run(options: argparse.Namespace) -> int:
             _print(outcome, options.verbose, _stream(options.json))
         finally:
             write(dumps(outcome.report))
+    if options.write is not None:
+        show(f"\n{reproductions.write_all(outcome.report, options.write, apart)}", _stream(options.json))
     return _exit_code(outcome, bool(named))
 
 
@@ -161,7 +166,7 @@ def _explanation(p: Property) -> str:
 
 
 @contextlib.contextmanager
-def _asked(target: str, options: argparse.Namespace) -> Iterator[Judge | None]:
+def _asked(target: str, options: argparse.Namespace) -> Iterator[Recorder | None]:
     """The judge of one target, or None, after saying why, if it is unavailable."""
     judge = judge_of(target, isolation(options))
     try:
@@ -180,6 +185,10 @@ def _replay(options: argparse.Namespace) -> int:
         failure = recall(options.last, options.backend)
         options.recipes, options.backend, options.only = failure.recipes, failure.backend, [failure.property]
         show(f"{failure.property}, as it failed in the run of {failure.when} in this folder")
+    if options.write is not None:
+        reproductions.check(options.write)
+    if any(map(reproductions.is_file, options.recipes)):
+        return _replay_file(options)
     if options.backend is None:
         raise UsageError("replay needs a backend", "add --backend TARGET")
     recipes = [parse(text) for text in options.recipes]
@@ -187,7 +196,23 @@ def _replay(options: argparse.Namespace) -> int:
         return 3 if judge is None else _replayed(judge, recipes, options)
 
 
-def _replayed(judge: Judge, recipes: list[Recipe], options: argparse.Namespace) -> int:
+def _replay_file(options: argparse.Namespace) -> int:
+    """Judge the calls in a file; and the case that they came from, where the file is as it was written."""
+    if len(options.recipes) > 1:
+        raise UsageError("replay takes one file, and nothing beside it", f"replay {options.recipes[0]}")
+    [name] = options.recipes
+    told = reproductions.opened(name)
+    with _asked(options.backend or told.target, options) as judge:
+        if judge is None:
+            return 3
+        code = reproductions.judge(judge, told, name)
+        if options.write is not None:
+            reproductions.write(told, options.write)
+            show(f"wrote {options.write}")
+        return code
+
+
+def _replayed(judge: Recorder, recipes: list[Recipe], options: argparse.Namespace) -> int:
     backend = judge.backend
     settings = Settings(0, 0, *selection(options))
     _check_fixed(recipes, backend)
@@ -215,10 +240,26 @@ def _replayed(judge: Judge, recipes: list[Recipe], options: argparse.Namespace) 
     if silent := outcomes.count(None):
         say = "property says" if len(outcomes) == 1 else "properties say"
         show(f"  {silent} of {len(outcomes)} {say} nothing about this case")
-    wrong = any(outcome is not None and outcome.bad for outcome in outcomes)
+    wrong = [p for p, answer, _ in judged if answer.wrong]
+    if options.write is not None:
+        _write(judge, recipes, wrong, options.write)
     if not wrong:
         show(textwrap.fill(english.PASSES_HERE, 100))
     return 1 if wrong else 0
+
+
+def _write(judge: Recorder, recipes: list[Recipe], wrong: list[Property], path: Path) -> None:
+    """Write the first failure that can be shown. Raises ``UsageError`` where none can."""
+    left = []
+    for p in wrong:
+        try:
+            reproductions.write(reproductions.made(judge, recipes, p), path)
+        except NotShown as error:
+            left.append(str(error))
+            continue
+        show(f"wrote {path}, which shows the failure of {p.id}")
+        return
+    raise UsageError(f"--write {path}: {left[0] if left else 'nothing fails here'}; nothing was written")
 
 
 def _said(answer: Answer) -> str:
@@ -242,7 +283,7 @@ def _probe(options: argparse.Namespace) -> int:
         return 3 if judge is None else _probed(judge)
 
 
-def _probed(judge: Judge) -> int:
+def _probed(judge: Recorder) -> int:
     backend = judge.backend
     declared, rows, undeclared = backend.capabilities, [], []
     #: Where it raised, and for which options.

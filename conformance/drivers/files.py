@@ -24,7 +24,8 @@ else:
 #: The name that stands for standard output.
 STANDARD_OUTPUT = Path("-")
 
-Write = Callable[[str], None]
+#: Writes a text, with an end of line, or bytes as they are.
+Write = Callable[[str | bytes], None]
 
 
 @contextlib.contextmanager
@@ -37,7 +38,7 @@ def claimed(option: str, path: Path | None) -> Iterator[Write]:
     if path is None:
         yield lambda text: None
     elif path == STANDARD_OUTPUT:
-        yield show
+        yield lambda text: show(text if isinstance(text, str) else text.decode())
     elif path.exists() and not path.is_file():
         yield from _in_place(option, path)
     else:
@@ -49,9 +50,9 @@ def _in_place(option: str, path: Path) -> Iterator[Write]:
     if path.is_dir():
         raise UsageError(f"{option} {path} is a folder", f"name a file, such as {path / 'report.json'}")
 
-    def write(text: str) -> None:
+    def write(text: str | bytes) -> None:
         try:
-            path.write_text(text + "\n", encoding="utf-8")
+            path.write_bytes(text if isinstance(text, bytes) else text.encode() + b"\n")
         except OSError as error:
             raise _unwritten(path, error) from None
 
@@ -65,10 +66,10 @@ def _beside(option: str, path: Path) -> Iterator[Write]:
     part, file = _claim(option, path, final)
     renamed = False
 
-    def write(text: str) -> None:
+    def write(text: str | bytes) -> None:
         nonlocal renamed
         try:
-            file.write(text.encode() + b"\n")
+            file.write(text if isinstance(text, bytes) else text.encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
             _release(file)

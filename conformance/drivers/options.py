@@ -66,6 +66,7 @@ def _run(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
     _add_isolation(sub, given)
     sub.add_argument("--strict", action="store_true", default=given.get("strict", False), help=_STRICT)
     sub.add_argument("--json", type=Path, metavar="FILE", help="write every verdict to FILE; - is standard output")
+    sub.add_argument("--write", type=Path, metavar="FOLDER", help="write each failure as a script that stands alone")
     sub.add_argument("--verbose", action="store_true", help="show each failure with its whole replay line")
     _add_selection(sub, given)
     sub.set_defaults(configured_targets=given.get("targets", []), expected=given.get("expected-failures", {}))
@@ -80,9 +81,12 @@ def _explain(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
 
 
 def _replay(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
-    sub.add_argument("recipes", nargs="*", metavar="TEXT", help='a recipe in one argument: "I=1 H=1 L=2 N=1"')
+    sub.add_argument(
+        "recipes", nargs="*", metavar="TEXT", help='a recipe in one argument: "I=1 H=1 L=2 N=1"; or a file'
+    )
     sub.add_argument("--last", metavar="ID", help="the failure of a property in the last run in this folder")
     sub.add_argument("--backend", metavar="TARGET", help="what to judge: see `run --help`; not needed with --last")
+    sub.add_argument("--write", type=Path, metavar="FILE", help="write the failure: a script FILE.py, or .safetensors")
     _add_selection(sub, given)
     _add_isolation(sub, given)
 

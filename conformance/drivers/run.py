@@ -17,6 +17,7 @@ from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 from conformance.drivers.storage import counterexamples
 from conformance.engine.judging import Answer, Here, Judge
 from conformance.engine.plan import Settings
+from conformance.engine.reproducing import Recorder
 from conformance.engine.session import First
 from conformance.engine.sieve import conform
 from conformance.errors import Ended, SuiteError, UsageError
@@ -160,7 +161,7 @@ def judge_target(
         judges.close(judge)
 
 
-def judge_of(target: str, isolation: Isolation | None) -> Judge:
+def judge_of(target: str, isolation: Isolation | None) -> Recorder:
     """The judge of a target: in a child process, or in this one, which is enough for a program, a process itself.
 
     Raises ``Ended`` if the process ends before it can say what it holds.

@@ -24,6 +24,7 @@ from conformance.facts import Evidence, Fact, Outcome, Undeclared
 from conformance.properties.model import Property
 from conformance.report.environment import frameworks
 from conformance.targets.probe import Ability, abilities
+from conformance.trials.events import ENDED, Event, Performed, perform, recording
 from conformance.trials.evidence import evidence
 from conformance.trials.outcomes import BackendError, Discard, Lacking, Narrowed, Violation, said
 from conformance.trials.signatures import Signatures
@@ -183,6 +184,41 @@ class Here:
         with suppress(Violation, Narrowed, Discard, UsageError, Ended):
             trial = Trial(self._called, recipe)
             trial.call(trial.case)
+
+    def record(
+        self, recipes: Sequence[Recipe], inquiry: Inquiry, tell: Callable[[Event | None], None] = lambda event: None
+    ) -> tuple[tuple[Event, ...], Answer | None]:
+        """The calls that a property makes on the last recipe, after those of the others; and its answer.
+
+        Each is told before it is made. No answer where the calls cannot be told as data.
+        """
+        self._threads.limit()
+        events = list[Event | None]()
+
+        def told(event: Event | None) -> None:
+            events.append(event)
+            tell(event)
+
+        recorded = recording(self.backend, told)
+        for recipe in recipes[:-1]:
+            with suppress(Violation, Narrowed, Discard, UsageError, Ended):
+                trial = Trial(recorded, recipe)
+                trial.call(trial.case)
+        trial = Trial(recorded, recipes[-1])
+        ended = shared_call(trial)
+        answer = check(inquiry, trial) if ended is None else None
+        self._open()
+        return tuple(event for event in events if event is not None), None if None in events else answer
+
+    def perform(self, events: tuple[Event, ...]) -> Performed:
+        """Make calls again, on fresh models; what became of the last one."""
+        self._threads.limit()
+        try:
+            performed = perform(self.backend, events)
+        except Ended as ended:
+            performed = Performed(f"{ENDED}{ended}")
+        self._open()
+        return performed
 
     def probe(self) -> list[Ability]:
         """The abilities of the backend, whatever it declares."""

@@ -24,7 +24,7 @@ from conformance.engine.judging import Here, Inquiry
 from conformance.engine.reply import Reply
 from conformance.errors import UsageError
 from conformance.processes.message import Message, Stream, decode, write
-from conformance.processes.parcel import unpack
+from conformance.processes.parcel import pack_events, pack_performed, unpack, unpack_events
 from conformance.processes.wire.fields import capabilities_to_fields
 from conformance.properties import catalogue
 from conformance.report.data import encode
@@ -32,6 +32,7 @@ from conformance.report.environment import environment, frameworks
 from conformance.spec import DTYPES, LSTMConfig, Params, dtype_unavailable
 from conformance.targets.load import load_at
 from conformance.trials.calls import listeners
+from conformance.trials.events import Event
 
 #: Seconds of work after which a call that begins says so.
 _BETWEEN_BEATS = 0.5
@@ -117,6 +118,18 @@ def _serve(parent: _Parent) -> None:
             parent.tell("done")
         elif request.type == "call":
             parent.send(_told(judge.call(*unpack(request))))
+        elif request.type == "record":
+            id, _, turn = fields["inquiry"].partition(":")
+            recipes = [parse(text) for text in json.loads(fields["recipes"])]
+
+            def tell(event: Event | None) -> None:
+                if event is not None:
+                    parent.send(pack_events([event]))
+
+            _, answer = judge.record(recipes, Inquiry(known[id], int(turn)), tell)
+            parent.tell("answer", answer=json.dumps(encode(answer)))
+        elif request.type == "events":
+            parent.send(pack_performed(judge.perform(unpack_events(request))))
         elif request.type == "evidence":
             parent.tell("evidence", evidence=json.dumps(encode(judge.evidence())))
         else:

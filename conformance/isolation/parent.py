@@ -24,13 +24,14 @@ from conformance.engine.reply import Reply
 from conformance.errors import Closed, Ended, Gone, SuiteError, UsageError
 from conformance.facts import Evidence, Fact, NotJudged, Outcome
 from conformance.processes.message import Message
-from conformance.processes.parcel import pack
+from conformance.processes.parcel import pack, pack_events, unpack_events, unpack_performed
 from conformance.processes.supervisor import Child, Limits, Patience
 from conformance.processes.wire.fields import capabilities_from_fields
 from conformance.report.data import decode
 from conformance.spec import LSTMConfig, Params, Result
 from conformance.targets.probe import Ability
 from conformance.targets.registry import located
+from conformance.trials.events import ENDED, Event, Performed
 from conformance.trials.outcomes import said
 
 #: Loads this very copy of the suite in any interpreter, then runs ``child.py``.
@@ -133,6 +134,34 @@ class Isolated:
         gradients = {name: message.tensors[f"grad_{name}"] for name in message.fields["gradients"].split()}
         result = Result(*(message.tensors.get(name) for name in Result._fields))
         return Reply(result, gradients if cotangents is not None else None)
+
+    def record(self, recipes: Sequence[Recipe], inquiry: Inquiry) -> tuple[tuple[Event, ...], Answer | None]:
+        """The calls that a property makes on the last recipe, after those of the others; and its answer.
+
+        No answer if the process ended, in the last of the calls, or if the calls cannot be told as data.
+        """
+        events = list[Event]()
+        try:
+            child, seconds = self._running(), self._patience.seconds()
+            told = {"recipes": json.dumps([str(recipe) for recipe in recipes])}
+            child.send(Message({"type": "record", "inquiry": f"{inquiry.property.id}:{inquiry.turn}", **told}), seconds)
+            while (message := self._next(child, seconds, _LARGE)).type == "events":
+                events += unpack_events(message)
+        except Ended:
+            self._lost()
+            return tuple(events), None
+        return tuple(events), decode(Answer | None, json.loads(message.fields["answer"]))
+
+    def perform(self, events: tuple[Event, ...]) -> Performed:
+        """Make calls again, on fresh models; what became of the last one."""
+        try:
+            child, seconds = self._running(), self._patience.seconds(brief=True)
+            child.send(pack_events(events), seconds)
+            with self._patience.measured():
+                return unpack_performed(self._next(child, seconds, _LARGE))
+        except Ended as ended:
+            self._lost()
+            return Performed(f"{ENDED}{ended}")
 
     def run(self, recipe: Recipe) -> None:
         """Run a case for the marks that it may leave; if it ends the process, none are left."""

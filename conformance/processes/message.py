@@ -19,6 +19,8 @@ from conformance.spec import Array, dtype_unavailable, numpy_dtype
 
 #: The format's words for the dtypes that a message may hold.
 _WORDS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64", "I64": "int64"}
+#: These dtypes, by NumPy's names.
+HELD = tuple(_WORDS.values())
 _SIZES = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8, "I64": 8}
 
 #: A header has about a hundred bytes for each tensor; this is enough for thousands.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,11 @@ def evidence(violation: Violation, case: Case) -> Evidence:
 
 def given(case: Case) -> tuple[Tensor, ...]:
     """The parameters and the arguments of a call; their values where they are few, in all or in one of them."""
-    named = tensors(case)
+    return shown_arrays(tensors(case))
+
+
+def shown_arrays(named: Mapping[str, Array]) -> tuple[Tensor, ...]:
+    """Named arrays as plain data; their values where they are few, in all or in one of them."""
     few = sum(value.size for value in named.values()) <= _FEW
     return tuple(
         Tensor(
