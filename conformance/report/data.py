@@ -19,14 +19,14 @@ from conformance import facts
 from conformance.errors import UsageError
 from conformance.facts import Outcome
 from conformance.properties.model import QUESTIONS
-from conformance.report import english
+from conformance.report import causes, english
 from conformance.report.levels import reached
 from conformance.report.model import Report, Verdict
 from conformance.report.text import replay_line
 from conformance.report.unjudged import unjudged
 
-#: The version of what ``to_json`` writes; 4 says what a quick run asked.
-FORMAT = 4
+#: The version of what ``to_json`` writes; 5 says the causes of failures.
+FORMAT = 5
 
 _FACTS = {kind.__name__: kind for kind in get_args(facts.Fact)}
 
@@ -44,6 +44,10 @@ def to_json(report: Report) -> dict[str, Any]:
         written |= {question: _answers(backend.asked(question)) for question in QUESTIONS}
         written |= {"conformant": backend.conformant}
         written |= {"strictly_conformant": replace(backend, strict=True).conformant}
+        if backend.diagnosis is not None:
+            written["diagnosis"]["message"] = causes.headline(backend)
+            for one, cause in zip(written["diagnosis"]["causes"], backend.diagnosis.causes, strict=True):
+                one |= {"message": causes.sentence(cause, len(backend.bad))}
         for one, verdict in zip(written["verdicts"], backend.verdicts, strict=True):
             one |= {"message": verdict.message, "question": verdict.question}
             one |= {"replay": replay_line(verdict) if verdict.recipe else None}
@@ -100,6 +104,8 @@ def decode(kind: Any, data: Any) -> Any:
         return kind(**given)  # type: ignore[operator]
     if origin is tuple:
         return tuple(decode(get_args(kind)[0], item) for item in data)
+    if origin is dict:
+        return {key: decode(get_args(kind)[1], item) for key, item in data.items()}
     if kind is float:
         # The very nan that ``math`` has: records that hold it are equal.
         return math.nan if data == "nan" else float(data)

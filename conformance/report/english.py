@@ -1,4 +1,4 @@
-"""Facts in a person's words. Every sentence about an outcome is made here."""
+"""Facts in a person's words. Every sentence about an outcome is made here, and that about a cause in ``causes``."""
 
 from __future__ import annotations
 

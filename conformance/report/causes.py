@@ -1,0 +1,298 @@
+"""A diagnosis in a person's words: a paragraph of a few lines for each cause, and what else was found."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+
+from conformance.cases.recipe import parse
+from conformance.facts import Alteration, Cause, Conditions, Degree, Diagnosis, Mismatch, Place, Trait
+from conformance.faults import FAULTS
+from conformance.report import english
+from conformance.report.model import BackendReport, Verdict
+
+#: So many lines a cause takes at most where there are 100 columns; so many of them its sentence.
+LINES, _SENTENCE = 12, 5
+
+#: The columns of the words that stand before a line.
+_LABEL = 10
+
+#: The columns behind them of the 100, of which the paragraph itself begins two later.
+_ROOM = 88
+
+#: So many values of a place are told one by one.
+_LISTED = 4
+
+#: The words for the names of scopes that do not speak for themselves.
+_SCOPES = {
+    "reverse": "the reverse direction",
+    "forward": "the forward direction",
+    "first-layer": "the first layer",
+    "upper-layers": "the layers above the first",
+    "top-layer": "the top layer",
+    **{f"gate-{gate}": f"gate {gate}" for gate in "ifgo"},
+}
+
+#: The words for a trait that has none of its own form.
+_VALUES = {
+    ("=", "state", "both"): "a state is given",
+    ("=", "state", "none"): "no state is given",
+    ("not", "state", "none"): "a state is given",
+    ("=", "state", "h"): "h_0 alone is given",
+    ("=", "state", "c"): "c_0 alone is given",
+    ("=", "directions", 1): "there is one direction",
+    ("=", "directions", 2): "there are two directions",
+    ("=", "view", "plain"): "no array is a view",
+}
+
+#: The dimensions that are no symbols.
+_NAMES = {"dtype": "the dtype", "view": "the view", "fill": "the fill"}
+
+#: The words for a trait that holds, and for its contrary.
+_FLAGS = {
+    "state": ("a state is given", "no state is given"),
+    "bidirectional": ("there are two directions", "there is one direction"),
+    "bias": ("there are biases", "there are no biases"),
+    "batch_first": ("batch_first is set", "batch_first is not set"),
+    "unbatched": ("x is unbatched", "x is a batch"),
+    "ragged": ("row lengths differ (ragged)", "row lengths do not differ"),
+    "lengths": ("lengths are given", "no lengths are given"),
+    "training": ("it is in training mode", "it is in evaluation mode"),
+}
+
+_SIGNS = {"=": "=", "not": "≠", ">=": "≥", "<=": "≤"}
+
+
+# Sentences
+
+
+def headline(report: BackendReport) -> str:
+    """How many properties fail, and for how many causes."""
+    found, failed = _diagnosis(report), len(report.bad)
+    left = len(unexplained(report))
+    told = "1 property fails" if failed == 1 else f"{failed} properties fail"
+    causes = english.counted(len(found.causes), "cause")
+    if not left:
+        return f"{told}, for {causes}"
+    return f"{told}: {failed - left} for {causes}, {left} unexplained"
+
+
+def unexplained(report: BackendReport) -> list[Verdict]:
+    """The verdicts that no cause explains."""
+    explained = {id for cause in _diagnosis(report).causes for id in cause.explains}
+    return [verdict for verdict in report.bad if verdict.property not in explained]
+
+
+def sentence(cause: Cause, failed: int) -> str:
+    """A cause, how sure it is, and what of so many properties that failed it explains."""
+    evidence = f"explains {len(cause.explains)} of {english.counted(failed, 'failure')}"
+    if cause.tried:
+        evidence += f"; {cause.explained} of {english.counted(cause.tried, 'fresh case')}"
+    shown = [_conditions(cause.conditions)] if cause.conditions else []
+    shown += [_place(cause.place)] if cause.place else []
+    where = "; ".join(filter(None, shown))
+    if cause.degree == Degree.LOCATED:
+        return "; ".join(filter(None, [f"{cause.degree}: {where}", evidence]))
+    told = f"{altered(cause.alterations)}. {cause.degree.capitalize()}: {evidence}"
+    return f"{told}; {where}" if where else told
+
+
+def in_short(cause: Cause) -> str:
+    """A cause in a few words: what is altered, or where it is wrong."""
+    if cause.alterations:
+        return altered(cause.alterations)
+    return _conditions(cause.conditions) if cause.conditions else _place(cause.place or Place())
+
+
+def altered(alterations: Sequence[Alteration]) -> str:
+    """Alterations in words: the faults' descriptions, each with its scope."""
+    told = [_alteration(one) for one in alterations]
+    return "; ".join(told if len(told) == 1 else (f"({at}) {each}" for at, each in enumerate(told, 1)))
+
+
+def _alteration(one: Alteration) -> str:
+    fault = FAULTS.get(one.fault)
+    told = fault.description.rstrip(".") if fault else one.fault
+    scope = ", in ".join(_SCOPES.get(name, name) for name in one.scope)
+    return f"{told}, only in {scope}" if scope else told
+
+
+def ended(found: Diagnosis) -> Iterator[str]:
+    """What the diagnosis leaves open, and why."""
+    if found.untried:
+        yield f"{', '.join(found.untried)} ({_spent(found)})"
+    if found.defect:
+        yield f"all else: a defect of lstm-conformance ended the diagnosis; please report it: {found.defect}"
+
+
+def none_found(found: Diagnosis) -> str:
+    """That there is no cause that could be told, where one was looked for."""
+    if found.causes or not (found.calls or found.defect):
+        return ""
+    open = "; ".join(ended(found))
+    return f"no common cause was found ({_spent(found)})" + (f"; not tried: {open}" if open else "")
+
+
+def _spent(found: Diagnosis) -> str:
+    return f"{english.counted(found.calls, 'call')}, {found.seconds:.1f} s of {found.limit:g} s"
+
+
+def _conditions(found: Conditions) -> str:
+    """Where it is wrong, with the cases that say so."""
+    traits = _enumerated([trait(one) for one in found.traits])
+    inside = f"{found.failed} of {found.inside}"
+    others = f"{found.failed_outside} of {english.counted(found.outside, 'other')}"
+    if not traits:
+        return f"wrong in {inside} cases, under no condition that was found"
+    if found.exact:
+        return f"wrong exactly where {traits} ({inside}; {others})"
+    if not found.outside:
+        return f"wrong where {traits} ({inside}; there was no other case)"
+    return f"wrong in {inside} cases where {traits}, and in {others}"
+
+
+def _enumerated(clauses: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(clauses[:-1]), *clauses[-1:]]))
+
+
+def trait(one: Trait) -> str:
+    """A trait as a clause: "layers ≥ 2", "H is a multiple of 4", "a state is given"."""
+    name, relation, value = _NAMES.get(one.dimension, one.dimension), one.relation, one.value
+    if type(value) is bool:
+        holds, not_so = _FLAGS.get(name, (f"{name} holds", f"{name} does not hold"))
+        return holds if value == (relation != "not") else not_so
+    if told := _VALUES.get((relation, one.dimension, value)):
+        return told
+    told = f"{value:g}" if isinstance(value, float) else str(value)
+    # "N = L" compares two sizes, "the dtype is float32" does not.
+    word = isinstance(value, str) and not value[:1].isupper()
+    match relation:
+        case "=" | "not" if word:
+            return f"{name} is {'not ' * (relation == 'not')}{told}"
+        case "=" | "not" | ">=" | "<=":
+            return f"{name} {_SIGNS[relation]} {told}"
+        case "multiple of":
+            return f"{name} is a multiple of {told}"
+        case _:
+            return f"{name} is {relation} {told}"
+
+
+def _place(found: Place) -> str:
+    """Where in its results it is wrong, and by how much."""
+    told = [f"at t = {found.first_step}"] if found.first_step is not None else []
+    told += _some("in {}", found.tensors)
+    told += _some("gate{s} {}", found.gates)
+    told += _some("layer{s} {}", found.layers)
+    told += [("forward direction", "reverse direction")[d] for d in found.directions if len(found.directions) == 1]
+    told += _some("step{s} {}", found.steps)
+    told += _some("row{s} {}", found.rows)
+    told += _some("unit{s} {}", found.units)
+    parts = [f"{'first ' if found.first_step is not None else ''}wrong {', '.join(told)}"] if told else []
+    if found.error is not None:
+        units = ", ".join(f"{_number(size)} roundoffs of {dtype}" for dtype, size in found.in_roundoffs.items())
+        parts.append(f"error {found.error:.1e}" + (f" ({units})" if units else ""))
+    return "; ".join(parts)
+
+
+def _some(words: str, values: Sequence[object]) -> list[str]:
+    if not values:
+        return []
+    more = f" and {len(values) - _LISTED} more" if len(values) > _LISTED else ""
+    listed = ", ".join(map(str, values[:_LISTED])) + more
+    return [words.replace("{s}", "s" if len(values) > 1 else "").replace("{}", listed)]
+
+
+def _number(size: float) -> str:
+    return f"{size:.2g}" if size < 100 else f"{size:.0f}" if size < 1e5 else f"{size:.0e}"
+
+
+# Paragraphs
+
+
+def paragraph(
+    cause: Cause, report: BackendReport, line: Callable[[Verdict], str], width: int, whole: bool = False
+) -> str:
+    """A cause with its fix, the properties that it explains and the smallest case, of ``LINES`` lines at most.
+
+    ``line`` gives the command that shows a failure again; ``whole`` leaves nothing out, however long that is.
+    """
+    room = max(40, width - _LABEL)
+    explained = [v for v in report.bad if v.property in cause.explains]
+    #: Narrow columns do not make a sentence shorter.
+    most = max(_SENTENCE, -(-_SENTENCE * _ROOM // room))
+    told = _lines(sentence(cause, len(report.bad)), room, None if whole else most)
+    others = " / ".join(map(altered, cause.alternatives))
+    before = [
+        ("cause", told),
+        ("but not", [cause.unexplained] if cause.unexplained else []),
+        ("or else", _lines(others, room, None if whole else 1)),
+        ("seen in", _lines(cause.seen_in, room, None if whole else 1)),
+    ]
+    after = [("explains", _ids(cause.explains, room, whole))]
+    smallest = min(explained, key=_size, default=None)
+    if smallest is not None:
+        message = smallest.message.splitlines()
+        shown = [*filter(None, [smallest.smallest]), *(message if whole else message[:1])]
+        after.append(("smallest", shown if whole else [_cut(each, room) for each in shown]))
+        if smallest.recipe is not None:
+            after.append(("replay", [line(smallest)]))
+    taken = sum(len(lines) for _, lines in (*before[1:], *after)) + min(len(told), _SENTENCE)
+    fix = ("fix", _code(cause.fix, None if whole else max(1, LINES - taken)))
+    parts = [*before, fix, *after]
+    labelled = (f"{label if not at else '':<{_LABEL}}{each}" for label, lines in parts for at, each in enumerate(lines))
+    return "\n".join(each.rstrip() for each in labelled)
+
+
+def remarks(found: Diagnosis, width: int) -> list[str]:
+    """What came out right, and what was not tried."""
+    room = max(40, width - _LABEL)
+    parts = [("right", ", ".join(found.right)), *(("not tried", text) for text in ended(found))]
+    return [
+        textwrap.fill(f"{label:<{_LABEL}}{text}", room + _LABEL, subsequent_indent=" " * _LABEL)
+        for label, text in parts
+        if text
+    ]
+
+
+def _diagnosis(report: BackendReport) -> Diagnosis:
+    return report.diagnosis or Diagnosis()
+
+
+def _lines(text: str, room: int, most: int | None) -> list[str]:
+    """A text in lines; of those beyond ``most`` there is none."""
+    if not text:
+        return []
+    return textwrap.wrap(text, room, max_lines=most, placeholder=" …", break_long_words=False, break_on_hyphens=False)
+
+
+def _code(text: str, most: int | None) -> list[str]:
+    """Lines of code; the last that there is room for says how many more there are."""
+    lines = text.splitlines()
+    if most is None or len(lines) <= most:
+        return lines
+    return [*lines[: most - 1], f"{lines[most - 1]}  … and {english.counted(len(lines) - most, 'more line')}"]
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[: room - 2]} …"
+
+
+def _ids(ids: Sequence[str], room: int, whole: bool) -> list[str]:
+    """Properties in one line, as many as there is room for."""
+    if whole:
+        return _lines(", ".join(ids), room, None)
+    for shown in range(len(ids), 0, -1):
+        more = [f"and {len(ids) - shown} more"] if shown < len(ids) else []
+        text = ", ".join([*ids[:shown], *more])
+        if len(text) <= room:
+            return [text]
+    return []
+
+
+def _size(verdict: Verdict) -> tuple[bool, int, int]:
+    """What makes a case easy to read: numbers to compare, no calls that must come before, few of them."""
+    if verdict.recipe is None:
+        return True, 0, 0
+    recipe = parse(verdict.recipe)
+    numbers = recipe.I * recipe.H * recipe.layers * (1 + recipe.bidirectional) * recipe.L * recipe.N
+    return not isinstance(verdict.fact, Mismatch), len(verdict.history), numbers
