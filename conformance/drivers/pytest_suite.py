@@ -21,8 +21,8 @@ from conformance.engine.plan import Settings
 from conformance.errors import Ended, UsageError
 from conformance.facts import Outcome
 from conformance.properties import select
-from conformance.report.data import decode, encode
 from conformance.report.model import BackendReport, Verdict
+from conformance.report.records import decode, encode
 from conformance.report.table import table
 from conformance.report.text import conclusion, explain, head, interruption
 from conformance.targets.find import find
