@@ -13,7 +13,7 @@ from conformance.backend import Backend
 from conformance.cases.case import Case
 from conformance.cases.cotangents import Cotangents
 from conformance.cases.recipe import Recipe
-from conformance.drivers.run import database
+from conformance.drivers.storage import database
 from conformance.engine.judging import Answer, Inquiry, Judge
 from conformance.engine.plan import Settings, plan
 from conformance.engine.reply import Reply

@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 
 from conformance.cases.recipe import parse
-from conformance.facts import Alteration, Cause, Conditions, Degree, Diagnosis, Mismatch, Place, Trait
+from conformance.facts import Alteration, Cause, Degree, Diagnosis, Mismatch, Place
 from conformance.faults import FAULTS
-from conformance.report import english
+from conformance.report import english, where
 from conformance.report.model import BackendReport, Verdict
 
 #: So many lines a cause takes at most where there are 100 columns; so many of them its sentence.
@@ -20,47 +20,16 @@ _LABEL = 10
 #: The columns behind them of the 100, of which the paragraph itself begins two later.
 _ROOM = 88
 
-#: So many values of a place are told one by one.
-_LISTED = 4
-
 #: The words for the names of scopes that do not speak for themselves.
 _SCOPES = {
     "reverse": "the reverse direction",
     "forward": "the forward direction",
     "first-layer": "the first layer",
     "upper-layers": "the layers above the first",
+    "lower-layers": "the layers below the top",
     "top-layer": "the top layer",
     **{f"gate-{gate}": f"gate {gate}" for gate in "ifgo"},
 }
-
-#: The words for a trait that has none of its own form.
-_VALUES = {
-    ("=", "state", "both"): "a state is given",
-    ("=", "state", "none"): "no state is given",
-    ("not", "state", "none"): "a state is given",
-    ("=", "state", "h"): "h_0 alone is given",
-    ("=", "state", "c"): "c_0 alone is given",
-    ("=", "directions", 1): "there is one direction",
-    ("=", "directions", 2): "there are two directions",
-    ("=", "view", "plain"): "no array is a view",
-}
-
-#: The dimensions that are no symbols.
-_NAMES = {"dtype": "the dtype", "view": "the view", "fill": "the fill"}
-
-#: The words for a trait that holds, and for its contrary.
-_FLAGS = {
-    "state": ("a state is given", "no state is given"),
-    "bidirectional": ("there are two directions", "there is one direction"),
-    "bias": ("there are biases", "there are no biases"),
-    "batch_first": ("batch_first is set", "batch_first is not set"),
-    "unbatched": ("x is unbatched", "x is a batch"),
-    "ragged": ("row lengths differ (ragged)", "row lengths do not differ"),
-    "lengths": ("lengths are given", "no lengths are given"),
-    "training": ("it is in training mode", "it is in evaluation mode"),
-}
-
-_SIGNS = {"=": "=", "not": "≠", ">=": "≥", "<=": "≤"}
 
 
 # Sentences
@@ -88,20 +57,20 @@ def sentence(cause: Cause, failed: int) -> str:
     evidence = f"explains {len(cause.explains)} of {english.counted(failed, 'failure')}"
     if cause.tried:
         evidence += f"; {cause.explained} of {english.counted(cause.tried, 'fresh case')}"
-    shown = [_conditions(cause.conditions)] if cause.conditions else []
-    shown += [_place(cause.place)] if cause.place else []
-    where = "; ".join(filter(None, shown))
+    shown = [where.conditions(cause.conditions)] if cause.conditions else []
+    shown += [where.place(cause.place)] if cause.place else []
+    told_where = "; ".join(filter(None, shown))
     if cause.degree == Degree.LOCATED:
-        return "; ".join(filter(None, [f"{cause.degree}: {where}", evidence]))
+        return f"{cause.degree}: {'; '.join(filter(None, [told_where, evidence]))}"
     told = f"{altered(cause.alterations)}. {cause.degree.capitalize()}: {evidence}"
-    return f"{told}; {where}" if where else told
+    return f"{told}; {told_where}" if told_where else told
 
 
 def in_short(cause: Cause) -> str:
     """A cause in a few words: what is altered, or where it is wrong."""
     if cause.alterations:
         return altered(cause.alterations)
-    return _conditions(cause.conditions) if cause.conditions else _place(cause.place or Place())
+    return where.conditions(cause.conditions) if cause.conditions else where.place(cause.place or Place())
 
 
 def altered(alterations: Sequence[Alteration]) -> str:
@@ -137,75 +106,6 @@ def _spent(found: Diagnosis) -> str:
     return f"{english.counted(found.calls, 'call')}, {found.seconds:.1f} s of {found.limit:g} s"
 
 
-def _conditions(found: Conditions) -> str:
-    """Where it is wrong, with the cases that say so."""
-    traits = _enumerated([trait(one) for one in found.traits])
-    inside = f"{found.failed} of {found.inside}"
-    others = f"{found.failed_outside} of {english.counted(found.outside, 'other')}"
-    if not traits:
-        return f"wrong in {inside} cases, under no condition that was found"
-    if found.exact:
-        return f"wrong exactly where {traits} ({inside}; {others})"
-    if not found.outside:
-        return f"wrong where {traits} ({inside}; there was no other case)"
-    return f"wrong in {inside} cases where {traits}, and in {others}"
-
-
-def _enumerated(clauses: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(clauses[:-1]), *clauses[-1:]]))
-
-
-def trait(one: Trait) -> str:
-    """A trait as a clause: "layers ≥ 2", "H is a multiple of 4", "a state is given"."""
-    name, relation, value = _NAMES.get(one.dimension, one.dimension), one.relation, one.value
-    if type(value) is bool:
-        holds, not_so = _FLAGS.get(name, (f"{name} holds", f"{name} does not hold"))
-        return holds if value == (relation != "not") else not_so
-    if told := _VALUES.get((relation, one.dimension, value)):
-        return told
-    told = f"{value:g}" if isinstance(value, float) else str(value)
-    # "N = L" compares two sizes, "the dtype is float32" does not.
-    word = isinstance(value, str) and not value[:1].isupper()
-    match relation:
-        case "=" | "not" if word:
-            return f"{name} is {'not ' * (relation == 'not')}{told}"
-        case "=" | "not" | ">=" | "<=":
-            return f"{name} {_SIGNS[relation]} {told}"
-        case "multiple of":
-            return f"{name} is a multiple of {told}"
-        case _:
-            return f"{name} is {relation} {told}"
-
-
-def _place(found: Place) -> str:
-    """Where in its results it is wrong, and by how much."""
-    told = [f"at t = {found.first_step}"] if found.first_step is not None else []
-    told += _some("in {}", found.tensors)
-    told += _some("gate{s} {}", found.gates)
-    told += _some("layer{s} {}", found.layers)
-    told += [("forward direction", "reverse direction")[d] for d in found.directions if len(found.directions) == 1]
-    told += _some("step{s} {}", found.steps)
-    told += _some("row{s} {}", found.rows)
-    told += _some("unit{s} {}", found.units)
-    parts = [f"{'first ' if found.first_step is not None else ''}wrong {', '.join(told)}"] if told else []
-    if found.error is not None:
-        units = ", ".join(f"{_number(size)} roundoffs of {dtype}" for dtype, size in found.in_roundoffs.items())
-        parts.append(f"error {found.error:.1e}" + (f" ({units})" if units else ""))
-    return "; ".join(parts)
-
-
-def _some(words: str, values: Sequence[object]) -> list[str]:
-    if not values:
-        return []
-    more = f" and {len(values) - _LISTED} more" if len(values) > _LISTED else ""
-    listed = ", ".join(map(str, values[:_LISTED])) + more
-    return [words.replace("{s}", "s" if len(values) > 1 else "").replace("{}", listed)]
-
-
-def _number(size: float) -> str:
-    return f"{size:.2g}" if size < 100 else f"{size:.0f}" if size < 1e5 else f"{size:.0e}"
-
-
 # Paragraphs
 
 
@@ -221,7 +121,7 @@ def paragraph(
     #: Narrow columns do not make a sentence shorter.
     most = max(_SENTENCE, -(-_SENTENCE * _ROOM // room))
     told = _lines(sentence(cause, len(report.bad)), room, None if whole else most)
-    others = " / ".join(map(altered, cause.alternatives))
+    others = " / ".join(filter(None, map(altered, cause.alternatives)))
     before = [
         ("cause", told),
         ("but not", [cause.unexplained] if cause.unexplained else []),
