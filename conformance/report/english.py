@@ -297,6 +297,12 @@ def _unjudged(count: int) -> str:
     return f", {count} not fully judged" if count else ""
 
 
+def following(count: int) -> str:
+    """So many properties were not judged because of what is wrong."""
+    noun = "property that builds" if count == 1 else "properties that build"
+    return f"not run: {count} {noun} on what is wrong"
+
+
 def missing_guards(count: int) -> str:
     """The head of the guards that fail and do not count."""
     return f"{count} guard{' fails. It counts' if count == 1 else 's fail. They count'} with --strict only:"

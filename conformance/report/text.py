@@ -7,7 +7,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from conformance.facts import AdapterBroken, CutShort, LeftOut, NotStarted, Outcome, Quick, Scope
+from conformance.facts import AdapterBroken, CutShort, Discarded, LeftOut, NotStarted, Outcome, Quick, Scope
 from conformance.properties import catalogue
 from conformance.properties.model import COMPUTES, QUESTIONS
 from conformance.report import causes, english
@@ -123,10 +123,13 @@ def _backend(backend: BackendReport, verbose: bool, line: Callable[[Verdict], st
     if missing := backend.missing_guards:
         paragraphs.append(f"{backend.backend}: {english.missing_guards(len(missing))}")
         paragraphs += [f"  {v.property:<27} {v.message.splitlines()[0]}" for v in missing]
+    follows = _following(backend) if backend.diagnosis and backend.diagnosis.causes and not verbose else ()
+    if follows:
+        paragraphs.append(f"{backend.backend}: {english.following(len(follows))} ({more})")
     for outcome in _UNDECIDED:
         reasons: dict[tuple[str, str], list[str]] = {}
         for verdict in backend.verdicts:
-            if verdict.outcome == outcome and verdict.fact is not None:
+            if verdict.outcome == outcome and verdict.fact is not None and verdict not in follows:
                 meaning = _UNDECIDED[outcome] if not _so_far(verdict) else _NOT_TO_THE_END
                 reasons.setdefault((meaning, english.shared(verdict.fact)), []).append(verdict.property)
         for (meaning, reason), names in reasons.items():
@@ -135,6 +138,11 @@ def _backend(backend: BackendReport, verbose: bool, line: Callable[[Verdict], st
             told = "all others" if len(names) == others else ", ".join(listed)
             paragraphs.append(_wrapped(f"{backend.backend}: {meaning}: {told} ({reason})", ""))
     return "\n".join(paragraphs)
+
+
+def _following(backend: BackendReport) -> Sequence[Verdict]:
+    """The verdicts on what was not judged since what it builds on is wrong: they need no telling beside the cause."""
+    return [verdict for verdict in backend.verdicts if isinstance(verdict.fact, Discarded)]
 
 
 def _so_far(verdict: Verdict) -> bool:
