@@ -52,9 +52,10 @@ def unexplained(report: BackendReport) -> list[Verdict]:
     return [verdict for verdict in report.bad if verdict.property not in explained]
 
 
-def sentence(cause: Cause, failed: int) -> str:
-    """A cause, how sure it is, and what of so many properties that failed it explains."""
-    evidence = f"explains {len(cause.explains)} of {english.counted(failed, 'failure')}"
+def sentence(cause: Cause, failed: Sequence[Verdict]) -> str:
+    """A cause, how sure it is, and how many of the verdicts on what failed it explains."""
+    explained = sum(verdict.property in cause.explains for verdict in failed)
+    evidence = f"explains {explained} of {english.counted(len(failed), 'failure')}"
     if cause.tried:
         evidence += f"; {cause.explained} of {english.counted(cause.tried, 'fresh case')}"
     shown = [where.conditions(cause.conditions)] if cause.conditions else []
@@ -120,7 +121,7 @@ def paragraph(
     explained = [v for v in report.bad if v.property in cause.explains]
     #: Narrow columns do not make a sentence shorter.
     most = max(_SENTENCE, -(-_SENTENCE * _ROOM // room))
-    told = _lines(sentence(cause, len(report.bad)), room, None if whole else most)
+    told = _lines(sentence(cause, report.bad), room, None if whole else most)
     others = " / ".join(filter(None, map(altered, cause.alternatives)))
     before = [
         ("cause", told),
