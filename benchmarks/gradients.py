@@ -43,8 +43,8 @@ from conformance.instruments.taps import judge_tapped, lower_results, tap
 from conformance.properties import catalogue
 from conformance.properties.gradients.shared import DTYPES
 from conformance.reference.backward import Gradients, vjp
-from conformance.report.data import encode
 from conformance.report.environment import environment
+from conformance.report.records import encode
 from conformance.trials.outcomes import Discard, Violation
 from conformance.trials.trial import Trial
 

@@ -42,6 +42,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--lstm-cases", type=int, metavar="N", help="Random cases on top of the fixed set (100).")
     group.addoption("--lstm-seed", type=int, metavar="N", help="Seed of all values (0).")
+    group.addoption(
+        "--lstm-diagnose", type=float, metavar="S", help="Seconds for the causes of what fails (20); 0 for none."
+    )
     group.addoption("--lstm-strict", action="store_true", help="A guard that is missing fails, instead of an xfail.")
     group.addoption(
         "--lstm-isolate",

@@ -16,8 +16,7 @@ from programs import SAMPLES, Command
 from conformance.drivers import console
 from conformance.drivers.cli import main
 from conformance.drivers.files import claimed
-from conformance.drivers.run import database
-from conformance.drivers.storage import counterexamples
+from conformance.drivers.storage import counterexamples, database
 from conformance.engine.plan import Settings
 from conformance.errors import UsageError
 

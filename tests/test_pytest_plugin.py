@@ -17,13 +17,13 @@ import pytest
 
 from conformance import conformance_tests
 from conformance.cases.recipe import Recipe
-from conformance.drivers import pytest_judging, pytest_progress, pytest_request
+from conformance.drivers import diagnosing, pytest_judging, pytest_progress, pytest_request
 from conformance.drivers.pytest_judging import Judged, Judgement
 from conformance.engine.judging import Answer, Here, Inquiry, Judge
 from conformance.engine.plan import Settings, plan
 from conformance.engine.sieve import conform
 from conformance.errors import UsageError
-from conformance.facts import Outcome
+from conformance.facts import Alteration, Cause, Degree, Diagnosis, Outcome
 from conformance.properties import GROUPS, catalogue
 from conformance.report.model import BackendReport, Verdict
 from conformance.targets.find import find
@@ -498,6 +498,29 @@ def test_durations_belong_to_their_property(pytester: pytest.Pytester, monkeypat
     spent = {(report.nodeid.partition("::")[2], report.when): report.duration for report in reports}
     assert {id: spent[id, "call"] for id in known} == known
     assert [spent[id, "setup"] for id in known] == [50.0, 0.0, 0.0], "what is no property's is the first one's set-up"
+
+
+# Causes
+
+
+def test_the_cause_stands_at_the_end_once_and_in_a_line_at_each_failure(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def diagnose(judge: Judge, report: BackendReport, seconds: float, progress: object) -> Diagnosis:
+        asked.append(seconds)
+        explains = tuple(verdict.property for verdict in report.bad)
+        return Diagnosis((Cause(Degree.CONFIRMED, (Alteration("final-c-doubled"),), explains=explains),), limit=seconds)
+
+    monkeypatch.setattr(diagnosing, "diagnose", diagnose)
+    result = pytester.runpytest("--lstm-backend=lstms:wrong", "--lstm-backend=lstms:right", "-k", "c_n or carry")
+    text = result.stdout.str()
+    assert asked == [20], "once for the backend that fails"
+    assert text.count("properties fail, for 1 cause") == 1
+    assert text.count("  cause     final-c-doubled\n") == 2 < text.count("  cause     final-c-doubled")
+    pytester.runpytest("--lstm-backend=lstms:wrong", "-k", "c_n", "--lstm-diagnose=0").assert_outcomes(failed=1)
+    assert asked == [20]
 
 
 # What is seen meanwhile

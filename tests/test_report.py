@@ -168,7 +168,7 @@ def test_a_report_is_read_back_as_it_was_written() -> None:
 
 
 def test_a_report_of_another_format_is_refused_by_name() -> None:
-    with pytest.raises(UsageError, match="format 1, expected 4"):
+    with pytest.raises(UsageError, match="format 1, expected 5"):
         from_json({**to_json(_report(_backend(PASSED))), "format": 1})
 
 

@@ -25,9 +25,9 @@ from conformance.errors import UsageError
 from conformance.facts import CutShort, Evidence, Interruption, Mismatch, Outcome, Raised, apart
 from conformance.properties import catalogue
 from conformance.report import english
-from conformance.report.data import decode, encode
 from conformance.report.evidence import evidence
 from conformance.report.model import BackendReport, Report, Verdict
+from conformance.report.records import decode, encode
 from conformance.report.table import table
 from conformance.report.text import conclusion, failures
 from conformance.spec import Array, Params

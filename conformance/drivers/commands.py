@@ -57,6 +57,7 @@ def commands() -> dict[str, Command]:
     """Every command by its name."""
     return {
         "run": _run,
+        "diagnose": _diagnose,
         "list": _list,
         "explain": _explain,
         "replay": _replay,
@@ -83,20 +84,39 @@ def _run(options: argparse.Namespace) -> int:
     named = options.targets or options.configured_targets
     if not named and not registry.names():
         raise UsageError("no backend is installed", "name a target: module:attr or file.py:attr")
-    targets, apart = named or registry.names(), isolation(options)
     if options.write is not None:
         reproductions.folder(options.write)
+    return _exit_code(_judged(named or registry.names(), settings, options), bool(named))
+
+
+def _diagnose(options: argparse.Namespace) -> int:
+    settings = Settings(options.cases, options.seed, *selection(options), strict=options.strict)
+    return _exit_code(_judged([options.target], settings, options), named=True)
+
+
+def _judged(targets: list[str], settings: Settings, options: argparse.Namespace) -> Run:
+    """Judge targets, look for the causes of what fails, and show it."""
+    apart = isolation(options)
     with claimed("--json", options.json) as write:
         with Progress(settings.cases) as shown:
-            watch, first = shown.watch, shown.first
-            outcome = run(targets, settings, options.jobs, apart, watch, expected=options.expected, first=first)
+            outcome = run(
+                targets,
+                settings,
+                options.jobs,
+                apart,
+                shown.watch,
+                expected=options.expected,
+                first=shown.first,
+                diagnose=options.diagnose,
+                step=shown.step,
+            )
         try:
             _print(outcome, options.verbose, _stream(options.json))
         finally:
             write(dumps(outcome.report))
     if options.write is not None:
         show(f"\n{reproductions.write_all(outcome.report, options.write, apart)}", _stream(options.json))
-    return _exit_code(outcome, bool(named))
+    return outcome
 
 
 def _stream(json: Path | None) -> TextIO:
@@ -107,7 +127,7 @@ def _stream(json: Path | None) -> TextIO:
 def _print(outcome: Run, verbose: bool, stream: TextIO) -> None:
     report, columns = short_names(outcome.report), console.width()
     paint = painted if console.coloured(stream) else unpainted
-    told = failures(report, verbose, last=remember(outcome.report))
+    told = failures(report, verbose, last=remember(outcome.report), width=columns)
     parts = [head(report, columns), table(report, columns, paint), told, conclusion(report, paint)]
     show("\n\n".join(part for part in parts if part), stream)
     for error in outcome.errors:

@@ -19,6 +19,7 @@ _CONFIGURABLE: dict[str, type] = {
     "only": list,
     "exclude": list,
     "jobs": int,
+    "diagnose": int,
     "timeout": float,
     "memory": float,
     "python": list,

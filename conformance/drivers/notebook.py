@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from typing import Any
 
@@ -12,8 +12,10 @@ from tqdm.auto import tqdm
 
 from conformance.backend import Backend
 from conformance.drivers import console
+from conformance.drivers.diagnosing import USUAL, Step, diagnosed
 from conformance.drivers.pytest_request import names_of
 from conformance.drivers.run import NO_FAILURES, make_report
+from conformance.engine.judging import Here
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import Progress, conform
 from conformance.properties import select
@@ -35,7 +37,7 @@ class ShownReport(Report):
         return _paragraphs(self._table(), text.conclusion(self), more)
 
     def __str__(self) -> str:
-        told = text.failures(self, more="report.failures has each")
+        told = text.failures(self, more="report.failures has each", width=console.width())
         return _paragraphs(text.head(self), self._table(), told, text.conclusion(self))
 
     def _table(self) -> str:
@@ -62,6 +64,7 @@ def check_backend(
     strict: bool = False,
     expected_failures: Mapping[str, str] = NO_FAILURES,
     progress: Progress | None = None,
+    diagnose: float = USUAL,
     properties: str | Sequence[str] | None = None,
 ) -> ShownReport:
     """Judge one LSTM in this process: the whole suite as one call.
@@ -71,10 +74,12 @@ def check_backend(
     another name of ``only``. ``cases`` random cases, drawn by ``seed``, come on top of the fixed set. ``stop`` ends at
     the first failure, and ``shrink=False`` leaves failures as they were met. ``strict`` counts missing guards.
     ``expected_failures`` are {property id: reason with a link}, beside those of the backend. ``progress(done, total)``
-    is told the cases done, and all of them; without it, a notebook or a terminal shows a bar.
+    is told the cases done, and all of them; without it, a notebook or a terminal shows a bar. If it fails, its causes
+    are looked for, within ``diagnose`` seconds; 0 for not at all.
 
-    The report's repr is the table. It has ``conformant``, ``failures``, ``verdicts`` and ``to_json()``. Raises
-    ``UsageError`` for a target, a property or a group that there is not.
+    The report's repr is the table. It has ``conformant``, ``failures``, ``verdicts`` and ``to_json()``, and
+    ``backends[0].diagnosis`` has the causes as data. Raises ``UsageError`` for a target, a property or a group that
+    there is not.
     """
     settings = Settings(
         cases,
@@ -88,14 +93,17 @@ def check_backend(
     )
     # A slip in a name is told before a target is loaded and probed.
     select(settings.only, settings.exclude)
-    backend = find(target)
-    with _bar(backend.name) as shown:
-        report = make_report(settings, (conform(backend, settings, progress or shown),))
+    judge = Here(find(target))
+    with _bar(judge.backend.name) as (shown, step):
+        judged = conform(judge, settings, progress or shown)
+        with suppress(KeyboardInterrupt):
+            judged = diagnosed(judge, judged, diagnose, step)
+    report = make_report(settings, (judged,))
     return ShownReport(*(getattr(report, field.name) for field in fields(Report)))
 
 
 @contextmanager
-def _bar(name: str) -> Iterator[Progress]:
+def _bar(name: str) -> Iterator[tuple[Progress, Step]]:
     """A progress bar where a person sees one; it is gone when the report is there."""
     seen = sys.stderr.isatty() or "ipykernel" in sys.modules
     bar: Any = None
@@ -106,8 +114,12 @@ def _bar(name: str) -> Iterator[Progress]:
             bar = tqdm(desc=name, total=total, unit="case", leave=False, disable=not seen)
         bar.update(done - bar.n)
 
+    def step(name: str) -> None:
+        if bar is not None:
+            bar.set_postfix_str(f"diagnosing: {name}")
+
     try:
-        yield show
+        yield show, step
     finally:
         if bar is not None:
             bar.close()

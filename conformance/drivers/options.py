@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from conformance.drivers.diagnosing import LONG, USUAL
 from conformance.drivers.run import Isolation
 from conformance.errors import UsageError
 from conformance.processes.supervisor import Limits
@@ -55,21 +56,45 @@ def parser(given: Mapping[str, Any], commands: Mapping[str, Command]) -> argpars
     return whole
 
 
+_DIAGNOSE = """\
+The fixed set is judged, as by `run`. If something fails, the backend is asked more, and each cause that is found has a
+paragraph: docs/diagnosis.md. `run` does the same in a shorter time.
+
+exit codes: as those of `run`
+"""
+
+
 def _run(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
     sub.formatter_class, sub.epilog = argparse.RawDescriptionHelpFormatter, _RUN
     sub.add_argument("targets", nargs="*", metavar="TARGET", help="see below; all names if none is given")
     sub.add_argument("--quick", action="store_true", help="take a few seconds: every group, few cases, no large sizes")
     sub.add_argument("-x", "--stop", action="store_true", help="end at the first failure")
-    _number(sub, "--cases", given.get("cases", 100), "add N random cases to the fixed set (%(default)s)")
-    _number(sub, "--seed", given.get("seed", 0), "the seed of all values (%(default)s)")
     _number(sub, "--jobs", given.get("jobs", 0), "judge N backends at a time (one for each core)")
+    causes = "look for the causes of what fails, N seconds at most for each backend (%(default)s); 0 for none"
+    _number(sub, "--diagnose", given.get("diagnose", USUAL), causes)
+    _add_judging(sub, given, given.get("cases", 100))
+    sub.set_defaults(configured_targets=given.get("targets", []))
+
+
+def _diagnose(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
+    sub.formatter_class, sub.epilog = argparse.RawDescriptionHelpFormatter, _DIAGNOSE
+    sub.add_argument("target", metavar="TARGET", help="see `run --help`")
+    _number(sub, "--seconds", LONG, "look for causes N seconds at most (%(default)s)", to="diagnose")
+    _add_judging(sub, given, 0)
+    sub.set_defaults(jobs=1)
+
+
+def _add_judging(sub: argparse.ArgumentParser, given: Mapping[str, Any], cases: int) -> None:
+    """How backends are judged, and how that is told."""
+    _number(sub, "--cases", cases, "add N random cases to the fixed set (%(default)s)")
+    _number(sub, "--seed", given.get("seed", 0), "the seed of all values (%(default)s)")
     _add_isolation(sub, given)
     sub.add_argument("--strict", action="store_true", default=given.get("strict", False), help=_STRICT)
     sub.add_argument("--json", type=Path, metavar="FILE", help="write every verdict to FILE; - is standard output")
     sub.add_argument("--write", type=Path, metavar="FOLDER", help="write each failure as a script that stands alone")
     sub.add_argument("--verbose", action="store_true", help="show each failure with its whole replay line")
     _add_selection(sub, given)
-    sub.set_defaults(configured_targets=given.get("targets", []), expected=given.get("expected-failures", {}))
+    sub.set_defaults(expected=given.get("expected-failures", {}))
 
 
 def _list(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
@@ -121,6 +146,7 @@ def _new(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
 
 _COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser, Mapping[str, Any]], None], str]] = {
     "run": (_run, "judge backends and print the table"),
+    "diagnose": (_diagnose, "judge a backend, and look longer for the causes of what fails"),
     "list": (_list, "list the backends and the properties"),
     "explain": (_explain, "say what a property requires, and why"),
     "replay": (_replay, "run recipes one after the other and judge the last"),
@@ -134,8 +160,8 @@ _COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser, Mapping[str, Any]]
 # Options of several commands
 
 
-def _number(sub: argparse.ArgumentParser, name: str, default: int | None, help: str) -> None:
-    sub.add_argument(name, type=_count, metavar="N", default=default, help=help)
+def _number(sub: argparse.ArgumentParser, name: str, default: int | None, help: str, to: str = "") -> None:
+    sub.add_argument(name, type=_count, metavar="N", default=default, help=help, dest=to or name.removeprefix("--"))
 
 
 def _add_selection(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:

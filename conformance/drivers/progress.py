@@ -33,6 +33,8 @@ class Progress:
         self._bars: dict[str, Any] = {}
         #: By target, the cases done and all of them.
         self._done: dict[str, tuple[int, int]] = {}
+        #: By target, the step of its diagnosis, once that has begun.
+        self._steps: dict[str, str] = {}
         self._began = time.monotonic()
         self._ended = threading.Event()
         self._lines = threading.Thread(target=self._write_lines, daemon=True)
@@ -58,6 +60,12 @@ class Progress:
         bar = self._bars[target]
         bar.update(done - bar.n)
 
+    def step(self, target: str, name: str) -> None:
+        """The diagnosis of a target begins another step."""
+        self._steps[target] = name
+        if target in self._bars:
+            self._bars[target].set_description_str(f"{target} diagnosing: {name}")
+
     def first(self, target: str, p: Property, answer: Answer) -> None:
         """The first failure of a target, in one line above the bars."""
         told = str(answer.outcome) if answer.fact is None else english.sentence(answer.fact).partition("\n")[0]
@@ -70,7 +78,9 @@ class Progress:
     def _write_lines(self) -> None:
         while not self._ended.wait(self._every):
             seconds = time.monotonic() - self._began
-            parts = [f"{target} {done} of {total} cases" for target, (done, total) in sorted(self._done.items())]
+            told = {target: f"{done} of {total} cases" for target, (done, total) in self._done.items()}
+            told |= {target: f"diagnosing: {name}" for target, name in self._steps.items()}
+            parts = [f"{target} {text}" for target, text in sorted(told.items())]
             # That nobody can read it is no reason to end the run.
             with suppress(OSError):
                 print(f"{seconds:.0f} s: {', '.join(parts) or 'starting'}", file=sys.stderr, flush=True)

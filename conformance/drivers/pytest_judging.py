@@ -13,13 +13,14 @@ from conformance.backend import Backend
 from conformance.cases.case import Case
 from conformance.cases.cotangents import Cotangents
 from conformance.cases.recipe import Recipe
-from conformance.drivers.run import database
+from conformance.drivers.diagnosing import USUAL, diagnosed
+from conformance.drivers.storage import database
 from conformance.engine.judging import Answer, Inquiry, Judge
 from conformance.engine.plan import Settings, plan
 from conformance.engine.reply import Reply
 from conformance.engine.sieve import conform
 from conformance.errors import Ended
-from conformance.facts import Evidence
+from conformance.facts import Cause, Degree, Diagnosis, Evidence
 from conformance.properties import catalogue
 from conformance.report.model import BackendReport, Verdict
 from conformance.targets.probe import Ability
@@ -120,13 +121,17 @@ class Judged(NamedTuple):
 class Judgement:
     """The judging of one backend; it judges what pytest selected, no more, part by part as items ask."""
 
-    def __init__(self, judge: Judge, settings: Settings, progress: Callable[[int, int], None] | None) -> None:
+    def __init__(
+        self, judge: Judge, settings: Settings, progress: Callable[[int, int], None] | None, diagnose: float = USUAL
+    ) -> None:
         backend = judge.backend
         self.judge = judge
         self.backend: Backend = backend
         self.settings = settings
         self.progress = progress
-        more = (settings.stop, settings.shrink, settings.strict, dict(settings.expected_failures))
+        #: Seconds for the causes of what fails.
+        self.diagnose = diagnose
+        more = (settings.stop, settings.shrink, settings.strict, dict(settings.expected_failures), diagnose)
         self.key = Key(backend.name, backend.origin, settings.cases, settings.seed, json.dumps(more))
         self.declared = {p.id for p in plan(backend, settings).asked}
         self.selected: set[str] = set()
@@ -162,6 +167,14 @@ class Judgement:
         rest = time.perf_counter() - began - sum(clocked.seconds.values())
         return Judged(report, dict(clocked.seconds), rest)
 
+    def diagnosed(self, judged: Judged, live: Live) -> Judged:
+        """The same with the causes of what fails, for which no property's seconds are spent."""
+        began = time.perf_counter()
+        report = diagnosed(self.judge, judged.report, self.diagnose, lambda step: live(f"diagnosing: {step}", 0, 0))
+        if report is judged.report:
+            return judged
+        return judged._replace(report=report, rest=judged.rest + time.perf_counter() - began)
+
 
 def merged(one: BackendReport, other: BackendReport) -> BackendReport:
     """The report on one backend of two parts of its properties, which were judged on the same cases.
@@ -185,4 +198,46 @@ def merged(one: BackendReport, other: BackendReport) -> BackendReport:
         frameworks=one.frameworks | other.frameworks,
         seconds=one.seconds + other.seconds,
         interrupted=one.interrupted or other.interrupted,
+        diagnosis=_together(one.diagnosis, other.diagnosis),
     )
+
+
+def _together(one: Diagnosis | None, other: Diagnosis | None) -> Diagnosis | None:
+    """What two diagnoses of one backend found, each from the failures of its part: a cause of both is one.
+
+    It is as sure as the less sure of the two, with that one's fresh cases: both may have drawn the same.
+    """
+    if one is None or other is None:
+        return one or other
+    causes = list(one.causes)
+    for cause in other.causes:
+        same = next((at for at, known in enumerate(causes) if _same(known, cause)), None)
+        if same is None:
+            causes.append(cause)
+        else:
+            known = causes[same]
+            explains = tuple(dict.fromkeys((*known.explains, *cause.explains)))
+            causes[same] = replace(max(known, cause, key=_doubt), explains=explains)
+    explained = {id for cause in causes for id in cause.explains}
+    return Diagnosis(
+        causes=tuple(causes),
+        remaining=tuple(id for id in dict.fromkeys((*one.remaining, *other.remaining)) if id not in explained),
+        right=tuple(name for name in one.right if name in other.right),
+        untried=tuple(dict.fromkeys((*one.untried, *other.untried))),
+        calls=one.calls + other.calls,
+        seconds=max(one.seconds, other.seconds),
+        limit=max(one.limit, other.limit),
+        defect=one.defect or other.defect,
+    )
+
+
+def _same(one: Cause, other: Cause) -> bool:
+    """Whether two causes are one: the same alterations, or, where there are none, the same conditions."""
+    if one.alterations or other.alterations or one.conditions is None or other.conditions is None:
+        return bool(one.alterations) and one.alterations == other.alterations
+    return one.conditions.traits == other.conditions.traits
+
+
+def _doubt(cause: Cause) -> tuple[int, int]:
+    """How much is against a cause: its degree, and the fresh cases that it does not explain."""
+    return list(Degree).index(cause.degree), cause.tried - cause.explained

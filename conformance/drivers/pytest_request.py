@@ -28,6 +28,7 @@ class ConformanceTests:
     strict: bool = False
     expected_failures: Mapping[str, str] = field(default_factory=dict)
     progress: Callable[[int, int], None] | None = None
+    diagnose: float | None = None
 
 
 def conformance_tests(
@@ -42,13 +43,14 @@ def conformance_tests(
     strict: bool = False,
     expected_failures: Mapping[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    diagnose: float | None = None,
     properties: str | Sequence[str] | None = None,
 ) -> ConformanceTests:
     """One pytest item per property that ``target`` declares: ``test_my_lstm = conformance_tests("my_lstm:build")``.
 
-    The arguments are those of ``check_backend``. ``--lstm-cases`` and ``--lstm-seed`` override ``cases`` and ``seed``,
-    ``--lstm-strict`` is as good as ``strict``, and pytest's ``-x`` as ``stop``. Without ``strict``, a missing guard is
-    an xfail. Raises ``UsageError`` where pytest is not installed.
+    The arguments are those of ``check_backend``. ``--lstm-cases``, ``--lstm-seed`` and ``--lstm-diagnose`` override
+    ``cases``, ``seed`` and ``diagnose``, ``--lstm-strict`` is as good as ``strict``, and pytest's ``-x`` as ``stop``.
+    Without ``strict``, a missing guard is an xfail. Raises ``UsageError`` where pytest is not installed.
     """
     if find_spec("pytest") is None:
         raise UsageError(
@@ -56,7 +58,7 @@ def conformance_tests(
             "install it with `pip install pytest`, or call check_backend, which needs no pytest",
         )
     chosen, left_out, known = names_of(only or properties or ()), names_of(exclude), dict(expected_failures or {})
-    return ConformanceTests(target, cases, seed, chosen, left_out, stop, shrink, strict, known, progress)
+    return ConformanceTests(target, cases, seed, chosen, left_out, stop, shrink, strict, known, progress, diagnose)
 
 
 def names_of(given: str | Sequence[str]) -> tuple[str, ...]:

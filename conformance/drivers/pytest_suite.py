@@ -12,6 +12,7 @@ import pytest
 
 from conformance.backend import Backend
 from conformance.drivers import console
+from conformance.drivers.diagnosing import USUAL
 from conformance.drivers.pytest_judging import Judged, Judgement, Key, merged
 from conformance.drivers.pytest_progress import Progress
 from conformance.drivers.pytest_request import ConformanceTests
@@ -21,10 +22,11 @@ from conformance.engine.plan import Settings
 from conformance.errors import Ended, UsageError
 from conformance.facts import Outcome
 from conformance.properties import select
-from conformance.report.data import decode, encode
+from conformance.report.causes import in_short
 from conformance.report.model import BackendReport, Verdict
+from conformance.report.records import decode, encode
 from conformance.report.table import table
-from conformance.report.text import conclusion, explain, head, interruption
+from conformance.report.text import conclusion, diagnoses, explain, head, interruption
 from conformance.targets.find import find
 from lstm_conformance_pytest import PARCEL
 from lstm_conformance_pytest.workers import part_of
@@ -72,7 +74,7 @@ class PropertyItem(pytest.Item):
         if verdict in report.missing_guards and not self.config.getoption("runxfail"):
             raise pytest.xfail.Exception(f"a guard, which counts if strict: {verdict.message}", pytrace=False)
         if verdict.outcome.bad or verdict.outcome == Outcome.EXPECTED_FAILURE:
-            pytest.fail(explain(verdict), pytrace=False)
+            pytest.fail("\n".join([explain(verdict), *_cause(report, verdict)]), pytrace=False)
         if verdict.outcome != Outcome.PASSED:
             pytest.skip(f"{verdict.outcome}: {verdict.message}")
 
@@ -92,6 +94,12 @@ def _particulars(verdict: Verdict) -> list[tuple[str, object]]:
         "recipe": verdict.recipe,
     }
     return [(name, value) for name, value in named.items() if value is not None]
+
+
+def _cause(report: BackendReport, verdict: Verdict) -> list[str]:
+    """The cause of a failure in a line, if one was found; the summary says more."""
+    causes = report.diagnosis.causes if report.diagnosis else ()
+    return [f"  cause     {in_short(cause)}" for cause in causes if verdict.property in cause.explains][:1]
 
 
 class BackendCollector(pytest.Collector):
@@ -225,6 +233,8 @@ class Suite:
                 ("lstm_seed", tests.seed, Settings.seed),
             )
         )
+        limits = (self.config.getoption("lstm_diagnose"), tests.diagnose, USUAL)
+        diagnose = next(seconds for seconds in limits if seconds is not None)
         settings = Settings(
             cases,
             seed,
@@ -233,7 +243,7 @@ class Suite:
             strict=tests.strict or bool(self.config.getoption("lstm_strict")),
             expected_failures=tests.expected_failures,
         )
-        judgement = Judgement(judge, settings, tests.progress)
+        judgement = Judgement(judge, settings, tests.progress, diagnose)
         judgement = self.judgements.setdefault(judgement.key, judgement)
         for p in select(tests.only, tests.exclude):
             if p.id in judgement.declared:
@@ -263,6 +273,10 @@ class Suite:
         progress = Progress(self.config, judgement.backend.name, item.nodeid)
         try:
             judged = judgement.judged(item.part, self.parts, progress)
+            if not self.worker:
+                # An interruption of the diagnosis does not cost the verdicts.
+                self.keep(judgement.key, str(item.part), judged.report)
+            judged = judgement.diagnosed(judged, progress)
         finally:
             progress.done()
         self.judged[part] = judged
@@ -321,8 +335,8 @@ class Suite:
         for cases, seed in dict.fromkeys((key.cases, key.seed) for key, _ in ordered):
             reports = [report for key, report in ordered if (key.cases, key.seed) == (cases, seed)]
             whole = make_report(Settings(cases, seed), reports)
-            parts = [head(whole, columns), table(whole, columns), conclusion(whole)]
-            terminalreporter.write_line("\n\n".join(parts) + "\n")
+            parts = [head(whole, columns), table(whole, columns), diagnoses(whole, columns), conclusion(whole)]
+            terminalreporter.write_line("\n\n".join(filter(None, parts)) + "\n")
         left = [
             key.backend for key, judgement in self.judgements.items() if judgement.selected and key not in self.reports
         ]

@@ -7,14 +7,14 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
-from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
-
-from conformance.drivers.storage import counterexamples
+from conformance.drivers.diagnosing import Step, diagnosed
+from conformance.drivers.storage import database
 from conformance.engine.judging import Answer, Here, Judge
 from conformance.engine.plan import Settings
 from conformance.engine.reproducing import Recorder
@@ -42,6 +42,9 @@ Watch = Callable[[str, int, int], None]
 #: Told of a target's first failure that counts, before it is shrunk.
 FirstOf = Callable[[str, Property, Answer], None]
 
+#: Told of each step of a target's diagnosis.
+StepOf = Callable[[str, str], None]
+
 
 def make_report(settings: Settings, backends: Iterable[BackendReport], missing: Iterable[str] = ()) -> Report:
     """The report of a run: with the frameworks that the backends have loaded, and the environment of this process."""
@@ -50,30 +53,6 @@ def make_report(settings: Settings, backends: Iterable[BackendReport], missing: 
         loaded.setdefault(name, []).append(version)
     told = {name: " and ".join(dict.fromkeys(versions)) for name, versions in loaded.items()}
     return Report(__version__, settings.seed, settings.cases, told | environment(), backends, tuple(missing))
-
-
-class _Prefixed(ExampleDatabase):
-    """A database whose keys belong to one backend and one set of properties: all runs share one test function."""
-
-    def __init__(self, database: ExampleDatabase, prefix: str) -> None:
-        super().__init__()
-        self._database = database
-        self._prefix = prefix.encode()
-
-    def save(self, key: bytes, value: bytes) -> None:
-        self._database.save(self._prefix + key, value)
-
-    def fetch(self, key: bytes) -> Iterable[bytes]:
-        return self._database.fetch(self._prefix + key)
-
-    def delete(self, key: bytes, value: bytes) -> None:
-        self._database.delete(self._prefix + key, value)
-
-
-def database(target: str, settings: Settings) -> ExampleDatabase:
-    """Where Hypothesis keeps the counterexamples of a target between runs; folders may have targets of one name."""
-    chosen = " ".join(p.id for p in select(settings.only, settings.exclude))
-    return _Prefixed(DirectoryBasedExampleDatabase(counterexamples()), f"{Path.cwd()}\0{target}\0{chosen}\0")
 
 
 @dataclass(frozen=True)
@@ -130,14 +109,17 @@ def judge_target(
     target: str,
     settings: Settings,
     isolation: Isolation | None = _APART,
+    diagnose: float = 0.0,
     progress: Callable[[int, int], None] = lambda done, total: None,
     judges: Judges | None = None,
     first: First = lambda p, answer: None,
+    step: Step = lambda name: None,
 ) -> Judged:
     """Judge one target with given settings, in a process of its own unless there is no ``isolation``.
 
-    The first three arguments and the result can be pickled, so that any executor can call it; ``progress``, ``judges``
-    and ``first`` are for callers in this process. It does not raise, unless it is interrupted.
+    If it fails, its causes are looked for, within ``diagnose`` seconds. The first four arguments and the result can be
+    pickled, so that any executor can call it; the others are for callers in this process. It does not raise, unless it
+    is interrupted; an interruption of the diagnosis keeps the report, and ends all ``judges``.
     """
     judges = Judges() if judges is None else judges
     if judges.closed:
@@ -151,7 +133,12 @@ def judge_target(
         return None if judges.closed else error
     judges.add(judge)
     try:
-        return conform(judge, settings, progress, database(target, settings), first)
+        report = conform(judge, settings, progress, database(target, settings), first)
+        try:
+            return diagnosed(judge, report, diagnose, step)
+        except KeyboardInterrupt:
+            judges.close_all()
+            return report
     except (UsageError, SuiteError) as error:
         return error
     except Exception:
@@ -199,13 +186,16 @@ def run(
     executor: Executor | None = None,
     expected: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
     first: FirstOf = lambda target, p, answer: None,
+    diagnose: float = 0.0,
+    step: StepOf = lambda target, name: None,
 ) -> Run:
     """Judge targets, at most ``jobs`` at a time (as many as there are cores if 0), each in a process of its own.
 
     Without ``isolation`` they are judged in this process, one after the other. An ``executor``, such as a pool of
     processes or a cluster's, calls ``judge_target`` for each; then ``watch`` is not told of progress, nor ``first`` of
     the first failure. ``expected`` are, by target, the failures that are expected beside those of ``settings`` and of
-    the backend. Whether a target's process dies, hangs or is interrupted, every verdict is kept, and the report says
+    the backend. The causes of a target's failures are looked for within ``diagnose`` seconds, and ``step`` is told how
+    far that is. Whether a target's process dies, hangs or is interrupted, every verdict is kept, and the report says
     which are missing.
     """
     targets = list(dict.fromkeys(targets))
@@ -213,11 +203,11 @@ def run(
     _check_pythons(targets, isolation)
     own = {t: _expecting(settings, expected.get(t, NO_FAILURES)) for t in targets}
     if executor is not None:
-        results = _collected({t: executor.submit(judge_target, t, own[t], isolation) for t in targets})
+        results = _collected({t: executor.submit(judge_target, t, own[t], isolation, diagnose) for t in targets})
     elif isolation is None:
-        results = _in_turn(own, watch, first)
+        results = _in_turn(own, diagnose, Told(watch, first, step))
     else:
-        results = _in_threads(own, jobs, isolation, watch, first)
+        results = _in_threads(own, jobs, isolation, diagnose, Told(watch, first, step))
     done = {target: judged for target in targets if (judged := results.get(target)) is not None}
     reports = [judged for judged in done.values() if isinstance(judged, BackendReport)]
     errors = tuple(judged for judged in done.values() if not isinstance(judged, BackendReport))
@@ -236,12 +226,30 @@ def _check_pythons(targets: Sequence[str], isolation: Isolation | None) -> None:
         raise UsageError(f"an interpreter is given for {unknown[0]!r}, which is not a target of this run")
 
 
-def _in_turn(targets: Mapping[str, Settings], watch: Watch, first: FirstOf) -> dict[str, Judged]:
+class Told(NamedTuple):
+    """Who is told how far a run is."""
+
+    watch: Watch
+    first: FirstOf
+    step: StepOf
+
+    def of(self, target: str, lock: AbstractContextManager[object]) -> dict[str, Callable[..., None]]:
+        """The same for one target, one at a time."""
+
+        def told(tell: Callable[..., None], *said: object) -> None:
+            with lock:
+                tell(target, *said)
+
+        return {name: partial(told, tell) for name, tell in zip(("progress", "first", "step"), self, strict=True)}
+
+
+def _in_turn(targets: Mapping[str, Settings], diagnose: float, told: Told) -> dict[str, Judged]:
     """Judge targets in this process, each with its settings, one after the other, until one is interrupted."""
     results: dict[str, Judged] = {}
+    judges = Judges()
     for target, settings in targets.items():
         try:
-            judged = judge_target(target, settings, None, partial(watch, target), first=partial(first, target))
+            judged = judge_target(target, settings, None, diagnose, judges=judges, **told.of(target, nullcontext()))
         except KeyboardInterrupt:
             break
         results[target] = judged
@@ -251,21 +259,13 @@ def _in_turn(targets: Mapping[str, Settings], watch: Watch, first: FirstOf) -> d
 
 
 def _in_threads(
-    targets: Mapping[str, Settings], jobs: int, isolation: Isolation, watch: Watch, first: FirstOf
+    targets: Mapping[str, Settings], jobs: int, isolation: Isolation, diagnose: float, told: Told
 ) -> dict[str, Judged]:
     """Judge targets a few at a time, each with its settings, by an engine in a thread, whose part is small."""
     judges, lock = Judges(), threading.Lock()
 
     def judged(target: str) -> Judged:
-        def progress(done: int, total: int) -> None:
-            with lock:
-                watch(target, done, total)
-
-        def told(p: Property, answer: Answer) -> None:
-            with lock:
-                first(target, p, answer)
-
-        return judge_target(target, targets[target], isolation, progress, judges, told)
+        return judge_target(target, targets[target], isolation, diagnose, judges=judges, **told.of(target, lock))
 
     def stop() -> None:
         judges.close_all()

@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
+
+from conformance.engine.plan import Settings
+from conformance.properties import select
 
 
 def counterexamples(environment: Mapping[str, str] = os.environ) -> Path:
@@ -34,3 +39,27 @@ def _caches(environment: Mapping[str, str]) -> Path:
         usual, named = home / ".cache", environment.get("XDG_CACHE_HOME", "")
     # The XDG specification has relative paths passed over.
     return Path(named) if Path(named).is_absolute() else usual
+
+
+class _Prefixed(ExampleDatabase):
+    """A database whose keys belong to one backend and one set of properties: all runs share one test function."""
+
+    def __init__(self, database: ExampleDatabase, prefix: str) -> None:
+        super().__init__()
+        self._database = database
+        self._prefix = prefix.encode()
+
+    def save(self, key: bytes, value: bytes) -> None:
+        self._database.save(self._prefix + key, value)
+
+    def fetch(self, key: bytes) -> Iterable[bytes]:
+        return self._database.fetch(self._prefix + key)
+
+    def delete(self, key: bytes, value: bytes) -> None:
+        self._database.delete(self._prefix + key, value)
+
+
+def database(target: str, settings: Settings) -> ExampleDatabase:
+    """Where Hypothesis keeps the counterexamples of a target between runs; folders may have targets of one name."""
+    chosen = " ".join(p.id for p in select(settings.only, settings.exclude))
+    return _Prefixed(DirectoryBasedExampleDatabase(counterexamples()), f"{Path.cwd()}\0{target}\0{chosen}\0")

@@ -1,7 +1,7 @@
 """Judgements as data: outcomes, and the facts that are said beside them.
 
-Facts travel from a check to a report as they are. ``report/english.py`` alone puts them into words, and nothing reads
-words back.
+Facts travel from a check to a report as they are. ``report/english.py`` alone puts them into words, and
+``report/causes.py`` those of a diagnosis. Nothing reads words back.
 """
 
 from conformance.facts.causes import Alteration, Cause, Conditions, Degree, Diagnosis, Place, Trait

@@ -118,3 +118,5 @@ class Diagnosis:
     calls: int = 0
     seconds: float = 0.0
     limit: float = 0.0
+    #: A defect of the suite that ended it early, or nothing.
+    defect: str = ""

@@ -27,8 +27,8 @@ from conformance.processes.message import Message, Stream, decode, write
 from conformance.processes.parcel import pack_events, pack_performed, unpack, unpack_events
 from conformance.processes.wire.fields import capabilities_to_fields
 from conformance.properties import catalogue
-from conformance.report.data import encode
 from conformance.report.environment import environment, frameworks
+from conformance.report.records import encode
 from conformance.spec import DTYPES, LSTMConfig, Params, dtype_unavailable
 from conformance.targets.load import load_at
 from conformance.trials.calls import listeners

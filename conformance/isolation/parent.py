@@ -27,7 +27,7 @@ from conformance.processes.message import Message
 from conformance.processes.parcel import pack, pack_events, unpack_events, unpack_performed
 from conformance.processes.supervisor import Child, Limits, Patience
 from conformance.processes.wire.fields import capabilities_from_fields
-from conformance.report.data import decode
+from conformance.report.records import decode
 from conformance.spec import LSTMConfig, Params, Result
 from conformance.targets.probe import Ability
 from conformance.targets.registry import located

@@ -1,4 +1,4 @@
-"""Facts in a person's words. Every sentence about an outcome is made here."""
+"""Facts in a person's words. Every sentence about an outcome is made here, and that about a cause in ``causes``."""
 
 from __future__ import annotations
 
@@ -295,6 +295,12 @@ def quick(fact: Quick, good: int, asked: int, left: int, missing: int) -> str:
 def _unjudged(count: int) -> str:
     """So many properties were not run, or not on all of their cases."""
     return f", {count} not fully judged" if count else ""
+
+
+def following(count: int) -> str:
+    """So many properties were not judged because of what is wrong."""
+    noun = "property that builds" if count == 1 else "properties that build"
+    return f"not run: {count} {noun} on what is wrong"
 
 
 def missing_guards(count: int) -> str:

@@ -7,10 +7,10 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from conformance.facts import AdapterBroken, CutShort, LeftOut, NotStarted, Outcome, Quick, Scope
+from conformance.facts import AdapterBroken, CutShort, Discarded, LeftOut, NotStarted, Outcome, Quick, Scope
 from conformance.properties import catalogue
 from conformance.properties.model import COMPUTES, QUESTIONS
-from conformance.report import english
+from conformance.report import causes, english
 from conformance.report.colour import Paint, unpainted
 from conformance.report.levels import reached, whole
 from conformance.report.model import BackendReport, Report, Verdict
@@ -51,25 +51,67 @@ def head(report: Report, width: int = WIDTH) -> str:
     return "\n".join(lines)
 
 
-def failures(report: Report, verbose: bool = False, last: bool = False, more: str = "--verbose shows each") -> str:
-    """Every backend's failures, one paragraph for each case, of three at most unless ``verbose``.
+def failures(
+    report: Report,
+    verbose: bool = False,
+    last: bool = False,
+    more: str = "--verbose shows each",
+    width: int = WIDTH,
+) -> str:
+    """Every backend's failures: a paragraph for each cause that was found, and for each case that none explains.
 
-    ``last`` says that the failures are kept, so that ``replay --last`` finds them; ``more`` how the others are seen.
+    Of the cases three at most are told, unless ``verbose``: then each is, explained or not. ``last`` says that the
+    failures are kept, so that ``replay --last`` finds them; ``more`` how the others are seen. The lines about causes
+    have ``width`` columns.
     """
+    line = _replayed(report, last and not verbose)
+    told = (_backend(backend, verbose, line, more, width) for backend in report.backends)
+    return "\n\n".join(filter(None, told))
+
+
+def diagnoses(report: Report, width: int = WIDTH) -> str:
+    """A paragraph for each cause of each backend's failures, where one was found, and what else came of the search."""
+    line = _replayed(report, last=False)
+    told = ([*_causes(backend, False, line, width), *_remarks(backend, width)] for backend in report.backends)
+    return "\n\n".join("\n".join(lines) for lines in told if lines)
+
+
+def _replayed(report: Report, last: bool) -> Callable[[Verdict], str]:
+    """The command that shows a failure again, for each; a short one if it was the ``last`` run's."""
     bad = [verdict for backend in report.backends for verdict in backend.bad]
     shared = {id for id, count in Counter(verdict.property for verdict in bad).items() if count > 1}
 
     def line(verdict: Verdict) -> str:
-        if verbose or not last:
-            return replay_line(verdict)
-        return last_line(verdict, named=verdict.property in shared)
+        return last_line(verdict, named=verdict.property in shared) if last else replay_line(verdict)
 
-    return "\n\n".join(text for backend in report.backends if (text := _backend(backend, verbose, line, more)))
+    return line
 
 
-def _backend(backend: BackendReport, verbose: bool, line: Callable[[Verdict], str], more: str) -> str:
-    paragraphs, bad = [], backend.bad
-    if bad:
+def _causes(backend: BackendReport, whole: bool, line: Callable[[Verdict], str], width: int) -> list[str]:
+    """A paragraph for each cause, after how many there are; nothing where none was found."""
+    found = backend.diagnosis.causes if backend.diagnosis else ()
+    told = [causes.paragraph(cause, backend, line, width - 2, whole) for cause in found]
+    head = [f"{backend.backend}: {causes.headline(backend)}"] * bool(told)
+    return head + [textwrap.indent(each, "  ") for each in told]
+
+
+def _remarks(backend: BackendReport, width: int) -> list[str]:
+    """What else came of a diagnosis: what is right, what was not tried, or that no cause was found."""
+    found = backend.diagnosis
+    if found is None:
+        return []
+    if found.causes:
+        return [textwrap.indent(each, "  ") for each in causes.remarks(found, width - 2)]
+    said = causes.none_found(found)
+    return [textwrap.fill(f"{backend.backend}: {said}", width, subsequent_indent="  ")] if said else []
+
+
+def _backend(backend: BackendReport, verbose: bool, line: Callable[[Verdict], str], more: str, width: int) -> str:
+    paragraphs, bad = _causes(backend, verbose, line, width), backend.bad
+    if paragraphs:
+        bad = backend.bad if verbose else causes.unexplained(backend)
+        paragraphs += ["  each failure:" if verbose else "  not explained:"] * bool(bad)
+    elif bad:
         noun = "property does" if len(bad) == 1 else "properties do"
         paragraphs.append(f"{backend.backend}: {len(bad)} {noun} not hold")
     cases = list(_alike(bad) if verbose else _by_case(bad))
@@ -77,13 +119,17 @@ def _backend(backend: BackendReport, verbose: bool, line: Callable[[Verdict], st
     paragraphs += [textwrap.indent(explain(same[0], same[1:], line(same[0])), "  ") for same in told]
     if left := [v.property for same in cases[len(told) :] for v in same]:
         paragraphs.append(_wrapped(f"  and {len(left)} more ({more}): {', '.join(left)}", "    "))
+    paragraphs += _remarks(backend, width)
     if missing := backend.missing_guards:
         paragraphs.append(f"{backend.backend}: {english.missing_guards(len(missing))}")
         paragraphs += [f"  {v.property:<27} {v.message.splitlines()[0]}" for v in missing]
+    follows = _following(backend) if backend.diagnosis and backend.diagnosis.causes and not verbose else ()
+    if follows:
+        paragraphs.append(f"{backend.backend}: {english.following(len(follows))} ({more})")
     for outcome in _UNDECIDED:
         reasons: dict[tuple[str, str], list[str]] = {}
         for verdict in backend.verdicts:
-            if verdict.outcome == outcome and verdict.fact is not None:
+            if verdict.outcome == outcome and verdict.fact is not None and verdict not in follows:
                 meaning = _UNDECIDED[outcome] if not _so_far(verdict) else _NOT_TO_THE_END
                 reasons.setdefault((meaning, english.shared(verdict.fact)), []).append(verdict.property)
         for (meaning, reason), names in reasons.items():
@@ -92,6 +138,11 @@ def _backend(backend: BackendReport, verbose: bool, line: Callable[[Verdict], st
             told = "all others" if len(names) == others else ", ".join(listed)
             paragraphs.append(_wrapped(f"{backend.backend}: {meaning}: {told} ({reason})", ""))
     return "\n".join(paragraphs)
+
+
+def _following(backend: BackendReport) -> Sequence[Verdict]:
+    """The verdicts on what was not judged since what it builds on is wrong: they need no telling beside the cause."""
+    return [verdict for verdict in backend.verdicts if isinstance(verdict.fact, Discarded)]
 
 
 def _so_far(verdict: Verdict) -> bool:

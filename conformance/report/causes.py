@@ -1,0 +1,199 @@
+"""A diagnosis in a person's words: a paragraph of a few lines for each cause, and what else was found."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+
+from conformance.cases.recipe import parse
+from conformance.facts import Alteration, Cause, Degree, Diagnosis, Mismatch, Place
+from conformance.faults import FAULTS
+from conformance.report import english, where
+from conformance.report.model import BackendReport, Verdict
+
+#: So many lines a cause takes at most where there are 100 columns; so many of them its sentence.
+LINES, _SENTENCE = 12, 5
+
+#: The columns of the words that stand before a line.
+_LABEL = 10
+
+#: The columns behind them of the 100, of which the paragraph itself begins two later.
+_ROOM = 88
+
+#: The words for the names of scopes that do not speak for themselves.
+_SCOPES = {
+    "reverse": "the reverse direction",
+    "forward": "the forward direction",
+    "first-layer": "the first layer",
+    "upper-layers": "the layers above the first",
+    "lower-layers": "the layers below the top",
+    "top-layer": "the top layer",
+    **{f"gate-{gate}": f"gate {gate}" for gate in "ifgo"},
+}
+
+
+# Sentences
+
+
+def headline(report: BackendReport) -> str:
+    """How many properties fail, and for how many causes."""
+    found, failed = _diagnosis(report), len(report.bad)
+    left = len(unexplained(report))
+    told = "1 property fails" if failed == 1 else f"{failed} properties fail"
+    causes = english.counted(len(found.causes), "cause")
+    if not left:
+        return f"{told}, for {causes}"
+    return f"{told}: {failed - left} for {causes}, {left} unexplained"
+
+
+def unexplained(report: BackendReport) -> list[Verdict]:
+    """The verdicts that no cause explains."""
+    explained = {id for cause in _diagnosis(report).causes for id in cause.explains}
+    return [verdict for verdict in report.bad if verdict.property not in explained]
+
+
+def sentence(cause: Cause, failed: Sequence[Verdict]) -> str:
+    """A cause, how sure it is, and how many of the verdicts on what failed it explains."""
+    explained = sum(verdict.property in cause.explains for verdict in failed)
+    evidence = f"explains {explained} of {english.counted(len(failed), 'failure')}"
+    if cause.tried:
+        evidence += f"; {cause.explained} of {english.counted(cause.tried, 'fresh case')}"
+    shown = [where.conditions(cause.conditions)] if cause.conditions else []
+    shown += [where.place(cause.place)] if cause.place else []
+    told_where = "; ".join(filter(None, shown))
+    if cause.degree == Degree.LOCATED:
+        return f"{cause.degree}: {'; '.join(filter(None, [told_where, evidence]))}"
+    told = f"{altered(cause.alterations)}. {cause.degree.capitalize()}: {evidence}"
+    return f"{told}; {told_where}" if told_where else told
+
+
+def in_short(cause: Cause) -> str:
+    """A cause in a few words: what is altered, or where it is wrong."""
+    if cause.alterations:
+        return altered(cause.alterations)
+    return where.conditions(cause.conditions) if cause.conditions else where.place(cause.place or Place())
+
+
+def altered(alterations: Sequence[Alteration]) -> str:
+    """Alterations in words: the faults' descriptions, each with its scope."""
+    told = [_alteration(one) for one in alterations]
+    return "; ".join(told if len(told) == 1 else (f"({at}) {each}" for at, each in enumerate(told, 1)))
+
+
+def _alteration(one: Alteration) -> str:
+    fault = FAULTS.get(one.fault)
+    told = fault.description.rstrip(".") if fault else one.fault
+    scope = ", in ".join(_SCOPES.get(name, name) for name in one.scope)
+    return f"{told}, only in {scope}" if scope else told
+
+
+def ended(found: Diagnosis) -> Iterator[str]:
+    """What the diagnosis leaves open, and why."""
+    if found.untried:
+        yield f"{', '.join(found.untried)} ({_spent(found)})"
+    if found.defect:
+        yield f"all else: a defect of lstm-conformance ended the diagnosis; please report it: {found.defect}"
+
+
+def none_found(found: Diagnosis) -> str:
+    """That there is no cause that could be told, where one was looked for."""
+    if found.causes or not (found.calls or found.defect):
+        return ""
+    open = "; ".join(ended(found))
+    return f"no common cause was found ({_spent(found)})" + (f"; not tried: {open}" if open else "")
+
+
+def _spent(found: Diagnosis) -> str:
+    return f"{english.counted(found.calls, 'call')}, {found.seconds:.1f} s of {found.limit:g} s"
+
+
+# Paragraphs
+
+
+def paragraph(
+    cause: Cause, report: BackendReport, line: Callable[[Verdict], str], width: int, whole: bool = False
+) -> str:
+    """A cause with its fix, the properties that it explains and the smallest case, of ``LINES`` lines at most.
+
+    ``line`` gives the command that shows a failure again; ``whole`` leaves nothing out, however long that is.
+    """
+    room = max(40, width - _LABEL)
+    explained = [v for v in report.bad if v.property in cause.explains]
+    #: Narrow columns do not make a sentence shorter.
+    most = max(_SENTENCE, -(-_SENTENCE * _ROOM // room))
+    told = _lines(sentence(cause, report.bad), room, None if whole else most)
+    others = " / ".join(filter(None, map(altered, cause.alternatives)))
+    before = [
+        ("cause", told),
+        ("but not", [cause.unexplained] if cause.unexplained else []),
+        ("or else", _lines(others, room, None if whole else 1)),
+        ("seen in", _lines(cause.seen_in, room, None if whole else 1)),
+    ]
+    after = [("explains", _ids(cause.explains, room, whole))]
+    smallest = min(explained, key=_size, default=None)
+    if smallest is not None:
+        message = smallest.message.splitlines()
+        shown = [*filter(None, [smallest.smallest]), *(message if whole else message[:1])]
+        after.append(("smallest", shown if whole else [_cut(each, room) for each in shown]))
+        if smallest.recipe is not None:
+            after.append(("replay", [line(smallest)]))
+    taken = sum(len(lines) for _, lines in (*before[1:], *after)) + min(len(told), _SENTENCE)
+    fix = ("fix", _code(cause.fix, None if whole else max(1, LINES - taken)))
+    parts = [*before, fix, *after]
+    labelled = (f"{label if not at else '':<{_LABEL}}{each}" for label, lines in parts for at, each in enumerate(lines))
+    return "\n".join(each.rstrip() for each in labelled)
+
+
+def remarks(found: Diagnosis, width: int) -> list[str]:
+    """What came out right, and what was not tried."""
+    room = max(40, width - _LABEL)
+    parts = [("right", ", ".join(found.right)), *(("not tried", text) for text in ended(found))]
+    return [
+        textwrap.fill(f"{label:<{_LABEL}}{text}", room + _LABEL, subsequent_indent=" " * _LABEL)
+        for label, text in parts
+        if text
+    ]
+
+
+def _diagnosis(report: BackendReport) -> Diagnosis:
+    return report.diagnosis or Diagnosis()
+
+
+def _lines(text: str, room: int, most: int | None) -> list[str]:
+    """A text in lines; of those beyond ``most`` there is none."""
+    if not text:
+        return []
+    return textwrap.wrap(text, room, max_lines=most, placeholder=" …", break_long_words=False, break_on_hyphens=False)
+
+
+def _code(text: str, most: int | None) -> list[str]:
+    """Lines of code; the last that there is room for says how many more there are."""
+    lines = text.splitlines()
+    if most is None or len(lines) <= most:
+        return lines
+    return [*lines[: most - 1], f"{lines[most - 1]}  … and {english.counted(len(lines) - most, 'more line')}"]
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[: room - 2]} …"
+
+
+def _ids(ids: Sequence[str], room: int, whole: bool) -> list[str]:
+    """Properties in one line, as many as there is room for."""
+    if whole:
+        return _lines(", ".join(ids), room, None)
+    for shown in range(len(ids), 0, -1):
+        more = [f"and {len(ids) - shown} more"] if shown < len(ids) else []
+        text = ", ".join([*ids[:shown], *more])
+        if len(text) <= room:
+            return [text]
+    return []
+
+
+def _size(verdict: Verdict) -> tuple[bool, int, int]:
+    """What makes a case easy to read: numbers to compare, no calls that must come before, few of them."""
+    if verdict.recipe is None:
+        return True, 0, 0
+    recipe = parse(verdict.recipe)
+    numbers = recipe.I * recipe.H * recipe.layers * (1 + recipe.bidirectional) * recipe.L * recipe.N
+    return not isinstance(verdict.fact, Mismatch), len(verdict.history), numbers
