@@ -14,7 +14,7 @@ from conformance.bounds.forward import judge as compared
 from conformance.bounds.rounding import arithmetic
 from conformance.cases.case import Case, realise
 from conformance.cases.recipe import Recipe
-from conformance.engine.judging import Inquiry, Judge
+from conformance.engine.judging import Answering, Inquiry
 from conformance.facts import Evidence, Unsupported
 from conformance.properties.model import Property
 from conformance.spec import Array
@@ -31,7 +31,7 @@ class Late(Exception):
 class Asker:
     """What a judge says of cases around one failure; each is asked once, none after the deadline."""
 
-    def __init__(self, judge: Judge, property: Property, deadline: float) -> None:
+    def __init__(self, judge: Answering, property: Property, deadline: float) -> None:
         self.judge = judge
         self._property = property
         self._deadline = deadline

@@ -16,7 +16,7 @@ from conformance.diagnosis.asking import Asker, Late, called
 from conformance.diagnosis.draws import FILLS, Draws
 from conformance.diagnosis.thresholds import thresholds
 from conformance.diagnosis.traits import ORDER, Sample, Table, features, holds
-from conformance.engine.judging import Judge
+from conformance.engine.judging import Answering
 from conformance.facts import Conditions, Trait
 from conformance.properties.model import Property
 from conformance.spec import finfo
@@ -35,7 +35,7 @@ _SIMPLE |= {"fill": "normal", "gain": 1.0}
 
 
 def conditions(
-    judge: Judge, property: Property, recipe: Recipe, deadline: float, seen: Sequence[tuple[Recipe, bool]] = ()
+    judge: Answering, property: Property, recipe: Recipe, deadline: float, seen: Sequence[tuple[Recipe, bool]] = ()
 ) -> Conditions | None:
     """The conditions of a failure whose minimal case is ``recipe``; None if they are not known by the deadline.
 
@@ -56,7 +56,7 @@ def conditions(
 
 
 class _Search:
-    def __init__(self, judge: Judge, property: Property, recipe: Recipe, deadline: float) -> None:
+    def __init__(self, judge: Answering, property: Property, recipe: Recipe, deadline: float) -> None:
         self.asker = Asker(judge, property, deadline)
         self.backend, self.property = judge.backend, property
         self.table = Table()

@@ -7,34 +7,41 @@ what follows; a step that no time is left for is named among the untried ones, o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from conformance.cases.case import Case, realise
 from conformance.cases.cotangents import Cotangents
 from conformance.cases.recipe import Recipe, parse
+from conformance.diagnosis.conditions import conditions
 from conformance.diagnosis.confirmation import Fresh, Score, fresh_cases, score, valued_dtypes
 from conformance.diagnosis.grouping import explained
 from conformance.diagnosis.library import known
 from conformance.diagnosis.prediction import Predictions
 from conformance.diagnosis.probes import Probe, probes
 from conformance.diagnosis.pursuit import Hypothesis, Pursuit, Seen
-from conformance.engine.judging import Judge
+from conformance.diagnosis.right import right_parts
+from conformance.diagnosis.traits import features, holds
+from conformance.engine.judging import Answer, Answering, Inquiry
 from conformance.engine.reply import Reply
 from conformance.errors import UsageError
-from conformance.facts import Alteration, Cause, Degree, Diagnosis
-from conformance.report.model import BackendReport
+from conformance.facts import Alteration, Cause, Conditions, Degree, Diagnosis, Evidence
+from conformance.properties import catalogue
+from conformance.report.model import BackendReport, Verdict
 
 #: The share of the time after which each step ends.
 _SEARCHED, _CONFIRMED, _GROUPED = 0.5, 0.65, 0.8
+
+#: No conditions are looked for after this share of the time, and so many causes are located.
+_LAST, _LOCATED = 0.95, 3
 
 #: Hypotheses that are compared on fresh cases.
 _COMPARED = 6
 
 
 def diagnose(
-    judge: Judge,
+    judge: Answering,
     report: BackendReport,
     seconds: float = 20.0,
     progress: Callable[[str], None] = lambda step: None,
@@ -51,14 +58,23 @@ def diagnose(
 
 
 class _Counting:
-    """The calls of a judge, counted."""
+    """The calls and inquiries that a judge is asked for, counted."""
 
-    def __init__(self, judge: Judge) -> None:
+    def __init__(self, judge: Answering) -> None:
         self.judge, self.backend, self.calls = judge, judge.backend, 0
+
+    def ask(
+        self, recipe: Recipe, inquiries: Sequence[Inquiry], stop: bool = False, brief: bool = False
+    ) -> Iterator[tuple[Inquiry, Answer]]:
+        self.calls += 1
+        return self.judge.ask(recipe, inquiries, stop, brief)
 
     def call(self, case: Case, cotangents: Cotangents | None = None) -> Reply:
         self.calls += 1
         return self.judge.call(case, cotangents)
+
+    def evidence(self) -> Evidence | None:
+        return self.judge.evidence()
 
 
 @dataclass(frozen=True)
@@ -94,13 +110,13 @@ class _Diagnosing:
             pursuit = self._search(dtypes)
             found = self._confirmed(pursuit)
         causes = () if found is None or pursuit is None else self._causes(found, pursuit)
+        causes += self._located({id for cause in causes for id in cause.explains})
         told = {id for cause in causes for id in cause.explains}
         remaining = tuple(v.property for v in self.report.bad if v.property not in told)
-        right = () if pursuit is None else tuple(dict.fromkeys(s.probe.name for s in pursuit.right))
         return Diagnosis(
             causes,
             remaining,
-            right,
+            right_parts(self.report),
             tuple(dict.fromkeys(self.untried)),
             self.counting.calls,
             time.monotonic() - self.started,
@@ -145,6 +161,8 @@ class _Diagnosing:
         cases: list[Fresh] = fresh_cases(self.backend, self.counting.call, recipes, self._until(_CONFIRMED))
         scores = {h: score(self.predictions, h, cases) for h in hypotheses}
         best = max(hypotheses, key=lambda h: scores[h].explained)
+        if not scores[best].most:
+            return None
         as_well = (h for h in hypotheses if h != best and scores[h].explained == scores[best].explained)
         return _Found(best, scores[best], tuple(as_well))
 
@@ -163,6 +181,27 @@ class _Diagnosing:
             causes[0] = replace(causes[0], explains=(*causes[0].explains, *together))
         return tuple(causes)
 
+    # What no alteration explains
+
+    def _located(self, told: set[str]) -> tuple[Cause, ...]:
+        """The conditions of the failures that are left, and which of them fail under the same."""
+        left, causes = [v for v in self.failed if v.property not in told], list[Cause]()
+        while left and len(causes) < _LOCATED:
+            first, now = left[0], time.monotonic()
+            if now > self._until(_LAST):
+                break
+            self.progress("looking for conditions")
+            until = now + (self._until(1.0) - now) / min(len(left), _LOCATED - len(causes))
+            recipe = parse(first.recipe or "")
+            found = conditions(self.counting, catalogue()[first.property], recipe, until) if not first.history else None
+            if found is None or not found.traits:
+                left = left[1:]
+                continue
+            ids = tuple(v.property for v in left if v is first or _has(found, v))
+            left = [v for v in left if v.property not in ids]
+            causes.append(Cause(Degree.LOCATED, conditions=found, explains=ids))
+        return tuple(causes)
+
     def _cause(self, alteration: Alteration, found: _Found, pursuit: Pursuit, ids: tuple[str, ...]) -> Cause:
         fault, fares = known()[alteration.fault], found.score
         degree = Degree.CONFIRMED if fares.whole and not pursuit.unexplained else Degree.LIKELY
@@ -170,7 +209,7 @@ class _Diagnosing:
             tuple(one for one in h if one not in found.hypothesis) for h in found.alternatives if alteration not in h
         )
         return Cause(
-            degree=degree if fares.most else Degree.LOCATED,
+            degree=degree,
             alterations=(alteration,),
             alternatives=tuple(dict.fromkeys(others)),
             probe=pursuit.found_at.get(found.hypothesis, ""),
@@ -180,6 +219,14 @@ class _Diagnosing:
             explains=ids,
             seen_in=fault.stands_for,
         )
+
+
+def _has(found: Conditions, verdict: Verdict) -> bool:
+    """Whether the smallest case of a failure has all traits, as far as its recipe tells."""
+    if verdict.recipe is None or verdict.history:
+        return False
+    known = features(parse(verdict.recipe))
+    return all(trait.dimension in known and holds(trait, known) for trait in found.traits)
 
 
 def _size(recipe: Recipe) -> tuple[int, str]:

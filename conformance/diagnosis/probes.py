@@ -27,6 +27,9 @@ class Probe:
     cases: tuple[Case, ...]
 
 
+#: Units at which the cell function is tabulated in one call: fewer than a kernel's tile.
+_UNITS = 15
+
 #: Sizes that are all different.
 _PLAIN = Recipe(I=3, H=5, L=1, N=1, gain=1.5)
 
@@ -148,33 +151,32 @@ def _cell(base: Recipe, c: Capabilities) -> Iterator[Probe]:
 
     Through one bias vector, then through the other, then through both; without c_0 and with it.
     """
-    recipe = replace(base, I=1, H=48)
+    recipe = replace(base, I=1, H=_UNITS)
     for given in (("bias_ih",), ("bias_hh",), ("bias_ih", "bias_hh")):
         case = _only(realise(recipe), ())
-        yield Probe(" and ".join(given), (_biased(case, given),))
+        yield Probe(" and ".join(given), tuple(_biased(case, given, seed=seed) for seed in (1, 2, 3)))
     if c.initial_state:
         case = _only(realise(replace(recipe, state="c")), ("c_0",))
         assert case.state is not None
-        spread = 1.5 * normal(3, "c_0", case.state[1].shape)
-        case = replace(case, state=(case.state[0], spread.astype(case.x.dtype)))
-        yield Probe("cell", (_biased(case, ("bias_ih", "bias_hh")),))
+        points = [_biased(case, ("bias_ih", "bias_hh"), seed=seed) for seed in (4, 5, 6)]
+        yield Probe("cell", tuple(points))
 
 
 def _wide(base: Recipe, c: Capabilities) -> Iterator[Probe]:
     """The cell function far from zero: clips, saturation, and forms that overflow."""
     state = "c" if c.initial_state else "none"
-    case = _only(realise(replace(base, I=1, H=96, state=state)), ("c_0",))
+    case = _only(realise(replace(base, I=1, H=_UNITS, state=state)), ("c_0",))
     for spread in (6.0, 60.0):
-        wide = _biased(case, ("bias_ih", "bias_hh"), spread)
-        if wide.state is not None:
-            c_0 = (spread * normal(5, "c_0", wide.state[1].shape)).astype(case.x.dtype)
-            wide = replace(wide, state=(wide.state[0], c_0))
-        yield Probe("large values", (wide,))
+        points = [_biased(case, ("bias_ih", "bias_hh"), spread, seed) for seed in (7, 8, 9)]
+        yield Probe("large values", tuple(points))
 
 
-def _biased(case: Case, names: tuple[str, ...], spread: float = 1.5) -> Case:
+def _biased(case: Case, names: tuple[str, ...], spread: float = 1.5, seed: int = 0) -> Case:
+    """The case with biases of its own for each unit, and such a c_0 if it has one."""
+
     def values(name: str, zero: Array) -> Array:
-        return (spread * normal(2, name, zero.shape)).astype(zero.dtype)
+        return (spread * normal(seed, name, zero.shape)).astype(zero.dtype)
 
     chosen = {f"{name}_l0" for name in names}
-    return replace(case, params={k: values(k, v) if k in chosen else v for k, v in case.params.items()})
+    state = None if case.state is None else (case.state[0], values("c_0", case.state[1]))
+    return replace(case, params={k: values(k, v) if k in chosen else v for k, v in case.params.items()}, state=state)

@@ -15,7 +15,7 @@ from conformance.bounds.forward import Expectation
 from conformance.bounds.forward import judge as compared
 from conformance.bounds.rounding import arithmetic
 from conformance.cases.case import Case
-from conformance.engine.judging import Judge
+from conformance.engine.judging import Answering
 from conformance.facts import Conditions, Trait
 from conformance.spec import GATES, Array, LSTMConfig, finfo, numpy_dtype, param_shapes
 from conformance.trials.trial import telling
@@ -34,7 +34,7 @@ _QUANTITIES = ("c", *(f"a_{gate}" for gate in GATES), "x", "h_0")
 Window = tuple[float | None, float | None]
 
 
-def thresholds(judge: Judge, dtype: str, waiting: Callable[[], None]) -> Conditions | None:
+def thresholds(judge: Answering, dtype: str, waiting: Callable[[], None]) -> Conditions | None:
     """The one window of values in which a backend is wrong, and right elsewhere; None if there is none, or several.
 
     ``waiting`` is called before each call, and may raise.
@@ -63,7 +63,7 @@ def thresholds(judge: Judge, dtype: str, waiting: Callable[[], None]) -> Conditi
     return _counted(judge, quantity, dtype, traits, len(gates) > 1, waiting)
 
 
-def _window(judge: Judge, quantity: str, dtype: str, waiting: Callable[[], None]) -> tuple[Trait, ...]:
+def _window(judge: Answering, quantity: str, dtype: str, waiting: Callable[[], None]) -> tuple[Trait, ...]:
     top = _LARGEST * np.log10(float(finfo(dtype).max))
     if quantity != "c":
         # Weights are the inverse.
@@ -104,7 +104,7 @@ def _near(one: float | None, other: float | None) -> bool:
     return one is other or (one is not None and other is not None and abs(one - other) <= 0.01 * abs(one))
 
 
-def _edge(judge: Judge, quantity: str, dtype: str, sign: int, right: float, wrong: float, waiting: Any) -> float:
+def _edge(judge: Answering, quantity: str, dtype: str, sign: int, right: float, wrong: float, waiting: Any) -> float:
     """The magnitude at which right values turn to wrong ones, in as few digits as lie between the two."""
     for _ in range(_CLOSER):
         between = np.geomspace(right, wrong, _COARSE)
@@ -122,7 +122,7 @@ def _edge(judge: Judge, quantity: str, dtype: str, sign: int, right: float, wron
 
 
 def _counted(
-    judge: Judge, quantity: str, dtype: str, traits: tuple[Trait, ...], gates: bool, waiting: Callable[[], None]
+    judge: Answering, quantity: str, dtype: str, traits: tuple[Trait, ...], gates: bool, waiting: Callable[[], None]
 ) -> Conditions | None:
     """The window with the counts of fresh values around its ends."""
     rng = np.random.default_rng(0)
@@ -148,7 +148,9 @@ def _counted(
     return Conditions(told, *(int(count) for count in counts))
 
 
-def _wrong_alike(judge: Judge, quantity: str, dtype: str, magnitudes: Array, wrong: Array, waiting: Any) -> bool | None:
+def _wrong_alike(
+    judge: Answering, quantity: str, dtype: str, magnitudes: Array, wrong: Array, waiting: Any
+) -> bool | None:
     """Whether another dtype is wrong at the same values; None where it cannot be asked."""
     if (
         magnitudes.max() > float(finfo(dtype).max) ** 0.6
@@ -159,7 +161,7 @@ def _wrong_alike(judge: Judge, quantity: str, dtype: str, magnitudes: Array, wro
     return None if other is None else float((other != wrong).mean()) < 0.1
 
 
-def _wrong(judge: Judge, quantity: str, dtype: str, magnitudes: Array, waiting: Callable[[], None]) -> Array | None:
+def _wrong(judge: Answering, quantity: str, dtype: str, magnitudes: Array, waiting: Callable[[], None]) -> Array | None:
     """Which of some magnitudes are wrong (2, n): with their own sign, and with the other; None if the call raised."""
     waiting()
     case = _case(quantity, np.concatenate([magnitudes, -magnitudes]), dtype, not judge.backend.capabilities.time_major)

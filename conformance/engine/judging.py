@@ -65,21 +65,11 @@ class Inquiry(NamedTuple):
     turn: int = 0
 
 
-class Judge(Protocol):
-    """The part that holds a backend."""
+class Answering(Protocol):
+    """What answers about a backend, whoever holds it."""
 
     #: Its name, capabilities and the rest; whether it can be built here is the judge's own affair.
     backend: Backend
-
-    @property
-    def signatures(self) -> int:
-        """How many signatures (config, arguments that are given, shapes) a backend that compiles was called with."""
-        ...
-
-    @property
-    def frameworks(self) -> dict[str, str]:
-        """The versions of the frameworks that the process which holds the backend has loaded, by name."""
-        ...
 
     def ask(
         self, recipe: Recipe, inquiries: Sequence[Inquiry], stop: bool = False, brief: bool = False
@@ -90,12 +80,26 @@ class Judge(Protocol):
         """
         ...
 
+    def call(self, case: Case, cotangents: Cotangents | None = None) -> Reply:
+        """The reply of a fresh model to a case of the caller's own making, or to its vjp; never an exception."""
+        ...
+
     def evidence(self) -> Evidence | None:
         """The call that failed, of the wrong answer that was given last; None if its process ended."""
         ...
 
-    def call(self, case: Case, cotangents: Cotangents | None = None) -> Reply:
-        """The reply of a fresh model to a case of the caller's own making, or to its vjp; never an exception."""
+
+class Judge(Answering, Protocol):
+    """The part that holds a backend."""
+
+    @property
+    def signatures(self) -> int:
+        """How many signatures (config, arguments that are given, shapes) a backend that compiles was called with."""
+        ...
+
+    @property
+    def frameworks(self) -> dict[str, str]:
+        """The versions of the frameworks that the process which holds the backend has loaded, by name."""
         ...
 
     def run(self, recipe: Recipe) -> None:
