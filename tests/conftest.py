@@ -11,7 +11,7 @@ import pytest
 from programs import Command, Printed
 
 from conformance.backend import Backend
-from conformance.cases import covering
+from conformance.cases import fixed_set
 from conformance.cases.recipe import Recipe
 from conformance.drivers import cli
 from conformance.engine import plan
@@ -45,7 +45,7 @@ def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the fixed set the simplest rows, every fifth of the others, and the long one: for tests of all around it."""
 
     def fewer(backend: Backend, seed: int) -> list[Recipe]:
-        rows = covering.fixed_set(backend, seed)
+        rows = fixed_set.fixed_set(backend, seed)
         return [*rows[:4], *rows[4:-1:5], rows[-1]]
 
     monkeypatch.setattr(plan, "fixed_set", fewer)

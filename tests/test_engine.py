@@ -14,7 +14,7 @@ from hypothesis.database import InMemoryExampleDatabase
 
 from conformance import Capabilities, LSTMConfig, Unsupported
 from conformance.backend import Backend
-from conformance.cases.covering import fixed_set
+from conformance.cases.fixed_set import fixed_set
 from conformance.cases.recipe import parse
 from conformance.engine.plan import Settings, plan
 from conformance.engine.sieve import conform, replay
