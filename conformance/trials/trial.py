@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from conformance.backend import Backend
 from conformance.bounds.forward import Expectation, Finding
 from conformance.bounds.forward import judge as compare
@@ -19,7 +21,7 @@ from conformance.trials.runs import Observe, Runs
 class Trial(Runs):
     """One recipe's case on one backend; ``margin`` is the largest one judged so far."""
 
-    def __init__(self, backend: Backend, recipe: Recipe, parent: Trial | None = None) -> None:
+    def __init__(self, backend: Backend, recipe: Recipe, parent: Self | None = None) -> None:
         super().__init__(backend, recipe, parent)
         self.margin: float | None = None
         #: The comparisons that were made, or read again, last: a property may judge a part of them.
