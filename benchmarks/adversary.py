@@ -37,7 +37,7 @@ from benchmarks.composites import composites
 from benchmarks.false_alarms import commit, correct, correct_names, recorded
 from benchmarks.variations import mutated
 from conformance.backend import Backend
-from conformance.cases.covering import fixed_set
+from conformance.cases.fixed_set import fixed_set
 from conformance.cases.recipe import Recipe, parse
 from conformance.engine.judging import Answer, Here, Inquiry
 from conformance.engine.plan import Settings, plan

@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from benchmarks.variations import edited
 from conformance.backend import Backend
-from conformance.cases.covering import simplest
+from conformance.cases.common import simplest
 from conformance.cases.recipe import Recipe, parse
 from conformance.engine.judging import Answer, Here, Inquiry
 from conformance.engine.plan import Settings, plan

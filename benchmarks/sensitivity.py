@@ -32,7 +32,7 @@ from benchmarks.sensitivity_page import Known, limits_of, page, plot, table
 from conformance.backend import Backend
 from conformance.cases import strategies
 from conformance.cases.case import realise
-from conformance.cases.covering import fixed_set
+from conformance.cases.fixed_set import fixed_set
 from conformance.cases.recipe import Recipe
 from conformance.engine.plan import Settings
 from conformance.engine.search import search

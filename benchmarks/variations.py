@@ -13,7 +13,7 @@ from random import Random
 
 from conformance.backend import Backend
 from conformance.cases.case import Case, realise, tensors
-from conformance.cases.covering import judged_dtypes
+from conformance.cases.choices import judged_dtypes
 from conformance.cases.recipe import FILLS, STATES, VIEWS, Recipe
 from conformance.errors import UsageError
 

@@ -11,10 +11,12 @@ import pytest
 from programs import Command, Printed
 
 from conformance.backend import Backend
-from conformance.cases import covering
+from conformance.cases import fixed_set
 from conformance.cases.recipe import Recipe
 from conformance.drivers import cli
 from conformance.engine import plan
+from conformance.engine.offers import Offers
+from conformance.engine.order import cost
 from conformance.targets import registry
 
 # A shell that runs the tests in the background has them, and the commands that they start, ignore interruptions.
@@ -42,13 +44,17 @@ def _as_it_was(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the fixed set the simplest rows, every fifth of the others, and the long one: for tests of all around it."""
+    """For tests of all around it: of the fixed set the simplest rows, every fifth of the others, and the long one.
+
+    Large properties are asked about one case each.
+    """
 
     def fewer(backend: Backend, seed: int) -> list[Recipe]:
-        rows = covering.fixed_set(backend, seed)
+        rows = fixed_set.fixed_set(backend, seed)
         return [*rows[:4], *rows[4:-1:5], rows[-1]]
 
     monkeypatch.setattr(plan, "fixed_set", fewer)
+    monkeypatch.setattr(Offers, "_limit", lambda _, p: 1 if cost(p) else p.limit)
 
 
 @pytest.fixture

@@ -13,17 +13,10 @@ from hypothesis import strategies as st
 
 from conformance.backend import Backend
 from conformance.cases import strategies
-from conformance.cases.covering import (
-    choices,
-    combinations_of,
-    covered,
-    factors,
-    feasible,
-    fixed_set,
-    pool,
-    reachable,
-    simplest,
-)
+from conformance.cases.choices import choices, combinations_of, covered, factors, feasible
+from conformance.cases.common import simplest
+from conformance.cases.fixed_set import fixed_set, reachable
+from conformance.cases.pool import pool
 from conformance.cases.recipe import OPTIONS, Recipe
 from conformance.cases.sizes import COINCIDENCES, coincidences, keeping
 from conformance.spec import LSTMConfig

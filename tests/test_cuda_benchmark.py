@@ -6,6 +6,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,18 @@ from benchmarks import cuda, cuda_sizes, cuda_throughput
 from benchmarks.cuda_page import page, summary
 from conformance.backend import Capabilities
 from conformance.cases.recipe import Recipe, parse
+from conformance.engine.plan import Settings
 from conformance.targets.find import find
 
 Run = Callable[..., int]
 
-pytestmark = pytest.mark.usefixtures("few_rows")
+
+@pytest.fixture(autouse=True)
+def _little_is_judged(few_rows: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests are about what is recorded: few rows and properties will do."""
+    little = partial(Settings, only=("smoke", "layout", "values", "sizes.rows"))
+    monkeypatch.setattr(cuda, "Settings", little)
+    monkeypatch.setattr(cuda_throughput, "Settings", little)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from conformance.targets.find import find
 from conformance.targets.probe import abilities, probed
 
 #: Not the many units and steps, which take long and add nothing here.
-SMALL = Settings(cases=20, exclude=("sizes", "gradients.large", "gradients.sweep", "gradients.sums", "gradients.long"))
+SMALL = Settings(cases=6, exclude=("sizes", "gradients.large", "gradients.sweep", "gradients.sums", "gradients.long"))
 
 
 def batch_first_only(build: Any, refuses: bool = True) -> Callable[..., Any]:
@@ -37,6 +37,7 @@ def batch_first_only(build: Any, refuses: bool = True) -> Callable[..., Any]:
     return built
 
 
+@pytest.mark.usefixtures("few_rows")
 def test_without_time_major_calls_all_else_is_asked_and_right() -> None:
     everything: dict[str, Any] = dict.fromkeys((*OPTIONS, "gradients"), True)
     declared = Capabilities(**everything, time_major=False, dtypes=("float32", "float64"))
@@ -100,6 +101,7 @@ def giving(given: tuple[str, ...], declared: Any, spoil: str = "") -> Backend:
     return Backend("giving", wide, build)
 
 
+@pytest.mark.usefixtures("few_rows")
 @pytest.mark.parametrize("given", GIVEN)
 def test_only_the_gradients_that_are_named_are_asked(given: tuple[str, ...]) -> None:
     report = conform(giving(given, given), replace(SMALL, only=("smoke", "gradients"), shrink=False))

@@ -20,7 +20,7 @@ from conformance.faults.fault import DROPOUT, EVERYTHING, GRADIENTS, Fault
 from conformance.faults.twin import Place, Twin
 from conformance.instruments.masks import ELEMENTS, RATES, read
 from conformance.properties import catalogue, dropout
-from conformance.properties.dropout import ALARM, LIMIT
+from conformance.properties.dropout.shared import ALARM, LIMIT
 from conformance.spec import Array
 from conformance.targets.find import find
 from conformance.trials.trial import Trial

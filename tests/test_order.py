@@ -9,7 +9,7 @@ import pytest
 from backends import around
 from programs import Command
 
-from conformance.cases.covering import fixed_set
+from conformance.cases.fixed_set import fixed_set
 from conformance.drivers.progress import Progress
 from conformance.drivers.run import make_report
 from conformance.engine.judging import Answer

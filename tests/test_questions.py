@@ -12,7 +12,7 @@ from backends import WIDE, Forward, around, by_property
 from programs import HOSTILE, Command
 
 from conformance import Backend, Capabilities, LSTMConfig, check_backend
-from conformance.cases.covering import simplest
+from conformance.cases.common import simplest
 from conformance.cases.recipe import Recipe, parse
 from conformance.drivers.run import Isolation, run
 from conformance.engine.judging import Answer, Here, Inquiry

@@ -59,6 +59,9 @@ def test_adjoints_beyond_the_range_accuse_nobody(text: str, name: str) -> None:
     backend = DIFFERENT[0].backend if name == "different" else find(name)
     trial = Trial(backend, parse(text))
     asked = GRADIENTS if text == BOTH_WAYS else ["gradients.zeros", "gradients.linear"]
+    if name == "torch-loop":
+        # Its own loop over many steps takes ten times as long: the two others are asked about them.
+        asked = [id for id in asked if id not in ("gradients.large", "gradients.sweep", "gradients.long")]
     found = {id: check(id, trial) for id in asked if catalogue()[id].when(trial.recipe)}
     assert not {id: outcome for id, outcome in found.items() if outcome.startswith("failed")}
     assert "passed" in found.values()

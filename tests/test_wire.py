@@ -21,6 +21,7 @@ from conformance import Capabilities, LSTMConfig, check_backend
 from conformance.backend import Backend
 from conformance.drivers.run import Isolation, run
 from conformance.engine.judging import Here
+from conformance.engine.order import cost
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.errors import Ended, UsageError
@@ -37,6 +38,8 @@ from conformance.targets.find import find
 LIMITS = Limits(seconds=600.0)
 #: Properties of models that live: a program has none.
 LIVING = tuple(p.id for p in catalogue().values() if p.id.endswith((".load", ".load-copies", ".load-apart", ".train")))
+#: Properties whose own cases are large.
+LARGE = tuple(p.id for p in catalogue().values() if cost(p))
 SERVE = f"exec:{shlex.join([sys.executable, '-m', 'conformance', 'serve'])}"
 GARBLER = f"exec:{shlex.join([sys.executable, (ROOT / 'tests/garbler.py').as_posix()])}"
 
@@ -242,8 +245,8 @@ def judged(how: str, limits: Limits = LIMITS) -> Report:
 def test_verdicts_of_a_served_backend_are_those_of_one_process() -> None:
     """On everything that is declared for it."""
     for name, settings in (
-        # A program has no methods beyond the protocol's.
-        ("torch-nn", Settings(cases=3, fixed=False, exclude=("dropout", *LIVING))),
+        # A program has no methods beyond the protocol's. Large sizes take seconds, and travel like any other.
+        ("torch-nn", Settings(cases=3, fixed=False, exclude=("dropout", *LIVING, *LARGE))),
         (f"{SAMPLES}:swapped", Settings(cases=8, fixed=False, only=("smoke", "values", "state"))),
     ):
         served = program(f"{SERVE} {name}")

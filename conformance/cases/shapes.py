@@ -1,6 +1,6 @@
 """The shapes that a backend that compiles is asked at: few, and shared by all properties.
 
-Drawn cases have the shapes of the pool (``covering.pool``). A property that makes a case for a purpose wants some size
+Drawn cases have the shapes of the pool (``cases/pool.py``). A property that makes a case for a purpose wants some size
 that is one, several, long or wide; how large it is exactly matters less than a compilation. So ``shared`` takes the
 nearest of these shapes, and every property that wants a wide model gets the same one.
 """
@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from conformance.backend import Backend
-from conformance.cases.covering import simplest
+from conformance.cases.common import simplest
 from conformance.cases.recipe import SHAPING, Recipe
 from conformance.cases.sizes import COMPILED_SIZES, LONG, MANY_ROWS, WIDE
 

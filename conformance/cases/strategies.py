@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 
 from conformance.backend import Backend
-from conformance.cases.covering import judged_dtypes, pool
+from conformance.cases.choices import judged_dtypes
+from conformance.cases.pool import pool
 from conformance.cases.recipe import STATES, VIEWS, Recipe, model_fields
 from conformance.cases.sizes import COINCIDENCES, dimension, equalled
 

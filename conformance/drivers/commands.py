@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from conformance.backend import Backend
 from conformance.cases.case import realise
-from conformance.cases.covering import simplest
+from conformance.cases.common import simplest
 from conformance.cases.recipe import Recipe, parse
 from conformance.drivers import console, reproductions
 from conformance.drivers.console import show

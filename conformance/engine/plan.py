@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from conformance.backend import Backend
-from conformance.cases.covering import common, fixed_set, judged_dtypes, reachable
+from conformance.cases.choices import judged_dtypes
+from conformance.cases.common import common
+from conformance.cases.fixed_set import fixed_set, reachable
 from conformance.cases.recipe import Recipe
 from conformance.errors import UsageError
 from conformance.properties import select

@@ -29,7 +29,9 @@ from dataclasses import replace
 from hypothesis.database import ExampleDatabase
 
 from conformance.backend import Backend, unavailable
-from conformance.cases import covering, strategies
+from conformance.cases import strategies
+from conformance.cases.choices import covered
+from conformance.cases.common import simplest
 from conformance.cases.recipe import Recipe
 from conformance.engine.failures import Failures
 from conformance.engine.judging import Answer, Here, Inquiry, Judge
@@ -112,7 +114,7 @@ class _Sieve:
             verdicts=tuple(self.tally.verdict(p, self.session.interrupted) for p in self.plan.properties),
             note=self.plan.backend.remark(),
             own_name=self.plan.backend.own_name,
-            covered=len(wanted & covering.covered(self.offers.judged)),
+            covered=len(wanted & covered(self.offers.judged)),
             combinations=len(wanted),
             cases=len(cases),
             steep=sum(recipe.gain >= 3 for recipe in cases),
@@ -132,7 +134,7 @@ class _Sieve:
 
     def _smoke(self) -> bool:
         """Whether the adapter works in the plainest call; if not, nothing else is run."""
-        plainest = covering.simplest(self.plan.backend)[0]
+        plainest = simplest(self.plan.backend)[0]
         for smoke in [p for p in self.pending if p.group == "smoke"]:
             self.pending.remove(smoke)
             [(_, answer)] = self.judge.ask(plainest, [Inquiry(smoke)])
@@ -192,7 +194,7 @@ class _Sieve:
             self._fixed(recipe)
         self._random(lambda count: None)
         smoke = catalogue()["smoke.runs"]
-        for recipe in covering.simplest(self.plan.backend):
+        for recipe in simplest(self.plan.backend):
             [(_, answer)] = self.judge.ask(recipe, [Inquiry(smoke)])
             if answer.shared and answer.outcome not in self.tally.ends:
                 self._tell(replace(answer, fact=after_refusals(answer.fact)))

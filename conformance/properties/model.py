@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
 from conformance.backend import GRADIENTS, Backend, Capabilities
-from conformance.cases.covering import simplest
+from conformance.cases.common import simplest
 from conformance.cases.recipe import OPTIONS, Recipe
 from conformance.spec import DTYPES, Result
 from conformance.trials.trial import Trial

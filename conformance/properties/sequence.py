@@ -85,7 +85,7 @@ def causality(trial: Trial) -> None:
 
 @prop("sequence.zero-steps", needs=("values",), when=lambda r: r.L >= 2, turns=3)
 def zero_steps(trial: Trial) -> None:
-    """Steps of zeros at the start, at the end or everywhere are steps like any other.
+    """Steps at which x is all zeros, at the start, at the end or everywhere, are steps like any other.
 
     Keras's ``Masking(0)`` and MaskZero take them for padding, but without lengths there is no padding.
     """

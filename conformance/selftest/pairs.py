@@ -20,7 +20,7 @@ from tabulate import tabulate
 
 from conformance.backend import Build
 from conformance.cases.case import realise
-from conformance.cases.covering import fixed_set
+from conformance.cases.fixed_set import fixed_set
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.errors import UsageError

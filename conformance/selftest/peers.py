@@ -22,7 +22,7 @@ import numpy as np
 from conformance.backend import Backend, Build, Capabilities, Unsupported
 from conformance.cases import strategies
 from conformance.cases.case import Case, canonical, handed, realise
-from conformance.cases.covering import fixed_set
+from conformance.cases.fixed_set import fixed_set
 from conformance.cases.recipe import FILLS, Recipe
 from conformance.conventions.parameters import gate_order, gates_read_as
 from conformance.engine.search import search

@@ -1,8 +1,10 @@
 """The suite tried on itself: is every catalogued fault caught, by which property first, after how many cases?
 
 A fault counts as caught only if a property fails that its correct twin passes: the twin runs along. A run stops at the
-first catch and does not shrink; with ``attribute`` it goes on, and says which properties catch what. With ``peers``,
-other people's tests are tried on the same faults, side by side.
+first catch and does not shrink. It begins with the properties that a fault of its kind is most likely to fail, and asks
+all only if they pass: so the one that is named is the first of those that were asked by then. With ``attribute`` all
+are asked to the end, and the table says which properties catch what. With ``peers``, other people's tests are tried on
+the same faults, side by side.
 """
 
 from __future__ import annotations
@@ -26,15 +28,46 @@ from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.errors import UsageError, nearest
 from conformance.faults import FAULTS, backend_of, twin_backend
-from conformance.faults.fault import FULL, OPTIONS, Fault
+from conformance.faults.fault import (
+    CALLS,
+    DEGENERATE,
+    DROPOUT,
+    FULL,
+    GRADIENTS,
+    LENGTHS,
+    LIVING,
+    MEMORY,
+    NONFINITE,
+    OPTIONS,
+    RANGE,
+    SIZES,
+    THREADS,
+    Fault,
+)
 from conformance.report.model import BackendReport
 from conformance.selftest.peers import CAUGHT, INEXPRESSIBLE, Peer, accepts, reading, verdict
 
 #: The name under which the correct twin runs beside its faults.
 TWIN = "twin"
 
-#: The group that faults of refusals are tried on first.
-_GUARDS = ("refusals",)
+#: The groups that judge every result, which most faults fail. They are asked first,
+_FIRST = ("layout", "values")
+
+#: or instead, for some kinds, the groups that are about them.
+_OF_KIND = {
+    LENGTHS: (*_FIRST, "lengths"),
+    MEMORY: ("purity",),
+    OPTIONS: ("refusals",),
+    DEGENERATE: (*_FIRST, "degenerate"),
+    RANGE: (*_FIRST, "numerics"),
+    NONFINITE: ("nonfinite",),
+    CALLS: ("purity",),
+    THREADS: ("purity",),
+    DROPOUT: ("dropout",),
+    SIZES: (*_FIRST, "sizes"),
+    GRADIENTS: ("gradients", "dropout"),
+    LIVING: ("purity", "gradients"),
+}
 
 #: This suite's name beside its peers'.
 OURS = "this suite"
@@ -165,9 +198,14 @@ def _judge(name: str, settings: Settings, peers: Sequence[Peer]) -> Row:
 
 
 def _report(fault: Fault, settings: Settings) -> BackendReport:
-    """The report on a fault; where it is one of refusals, guards are asked first: in a whole run they come last."""
-    if settings.stop and fault.kind == OPTIONS:
-        report = conform(backend_of(fault), replace(settings, only=_GUARDS))
+    """The report on a fault: on what is asked first if that catches it, else on all.
+
+    Large sizes come late in a whole run, and guards last.
+    """
+    everything = settings.fixed and not (settings.only or settings.exclude)
+    if everything and settings.stop:
+        first = _OF_KIND.get(fault.kind, _FIRST)
+        report = conform(backend_of(fault), replace(settings, only=first, cases=0))
         if report.bad:
             return report
     return conform(backend_of(fault), settings)
@@ -215,8 +253,7 @@ def _faults(rows: list[Row], attribute: bool) -> str:
         ]
         for row in rows
     ]
-    last = "by" if attribute else "first by"
-    return tabulate(shown, ["fault", "class", "", last, "cases", "s", *beside], floatfmt=".1f")
+    return tabulate(shown, ["fault", "class", "", "by", "cases", "s", *beside], floatfmt=".1f")
 
 
 def _totals(test: SelfTest) -> str:

@@ -15,7 +15,7 @@ from conformance.cases.recipe import JUDGED_DTYPES, OPTIONS, Recipe
 from conformance.errors import Ended
 from conformance.facts import Fact, NotJudged, Said
 from conformance.instruments.masks import with_dropout
-from conformance.properties.dropout import everything
+from conformance.properties.dropout.certain import everything
 from conformance.spec import Result, numpy_dtype
 from conformance.trials.agreement import equal_bits, right
 from conformance.trials.calls import call_vjp, shape_error

@@ -12,8 +12,8 @@ from conformance.cases.case import Case, tensors
 from conformance.facts import Compared, Element, Evidence, Raised, Tensor
 from conformance.spec import Array, LSTMConfig, Result
 from conformance.trials.frames import whole_traceback
+from conformance.trials.mismatch import place
 from conformance.trials.outcomes import Violation, shown
-from conformance.trials.trial import place
 
 #: A call of so many numbers is shown with all of them; of a larger one, the tensors of so many are. Of a result so many
 #: elements are, from the first wrong one on, and the worst.

@@ -17,7 +17,7 @@ from typing import Any
 
 from conformance.backend import Backend, Capabilities, can_be_called
 from conformance.cases.case import Case, handed, realise
-from conformance.cases.covering import pool
+from conformance.cases.pool import pool
 from conformance.spec import Array, LSTMConfig, Params, State
 from conformance.trials.outcomes import Discard
 

@@ -20,7 +20,7 @@ from conformance.properties.gradients.shared import (
     require_same_gradients,
 )
 from conformance.properties.model import pairs
-from conformance.properties.purity.calls import at_once
+from conformance.properties.purity.concurrent import at_once
 from conformance.spec import Array
 from conformance.trials.agreement import right
 from conformance.trials.calls import call_vjp, fresh_params

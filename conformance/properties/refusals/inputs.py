@@ -74,7 +74,8 @@ def reshaped_x(trial: Trial) -> None:
         raise Discard
     for what in trial.few([*found]):
         wrong, state, lengths = found[what]
-        told = f"an x with {what}, {wrong.shape} for {x.shape},"
+        beside = "" if state is None else " beside a state"
+        told = f"an x with {what}, {wrong.shape} for {x.shape}{beside},"
         refused(trial, told, np.ascontiguousarray(wrong), state, lengths)
 
 
