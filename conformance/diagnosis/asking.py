@@ -18,7 +18,7 @@ from conformance.engine.judging import Answering, Inquiry
 from conformance.facts import Evidence, Unsupported
 from conformance.properties.model import Property
 from conformance.spec import Array
-from conformance.trials.trial import telling
+from conformance.trials.mismatch import telling
 
 #: The least and the largest of some values, by their dimension's name.
 Ranges = Mapping[str, tuple[float, float]]

@@ -9,7 +9,7 @@ from random import Random
 
 from conformance.backend import Backend
 from conformance.cases.case import Case, realise
-from conformance.cases.covering import judged_dtypes
+from conformance.cases.choices import judged_dtypes
 from conformance.cases.recipe import STATES, Recipe
 from conformance.diagnosis.prediction import Predictions
 from conformance.engine.reply import Reply

@@ -17,7 +17,6 @@ from conformance.cases.recipe import Recipe, parse
 from conformance.diagnosis.conditions import conditions
 from conformance.diagnosis.confirmation import Fresh, Score, fresh_cases, score, valued_dtypes
 from conformance.diagnosis.grouping import explained
-from conformance.diagnosis.library import known
 from conformance.diagnosis.prediction import Predictions
 from conformance.diagnosis.probes import Probe, probes
 from conformance.diagnosis.pursuit import Hypothesis, Pursuit, Seen
@@ -27,6 +26,7 @@ from conformance.engine.judging import Answer, Answering, Inquiry
 from conformance.engine.reply import Reply
 from conformance.errors import UsageError
 from conformance.facts import Alteration, Cause, Conditions, Degree, Diagnosis, Evidence
+from conformance.faults.families import known
 from conformance.properties import catalogue
 from conformance.report.model import BackendReport, Verdict
 

@@ -8,7 +8,8 @@ from dataclasses import fields, replace
 from typing import Any
 
 from conformance.backend import Backend
-from conformance.cases.covering import judged_dtypes, pool
+from conformance.cases.choices import judged_dtypes
+from conformance.cases.pool import pool
 from conformance.cases.recipe import SHAPING, STATES, VIEWS, Recipe, model_fields
 from conformance.cases.sizes import COINCIDENCES, dimension, equalled, work
 

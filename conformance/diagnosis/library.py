@@ -13,10 +13,10 @@ from conformance.backend import Capabilities
 from conformance.cases.case import Case
 from conformance.conventions import Transform
 from conformance.conventions.transform import LENGTHS, REVERSE, STACK, STATE
-from conformance.diagnosis.families import SCOPED_ONLY, families
 from conformance.diagnosis.scopes import GATE_ROWS, PARAMS, PLACES, Part, Scope, altered_pieces, combined
 from conformance.facts import Alteration
-from conformance.faults import FAULTS, Fault
+from conformance.faults import Fault
+from conformance.faults.families import SCOPED_ONLY, known
 from conformance.faults.fault import (
     CALLS,
     DEGENERATE,
@@ -36,12 +36,6 @@ from conformance.faults.twin import Twin
 
 #: Faults that no single call of a fresh model shows, or that a limit on a size decides: conditions tell those.
 _NOT_HERE = (NONFINITE, MEMORY, OPTIONS, CALLS, THREADS, DROPOUT, SIZES, STALE, GRADIENTS, LIVING)
-
-
-@lru_cache(maxsize=1)
-def known() -> dict[str, Fault]:
-    """Every fault that an alteration may name, by its id: the catalogue and the families."""
-    return {**FAULTS, **{fault.id: fault for fault in families() if fault.id not in FAULTS}}
 
 
 @lru_cache(maxsize=1)

@@ -18,7 +18,7 @@ from conformance.cases.case import Case
 from conformance.engine.judging import Answering
 from conformance.facts import Conditions, Trait
 from conformance.spec import GATES, Array, LSTMConfig, finfo, numpy_dtype, param_shapes
-from conformance.trials.trial import telling
+from conformance.trials.mismatch import telling
 
 #: Magnitudes in one call, each with both signs: those up to an activation's end, where it may be made of pieces, and
 #: larger ones. How often what lies between two of them is looked at again; and how many fresh ones are asked.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from conformance.cases.recipe import parse
 from conformance.facts import Alteration, Cause, Degree, Diagnosis, Mismatch, Place
-from conformance.faults import FAULTS
+from conformance.faults.families import known
 from conformance.report import english, where
 from conformance.report.model import BackendReport, Verdict
 
@@ -81,7 +81,7 @@ def altered(alterations: Sequence[Alteration]) -> str:
 
 
 def _alteration(one: Alteration) -> str:
-    fault = FAULTS.get(one.fault)
+    fault = known().get(one.fault)
     told = fault.description.rstrip(".") if fault else one.fault
     scope = ", in ".join(_SCOPES.get(name, name) for name in one.scope)
     return f"{told}, only in {scope}" if scope else told

@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from conformance.faults import Fault
 from conformance.faults import twin as correct
-from conformance.faults.fault import LENGTHS
+from conformance.faults.fault import LENGTHS, Fault
 from conformance.faults.lengths import ordered
 from conformance.faults.twin import Place, Twin, Weights
 from conformance.spec import Array

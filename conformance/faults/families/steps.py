@@ -1,4 +1,4 @@
-"""Families of alterations, of which the catalogue has only some members."""
+"""Families of alterations of a step and its parameters, of which the catalogue has only some members."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import numpy as np
 
 from conformance.conventions import Transform, Whole
 from conformance.conventions.parameters import ORDERS, each, gates_read_as
-from conformance.diagnosis import masks
-from conformance.faults import FAULTS, Fault
 from conformance.faults import twin as correct
 from conformance.faults.alter import Map
-from conformance.faults.fault import FINAL, GATES
+from conformance.faults.fault import FINAL, GATES, Fault
 from conformance.faults.twin import Gates, Place, Twin, Weights
 from conformance.spec import GATES as PACKED
 from conformance.spec import Array, LSTMConfig
@@ -26,15 +24,13 @@ def families() -> Iterator[Fault]:
     yield from _forget_biases()
     yield from _results()
     yield from _parameters()
-    yield from masks.families()
 
 
 def _orders() -> Iterator[Fault]:
     for order in ORDERS:
-        id = f"gate-order-{order}"
-        if order != PACKED and id not in FAULTS:
+        if order != PACKED:
             words = f"The gates are read in the order {', '.join(order)}."
-            yield Fault(id, words, "", "always", GATES, Twin(transform=gates_read_as(order)))
+            yield Fault(f"gate-order-{order}", words, "", "always", GATES, Twin(transform=gates_read_as(order)))
 
 
 def _hard(slope: float) -> Map:
