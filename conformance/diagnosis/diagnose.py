@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
 
 from conformance.cases.case import Case, realise
 from conformance.cases.cotangents import Cotangents
@@ -17,15 +19,18 @@ from conformance.cases.recipe import Recipe, parse
 from conformance.diagnosis.conditions import conditions
 from conformance.diagnosis.confirmation import Fresh, Score, fresh_cases, score, valued_dtypes
 from conformance.diagnosis.grouping import explained
+from conformance.diagnosis.location import locate
+from conformance.diagnosis.precision import rounded
 from conformance.diagnosis.prediction import Predictions
 from conformance.diagnosis.probes import Probe, probes
 from conformance.diagnosis.pursuit import Hypothesis, Pursuit, Seen
+from conformance.diagnosis.remedies import remedy
 from conformance.diagnosis.right import right_parts
 from conformance.diagnosis.traits import features, holds
 from conformance.engine.judging import Answer, Answering, Inquiry
 from conformance.engine.reply import Reply
 from conformance.errors import UsageError
-from conformance.facts import Alteration, Cause, Conditions, Degree, Diagnosis, Evidence
+from conformance.facts import Alteration, Cause, Conditions, Degree, Diagnosis, Evidence, Place
 from conformance.faults.families import known
 from conformance.properties import catalogue
 from conformance.report.model import BackendReport, Verdict
@@ -33,8 +38,8 @@ from conformance.report.model import BackendReport, Verdict
 #: The share of the time after which each step ends.
 _SEARCHED, _CONFIRMED, _GROUPED = 0.5, 0.65, 0.8
 
-#: No conditions are looked for after this share of the time, and so many causes are located.
-_LAST, _LOCATED = 0.95, 3
+#: No conditions are looked for after this share of the time, those that are sought end, and so many causes are located.
+_LAST, _PLACED, _LOCATED = 0.95, 0.97, 3
 
 #: Hypotheses that are compared on fresh cases.
 _COMPARED = 6
@@ -109,7 +114,9 @@ class _Diagnosing:
         if dtypes:
             pursuit = self._search(dtypes)
             found = self._confirmed(pursuit)
-        causes = () if found is None or pursuit is None else self._causes(found, pursuit)
+        causes = () if not dtypes or (found is not None and found.score.whole) else self._rounded()
+        if found is not None and pursuit is not None and not causes:
+            causes = self._causes(found, pursuit)
         causes += self._located({id for cause in causes for id in cause.explains})
         told = {id for cause in causes for id in cause.explains}
         remaining = tuple(v.property for v in self.report.bad if v.property not in told)
@@ -133,16 +140,16 @@ class _Diagnosing:
         deadline = self._until(_SEARCHED)
         pursuit = Pursuit(self.predictions, self.backend.capabilities, deadline, self.without)
         several = [probe for dtype in dtypes[:1] for probe in probes(self.backend, dtype)]
-        for probe in (*several, *self._failures()):
+        for probe in (*several, *self._failures(self.failed)):
             if time.monotonic() > deadline:
                 self.untried.append(probe.name)
             else:
                 pursuit.meet(Seen(probe, tuple(self.counting.call(case) for case in probe.cases)))
         return pursuit
 
-    def _failures(self) -> list[Probe]:
+    def _failures(self, failed: list[Verdict]) -> list[Probe]:
         """The smallest failing cases themselves, the plainest first, each once."""
-        recipes = sorted({replace(parse(v.recipe), turn=0) for v in self.failed if v.recipe}, key=_size)
+        recipes = sorted({replace(parse(v.recipe), turn=0) for v in failed if v.recipe}, key=_size)
         cases = []
         for recipe in recipes:
             with suppress(UsageError):
@@ -157,14 +164,40 @@ class _Diagnosing:
         if not hypotheses:
             return None
         self.progress("confirming")
-        recipes = [replace(parse(v.recipe), edits=()) for v in self.failed if v.recipe]
-        cases: list[Fresh] = fresh_cases(self.backend, self.counting.call, recipes, self._until(_CONFIRMED))
-        scores = {h: score(self.predictions, h, cases) for h in hypotheses}
+        scores = {h: score(self.predictions, h, self._fresh) for h in hypotheses}
         best = max(hypotheses, key=lambda h: scores[h].explained)
         if not scores[best].most:
             return None
         as_well = (h for h in hypotheses if h != best and scores[h].explained == scores[best].explained)
         return _Found(best, scores[best], tuple(as_well))
+
+    @cached_property
+    def _fresh(self) -> list[Fresh]:
+        recipes = [replace(parse(v.recipe), edits=()) for v in self.failed if v.recipe]
+        return fresh_cases(self.backend, self.counting.call, recipes, self._until(_CONFIRMED))
+
+    def _rounded(self) -> tuple[Cause, ...]:
+        """A coarser arithmetic, where no alteration explains all."""
+        pairs = [(one.case, one.reply) for one in self._fresh]
+        found = rounded(self.predictions, self.counting.call, pairs, self._late, self.without)
+        if found is None:
+            return ()
+        alteration = Alteration(found.fault)
+        ids = explained((alteration,), self.backend, self.failed, self._until(_GROUPED))
+        return (
+            Cause(
+                degree=Degree.CONFIRMED,
+                alterations=(alteration,),
+                explained=found.explained,
+                tried=found.tried,
+                explains=ids,
+                seen_in=known()[found.fault].stands_for,
+                fix=remedy(alteration),
+            ),
+        )
+
+    def _late(self) -> bool:
+        return time.monotonic() > self._until(1.0)
 
     # Grouping
 
@@ -191,7 +224,7 @@ class _Diagnosing:
             if now > self._until(_LAST):
                 break
             self.progress("looking for conditions")
-            until = now + (self._until(1.0) - now) / min(len(left), _LOCATED - len(causes))
+            until = now + (self._until(_PLACED) - now) / min(len(left), _LOCATED - len(causes))
             recipe = parse(first.recipe or "")
             found = conditions(self.counting, catalogue()[first.property], recipe, until) if not first.history else None
             if found is None or not found.traits:
@@ -199,8 +232,21 @@ class _Diagnosing:
                 continue
             ids = tuple(v.property for v in left if v is first or _has(found, v))
             left = [v for v in left if v.property not in ids]
-            causes.append(Cause(Degree.LOCATED, conditions=found, explains=ids))
+            place = self._place([v for v in self.failed if v.property in ids], found)
+            causes.append(Cause(Degree.LOCATED, conditions=found, place=place, explains=ids))
+        left = [v for v in self.failed if v.property not in told]
+        if left and not told and not causes and (place := self._place(left, None)) is not None:
+            causes.append(Cause(Degree.LOCATED, place=place))
         return tuple(causes)
+
+    def _place(self, failed: list[Verdict], found: Conditions | None) -> Place | None:
+        """The place of failures, of their smallest cases and of fresh ones: the smallest have few steps and rows."""
+        if not valued_dtypes(self.backend):
+            return None
+        cases = (probe.cases[0] for probe in self._failures(failed))
+        failing = ((case, self.counting.call(case)) for case in cases)
+        fresh = ((one.case, one.reply) for one in self._fresh if found is None or _all_hold(found, one.recipe))
+        return locate(self.predictions, self.counting.call, chain(failing, fresh), (), self._late)
 
     def _cause(self, alteration: Alteration, found: _Found, pursuit: Pursuit, ids: tuple[str, ...]) -> Cause:
         fault, fares = known()[alteration.fault], found.score
@@ -218,14 +264,17 @@ class _Diagnosing:
             unexplained=fares.unexplained,
             explains=ids,
             seen_in=fault.stands_for,
+            fix=remedy(alteration),
         )
 
 
 def _has(found: Conditions, verdict: Verdict) -> bool:
     """Whether the smallest case of a failure has all traits, as far as its recipe tells."""
-    if verdict.recipe is None or verdict.history:
-        return False
-    known = features(parse(verdict.recipe))
+    return verdict.recipe is not None and not verdict.history and _all_hold(found, parse(verdict.recipe))
+
+
+def _all_hold(found: Conditions, recipe: Recipe) -> bool:
+    known = features(recipe)
     return all(trait.dimension in known and holds(trait, known) for trait in found.traits)
 
 

@@ -159,7 +159,9 @@ def _narrowed(transform: Transform, scope: Scope) -> Transform | None:
             layer, reverse, _ = place.partition("_reverse")
             if (chosen and kind not in chosen) or not there(int(layer), bool(reverse), config):
                 return given[name]
-            return _rows(given[name], changed[name], gates) if gates and kind != "weight_hr" else changed[name]
+            if gates and kind == "weight_hr":  # which has no gates
+                return given[name]
+            return _rows(given[name], changed[name], gates) if gates else changed[name]
 
         return {name: of(name) for name in given}
 

@@ -67,8 +67,9 @@ class Place:
     gates: tuple[str, ...] = ()
     layers: tuple[int, ...] = ()
     directions: tuple[int, ...] = ()
-    #: The first wrong step, in the order in which time runs.
+    #: The first wrong step of an output, in the order in which its direction reads.
     first_step: int | None = None
+    #: The wrong steps in that order, and the wrong rows and units; −1 alone if it is always the last.
     steps: tuple[int, ...] = ()
     rows: tuple[int, ...] = ()
     units: tuple[int, ...] = ()

@@ -10,10 +10,11 @@ from conformance.conventions import Transform, Whole
 from conformance.conventions.parameters import ORDERS, each, gates_read_as
 from conformance.faults import twin as correct
 from conformance.faults.alter import Map
-from conformance.faults.fault import FINAL, GATES, Fault
+from conformance.faults.fault import FINAL, GATES, RANGE, Fault
+from conformance.faults.precision import rounded_dot, significand
 from conformance.faults.twin import Gates, Place, Twin, Weights
 from conformance.spec import GATES as PACKED
-from conformance.spec import Array, LSTMConfig
+from conformance.spec import Array, LSTMConfig, dtype_unavailable
 
 
 def families() -> Iterator[Fault]:
@@ -24,6 +25,7 @@ def families() -> Iterator[Fault]:
     yield from _forget_biases()
     yield from _results()
     yield from _parameters()
+    yield from _digits()
 
 
 def _orders() -> Iterator[Fault]:
@@ -172,3 +174,17 @@ def _results() -> Iterator[Fault]:
     }
     for id, (words, result) in made.items():
         yield Fault(id, words, "", "always", FINAL, Twin(transform=Transform(result=result)))
+
+
+def _digits() -> Iterator[Fault]:
+    """Fewer digits than those of the catalogue."""
+    yield Fault("bf16-factors", "Products use factors rounded to bfloat16.", "oneDNN and TPUs at default precision",
+        "always", RANGE, rounded_dot(significand(7)))  # fmt: skip
+    for dtype in ("float16", "bfloat16"):
+        if dtype_unavailable(dtype) is None:
+            words = f"Everything is computed and stored in {dtype}."
+            yield Fault(f"stored-in-{dtype}", words, "mixed precision", "float32 and float64", RANGE, _stored_in(dtype))
+
+
+def _stored_in(dtype: str) -> Twin:
+    return Twin(precision=lambda twin, config: dtype if config.dtype in ("float32", "float64") else config.dtype)
