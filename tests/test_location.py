@@ -35,8 +35,9 @@ Pairs = list[tuple[Case, Reply]]
 def cases(dtypes: tuple[str, ...]) -> tuple[Predictions, list[Case]]:
     """Fresh cases of a backend that declares all, and what is predicted of them."""
     backend = Backend("altered", replace(FULL, dtypes=dtypes), Twin().build)
-    fresh = fresh_cases(backend, lambda case: Reply(), [], time.monotonic() + 60)
-    return Predictions(backend), [one.case for one in fresh if one.case.steps * one.case.config.num_layers < 16][:24]
+    fresh = fresh_cases(backend, lambda call: Reply(), [], time.monotonic() + 60)
+    drawn = [one.call.case for one in fresh]
+    return Predictions(backend), [case for case in drawn if case.steps * case.config.num_layers < 16][:24]
 
 
 def asked(twin: Twin, dtypes: tuple[str, ...] = ("float32",)) -> tuple[Predictions, Callable[[Case], Reply], Pairs]:

@@ -168,6 +168,22 @@ def forward_pass(
     return layers
 
 
+def free_running(
+    case: Case, cotangents: Cotangents, passes: list[list[Expected]], declared: Arithmetic
+) -> dict[str, Approx]:
+    """Every gradient in canonical layout with its bound, nothing observed: of x, h_0, c_0 and of each parameter.
+
+    ``passes`` are each layer's directions of the forward pass.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        swept = list(_sweep(case, cotangents, passes, declared, None, ()))
+        of = {one.slot: _gradients(one.p, one.slot, one.a, one.want, one.steps, case.valid) for one in swept}
+        states = {name: stack([of[slot].pop(name) for slot in case.config.slots()]) for name in ("h_0", "c_0")}
+        terms = [one.passed_on(case, one.a) for one in swept[-case.config.num_directions :]]
+        made = {"x": dot(terms, [], "any").masked(case.valid)} | states
+        return made | {name: value for parts in of.values() for name, value in parts.items()}
+
+
 def judge(
     case: Case,
     cotangents: Cotangents,

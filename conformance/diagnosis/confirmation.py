@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -12,12 +12,13 @@ from conformance.cases.case import Case, realise
 from conformance.cases.choices import judged_dtypes
 from conformance.cases.recipe import STATES, Recipe
 from conformance.diagnosis.prediction import Predictions
+from conformance.diagnosis.probes import Call, Probe
 from conformance.engine.reply import Reply
 from conformance.errors import UsageError
 from conformance.facts import Alteration
 
-#: Fresh cases, and those that are made of the recipes that failed.
-_FRESH, _LIKE_FAILURES = 40, 16
+#: Fresh cases, those that are made of the recipes that failed, and those of a probe that is made again.
+_FRESH, _LIKE_FAILURES, _AGAIN = 40, 16, 6
 
 #: Fewer cases than this, in which the backend is wrong, confirm nothing.
 TELLING = 4
@@ -25,11 +26,13 @@ TELLING = 4
 
 @dataclass(frozen=True, eq=False)
 class Fresh:
-    """A case, its recipe, and the backend's reply."""
+    """A call, what it is in words, and the backend's reply."""
 
-    recipe: Recipe
-    case: Case
+    words: str
+    call: Call
     reply: Reply
+    #: The recipe, if it has one.
+    recipe: Recipe | None = None
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,31 @@ class Score:
         return self.telling >= TELLING and 2 * self.explained_telling > self.telling
 
 
+#: What is called for a recipe and its case.
+Vary = Callable[[Recipe, Case, Random], Call]
+
+
+def forward_call(recipe: Recipe, case: Case, rng: Random) -> Call:
+    """The forward call of a case."""
+    return Call(case)
+
+
 def fresh_cases(
-    backend: Backend, call: Callable[[Case], Reply], failed: Sequence[Recipe], deadline: float, seed: int = 0
+    backend: Backend,
+    ask: Callable[[Call], Reply],
+    failed: Sequence[Recipe],
+    deadline: float,
+    seed: int = 0,
+    vary: Vary = forward_call,
+    dtypes: Sequence[str] | None = None,
 ) -> list[Fresh]:
-    """Cases over all that is declared, and others like those that failed, with the backend's replies."""
+    """Cases over all that is declared, and others like those that failed, with the backend's replies.
+
+    ``vary`` makes the call; in ``dtypes`` alone, if they are given.
+    """
     rng = Random(seed)
-    recipes = [_random(backend, rng) for _ in range(_FRESH)]
+    dtypes = valued_dtypes(backend) if dtypes is None else dtypes
+    recipes = [_random(backend, rng, dtypes) for _ in range(_FRESH)]
     small = [recipe for recipe in failed if recipe.H * recipe.L * recipe.N * recipe.layers < 4000]
     for recipe in rng.choices(small, k=_LIKE_FAILURES) if small else []:
         recipes.append(replace(recipe, seed=rng.randrange(2**32), edits=(), turn=0, view="plain"))
@@ -70,11 +92,23 @@ def fresh_cases(
             case = realise(recipe, backend.capabilities.fixed)
         except UsageError:
             continue
-        found.append(Fresh(recipe, case, call(case)))
+        call = vary(recipe, case, rng)
+        found.append(Fresh(str(recipe), call, ask(call), recipe))
     return found
 
 
-def _random(backend: Backend, rng: Random) -> Recipe:
+def again(probes: Iterable[Probe], ask: Callable[[Call], Reply], deadline: float) -> list[Fresh]:
+    """Probes that can be made again from other seeds, with the backend's replies."""
+    found = []
+    for probe in probes:
+        for seed in range(_AGAIN if probe.again is not None else 0):
+            if probe.again is not None and time.monotonic() < deadline:
+                call = probe.again(100 + seed)
+                found.append(Fresh(f"{call.case.describe()}, {probe.name}", call, ask(call)))
+    return found
+
+
+def _random(backend: Backend, rng: Random, dtypes: Sequence[str]) -> Recipe:
     c = backend.capabilities
 
     def option(declared: bool) -> bool:
@@ -93,7 +127,7 @@ def _random(backend: Backend, rng: Random) -> Recipe:
         batch_first=not c.time_major or option(c.batch_first),
         unbatched=unbatched,
         proj=proj,
-        dtype=rng.choice(valued_dtypes(backend)),
+        dtype=rng.choice(dtypes),
         L=steps,
         N=1 if unbatched else rows,
         state=rng.choice(STATES) if c.initial_state else "none",
@@ -112,9 +146,9 @@ def score(predictions: Predictions, hypothesis: tuple[Alteration, ...], cases: S
     """How a hypothesis fares on fresh cases."""
     explained, telling, both, unexplained = 0, 0, 0, None
     for one in cases:
-        right = predictions.explains(hypothesis, one.case, one.reply)
-        wrong = not predictions.explains((), one.case, one.reply)
+        right = predictions.explains(hypothesis, one.call, one.reply)
+        wrong = not predictions.explains((), one.call, one.reply)
         explained, telling, both = explained + right, telling + wrong, both + (right and wrong)
         if not right and unexplained is None:
-            unexplained = str(one.recipe)
+            unexplained = one.words
     return Score(explained, len(cases), telling, both, unexplained)

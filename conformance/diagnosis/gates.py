@@ -11,6 +11,7 @@ from conformance.cases.case import Case, realise
 from conformance.cases.fills import normal
 from conformance.cases.recipe import Recipe
 from conformance.diagnosis.prediction import Predictions
+from conformance.diagnosis.probes import Call as Asked
 from conformance.engine.reply import Reply
 from conformance.reference.forward import sigmoid
 from conformance.spec import GATES, Array
@@ -101,8 +102,10 @@ def _step(
     h, c = (np.asarray(part, np.float64).ravel() for part in (result.output, result.c_n))
     if h.shape != c_0.shape or c.shape != c_0.shape:
         return None
-    wanted, bound = predictions.expected(case)
-    right_c, off_c, off_h = (np.asarray(part, np.float64).ravel() for part in (wanted.c_n, bound.c_n, bound.output))
+    wanted, bound = predictions.expected(Asked(case))
+    right_c, off_c, off_h = (
+        np.asarray(part, np.float64).ravel() for part in (wanted["c_n"], bound["c_n"], bound["output"])
+    )
     given_c = sigmoid(a["o"]) * np.tanh(c)
     return _Step(a, c_0, h, c, _beyond(c - right_c, off_c), _beyond(h - given_c, off_h))
 

@@ -6,16 +6,19 @@ They are the catalogued faults of the forward pass, families of alterations that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 from conformance.backend import Capabilities
 from conformance.cases.case import Case
 from conformance.conventions import Transform
 from conformance.conventions.transform import LENGTHS, REVERSE, STACK, STATE
+from conformance.diagnosis import gradient_scopes
 from conformance.diagnosis.scopes import GATE_ROWS, PARAMS, PLACES, Part, Scope, altered_pieces, combined
 from conformance.facts import Alteration
 from conformance.faults import Fault
+from conformance.faults.backward import Differentiable
 from conformance.faults.families import SCOPED_ONLY, known
 from conformance.faults.fault import (
     CALLS,
@@ -36,6 +39,28 @@ from conformance.faults.twin import Twin
 
 #: Faults that no single call of a fresh model shows, or that a limit on a size decides: conditions tell those.
 _NOT_HERE = (NONFINITE, MEMORY, OPTIONS, CALLS, THREADS, DROPOUT, SIZES, STALE, GRADIENTS, LIVING)
+
+
+@dataclass(frozen=True)
+class Library:
+    """The alterations of one search, the simplest first."""
+
+    everywhere: tuple[Alteration, ...]
+    scoped: tuple[Alteration, ...]
+    #: The same alteration in other scopes.
+    scopes_of: Callable[[Alteration], list[Alteration]]
+    #: Whether an alteration may show in a case, of which the parts with these names are wrong.
+    relevant: Callable[[Alteration, Case, frozenset[str]], bool]
+
+
+def forward_library(capabilities: Capabilities) -> Library:
+    """The alterations of the forward pass."""
+    return Library(
+        everywhere(),
+        scoped(capabilities),
+        lambda one: scopes_of(one, capabilities),
+        lambda one, case, off: relevant(one, case),
+    )
 
 
 @lru_cache(maxsize=1)
@@ -96,11 +121,11 @@ def scopes_of(alteration: Alteration, capabilities: Capabilities) -> list[Altera
 
 
 def _scopes(fault: Fault, capabilities: Capabilities) -> list[Scope]:
-    places = _places(capabilities)
+    where = places(capabilities)
     none = Transform()
     transform, pieces = fault.twin.transform, altered_pieces(fault.twin)
     if transform == none:
-        return [(place,) for place in places]
+        return [(place,) for place in where]
     if pieces or transform.x != none.x or transform.lengths != none.lengths:
         return []
     scopes: list[Scope] = []
@@ -108,20 +133,21 @@ def _scopes(fault: Fault, capabilities: Capabilities) -> list[Scope]:
         tensors = [t for t in PARAMS if t != "weight_hr" or capabilities.projection]
         scopes += [(tensor,) for tensor in (*tensors,)]
         scopes += [("bias_ih", "bias_hh"), ("weight_ih", "weight_hh")]
-        scopes += [(place,) for place in places]
-        scopes += [(tensor, place) for tensor in tensors for place in places]
+        scopes += [(place,) for place in where]
+        scopes += [(tensor, place) for tensor in tensors for place in where]
         if fault.id.startswith("parameters-"):
             scopes += [(gate,) for gate in GATE_ROWS]
             scopes += [(tensor, gate) for tensor in tensors if tensor != "weight_hr" for gate in GATE_ROWS]
     else:
         names = ("h_0", "c_0") if transform.state != none.state else ("output", "h_n", "c_n")
         scopes += [(name,) for name in names]
-        scopes += [(place,) for place in places]
-        scopes += [(name, place) for name in names for place in places]
+        scopes += [(place,) for place in where]
+        scopes += [(name, place) for name in names for place in where]
     return scopes
 
 
-def _places(capabilities: Capabilities) -> Sequence[str]:
+def places(capabilities: Capabilities) -> Sequence[str]:
+    """The places in a stack that the capabilities can tell apart."""
     names = [*PLACES]
     if not capabilities.bidirectional:
         names = [name for name in names if name not in ("forward", "reverse")]
@@ -129,5 +155,9 @@ def _places(capabilities: Capabilities) -> Sequence[str]:
 
 
 def twin_of(alterations: Sequence[Alteration]) -> Twin | None:
-    """The LSTM with these alterations; None if they do not go together."""
-    return combined([Part(known()[one.fault].twin, one.scope) for one in alterations])
+    """The LSTM with these alterations; None if they do not go together, as those of both passes do not."""
+    parts = [Part(known()[one.fault].twin, one.scope) for one in alterations]
+    backward = [isinstance(part.twin, Differentiable) for part in parts]
+    if any(backward):
+        return gradient_scopes.combined(parts) if all(backward) else None
+    return combined(parts)

@@ -16,7 +16,8 @@ from conformance.bounds.forward import Expectation, judge
 from conformance.bounds.rounding import arithmetic
 from conformance.cases.case import Case
 from conformance.diagnosis.gates import gates
-from conformance.diagnosis.prediction import Predictions
+from conformance.diagnosis.prediction import Predictions, named
+from conformance.diagnosis.probes import Call as Asked
 from conformance.engine.reply import Reply
 from conformance.facts import Alteration, Place
 from conformance.spec import Array, Result, Slot
@@ -57,9 +58,9 @@ def locate(
     for case, reply in cases:
         if late() or len(offs) == _MOST:
             break
-        if reply.result is None or predictions.explains(hypothesis, case, reply):
+        if reply.result is None or predictions.explains(hypothesis, Asked(case), reply):
             continue
-        found = _of_case(predictions, call, case, reply.result, hypothesis)
+        found = _of_case(predictions, call, case, reply, hypothesis)
         if found:
             offs.append(found)
     if not offs:
@@ -84,11 +85,11 @@ def locate(
 
 
 def _of_case(
-    predictions: Predictions, call: Call, case: Case, result: Result, hypothesis: tuple[Alteration, ...]
+    predictions: Predictions, call: Call, case: Case, reply: Reply, hypothesis: tuple[Alteration, ...]
 ) -> list[_Off]:
     if not hypothesis and (forced := _forced(predictions, call, case)):
         return forced
-    found = _free(predictions, case, result, hypothesis)
+    found = _free(predictions, case, reply, hypothesis)
     lowest = min((off.slot.layer for off in found), default=0)
     return [off for off in found if off.slot.layer == lowest]
 
@@ -108,17 +109,17 @@ def _forced(predictions: Predictions, call: Call, case: Case) -> list[_Off]:
     ]
 
 
-def _free(predictions: Predictions, case: Case, result: Result, hypothesis: tuple[Alteration, ...]) -> list[_Off]:
+def _free(predictions: Predictions, case: Case, reply: Reply, hypothesis: tuple[Alteration, ...]) -> list[_Off]:
     """What is wrong with nothing observed."""
-    told = predictions.reply(hypothesis, case) if hypothesis else None
-    predicted = predictions.expected(case)[0] if told is None else told.result
-    masks = predictions.wrong(hypothesis, case, result)
-    if predicted is None or masks is None:
+    asked = Asked(case)
+    told = predictions.reply(hypothesis, asked) if hypothesis else None
+    predicted = predictions.expected(asked)[0] if told is None else named(told)
+    masks = predictions.wrong(hypothesis, asked, reply)
+    if masks is None:
         return []
-    offs, config = [], case.config
-    returned = [name for name in Result._fields if getattr(result, name) is not None]
-    for name, wrong in zip(returned, masks, strict=True):
-        got, want = (getattr(one.in_float64(), name) for one in (result, predicted))
+    offs, config, actual = [], case.config, named(reply)
+    for name, wrong in masks.items():
+        got, want = actual[name], predicted[name]
         if got.shape != want.shape:
             continue
         for slot in config.slots(config.num_layers - 1 if name == "output" else None):

@@ -17,7 +17,8 @@ from conformance.bounds.rounding import Arithmetic, arithmetic
 from conformance.cases.case import Case, realise
 from conformance.cases.recipe import Recipe
 from conformance.diagnosis.confirmation import TELLING
-from conformance.diagnosis.prediction import Predictions, reference
+from conformance.diagnosis.prediction import Predictions, named, reference
+from conformance.diagnosis.probes import Call as Asked
 from conformance.engine.reply import Reply
 from conformance.faults.families import known
 from conformance.faults.precision import significand
@@ -45,9 +46,9 @@ class Coarser:
         if actual.result is None or case.config.dtype != self.dtype:
             return None
         told = False
-        for got, want, bound in zip(actual.result.in_float64(), *reference(case, self.arithmetic), strict=True):
-            if got is None or want is None or bound is None:
-                continue
+        wanted, bounds = reference(Asked(case), self.arithmetic)
+        for name, got in named(actual).items():
+            want, bound = wanted[name], bounds[name]
             if got.shape != want.shape or not (np.abs(got - want) <= bound).all():
                 return False
             told |= bool(np.max(bound, initial=0.0) <= _VAGUE * np.max(np.abs(want), initial=0.0))
@@ -73,7 +74,7 @@ def rounded(
     without: frozenset[str] = frozenset(),
 ) -> Rounded | None:
     """The finest coarser arithmetic that explains all cases and has left its mark; it is none of ``without``."""
-    wrong = [case for case, reply in cases if not predictions.explains((), case, reply)]
+    wrong = [case for case, reply in cases if not predictions.explains((), Asked(case), reply)]
     dtypes = list(dict.fromkeys(case.config.dtype for case in wrong))
     if len(wrong) < TELLING:
         return None
@@ -128,7 +129,7 @@ def marked(coarser: Coarser, predictions: Predictions, call: Callable[[Case], Re
     if backend.capabilities.fixed is not None:
         return False
     asked = _of_factors(coarser, backend) if coarser.factors else _of_sums(coarser, backend)
-    return all(predictions.explains((), case, call(case)) == right for case, right in asked)
+    return all(predictions.explains((), Asked(case), call(case)) == right for case, right in asked)
 
 
 def _has_digits_of(dtype: str, result: Result) -> bool:

@@ -8,18 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from conformance.backend import Backend
+from conformance.bounds.backward import free_running
 from conformance.bounds.forward import Expectation, Expected
-from conformance.bounds.rounding import Arithmetic, arithmetic
+from conformance.bounds.rounding import Approx, Arithmetic, arithmetic, concatenate, stack
 from conformance.cases.case import Case
+from conformance.diagnosis.differences import DIFFERENCE, followed
 from conformance.diagnosis.library import twin_of
+from conformance.diagnosis.probes import Call
 from conformance.engine.reply import Reply, reply
 from conformance.facts import Alteration, Raised
+from conformance.faults.backward import Differentiable
 from conformance.faults.fault import EVERYTHING
-from conformance.spec import Array, Result
+from conformance.faults.twin import Twin
+from conformance.spec import Array
+
+#: Results and gradients by their names, or the marks of their elements.
+Named = dict[str, Array]
+
+_Key = tuple[int, int]
 
 #: The bounds of two roundings, the backend's and the twin's, and as much for what an alteration amplifies.
 _TIMES = 4.0
@@ -32,72 +43,93 @@ _NEARER = 0.25
 
 
 class Predictions:
-    """The predicted results of altered LSTMs for the cases of one backend, and their bounds, each computed once."""
+    """The predicted results of altered LSTMs for the calls of one backend, and their bounds, each computed once."""
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        self._replies: dict[tuple[tuple[Alteration, ...], int], Reply | None] = {}
-        self._bounds: dict[int, tuple[Result, Result]] = {}
-        #: Keeps the cases whose ids are keys.
-        self._cases: dict[int, Case] = {}
+        self._replies: dict[tuple[tuple[Alteration, ...], _Key], Reply | None] = {}
+        self._bounds: dict[_Key, tuple[Named, Named]] = {}
+        #: Keeps alive what the ids in the keys are of.
+        self._calls: dict[_Key, Call] = {}
 
-    def reply(self, alterations: tuple[Alteration, ...], case: Case) -> Reply | None:
-        """The reply of the altered LSTM; None if the alterations do not go together."""
-        self._cases[id(case)] = case
-        key = (alterations, id(case))
+    def reply(self, alterations: tuple[Alteration, ...], call: Call) -> Reply | None:
+        """The reply of the altered LSTM; None if the alterations do not go together, or its gradient is unknown."""
+        key = (alterations, self._key(call))
         if key not in self._replies:
-            built = _backend(alterations)
-            self._replies[key] = None if built is None else reply(built, case)
+            self._replies[key] = _replied(alterations, call)
         return self._replies[key]
 
-    def expected(self, case: Case) -> tuple[Result, Result]:
+    def expected(self, call: Call) -> tuple[Named, Named]:
         """The reference's results, and how far a correct LSTM may be off, in canonical layout."""
-        self._cases[id(case)] = case
-        if id(case) not in self._bounds:
-            self._bounds[id(case)] = reference(case, self._arithmetic(case))
-        return self._bounds[id(case)]
+        key = self._key(call)
+        if key not in self._bounds:
+            self._bounds[key] = reference(call, self._arithmetic(call.case))
+        return self._bounds[key]
+
+    def _key(self, call: Call) -> _Key:
+        key = id(call.case), id(call.cotangents)
+        self._calls[key] = call
+        return key
 
     def _arithmetic(self, case: Case) -> Arithmetic:
         declared = arithmetic(case.config.dtype, self.backend.capabilities.arithmetic)
         assert declared is not None, "no values are declared for this dtype"
         return declared
 
-    def wrong(self, alterations: tuple[Alteration, ...], case: Case, actual: Result) -> list[Array] | None:
-        """Where results differ from the predicted ones, by part that was returned; None if none are predicted.
+    def wrong(self, alterations: tuple[Alteration, ...], call: Call, actual: Reply) -> Named | None:
+        """Where what was returned differs from the prediction, by its name; None if one of them holds no results.
 
         The correct LSTM, which has no alterations, is the reference itself, within its own bound.
         """
-        predicted = self._predicted(alterations, case)
-        if predicted is None:
+        right, bounds = self.expected(call)
+        told = actual if not alterations else self.reply(alterations, call)
+        if told is None or told.result is None or actual.result is None:
             return None
-        found, unit = [], self._arithmetic(case).unit
-        for got, want, right, bound in zip(actual.in_float64(), predicted, *self.expected(case), strict=True):
-            if got is None or want is None or right is None or bound is None:
+        predicted = named(told) if alterations else right
+        found, unit = {}, self._arithmetic(call.case).unit
+        for name, got in named(actual).items():
+            if name not in predicted or name not in right:
                 continue
-            off = bound
+            want, off = predicted[name], bounds[name]
             if alterations:
-                off = _TIMES * bound + _ROUNDOFFS * unit * np.abs(want)
-                refuted = np.abs(got - right)
-                off = np.where(refuted > bound, np.clip(_NEARER * refuted, bound, off), off)
-            found.append(_differ(got, want, off))
+                with np.errstate(all="ignore"):
+                    refuted = np.abs(got - right[name])
+                    wide = _TIMES * off + _ROUNDOFFS * unit * np.abs(want)
+                    if name.startswith("grad ") and not _differentiable(alterations):
+                        wide = wide + DIFFERENCE * np.abs(want).max(initial=0.0)
+                    off = np.where(refuted > off, np.clip(_NEARER * refuted, off, wide), wide)
+            found[name] = _differ(got, want, off)
         return found
 
-    def _predicted(self, alterations: tuple[Alteration, ...], case: Case) -> Result | None:
-        if not alterations:
-            return self.expected(case)[0]
-        told = self.reply(alterations, case)
-        return None if told is None or told.result is None else told.result.in_float64()
-
-    def explains(self, alterations: tuple[Alteration, ...], case: Case, actual: Reply) -> bool:
+    def explains(self, alterations: tuple[Alteration, ...], call: Call, actual: Reply) -> bool:
         """Whether a reply is the predicted one: its results, the wrong shape that it has, or that it raises."""
         if actual.result is None:
-            predicted = self.reply(alterations, case) if alterations else None
+            predicted = self.reply(alterations, call) if alterations else None
             if predicted is None or predicted.fact is None:
                 return False
             raised = isinstance(actual.fact, Raised) and isinstance(predicted.fact, Raised)
             return raised or predicted.fact == actual.fact
-        wrong = self.wrong(alterations, case, actual.result)
-        return wrong is not None and not any(part.any() for part in wrong)
+        wrong = self.wrong(alterations, call, actual)
+        return wrong is not None and not any(part.any() for part in wrong.values())
+
+
+def named(reply: Reply) -> Named:
+    """All that was returned, in float64: output, h_n, c_n, and each gradient as "grad x", "grad weight_ih_l0" …"""
+    results = {} if reply.result is None else reply.result.in_float64()._asdict()
+    parts = {name: value for name, value in results.items() if value is not None}
+    return parts | {f"grad {name}": np.asarray(v, np.float64) for name, v in (reply.gradients or {}).items()}
+
+
+def _differentiable(alterations: tuple[Alteration, ...]) -> bool:
+    built = _backend(alterations)
+    return built is not None and isinstance(built.twin, Differentiable)
+
+
+def _replied(alterations: tuple[Alteration, ...], call: Call) -> Reply | None:
+    built = _backend(alterations)
+    if built is None or call.cotangents is None or _differentiable(alterations):
+        return None if built is None else reply(built.backend, *call)
+    return followed(built.backend, call.case, call.cotangents)
 
 
 def _differ(got: Array, want: Array, off: Array) -> Array:
@@ -109,26 +141,33 @@ def _differ(got: Array, want: Array, off: Array) -> Array:
     return ~(near | (got == want) | np.isinf(off) | (np.isnan(got) & np.isnan(want)))
 
 
+class _Built(NamedTuple):
+    """An altered LSTM as a backend."""
+
+    twin: Twin
+    backend: Backend
+
+
 @lru_cache(maxsize=4096)
-def _backend(alterations: tuple[Alteration, ...]) -> Backend | None:
+def _backend(alterations: tuple[Alteration, ...]) -> _Built | None:
     twin = twin_of(alterations)
-    return None if twin is None else Backend("altered", EVERYTHING, twin.build)
+    return None if twin is None else _Built(twin, Backend("altered", EVERYTHING, twin.build))
 
 
-def reference(case: Case, declared: Arithmetic) -> tuple[Result, Result]:
+def reference(call: Call, declared: Arithmetic) -> tuple[Named, Named]:
     """The results of the reference in canonical layout, and how far a correct LSTM may be off, nothing observed."""
+    case = call.case
     expectation, config = Expectation(case, declared), case.config
     layers = [expectation.free_running(k) for k in range(config.num_layers)]
     slots = [half for layer in layers for half in layer]
 
-    def whole(part: str, of: Sequence[Expected]) -> list[tuple[Array, Array]]:
-        approx = [getattr(half, part) for half in of]
-        return [(a.value, np.broadcast_to(a.error, a.value.shape)) for a in approx]
+    def whole(part: str, of: Sequence[Expected]) -> list[Approx]:
+        return [getattr(half, part) for half in of]
 
-    top = whole("output", layers[-1])
-    finals = [whole(part, slots) for part in ("h_n", "c_n")]
-    values, bounds = (
-        Result(np.concatenate([t[k] for t in top], 2), *(np.stack([s[k] for s in final]) for final in finals))
-        for k in (0, 1)
-    )
-    return values, bounds
+    made = {"output": concatenate(whole("output", layers[-1]), 2)}
+    made |= {part: stack(whole(part, slots)) for part in ("h_n", "c_n")}
+    if call.cotangents is not None:
+        grads = free_running(case, call.cotangents, layers, declared)
+        made |= {f"grad {name}": value for name, value in grads.items()}
+    values = {name: one.value for name, one in made.items()}
+    return values, {name: np.broadcast_to(one.error, one.value.shape) for name, one in made.items()}

@@ -6,16 +6,25 @@ whatever was found there is taken for granted by the later ones: two mistakes do
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from conformance.backend import Backend, Capabilities
 from conformance.cases.case import Case, realise
+from conformance.cases.cotangents import Cotangents
 from conformance.cases.fills import normal
 from conformance.cases.recipe import Recipe
 from conformance.spec import Array
+
+
+class Call(NamedTuple):
+    """A call of a fresh model: forward, or with cotangents its vjp."""
+
+    case: Case
+    cotangents: Cotangents | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +34,17 @@ class Probe:
     #: What it asks about: a word of ``report/causes.py``.
     name: str
     cases: tuple[Case, ...]
+    #: For each case, where it is a vjp that is called.
+    cotangents: tuple[Cotangents, ...] = ()
+    #: Makes a call of the same kind from a seed: fresh cases that ask about the same thing.
+    again: Callable[[int], Call] | None = None
+
+    @property
+    def calls(self) -> list[Call]:
+        """Its calls."""
+        if not self.cotangents:
+            return [Call(case) for case in self.cases]
+        return [Call(case, loss) for case, loss in zip(self.cases, self.cotangents, strict=True)]
 
 
 #: Units at which the cell function is tabulated in one call: fewer than a kernel's tile.
@@ -56,14 +76,14 @@ def probes(backend: Backend, dtype: str) -> Iterator[Probe]:
     if c.batch:
         yield _probe("rows", replace(base, L=2, N=3))
         yield _probe("rows", replace(base, L=4, N=3), state)
-    for recipe, name in (*_options(replace(base, N=rows, L=4), c), *_special(base, c)):
+    for recipe, name in (*options(replace(base, N=rows, L=4), c), *_special(base, c)):
         yield _probe(name, recipe)
         if c.initial_state:
             yield _probe(name, recipe, "both")
     yield from _wide(base, c)
 
 
-def _options(base: Recipe, c: Capabilities) -> Iterator[tuple[Recipe, str]]:
+def options(base: Recipe, c: Capabilities) -> Iterator[tuple[Recipe, str]]:
     """Each option, then pairs, then all that go together."""
     if c.time_major and c.batch_first:
         # Where axes that are exchanged fit, values tell it, elsewhere an exception.

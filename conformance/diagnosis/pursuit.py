@@ -15,11 +15,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from conformance.backend import Capabilities
 from conformance.cases.case import Case
-from conformance.diagnosis.library import everywhere, relevant, scoped, scopes_of
+from conformance.diagnosis.library import Library
 from conformance.diagnosis.prediction import Predictions
-from conformance.diagnosis.probes import Probe
+from conformance.diagnosis.probes import Call, Probe
 from conformance.engine.reply import Reply
 from conformance.facts import Alteration
 
@@ -39,9 +38,9 @@ class Seen:
     probe: Probe
     replies: tuple[Reply, ...]
 
-    def pairs(self) -> Iterable[tuple[Case, Reply]]:
+    def pairs(self) -> Iterable[tuple[Call, Reply]]:
         """Each call with its reply."""
-        return zip(self.probe.cases, self.replies, strict=True)
+        return zip(self.probe.calls, self.replies, strict=True)
 
 
 @dataclass
@@ -49,7 +48,7 @@ class Pursuit:
     """The state of a search."""
 
     predictions: Predictions
-    capabilities: Capabilities
+    library: Library
     #: When it must end, by ``time.monotonic``.
     deadline: float
     #: Faults that no hypothesis may name.
@@ -60,9 +59,10 @@ class Pursuit:
     right: list[Seen] = field(default_factory=list)
     unexplained: list[Seen] = field(default_factory=list)
     #: By hypothesis, the probe at which its last alteration was found.
-    found_at: dict[Hypothesis, str] = field(default_factory=dict)
+    found_at: dict[Hypothesis, Probe] = field(default_factory=dict)
     _until: float = 0.0
     _cases: tuple[Case, ...] = ()
+    _off: frozenset[str] = frozenset()
 
     def meet(self, seen: Seen) -> None:
         """Take a probe into account."""
@@ -72,7 +72,7 @@ class Pursuit:
         if not left:
             left = self._search(seen)
             for hypothesis in left:
-                self.found_at.setdefault(hypothesis, seen.probe.name)
+                self.found_at.setdefault(hypothesis, seen.probe)
         if left:
             self.kept = left[:_KEPT]
             self.met.append(seen)
@@ -80,7 +80,7 @@ class Pursuit:
             self.unexplained.append(seen)
 
     def _explains(self, hypothesis: Hypothesis, seen: Seen) -> bool:
-        return all(self.predictions.explains(hypothesis, case, told) for case, told in seen.pairs())
+        return all(self.predictions.explains(hypothesis, call, told) for call, told in seen.pairs())
 
     def _holds(self, hypothesis: Hypothesis, seen: Seen) -> bool:
         """Whether a hypothesis explains a probe and all before it."""
@@ -90,6 +90,7 @@ class Pursuit:
         now = time.monotonic()
         self._until = now + _SHARE * (self.deadline - now)
         self._cases = seen.probe.cases
+        self._off = self._wrong(seen)
         bases = self.kept[:_PROMISING]
         for step in (self._rescoped, self._more, self._more_scoped, self._replaced):
             found = [h for h in self._distinct(step(bases)) if self._holds(h, seen)]
@@ -114,35 +115,35 @@ class Pursuit:
     def _relevant(self, library: Sequence[Alteration]) -> list[Alteration]:
         """Those that may show in the probe at hand."""
         named = (one for one in library if one.fault not in self.without)
-        return [one for one in named if any(relevant(one, case) for case in self._cases)]
+        return [one for one in named if any(self.library.relevant(one, case, self._off) for case in self._cases)]
 
     # What is tried, from the simplest on
 
     def _rescoped(self, bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
         for base in bases:
             for k, one in enumerate(base):
-                for other in scopes_of(one, self.capabilities):
+                for other in self.library.scopes_of(one):
                     yield (*base[:k], other, *base[k + 1 :])
 
     def _more(self, bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
         for base in bases:
-            for one in self._relevant(everywhere()):
+            for one in self._relevant(self.library.everywhere):
                 yield (*base, one)
 
     def _more_scoped(self, bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
         for base in bases[:2]:
-            for one in self._relevant(scoped(self.capabilities)):
+            for one in self._relevant(self.library.scoped):
                 yield (*base, one)
 
     def _replaced(self, bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
         for base in bases[:2]:
             for k in range(len(base)):
-                for one in self._relevant((*everywhere(), *scoped(self.capabilities))):
+                for one in self._relevant((*self.library.everywhere, *self.library.scoped)):
                     yield (*base[:k], one, *base[k + 1 :])
 
     def _two_more(self, bases: Sequence[Hypothesis], seen: Seen) -> Iterator[Hypothesis]:
         """One more beside each that makes more elements right than the base does."""
-        library = self._relevant((*everywhere(), *scoped(self.capabilities)))
+        library = self._relevant((*self.library.everywhere, *self.library.scoped))
         for base in bases:
             before = self._right(base, seen)
             gains = []
@@ -157,12 +158,17 @@ class Pursuit:
                 for other in library:
                     yield (*base, one, other)
 
+    def _wrong(self, seen: Seen) -> frozenset[str]:
+        """The names of what is wrong in a probe, as far as it came."""
+        wrongs = [self.predictions.wrong((), call, told) or {} for call, told in seen.pairs()]
+        return frozenset(name for wrong in wrongs for name, part in wrong.items() if part.any())
+
     def _right(self, hypothesis: Hypothesis, seen: Seen) -> int | None:
         """How many elements a hypothesis explains."""
         total = 0
-        for case, told in seen.pairs():
-            wrong = None if told.result is None else self.predictions.wrong(hypothesis, case, told.result)
+        for call, told in seen.pairs():
+            wrong = self.predictions.wrong(hypothesis, call, told)
             if wrong is None:
                 return None
-            total += sum(int(np.count_nonzero(~part)) for part in wrong)
+            total += sum(int(np.count_nonzero(~part)) for part in wrong.values())
         return total

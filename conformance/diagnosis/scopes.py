@@ -44,6 +44,14 @@ _PLACED = ("weights", "start", "feed", "join", "drop")
 Scope = tuple[str, ...]
 
 
+#: Which steps of a direction, in the order in which it reads them.
+STEPS: dict[str, Callable[[Place], bool]] = {
+    "first-step": lambda at: at.t == 0,
+    "later-steps": lambda at: at.t > 0,
+    "last-step": lambda at: at.t == at.steps - 1,
+}
+
+
 class Part(NamedTuple):
     """One alteration of the twin and its scope, everywhere if there is none."""
 

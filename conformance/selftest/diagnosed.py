@@ -13,21 +13,26 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from random import Random
 from typing import Any
 
 import numpy as np
 from tabulate import tabulate
 
-from conformance.diagnosis.confirmation import Fresh, fresh_cases, valued_dtypes
+from conformance.cases.case import Case
+from conformance.cases.recipe import Recipe
+from conformance.diagnosis.confirmation import Fresh, forward_call, fresh_cases, valued_dtypes
 from conformance.diagnosis.diagnose import diagnose
+from conformance.diagnosis.gradient_probes import gradient_probes, varied
 from conformance.diagnosis.prediction import Predictions
-from conformance.diagnosis.probes import probes
+from conformance.diagnosis.probes import Call, probes
 from conformance.engine.judging import Here
 from conformance.engine.plan import Settings
-from conformance.engine.reply import reply
+from conformance.engine.reply import Reply, reply
 from conformance.engine.sieve import conform
 from conformance.facts import Alteration, Cause, Degree
 from conformance.faults import FAULTS, Fault, backend_of
+from conformance.faults.fault import GRADIENTS
 from conformance.selftest.pairs import joined, ring
 from conformance.selftest.score import prepare
 
@@ -131,15 +136,25 @@ def _told(cause: Cause) -> str:
 def alike(alterations: tuple[Alteration, ...], fault: Fault) -> bool:
     """Whether alterations give what a fault gives, on cases that took no part in any diagnosis."""
     predictions = Predictions(backend_of(fault))
-    return all(predictions.explains(alterations, one.case, one.reply) for one in _cases(fault))
+    return all(predictions.explains(alterations, one.call, one.reply) for one in _cases(fault))
 
 
 def _cases(fault: Fault) -> list[Fresh]:
+    """Calls with what the fault returns: of its forward pass, or of its vjp if that is what is wrong."""
     backend = backend_of(fault)
-    cases = fresh_cases(backend, lambda case: reply(backend, case), (), float("inf"), _SEED)
-    for probe in probes(backend, valued_dtypes(backend)[0]):
-        cases += [Fresh(cases[0].recipe, case, reply(backend, case)) for case in probe.cases]
-    return cases
+    of_gradients = fault.kind == GRADIENTS
+
+    def ask(call: Call) -> Reply:
+        return reply(backend, *call)
+
+    def vjp(recipe: Recipe, case: Case, rng: Random) -> Call:
+        return varied(recipe, case, rng, backend.capabilities.returns)
+
+    vary, made = (vjp, gradient_probes) if of_gradients else (forward_call, probes)
+    dtypes = ["float64", "float32"] if of_gradients else valued_dtypes(backend)
+    cases = fresh_cases(backend, ask, (), float("inf"), _SEED, vary, dtypes)
+    calls = [(probe.name, call) for probe in made(backend, dtypes[0]) for call in probe.calls]
+    return cases + [Fresh(name, call, ask(call)) for name, call in calls]
 
 
 def table(test: DiagnosedTest) -> str:

@@ -1,0 +1,221 @@
+"""One search, for the forward pass or for gradients: probes, then fresh cases, then what the findings explain."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from random import Random
+
+from conformance.backend import Backend
+from conformance.cases.case import Case, realise
+from conformance.cases.recipe import Recipe, parse
+from conformance.diagnosis.confirmation import (
+    Fresh,
+    Score,
+    Vary,
+    again,
+    forward_call,
+    fresh_cases,
+    score,
+    valued_dtypes,
+)
+from conformance.diagnosis.gradient_library import gradient_library
+from conformance.diagnosis.gradient_probes import gradient_probes, varied
+from conformance.diagnosis.grouping import explained, of_gradients
+from conformance.diagnosis.library import Library, forward_library
+from conformance.diagnosis.precision import rounded
+from conformance.diagnosis.probes import Call, Probe, probes
+from conformance.diagnosis.pursuit import Hypothesis, Pursuit, Seen
+from conformance.diagnosis.remedies import remedy
+from conformance.diagnosis.session import Session
+from conformance.errors import UsageError
+from conformance.facts import Alteration, Cause, Degree
+from conformance.faults.families import known
+from conformance.report.model import Verdict
+
+#: The share of its time after which each step of a search ends.
+_SEARCHED, _CONFIRMED, _GROUPED = 0.5, 0.65, 0.8
+
+#: The share of the time that the forward pass has where gradients are asked about after it.
+_FORWARD = 0.5
+
+#: Hypotheses that are compared on fresh cases, and failing cases that are probes.
+_COMPARED, _FAILING = 6, 24
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a search asks, and the failures whose cause it looks for."""
+
+    failed: list[Verdict]
+    library: Library
+    probes: Callable[[Backend, str], Iterable[Probe]]
+    #: The dtypes of the probes, of which the first is taken, and of the fresh cases.
+    dtypes: list[str]
+    vary: Vary
+    #: The shares of the diagnosis' time at which it begins and ends.
+    begins: float
+    ends: float
+
+
+def of_forward(session: Session) -> Question:
+    """The question of the forward pass."""
+    backend = session.judge.backend
+    failed = [verdict for verdict in session.failed if not of_gradients(verdict)]
+    ends = _FORWARD if len(failed) < len(session.failed) else 1.0
+    library = forward_library(backend.capabilities)
+    return Question(failed, library, probes, valued_dtypes(backend), forward_call, 0.0, ends)
+
+
+def of_vjp(session: Session) -> Question:
+    """The question of gradients, in a dtype that leaves their errors small."""
+    backend = session.judge.backend
+    failed = [verdict for verdict in session.failed if of_gradients(verdict)]
+    begins = _FORWARD if len(failed) < len(session.failed) else 0.0
+    dtypes = [dtype for dtype in ("float64", "float32") if dtype in valued_dtypes(backend)]
+
+    def vary(recipe: Recipe, case: Case, rng: Random) -> Call:
+        return varied(recipe, case, rng, backend.capabilities.returns)
+
+    library = gradient_library(backend.capabilities)
+    return Question(failed, library, gradient_probes, dtypes, vary, begins, 1.0)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the search ended with: the hypothesis that fares best on fresh cases, and those that fare as well."""
+
+    hypothesis: Hypothesis
+    score: Score
+    alternatives: tuple[Hypothesis, ...]
+
+
+class Search:
+    """One search and its findings."""
+
+    def __init__(self, session: Session, question: Question) -> None:
+        self.session, self.question = session, question
+        self.backend, self.predictions = session.judge.backend, session.predictions
+
+    def causes(self) -> tuple[Cause, ...]:
+        """The causes that a formula tells; none if there is none."""
+        if not self.question.dtypes or not self.question.failed:
+            return ()
+        pursuit = self._pursued()
+        found = self._confirmed(pursuit)
+        if found is not None and found.score.whole:
+            return self._causes(found, pursuit)
+        coarser = self._rounded()
+        return coarser or (() if found is None else self._causes(found, pursuit))
+
+    def until(self, share: float) -> float:
+        """When a share of this search's time has passed."""
+        question = self.question
+        return self.session.after(question.begins + share * (question.ends - question.begins))
+
+    def _pursued(self) -> Pursuit:
+        self.session.progress("probing")
+        deadline = self.until(_SEARCHED)
+        pursuit = Pursuit(self.predictions, self.question.library, deadline, self.session.without)
+        several = self.question.probes(self.backend, self.question.dtypes[0])
+        for probe in (*several, *failing(self.session, self.question.failed, self.question.vary)):
+            if time.monotonic() > deadline:
+                self.session.untried.append(probe.name)
+            else:
+                pursuit.meet(Seen(probe, tuple(self.session.reply(call) for call in probe.calls)))
+        return pursuit
+
+    def _confirmed(self, pursuit: Pursuit) -> _Found | None:
+        """The hypothesis that explains the most fresh cases, if it explains most of those that show something."""
+        hypotheses = [hypothesis for hypothesis in pursuit.kept if hypothesis][:_COMPARED]
+        if not hypotheses:
+            return None
+        self.session.progress("confirming")
+        remade = dict.fromkeys(pursuit.found_at[h] for h in hypotheses)
+        cases = [*self.fresh, *again(remade, self.session.reply, self.until(_CONFIRMED))]
+        scores = {h: score(self.predictions, h, cases) for h in hypotheses}
+        best = max(hypotheses, key=lambda h: scores[h].explained)
+        if not scores[best].most:
+            return None
+        as_well = (h for h in hypotheses if h != best and scores[h].explained == scores[best].explained)
+        return _Found(best, scores[best], tuple(as_well))
+
+    @cached_property
+    def fresh(self) -> list[Fresh]:
+        """Cases that took no part in the search, with the backend's replies."""
+        recipes = [replace(parse(v.recipe), edits=()) for v in self.question.failed if v.recipe]
+        ask, until, question = self.session.reply, self.until(_CONFIRMED), self.question
+        return fresh_cases(self.backend, ask, recipes, until, vary=question.vary, dtypes=question.dtypes)
+
+    def _rounded(self) -> tuple[Cause, ...]:
+        """A coarser arithmetic, where no alteration explains all; of the forward pass alone."""
+        if any(one.call.cotangents is not None for one in self.fresh):
+            return ()
+        pairs = [(one.call.case, one.reply) for one in self.fresh]
+        late, without = self.session.late, self.session.without
+        found = rounded(self.predictions, self.session.judge.call, pairs, late, without)
+        if found is None:
+            return ()
+        alteration = Alteration(found.fault)
+        ids = explained((alteration,), self.backend, self.question.failed, self.until(_GROUPED))
+        return (
+            Cause(
+                degree=Degree.CONFIRMED,
+                alterations=(alteration,),
+                explained=found.explained,
+                tried=found.tried,
+                explains=ids,
+                seen_in=known()[found.fault].stands_for,
+                fix=remedy(alteration),
+            ),
+        )
+
+    def _causes(self, found: _Found, pursuit: Pursuit) -> tuple[Cause, ...]:
+        """A cause for each alteration, and the failed properties that it explains."""
+        self.session.progress("grouping")
+        left, causes, until = list(self.question.failed), list[Cause](), self.until(_GROUPED)
+        for alteration in found.hypothesis:
+            ids = explained((alteration,), self.backend, left, until)
+            left = [v for v in left if v.property not in ids]
+            causes.append(_cause(alteration, found, pursuit, ids))
+        if left and len(causes) > 1:
+            together = explained(found.hypothesis, self.backend, left, until)
+            causes[0] = replace(causes[0], explains=(*causes[0].explains, *together))
+        return tuple(causes)
+
+
+def _cause(alteration: Alteration, found: _Found, pursuit: Pursuit, ids: tuple[str, ...]) -> Cause:
+    fares = found.score
+    others = tuple(
+        tuple(one for one in h if one not in found.hypothesis) for h in found.alternatives if alteration not in h
+    )
+    return Cause(
+        degree=Degree.CONFIRMED if fares.whole and not pursuit.unexplained else Degree.LIKELY,
+        alterations=(alteration,),
+        alternatives=tuple(dict.fromkeys(others)),
+        probe=pursuit.found_at[found.hypothesis].name,
+        explained=fares.explained,
+        tried=fares.tried,
+        unexplained=fares.unexplained,
+        explains=ids,
+        seen_in=known()[alteration.fault].stands_for,
+        fix=remedy(alteration),
+    )
+
+
+def failing(session: Session, failed: Iterable[Verdict], vary: Vary = forward_call) -> list[Probe]:
+    """The smallest failing cases themselves, the plainest first, each once."""
+    recipes = sorted({replace(parse(v.recipe), turn=0) for v in failed if v.recipe}, key=_size)
+    found = []
+    for recipe in recipes:
+        with suppress(UsageError):
+            case, loss = vary(recipe, realise(recipe, session.judge.backend.capabilities.fixed), Random(0))
+            found.append(Probe("the failing cases", (case,), () if loss is None else (loss,)))
+    return found[:_FAILING]
+
+
+def _size(recipe: Recipe) -> tuple[int, str]:
+    return recipe.H * recipe.L * recipe.N * recipe.layers * (1 + recipe.bidirectional), str(recipe)
