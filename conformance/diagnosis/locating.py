@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 
 from conformance.cases.recipe import Recipe, parse
@@ -13,7 +14,7 @@ from conformance.diagnosis.location import locate
 from conformance.diagnosis.search import failing
 from conformance.diagnosis.session import Session
 from conformance.diagnosis.traits import features, holds
-from conformance.facts import Cause, Conditions, Degree, Place
+from conformance.facts import Cause, Conditions, Degree, Place, Trait
 from conformance.properties import catalogue
 from conformance.report.model import Verdict
 
@@ -38,11 +39,15 @@ def located(session: Session, told: set[str], fresh: Sequence[Fresh]) -> tuple[C
         until = now + (session.after(_PLACED) - now) / min(len(left), _MOST - len(causes))
         recipe = parse(first.recipe or "")
         found = conditions(session.judge, catalogue()[first.property], recipe, until) if not first.history else None
-        if found is None or not found.traits:
+        if found is None or not found.traits or not _telling(found):
             left = left[1:]
             continue
         ids = tuple(v.property for v in left if v is first or _has(found, v))
         left = [v for v in left if v.property not in ids]
+        same = next((k for k, one in enumerate(causes) if _traits(one.conditions) == _traits(found)), None)
+        if same is not None:
+            causes[same] = replace(causes[same], explains=(*causes[same].explains, *ids))
+            continue
         place = _place(session, [v for v in session.failed if v.property in ids], found, fresh)
         causes.append(Cause(Degree.LOCATED, conditions=found, place=place, explains=ids))
     left = [v for v in session.failed if v.property not in told]
@@ -63,6 +68,15 @@ def _place(session: Session, failed: list[Verdict], found: Conditions | None, fr
         if one.call.cotangents is None and (found is None or (one.recipe and _all_hold(found, one.recipe)))
     )
     return locate(session.predictions, call, chain(small, others), (), session.late)
+
+
+def _traits(found: Conditions | None) -> frozenset[Trait]:
+    return frozenset() if found is None else frozenset(found.traits)
+
+
+def _telling(found: Conditions) -> bool:
+    """Whether conditions tell a person something: which variants of a property pass does not, unless it is exact."""
+    return found.exact or all(trait.dimension != "turn" for trait in found.traits)
 
 
 def _has(found: Conditions, verdict: Verdict) -> bool:

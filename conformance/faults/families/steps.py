@@ -16,6 +16,8 @@ from conformance.faults.twin import Gates, Place, Twin, Weights
 from conformance.spec import GATES as PACKED
 from conformance.spec import Array, LSTMConfig, dtype_unavailable
 
+Layer = tuple[Array, Array, Array]
+
 
 def families() -> Iterator[Fault]:
     """All of them, the simplest first."""
@@ -24,6 +26,7 @@ def families() -> Iterator[Fault]:
     yield from _cells()
     yield from _forget_biases()
     yield from _results()
+    yield from _final_steps()
     yield from _parameters()
     yield from _digits()
 
@@ -139,6 +142,26 @@ SCOPED_ONLY = tuple(_SCALED)
 
 def _scaled(factor: float) -> Callable[[LSTMConfig, str, Array], Array]:
     return lambda config, name, value: (value * value.dtype.type(factor)).astype(value.dtype)
+
+
+def _final_steps() -> Iterator[Fault]:
+    """Final states of another step than the last that a direction reads."""
+
+    def after_first(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array, lengths: Array) -> Layer:
+        output, _, _ = correct.layer(twin, at, w, x, h, c, lengths)
+        read = twin.flip(twin, at, x, lengths)
+        h_1, c_1 = twin.step(twin, at, w, read[0], h, c)
+        return output, h_1, c_1
+
+    def given(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array, lengths: Array) -> Layer:
+        return correct.layer(twin, at, w, x, h, c, lengths)[0], h, c
+
+    layers: dict[str, tuple[str, Callable[..., Layer]]] = {
+        "final-states-of-first-step": ("h_n and c_n are those of the first step that is read.", after_first),
+        "final-states-are-initial": ("h_n and c_n are the initial state.", given),
+    }
+    for id, (words, layer) in layers.items():
+        yield Fault(id, words, "", "L > 1", FINAL, Twin(layer=layer))
 
 
 def _parameters() -> Iterator[Fault]:
