@@ -168,6 +168,8 @@ OWN_CODE: dict[str, str] = {
             *("c-n-is-h-n", "h-n-zeros", "c-n-zeros", "c-n-zeros-below", "h-n-of-first-step", "h-n-of-last-step"),
             *("lower-h-n-is-top", "c-n-squashed", "h-n-squashed", "c-n-clipped", "h-n-ulp-off", "h-n-is-c-n"),
             "c-n-before-last-update",
+            "final-states-of-first-step",
+            "final-states-are-initial",
         ),
         _FINAL,
     ),
