@@ -11,6 +11,8 @@ import pytest
 from programs import SAMPLES, Command
 
 from conformance import check_backend
+from conformance.diagnosis.gradient_scopes import TENSORS as GRADIENTS
+from conformance.diagnosis.scopes import GATE_ROWS, PLACES, STEPS, TENSORS
 from conformance.drivers import diagnosing
 from conformance.drivers.diagnosing import diagnosed
 from conformance.drivers.pytest_judging import merged
@@ -32,10 +34,11 @@ from conformance.facts import (
     Place,
     Trait,
 )
+from conformance.report.altered import scope
 from conformance.report.data import from_json, to_json
 from conformance.report.model import BackendReport, Report, Verdict
 from conformance.report.text import diagnoses, failures
-from conformance.report.where import conditions, trait
+from conformance.report.where import conditions, place, trait
 
 IDS = ("values.output", "direction.reversal", "direction.swap", "values.h_n", "values.c_n")
 
@@ -97,7 +100,7 @@ def test_one_cause_is_one_paragraph_that_says_what_is_wrong_how_sure_that_is_and
     assert failures(report, last=True).splitlines() == [
         "my_lstm.py:MyLSTM: 5 properties fail, for 1 cause",
         "  cause     The reverse half of the output stays in reverse time. Confirmed: explains 5 of 5",
-        "            failures; 40 of 40 fresh cases",
+        "            failures and 40 of 40 fresh cases",
         "  seen in   tensorflow#40345, onnx2tf PR287",
         "  fix       output[..., P:] = output[::-1, ..., P:]",
         "  explains  values.output, direction.reversal, direction.swap, values.h_n, values.c_n",
@@ -111,18 +114,22 @@ def test_what_no_formula_explains_is_told_by_where_it_is_wrong() -> None:
     told = _squeezed(failures(_report(CONFIRMED, LOCATED)))
     assert "5 properties fail, for 2 causes" in told
     assert (
-        "located: wrong exactly where layers ≥ 2 and a state is given (31 of 31; 0 of 120 others); first wrong at "
-        "t = 2, in c_n, gate f, reverse direction; error 3.0e-04 (5000 roundoffs of float32); explains 1 of 5 failures"
+        "Wrong in c_n (not in output or h_n) of the reverse direction, through gate f, from t = 2 on as the direction "
+        "reads, by 0.0003 at most, exactly where layers ≥ 2 and a state is given (31 of 31 cases; 0 of 120 others). "
+        "Located: explains 1 of 5 failures"
     ) in told
 
 
 def test_a_likely_cause_says_which_case_it_does_not_explain_and_what_explains_as_much() -> None:
     told = failures(_report(CROWDED), verbose=True, width=140)
-    assert "(1) Above the first layer the reverse direction reads forward, only in the layers above the first" in told
-    assert "Likely: explains 5 of 5 failures; 37 of 40 fresh cases" in _squeezed(told), "of 17, five failed"
-    assert "wrong in 29 of 31 cases where layers ≥ 2 and a state is given, and in 2 of 120 others" in _squeezed(told)
+    first = (
+        "(1) Above the first layer the reverse direction reads forward, only in the reverse direction of the layers "
+    )
+    assert f"{first}above the first; (2) " in _squeezed(told)
+    assert "Likely: explains 5 of 5 failures and 37 of 40 fresh cases" in _squeezed(told), "of 17, five failed"
+    assert "Wrong mostly where layers ≥ 2 and a state is given (29 of 31 cases; 2 of 120 others)" in _squeezed(told)
     assert "  but not   I=2 H=3 layers=2 L=3 N=2 seed=4\n" in told
-    assert "  or else   The reverse direction reads the sequence forward / (1) The halves' features alternate" in told
+    assert "  or else   The reverse direction reads the sequence forward; or (1) The halves' features alternate" in told
 
 
 @pytest.mark.parametrize("width", [100, 140, 200])
@@ -187,10 +194,14 @@ def test_what_builds_on_a_told_cause_takes_one_line() -> None:
         (Trait("state", "not", "none"), "a state is given"),
         (Trait("bidirectional", "=", False), "there is one direction"),
         (Trait("bidirectional", "not", False), "there are two directions"),
-        (Trait("padding", "=", True), "row lengths differ (ragged)"),
+        (Trait("padding", "=", True), "some row is shorter than L"),
         (Trait("dtype", "not", "float32"), "the dtype is not float32"),
         (Trait("dtype", "=", "float16"), "the dtype is float16"),
         (Trait("|c|", ">=", 355.0), "some |c| ≥ 355"),
+        (Trait("|a_f|", ">=", 9.5), "some |preactivation| of gate f ≥ 9.5"),
+        (Trait("view", "=", "readonly"), "the arrays are read-only"),
+        (Trait("shortest", ">=", 2), "the shortest row's length ≥ 2"),
+        (Trait("turn", "=", 11), "the property's variant is 11"),
         (Trait("proj", ">=", 1), "there is a projection"),
         (Trait("new", "=", True), "new holds"),
     ],
@@ -199,13 +210,84 @@ def test_each_trait_is_a_clause(one: Trait, told: str) -> None:
     assert trait(one) == told
 
 
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ((), ""),
+        (("bias_ih", "bias_hh"), "only in bias_ih and bias_hh"),
+        (("weight_hh", "gate-o"), "only in gate o of weight_hh"),
+        (("weight_hh", "reverse"), "only in weight_hh in the reverse direction"),
+        (("upper-layers", "reverse"), "only in the reverse direction of the layers above the first"),
+        (("first-step",), "only at the first step"),
+        (("reverse", "later-steps"), "only in the reverse direction after the first step"),
+        (("grad weight_hh",), "only in the gradient of weight_hh"),
+        (
+            ("grad bias_ih", "grad bias_hh", "reverse"),
+            "only in the gradients of bias_ih and bias_hh in the reverse direction",
+        ),
+    ],
+)
+def test_each_scope_is_a_phrase(names: tuple[str, ...], told: str) -> None:
+    assert scope(names) == told
+
+
+def test_every_scope_of_the_search_has_its_words() -> None:
+    for name in (*TENSORS, *GATE_ROWS, *PLACES, *STEPS, *GRADIENTS):
+        told = scope((name,))
+        assert told.startswith("only ")
+        assert "-" not in told.removeprefix(f"only in {name}")
+
+
+def test_the_same_alteration_elsewhere_is_not_described_again() -> None:
+    cause = replace(CONFIRMED, alternatives=((Alteration(CONFIRMED.alterations[0].fault, ("upper-layers",)),),))
+    assert "or else   the same, only in the layers above the first\n" in diagnoses(_report(cause))
+
+
+def test_of_two_mistakes_each_says_that_the_fresh_cases_need_both() -> None:
+    one = replace(CONFIRMED, together=2)
+    told = _squeezed(diagnoses(_report(one, replace(one, explains=()))))
+    assert "explains 4 of 5 failures; with 1 other cause 40 of 40 fresh cases" in told
+    assert "explains 0 of 5 failures by itself; with 1 other cause 40 of 40 fresh cases" in told
+
+
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [
+        (Place(), ""),
+        (Place(("output", "h_n", "c_n"), steps=(-1,)), "in output, h_n and c_n, at the last step"),
+        (Place(("h_n", "c_n"), directions=(1,)), "in h_n and c_n (not in output) of the reverse direction"),
+        (Place(layers=(1,), first_step=0, error=3.4), "in layer 1, by 3.4 at most"),
+        (Place(rows=(-1,), units=(0, 1, 2, 3, 4)), "in the last row, in units 0 to 4"),
+        (Place(rows=(0, 2), error=float("inf")), "in rows 0 and 2, by NaN or infinity"),
+        (
+            Place(("output",), error=5e-4, in_roundoffs={"float32": 8192.0, "tf32": 1.0, "float16": 1.0}),
+            "in output (not in h_n or c_n), by 0.0005 at most (1 roundoff of tf32 or float16)",
+        ),
+    ],
+)
+def test_of_a_place_what_tells_something_is_told(at: Place, told: str) -> None:
+    assert place(at) == told
+
+
+def test_cases_that_all_raise_are_told_as_such() -> None:
+    [backend] = _report(LOCATED).backends
+    raised = tuple(replace(v, outcome=Outcome.ERROR) for v in backend.verdicts)
+    told = _squeezed(diagnoses(Report("0.1.0", 0, 100, {}, (replace(backend, verdicts=raised),))))
+    assert "cause Raises exactly where layers ≥ 2 and a state is given (31 of 31 cases; 0 of 120 others)." in told
+
+
+def test_of_many_things_that_were_not_tried_a_few_are_named() -> None:
+    told = _squeezed(diagnoses(_report(CONFIRMED, untried=("N = L", "lengths, reverse", "N = L", "a", "b", "c", "d"))))
+    assert "not tried N = L, “lengths, reverse”, a and 3 more" in told
+
+
 def test_conditions_are_called_exact_only_if_cases_of_both_kinds_bear_them_out() -> None:
     one = Conditions((Trait("layers", ">=", 2),), 31, 31, 0, 120)
-    assert conditions(one) == "wrong exactly where layers ≥ 2 (31 of 31; 0 of 120 others)"
+    assert conditions(one) == "exactly where layers ≥ 2 (31 of 31 cases; 0 of 120 others)"
     assert "exactly" not in conditions(replace(one, failed=30))
     assert "exactly" not in conditions(replace(one, failed_outside=1))
-    assert conditions(replace(one, outside=0)) == "wrong where layers ≥ 2 (31 of 31; there was no other case)"
-    assert conditions(replace(one, traits=())) == "wrong in 31 of 31 cases, under no condition that was found"
+    assert conditions(replace(one, outside=0)) == "where layers ≥ 2 (31 of 31 cases; no other case was seen)"
+    assert conditions(replace(one, traits=())) == "in 31 of 31 cases, under no condition that was found"
 
 
 # Data

@@ -196,6 +196,7 @@ def _cause(alteration: Alteration, found: _Found, pursuit: Pursuit, ids: tuple[s
         degree=Degree.CONFIRMED if fares.whole and not pursuit.unexplained else Degree.LIKELY,
         alterations=(alteration,),
         alternatives=tuple(dict.fromkeys(others)),
+        together=len(found.hypothesis),
         probe=pursuit.found_at[found.hypothesis].name,
         explained=fares.explained,
         tried=fares.tried,

@@ -45,7 +45,7 @@ from conformance.report.evidence import evidence as told_of
 from conformance.report.levels import level_of
 from conformance.report.names import named as short_names
 from conformance.report.shell import command_line
-from conformance.report.table import table
+from conformance.report.table import notes, table
 from conformance.report.text import conclusion, failures, head
 from conformance.selftest import pairs, peers, score
 from conformance.targets import registry
@@ -128,7 +128,14 @@ def _print(outcome: Run, verbose: bool, stream: TextIO) -> None:
     report, columns = short_names(outcome.report), console.width()
     paint = painted if console.coloured(stream) else unpainted
     told = failures(report, verbose, last=remember(outcome.report), width=columns)
-    parts = [head(report, columns), table(report, columns, paint), told, conclusion(report, paint)]
+    # The cause stands as near to the table as it can.
+    parts = [
+        head(report, columns),
+        table(report, columns, paint),
+        told,
+        notes(report, columns),
+        conclusion(report, paint),
+    ]
     show("\n\n".join(part for part in parts if part), stream)
     for error in outcome.errors:
         show(f"\nlstm-conformance: {error}", sys.stderr)

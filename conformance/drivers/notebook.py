@@ -22,7 +22,7 @@ from conformance.properties import select
 from conformance.report import data, text
 from conformance.report.model import Report
 from conformance.report.names import named
-from conformance.report.table import table
+from conformance.report.table import notes, table
 from conformance.targets.find import find
 
 
@@ -34,14 +34,17 @@ class ShownReport(Report):
 
     def __repr__(self) -> str:
         more = "print(report) shows the failures" if text.failures(self) else ""
-        return _paragraphs(self._table(), text.conclusion(self), more)
+        return _paragraphs(self._table(), self._notes(), text.conclusion(self), more)
 
     def __str__(self) -> str:
         told = text.failures(self, more="report.failures has each", width=console.width())
-        return _paragraphs(text.head(self), self._table(), told, text.conclusion(self))
+        return _paragraphs(text.head(self), self._table(), told, self._notes(), text.conclusion(self))
 
     def _table(self) -> str:
         return table(named(self), console.width())
+
+    def _notes(self) -> str:
+        return notes(named(self), console.width())
 
     def to_json(self) -> str:
         """The text that ``lstm-conformance run --json FILE`` writes."""

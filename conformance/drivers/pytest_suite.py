@@ -25,7 +25,7 @@ from conformance.properties import select
 from conformance.report.causes import in_short
 from conformance.report.model import BackendReport, Verdict
 from conformance.report.records import decode, encode
-from conformance.report.table import table
+from conformance.report.table import notes, table
 from conformance.report.text import conclusion, diagnoses, explain, head, interruption
 from conformance.targets.find import find
 from lstm_conformance_pytest import PARCEL
@@ -335,7 +335,8 @@ class Suite:
         for cases, seed in dict.fromkeys((key.cases, key.seed) for key, _ in ordered):
             reports = [report for key, report in ordered if (key.cases, key.seed) == (cases, seed)]
             whole = make_report(Settings(cases, seed), reports)
-            parts = [head(whole, columns), table(whole, columns), diagnoses(whole, columns), conclusion(whole)]
+            parts = [head(whole, columns), table(whole, columns), diagnoses(whole, columns), notes(whole, columns)]
+            parts.append(conclusion(whole))
             terminalreporter.write_line("\n\n".join(filter(None, parts)) + "\n")
         left = [
             key.backend for key, judgement in self.judgements.items() if judgement.selected and key not in self.reports

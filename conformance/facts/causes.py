@@ -87,6 +87,8 @@ class Cause:
     alterations: tuple[Alteration, ...] = ()
     #: What else explains the same as well, each a set of alterations that is not simpler.
     alternatives: tuple[tuple[Alteration, ...], ...] = ()
+    #: So many causes, this one among them, explain the fresh cases together.
+    together: int = 1
     #: The probe at which it showed, a name of ``diagnosis/probes.py``, or nothing.
     probe: str = ""
     #: Confirmation cases that took no part in the search: those that it explains, and all of them.

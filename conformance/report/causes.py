@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 
 from conformance.cases.recipe import parse
-from conformance.facts import Alteration, Cause, Degree, Diagnosis, Mismatch, Place
-from conformance.faults.families import known
+from conformance.facts import Cause, Diagnosis, Mismatch
 from conformance.report import english, where
+from conformance.report.altered import altered, instead
 from conformance.report.model import BackendReport, Verdict
 
 #: So many lines a cause takes at most where there are 100 columns; so many of them its sentence.
@@ -20,16 +20,18 @@ _LABEL = 10
 #: The columns behind them of the 100, of which the paragraph itself begins two later.
 _ROOM = 88
 
-#: The words for the names of scopes that do not speak for themselves.
-_SCOPES = {
-    "reverse": "the reverse direction",
-    "forward": "the forward direction",
-    "first-layer": "the first layer",
-    "upper-layers": "the layers above the first",
-    "lower-layers": "the layers below the top",
-    "top-layer": "the top layer",
-    **{f"gate-{gate}": f"gate {gate}" for gate in "ifgo"},
+#: The words for what came out right, where a word of ``diagnosis/right.py`` does not speak for itself.
+_RIGHT = {
+    "forward": "all results of forward calls",
+    "without lengths": "all without lengths",
+    "without a state": "all without a state",
+    "one layer": "all with one layer",
+    "one direction": "all with one direction",
+    "without a projection": "all without a projection",
 }
+
+#: So many of the probes that were not tried are named.
+_NAMED = 3
 
 
 # Sentences
@@ -52,45 +54,37 @@ def unexplained(report: BackendReport) -> list[Verdict]:
     return [verdict for verdict in report.bad if verdict.property not in explained]
 
 
-def sentence(cause: Cause, failed: Sequence[Verdict]) -> str:
-    """A cause, how sure it is, and how many of the verdicts on what failed it explains."""
-    explained = sum(verdict.property in cause.explains for verdict in failed)
-    evidence = f"explains {explained} of {english.counted(len(failed), 'failure')}"
+def sentence(cause: Cause, report: BackendReport) -> str:
+    """A cause, how sure it is, and how many of the report's failures it explains."""
+    failed = report.bad
+    explained = [verdict for verdict in failed if verdict.property in cause.explains]
+    alone = " by itself" if cause.together > 1 and not explained else ""
+    evidence = f"explains {len(explained)} of {english.counted(len(failed), 'failure')}{alone}"
     if cause.tried:
-        evidence += f"; {cause.explained} of {english.counted(cause.tried, 'fresh case')}"
-    shown = [where.conditions(cause.conditions)] if cause.conditions else []
-    shown += [where.place(cause.place)] if cause.place else []
-    told_where = "; ".join(filter(None, shown))
-    if cause.degree == Degree.LOCATED:
-        return f"{cause.degree}: {'; '.join(filter(None, [told_where, evidence]))}"
-    told = f"{altered(cause.alterations)}. {cause.degree.capitalize()}: {evidence}"
-    return f"{told}; {told_where}" if told_where else told
+        evidence += f"{_beside(cause)} {cause.explained} of {english.counted(cause.tried, 'fresh case')}"
+    shown = where.located(cause.place, cause.conditions, explained)
+    told = [altered(cause.alterations)] if cause.alterations else [shown]
+    told.append(f"{cause.degree.capitalize()}: {evidence}")
+    if cause.alterations and (cause.place or cause.conditions):
+        told.append(shown)
+    return ". ".join(told)
+
+
+def _beside(cause: Cause) -> str:
+    """The causes that explain the fresh cases only together with this one."""
+    others = cause.together - 1
+    return f"; with {english.counted(others, 'other cause')}" if others else " and"
 
 
 def in_short(cause: Cause) -> str:
     """A cause in a few words: what is altered, or where it is wrong."""
-    if cause.alterations:
-        return altered(cause.alterations)
-    return where.conditions(cause.conditions) if cause.conditions else where.place(cause.place or Place())
-
-
-def altered(alterations: Sequence[Alteration]) -> str:
-    """Alterations in words: the faults' descriptions, each with its scope."""
-    told = [_alteration(one) for one in alterations]
-    return "; ".join(told if len(told) == 1 else (f"({at}) {each}" for at, each in enumerate(told, 1)))
-
-
-def _alteration(one: Alteration) -> str:
-    fault = known().get(one.fault)
-    told = fault.description.rstrip(".") if fault else one.fault
-    scope = ", in ".join(_SCOPES.get(name, name) for name in one.scope)
-    return f"{told}, only in {scope}" if scope else told
+    return altered(cause.alterations) if cause.alterations else where.located(cause.place, cause.conditions)
 
 
 def ended(found: Diagnosis) -> Iterator[str]:
     """What the diagnosis leaves open, and why."""
     if found.untried:
-        yield f"{', '.join(found.untried)} ({_spent(found)})"
+        yield f"{_untried(found.untried)} ({_spent(found)})"
     if found.defect:
         yield f"all else: a defect of lstm-conformance ended the diagnosis; please report it: {found.defect}"
 
@@ -101,6 +95,14 @@ def none_found(found: Diagnosis) -> str:
         return ""
     open = "; ".join(ended(found))
     return f"no common cause was found ({_spent(found)})" + (f"; not tried: {open}" if open else "")
+
+
+def _untried(names: Sequence[str]) -> str:
+    """The probes that were not tried: a few by name, and how many more."""
+    several = list(dict.fromkeys(f"“{name}”" if ", " in name else name for name in names))
+    if len(several) > _NAMED + 1:
+        several = [*several[:_NAMED], f"{len(several) - _NAMED} more probes"]
+    return english.enumerated(several)
 
 
 def _spent(found: Diagnosis) -> str:
@@ -121,8 +123,8 @@ def paragraph(
     explained = [v for v in report.bad if v.property in cause.explains]
     #: Narrow columns do not make a sentence shorter.
     most = max(_SENTENCE, -(-_SENTENCE * _ROOM // room))
-    told = _lines(sentence(cause, report.bad), room, None if whole else most)
-    others = " / ".join(filter(None, map(altered, cause.alternatives)))
+    told = _lines(sentence(cause, report), room, None if whole else most)
+    others = "; or ".join(instead(one, cause.alterations) for one in cause.alternatives if one)
     before = [
         ("cause", told),
         ("but not", [cause.unexplained] if cause.unexplained else []),
@@ -147,7 +149,8 @@ def paragraph(
 def remarks(found: Diagnosis, width: int) -> list[str]:
     """What came out right, and what was not tried."""
     room = max(40, width - _LABEL)
-    parts = [("right", ", ".join(found.right)), *(("not tried", text) for text in ended(found))]
+    right = ", ".join(_RIGHT.get(name, name) for name in found.right)
+    parts = [("right", right), *(("not tried", text) for text in ended(found))]
     return [
         textwrap.fill(f"{label:<{_LABEL}}{text}", room + _LABEL, subsequent_indent=" " * _LABEL)
         for label, text in parts

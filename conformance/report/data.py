@@ -37,7 +37,7 @@ def to_json(report: Report) -> dict[str, Any]:
         if backend.diagnosis is not None:
             written["diagnosis"]["message"] = causes.headline(backend)
             for one, cause in zip(written["diagnosis"]["causes"], backend.diagnosis.causes, strict=True):
-                one |= {"message": causes.sentence(cause, backend.bad)}
+                one |= {"message": causes.sentence(cause, backend)}
         for one, verdict in zip(written["verdicts"], backend.verdicts, strict=True):
             one |= {"message": verdict.message, "question": verdict.question}
             one |= {"replay": replay_line(verdict) if verdict.recipe else None}

@@ -26,6 +26,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def enumerated(words: Sequence[str]) -> str:
+    """Words with commas between them and "and" before the last: "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
 def sentence(fact: Fact) -> str:
     """A fact in words; ``said`` by a backend or its process, it may have several lines."""
     match fact:

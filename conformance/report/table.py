@@ -23,7 +23,7 @@ _LONGEST = 40
 
 def table(report: Report, width: int = WIDTH, paint: Paint = unpainted) -> str:
     """The table of a report in ``width`` columns: a row for each backend, or a column, in several blocks if need be."""
-    ran = [backend for backend in report.backends if backend.available and not _stillborn(backend)]
+    ran = _ran(report)
     groups = _groups(ran)
     headers = ["backend", "level", *groups, *QUESTIONS, "3-way", "margin", "time"]
     lines = [_fitted(headers, [_row(backend, groups, paint) for backend in ran], width), ""] if ran else []
@@ -33,14 +33,24 @@ def table(report: Report, width: int = WIDTH, paint: Paint = unpainted) -> str:
             lines.append(f"{backend.backend}  {first.outcome}: {first.message.splitlines()[0]}")
     if any(_seen(verdict) for backend in ran for verdict in backend.verdicts):
         lines.append("~: no failure in the cases that were checked before the run ended")
+    return "\n".join(lines).rstrip()
+
+
+def notes(report: Report, width: int = WIDTH) -> str:
+    """What keeps backends from the next level, what is remarked of them, and what was not judged."""
+    ran = _ran(report)
     told = list(_shortfalls(ran))
     for backend in ran:
         if remark := english.remark(backend.note, backend.signatures):
             told.append(f"{backend.backend}: {remark}")
         if left := unjudged(backend):
             told.append(f"{backend.backend}: NOT judged: {left}")
-    lines += [textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False) for text in told]
-    return "\n".join(lines).rstrip()
+    return "\n".join(textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False) for text in told)
+
+
+def _ran(report: Report) -> list[BackendReport]:
+    """The backends that have something to show."""
+    return [backend for backend in report.backends if backend.available and not _stillborn(backend)]
 
 
 def _fitted(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:

@@ -120,9 +120,7 @@ def _backend(backend: BackendReport, verbose: bool, line: Callable[[Verdict], st
     if left := [v.property for same in cases[len(told) :] for v in same]:
         paragraphs.append(_wrapped(f"  and {len(left)} more ({more}): {', '.join(left)}", "    "))
     paragraphs += _remarks(backend, width)
-    if missing := backend.missing_guards:
-        paragraphs.append(f"{backend.backend}: {english.missing_guards(len(missing))}")
-        paragraphs += [f"  {v.property:<27} {v.message.splitlines()[0]}" for v in missing]
+    paragraphs += _guards(backend, more if backend.diagnosis and backend.diagnosis.causes and not verbose else "")
     follows = _following(backend) if backend.diagnosis and backend.diagnosis.causes and not verbose else ()
     if follows:
         paragraphs.append(f"{backend.backend}: {english.following(len(follows))} ({more})")
@@ -138,6 +136,17 @@ def _backend(backend: BackendReport, verbose: bool, line: Callable[[Verdict], st
             told = "all others" if len(names) == others else ", ".join(listed)
             paragraphs.append(_wrapped(f"{backend.backend}: {meaning}: {told} ({reason})", ""))
     return "\n".join(paragraphs)
+
+
+def _guards(backend: BackendReport, more: str) -> list[str]:
+    """The guards that are missing: a line for each; one for all, and how ``more`` is seen, beside a cause."""
+    missing = backend.missing_guards
+    if not missing:
+        return []
+    head = f"{backend.backend}: {english.missing_guards(len(missing))}"
+    if more:
+        return [_wrapped(f"{head} {', '.join(v.property for v in missing)} ({more})", "")]
+    return [head, *(f"  {v.property:<27} {v.message.splitlines()[0]}" for v in missing)]
 
 
 def _following(backend: BackendReport) -> Sequence[Verdict]:

@@ -1,30 +1,41 @@
-"""Where it is wrong, in a person's words: under which conditions, and at which place in the results."""
+"""Where it is wrong, in a person's words: at which place in the results, and under which conditions."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from conformance.facts import Conditions, Place, Trait
-from conformance.report import english
+from conformance.facts import Conditions, Outcome, Place, Trait
+from conformance.report.english import counted, enumerated
+from conformance.report.model import Verdict
+from conformance.spec import GATES, Result
 
 #: So many values of a place are told one by one.
 _LISTED = 4
 
+#: An error of at most so many roundoffs is told in them, if it is smaller than this share of its value.
+_ROUNDOFFS, _SMALL = 16, 0.01
+
+#: The unit roundoffs of float32 in a value of one.
+_FLOAT32 = 2.0**24
+
 #: The words for the dimensions of cases that do not speak for themselves.
 _DIMENSIONS = {
     "dtype": "the dtype",
-    "view": "the view",
-    "fill": "the fill",
-    "turn": "the variant",
-    "gain": "the gain",
+    "gain": "the gain of the weights",
+    "turn": "the property's variant",
     "proj": "proj_size",
     "slots": "layers × directions",
     "width": "D·P",
-    "terms": "the longest sum",
-    "shortest": "the shortest row",
-    **{f"|{tensor}|": f"some |{tensor}|" for tensor in ("x", "h_0", "c_0", "a", "c", "h")},
+    "terms": "the longest sum's number of terms",
+    "shortest": "the shortest row's length",
+    "longest": "the longest row's length",
+    **{f"|{tensor}|": f"some |{tensor}|" for tensor in ("x", "h_0", "c_0", "c", "h")},
+    "|a|": "some |preactivation|",
     "a": "some preactivation",
-    "c": "some c",
+    **{f"|a_{gate}|": f"some |preactivation| of gate {gate}" for gate in GATES},
+    **{f"a_{gate}": f"some preactivation of gate {gate}" for gate in GATES},
+    **{tensor: f"some element of {tensor}" for tensor in ("x", "h_0", "c_0", "c", "h")},
 }
 
 #: The dimensions that others may be equal to.
@@ -37,12 +48,16 @@ _FLAGS = {
     "batch_first": ("batch_first is set", "batch_first is not set"),
     "unbatched": ("x is unbatched", "x is a batch"),
     "ragged": ("lengths are given", "no lengths are given"),
-    "padding": ("row lengths differ (ragged)", "all rows are of full length"),
+    "padding": ("some row is shorter than L", "no row is shorter than L"),
+    "equal_lengths": ("all rows are equally long", "rows differ in length"),
+    "sorted_lengths": ("no row is longer than the one before", "some row is longer than the one before"),
+    "full": ("some row has all L steps", "every row is shorter than L"),
+    "contiguous": ("x is contiguous in memory", "x is not contiguous in memory"),
     "h_0": ("h_0 is given", "no h_0 is given"),
     "c_0": ("c_0 is given", "no c_0 is given"),
-    "h_read": ("some step reads an h that is not zeros", "no step reads an h that is not zeros"),
-    "c_read": ("some step reads a c that is not zeros", "no step reads a c that is not zeros"),
-    "training": ("it is in training mode", "it is in evaluation mode"),
+    "h_read": ("some step begins with an h that is not zeros", "no step begins with an h that is not zeros"),
+    "c_read": ("some step begins with a c that is not zeros", "no step begins with a c that is not zeros"),
+    "training": ("the model is in training mode", "the model is in evaluation mode"),
 }
 
 #: The words for a trait that is told in a way of its own.
@@ -50,35 +65,60 @@ _TRAITS = {
     ("state", "=", "both"): "a state is given",
     ("state", "=", "none"): "no state is given",
     ("state", "not", "none"): "a state is given",
-    ("state", "=", "h"): "h_0 alone is given",
-    ("state", "=", "c"): "c_0 alone is given",
+    ("state", "not", "both"): "no c_0, or no h_0, other than zeros is given",
+    ("state", "=", "h"): "h_0 is given and c_0 is zeros",
+    ("state", "=", "c"): "c_0 is given and h_0 is zeros",
     ("directions", "=", 1): "there is one direction",
     ("directions", "=", 2): "there are two directions",
+    ("layers", "=", 1): "there is one layer",
+    ("layers", "<=", 1): "there is one layer",
+    ("slots", "=", 1): "there is one layer and one direction",
+    ("slots", ">=", 2): "there are several layers or directions",
+    ("L", "=", 1): "there is one step",
+    ("L", "<=", 1): "there is one step at most",
+    ("N", "=", 1): "there is one row",
+    ("longest", "<=", 1): "every row has one step at most",
     ("proj", ">=", 1): "there is a projection",
     ("proj", "=", 0): "there is no projection",
+    ("proj", "<=", 0): "there is no projection",
     ("view", "=", "plain"): "no array is a view",
-    ("view", "not", "plain"): "an array is a view",
+    ("view", "not", "plain"): "the arrays are views",
+    ("view", "=", "readonly"): "the arrays are read-only",
+    ("view", "=", "fortran"): "the arrays lie in Fortran order",
+    ("view", "=", "negative"): "the arrays have negative strides",
+    ("view", "=", "offset"): "the arrays begin within a larger buffer",
 }
 
 _SIGNS = {"=": "=", "not": "≠", ">=": "≥", "<=": "≤"}
 
+#: What those that fail in the same way do; of all others, that they are wrong.
+_FAILS = {Outcome.ERROR: "Raises", Outcome.CRASHED: "Crashes", Outcome.TIMEOUT: "Hangs"}
+
+
+def located(at: Place | None, found: Conditions | None, failed: Sequence[Verdict] = ()) -> str:
+    """A sentence without its end: the place, then the conditions with the cases that say so."""
+    outcomes = {verdict.outcome for verdict in failed}
+    fails = _FAILS.get(min(outcomes), "Wrong") if len(outcomes) == 1 else "Wrong"
+    told = [place(at) if at and fails == "Wrong" else "", conditions(found) if found else ""]
+    return f"{fails} {', '.join(filter(None, told)) or 'at no place and under no condition that was found'}"
+
 
 def conditions(found: Conditions) -> str:
-    """Where it is wrong, with the cases that say so."""
-    traits = _enumerated([trait(one) for one in found.traits])
-    inside = f"{found.failed} of {found.inside}"
-    others = f"{found.failed_outside} of {english.counted(found.outside, 'other')}"
+    """Under which conditions it is wrong, with the cases that say so."""
+    traits = enumerated([trait(one) for one in found.traits])
+    inside = f"{found.failed} of {counted(found.inside, 'case')}"
+    cases = f"({inside}; {found.failed_outside} of {counted(found.outside, 'other')})"
     if not traits:
-        return f"wrong in {inside} cases, under no condition that was found"
+        return f"in {inside}, under no condition that was found"
     if found.exact:
-        return f"wrong exactly where {traits} ({inside}; {others})"
+        return f"exactly where {traits} {cases}"
     if not found.outside:
-        return f"wrong where {traits} ({inside}; there was no other case)"
-    return f"wrong in {inside} cases where {traits}, and in {others}"
-
-
-def _enumerated(clauses: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(clauses[:-1]), *clauses[-1:]]))
+        return f"where {traits} ({inside}; no other case was seen)"
+    if not found.failed_outside:
+        return f"only where {traits}, but not always there {cases}"
+    if found.failed == found.inside:
+        return f"always where {traits}, and in some other cases {cases}"
+    return f"mostly where {traits} {cases}"
 
 
 def trait(one: Trait) -> str:
@@ -89,11 +129,14 @@ def trait(one: Trait) -> str:
         return holds if value == (relation != "not") else not_so
     if told := _TRAITS.get((one.dimension, relation, value)):
         return told
+    if one.dimension in ("view", "fill"):
+        values = "the arrays' layout in memory" if one.dimension == "view" else "the kind of values"
+        return f"{values} is {'not ' * (relation == 'not')}“{value}”"
     # "N = L" compares two sizes, "the dtype is float32" does not.
     word = isinstance(value, str) and value not in _SIZES
     told = f"{value:g}" if isinstance(value, float) else _DIMENSIONS.get(str(value), str(value))
     match relation:
-        case "=" | "not" if word:
+        case "=" | "not" if word or one.dimension == "turn":
             return f"{name} is {'not ' * (relation == 'not')}{told}"
         case "=" | "not" | ">=" | "<=":
             return f"{name} {_SIGNS[relation]} {told}"
@@ -104,29 +147,57 @@ def trait(one: Trait) -> str:
 
 
 def place(found: Place) -> str:
-    """Where in its results it is wrong, and by how much."""
-    told = [f"at t = {found.first_step}"] if found.first_step is not None else []
-    told += _some("in {}", found.tensors)
-    told += _some("gate{s} {}", found.gates)
-    told += _some("layer{s} {}", found.layers)
-    told += [("forward direction", "reverse direction")[d] for d in found.directions if len(found.directions) == 1]
-    told += _some("step{s} {}", found.steps)
-    told += _some("row{s} {}", found.rows)
-    told += _some("unit{s} {}", found.units)
-    parts = [f"{'first ' if found.first_step is not None else ''}wrong {', '.join(told)}"] if told else []
-    if found.error is not None:
-        units = ", ".join(f"{_number(size)} roundoffs of {dtype}" for dtype, size in found.in_roundoffs.items())
-        parts.append(f"error {found.error:.1e}" + (f" ({units})" if units else ""))
-    return "; ".join(parts)
+    """Where in its results it is wrong, and by how much: of each, what tells a person something."""
+    right = [name for name in Result._fields if name not in found.tensors]
+    tensors = f"in {enumerated(found.tensors)}" if found.tensors else ""
+    tensors += f" (not in {' or '.join(right)})" if tensors and right else ""
+    slots = [
+        ("the forward direction", "the reverse direction")[d] for d in found.directions if len(found.directions) == 1
+    ]
+    slots += _some("layer", found.layers)
+    parts = [f"{tensors} {'of' if tensors else 'in'} {' of '.join(slots)}" if slots else tensors]
+    parts += [f"through gate{'s' * (len(found.gates) > 1)} {enumerated(found.gates)}"] * (0 < len(found.gates) < 4)
+    parts += [_steps(found), *(f"in {some}" for some in (*_some("row", found.rows), *_some("unit", found.units)))]
+    return ", ".join(filter(None, [*(part.strip() for part in parts), _size(found)]))
 
 
-def _some(words: str, values: Sequence[object]) -> list[str]:
+def _steps(found: Place) -> str:
+    """Which steps are wrong; nothing where all are, or none is known."""
+    first, steps = found.first_step, found.steps
+    reads = " as the direction reads" if found.directions == (1,) else ""
+    if steps == (-1,):
+        return f"at the last step{reads}"
+    if steps == (0,):
+        return f"at the first step{reads}"
+    if steps and steps != tuple(range(steps[0], steps[-1] + 1)):
+        return f"at {_some('step', steps)[0]}{reads}"
+    return f"from t = {first} on{reads}" if first else ""
+
+
+def _size(found: Place) -> str:
+    """By how much it is wrong; in roundoffs, where the error is as small as rounding may be."""
+    if found.error is None:
+        return ""
+    if not math.isfinite(found.error):
+        return "by NaN or infinity"
+    told = f"by {found.error:.2g} at most"
+    units = found.in_roundoffs
+    if units.get("float32", math.inf) > _SMALL * _FLOAT32:
+        return told
+    few = min((size for size in units.values() if size <= _ROUNDOFFS), default=None, key=lambda size: -size)
+    if few is None:
+        return told
+    names = " or ".join(name for name, size in units.items() if size == few)
+    return f"{told} ({few:.2g} roundoff{'s' * (f'{few:.2g}' != '1')} of {names})"
+
+
+def _some(noun: str, values: Sequence[int]) -> list[str]:
+    """Some numbered things in words; −1 alone is always the last."""
     if not values:
         return []
-    more = f" and {len(values) - _LISTED} more" if len(values) > _LISTED else ""
-    listed = ", ".join(map(str, values[:_LISTED])) + more
-    return [words.replace("{s}", "s" if len(values) > 1 else "").replace("{}", listed)]
-
-
-def _number(size: float) -> str:
-    return f"{size:.2g}" if size < 100 else f"{size:.0f}" if size < 1e5 else f"{size:.0e}"
+    if tuple(values) == (-1,):
+        return [f"the last {noun}"]
+    if len(values) > 2 and tuple(values) == tuple(range(values[0], values[-1] + 1)):
+        return [f"{noun}s {values[0]} to {values[-1]}"]
+    more = [f"{len(values) - _LISTED} more"] if len(values) > _LISTED else []
+    return [f"{noun}{'s' * (len(values) > 1)} {enumerated([*map(str, values[:_LISTED]), *more])}"]
