@@ -246,8 +246,8 @@ def test_the_same_alteration_elsewhere_is_not_described_again() -> None:
 def test_of_two_mistakes_each_says_that_the_fresh_cases_need_both() -> None:
     one = replace(CONFIRMED, together=2)
     told = _squeezed(diagnoses(_report(one, replace(one, explains=()))))
-    assert "explains 4 of 5 failures; with 1 other cause 40 of 40 fresh cases" in told
-    assert "explains 0 of 5 failures by itself; with 1 other cause 40 of 40 fresh cases" in told
+    assert "explains 4 of 5 failures, and with 1 other cause 40 of 40 fresh cases" in told
+    assert "explains 0 of 5 failures by itself, and with 1 other cause 40 of 40 fresh cases" in told
 
 
 @pytest.mark.parametrize(

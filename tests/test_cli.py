@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from programs import SAMPLES, Command
+from programs import ROOT, SAMPLES, Command
 
 from conformance import __version__
 from conformance.report.data import FORMAT
@@ -28,7 +29,7 @@ def test_a_conformant_backend_exits_0_and_says_so(command: Command) -> None:
 
 
 def test_a_wrong_backend_exits_1_and_its_replay_line_shows_the_failure_again(command: Command) -> None:
-    code, out, _ = command("run", f"{SAMPLES}:swapped", "--cases", "0", "--only", "values.c_n")
+    code, out, _ = command("run", f"{SAMPLES}:swapped", "--cases", "0", "--only", "values.c_n", "--diagnose", "0")
     assert code == 1
     assert "values.c_n (failed): Every layer's and direction's c_n is the oracle's, within the bound." in out
     assert "smallest  LSTM(1→1) L=1 N=1" in out
@@ -224,9 +225,15 @@ def test_new_writes_a_backend_that_runs_and_fails_for_its_gates(command: Command
     code, out, _ = command("new", "mine.py")
     assert (code, out) == (0, "wrote mine.py; now: lstm-conformance run mine.py:my_lstm\n")
     assert "lstm-conformance run mine.py:my_lstm" in Path("mine.py").read_text(encoding="utf-8")
-    code, out, _ = command("run", "mine.py:my_lstm", "--cases", "0", "--only", "smoke", "layout", "values.gates")
+    code, out, _ = command("run", "mine.py:my_lstm", "--cases", "0", "--only", "values.output", "values.gates")
     assert code == 1
-    assert "my-lstm: 1 property does not hold\n  values.gates (failed)" in out
+    assert "my-lstm: 2 properties fail, for 1 cause\n  cause     The gates are read in the order i, o, f, g." in out
+    # README.md shows the whole run, which has more failures.
+    [quoted] = re.findall(r"^```\n(my-lstm: .*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    told = out.splitlines()
+    for line in quoted.splitlines():
+        if line.startswith(("  seen in ", "  fix ", "            params = ", "  smallest ", "  replay ")):
+            assert line in told
 
 
 def test_new_leaves_a_file_that_exists_as_it_is(command: Command) -> None:

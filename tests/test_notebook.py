@@ -15,7 +15,7 @@ from conformance import Backend, check_backend
 from conformance.drivers import notebook
 from conformance.errors import UsageError
 from conformance.report import data
-from conformance.report.table import table
+from conformance.report.table import notes, table
 from conformance.report.text import failures
 from conformance.targets.find import find
 
@@ -46,7 +46,7 @@ def test_a_module_class_is_judged_as_it_is_and_the_report_shows_itself() -> None
     assert not report.conformant
     assert [v.property for v in report.failures] == ["values.c_n"]
     shown = table(report, 100)
-    assert repr(report).startswith(shown + "\n\nnot conformant: MyLSTM")
+    assert repr(report).startswith(f"{shown}\n\n{notes(report, 100)}\n\nnot conformant: MyLSTM")
     assert repr(report).endswith("\n\nprint(report) shows the failures")
     assert failures(report) in str(report)
     assert shown in str(report)

@@ -48,7 +48,7 @@ from conformance.report.evidence import arrays
 from conformance.report.levels import LEVELS, level_of, reached
 from conformance.report.model import BackendReport, Report, Verdict
 from conformance.report.names import named
-from conformance.report.table import table
+from conformance.report.table import notes, table
 from conformance.report.text import conclusion, explain, failures, head, replay_line
 from conformance.trials.evidence import given
 
@@ -312,14 +312,15 @@ def test_json_has_an_answer_to_each_question() -> None:
 
 def test_the_level_is_the_second_column_and_a_line_for_each_reason_says_what_the_next_one_lacks() -> None:
     numpy, other = (replace(_judged(replace(FULL, layers=False)), backend=name) for name in ("numpy", "other"))
-    rows = table(_report(numpy, other, _backend(PASSED)), width=300).splitlines()
+    report = _report(numpy, other, _backend(PASSED))
+    rows = table(report, width=300).splitlines()
     assert [row.split()[:2] for row in (rows[0], *rows[2:5])] == [
         ["backend", "level"],
         ["numpy", "core"],
         ["other", "core"],
         ["mine", "—"],
     ]
-    assert rows[-2:] == [
+    assert notes(report, width=300).splitlines()[:2] == [
         "short of full: lacks layers  (numpy, other)",
         "short of core: only part of the properties ran  (mine)",
     ]
@@ -333,13 +334,14 @@ def test_a_wide_table_has_a_row_for_each_backend_and_a_narrow_one_a_column() -> 
     assert narrow.splitlines()[0].split() == ["backend", "mine"]
     assert "values" in narrow
     assert max(map(len, narrow.split("\n\n")[0].splitlines())) <= 40
-    assert wide.endswith("mine: probed")
+    assert notes(report).endswith("mine: probed")
 
 
 @pytest.mark.parametrize("width", [80, 100, 140])
 def test_any_number_of_backends_fits_the_terminal(width: int) -> None:
     backends = [replace(_judged(FULL), backend=f"backend-{place}", note="a remark " * 20) for place in range(12)]
-    lines = [*table(_report(*backends), width).splitlines(), *head(_report(), width).splitlines()]
+    report = _report(*backends)
+    lines = "\n".join([table(report, width), notes(report, width), head(_report(), width)]).splitlines()
     assert max(map(len, lines)) <= width
     assert {f"backend-{place}" for place in range(12)} <= {word for line in lines for word in line.split()}
 

@@ -51,8 +51,11 @@ def located(session: Session, told: set[str], fresh: Sequence[Fresh]) -> tuple[C
         place = _place(session, [v for v in session.failed if v.property in ids], found, fresh)
         causes.append(Cause(Degree.LOCATED, conditions=found, place=place, explains=ids))
     left = [v for v in session.failed if v.property not in told]
-    if left and not told and not causes and (place := _place(session, left, None, fresh)) is not None:
-        causes.append(Cause(Degree.LOCATED, place=place))
+    if left and not told and not causes:
+        place = _place(session, left, None, fresh)
+        # That something is wrong somewhere is known already.
+        if place is not None and place != Place(error=place.error, in_roundoffs=place.in_roundoffs):
+            causes.append(Cause(Degree.LOCATED, place=place))
     return tuple(causes)
 
 

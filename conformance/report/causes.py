@@ -73,7 +73,7 @@ def sentence(cause: Cause, report: BackendReport) -> str:
 def _beside(cause: Cause) -> str:
     """The causes that explain the fresh cases only together with this one."""
     others = cause.together - 1
-    return f"; with {english.counted(others, 'other cause')}" if others else " and"
+    return f", and with {english.counted(others, 'other cause')}" if others else " and"
 
 
 def in_short(cause: Cause) -> str:
