@@ -276,6 +276,12 @@ def test_cases_that_all_raise_are_told_as_such() -> None:
     assert "cause Raises exactly where layers ≥ 2 and a state is given (31 of 31 cases; 0 of 120 others)." in told
 
 
+def test_a_place_alone_is_no_cause_that_counts() -> None:
+    told = _squeezed(diagnoses(_report(Cause(Degree.LOCATED, place=Place(("output",), steps=(-1,))))))
+    assert "MyLSTM: 5 properties fail, unexplained cause Wrong in output (not in h_n or c_n), at the last step" in told
+    assert told.endswith("Located: the conditions are not known")
+
+
 def test_of_many_things_that_were_not_tried_a_few_are_named() -> None:
     told = _squeezed(diagnoses(_report(CONFIRMED, untried=("N = L", "lengths, reverse", "N = L", "a", "b", "c", "d"))))
     assert "not tried N = L, “lengths, reverse”, a and 3 more" in told

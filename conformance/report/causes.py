@@ -42,7 +42,11 @@ def headline(report: BackendReport) -> str:
     found, failed = _diagnosis(report), len(report.bad)
     left = len(unexplained(report))
     told = "1 property fails" if failed == 1 else f"{failed} properties fail"
-    causes = english.counted(len(found.causes), "cause")
+    # A place without conditions explains nothing.
+    several = sum(bool(cause.alterations or cause.explains) for cause in found.causes)
+    causes = english.counted(several, "cause")
+    if not several:
+        return f"{told}, unexplained"
     if not left:
         return f"{told}, for {causes}"
     return f"{told}: {failed - left} for {causes}, {left} unexplained"
@@ -62,6 +66,8 @@ def sentence(cause: Cause, report: BackendReport) -> str:
     evidence = f"explains {len(explained)} of {english.counted(len(failed), 'failure')}{alone}"
     if cause.tried:
         evidence += f"{_beside(cause)} {cause.explained} of {english.counted(cause.tried, 'fresh case')}"
+    if not cause.alterations and not explained:
+        evidence = "the conditions are not known"
     shown = where.located(cause.place, cause.conditions, explained)
     told = [altered(cause.alterations)] if cause.alterations else [shown]
     told.append(f"{cause.degree.capitalize()}: {evidence}")
