@@ -276,6 +276,11 @@ def test_cases_that_all_raise_are_told_as_such() -> None:
     assert "cause Raises exactly where layers ≥ 2 and a state is given (31 of 31 cases; 0 of 120 others)." in told
 
 
+def test_all_that_is_right_of_forward_calls_is_said_once() -> None:
+    told = diagnoses(_report(CONFIRMED, right=("output", "h_n", "c_n", "forward", "one layer")))
+    assert told.endswith("\n  right     all results of forward calls, all with one layer")
+
+
 def test_a_place_alone_is_no_cause_that_counts() -> None:
     told = _squeezed(diagnoses(_report(Cause(Degree.LOCATED, place=Place(("output",), steps=(-1,))))))
     assert "MyLSTM: 5 properties fail, unexplained cause Wrong in output (not in h_n or c_n), at the last step" in told

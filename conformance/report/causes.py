@@ -10,6 +10,7 @@ from conformance.facts import Cause, Diagnosis, Mismatch
 from conformance.report import english, where
 from conformance.report.altered import altered, instead
 from conformance.report.model import BackendReport, Verdict
+from conformance.spec import Result
 
 #: So many lines a cause takes at most where there are 100 columns; so many of them its sentence.
 LINES, _SENTENCE = 12, 5
@@ -155,7 +156,9 @@ def paragraph(
 def remarks(found: Diagnosis, width: int) -> list[str]:
     """What came out right, and what was not tried."""
     room = max(40, width - _LABEL)
-    right = ", ".join(_RIGHT.get(name, name) for name in found.right)
+    # All results of forward calls are each of them.
+    words = [name for name in found.right if "forward" not in found.right or name not in Result._fields]
+    right = ", ".join(_RIGHT.get(name, name) for name in words)
     parts = [("right", right), *(("not tried", text) for text in ended(found))]
     return [
         textwrap.fill(f"{label:<{_LABEL}}{text}", room + _LABEL, subsequent_indent=" " * _LABEL)
