@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from conformance.cases.recipe import parse
 from conformance.facts import Alteration, Cause, Degree, Diagnosis, Mismatch, Place
 from conformance.faults.families import known
+from conformance.properties import catalogue
 from conformance.report import english, where
 from conformance.report.model import BackendReport, Verdict
 
@@ -62,15 +63,23 @@ def sentence(cause: Cause, failed: Sequence[Verdict]) -> str:
     shown += [where.place(cause.place)] if cause.place else []
     told_where = "; ".join(filter(None, shown))
     if cause.degree == Degree.LOCATED:
-        return f"{cause.degree}: {'; '.join(filter(None, [told_where, evidence]))}"
+        broken = f"it does not hold that: {statement(cause.broken)}" if cause.broken else ""
+        return f"{cause.degree}: {'; '.join(filter(None, [broken, told_where, evidence]))}"
     told = f"{altered(cause.alterations)}. {cause.degree.capitalize()}: {evidence}"
     return f"{told}; {told_where}" if told_where else told
 
 
+def statement(id: str) -> str:
+    """The statement of a property, and its id."""
+    return f"{catalogue()[id].statement.rstrip('.')} ({id})"
+
+
 def in_short(cause: Cause) -> str:
-    """A cause in a few words: what is altered, or where it is wrong."""
+    """A cause in a few words: what is altered, what does not hold, or where it is wrong."""
     if cause.alterations:
         return altered(cause.alterations)
+    if cause.broken:
+        return f"it does not hold that: {statement(cause.broken)}"
     return where.conditions(cause.conditions) if cause.conditions else where.place(cause.place or Place())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from conformance.facts import Conditions, Place, Trait
+from conformance.facts import Conditions, Misplaced, Place, Trait
 from conformance.report import english
 
 #: So many values of a place are told one by one.
@@ -117,7 +117,25 @@ def place(found: Place) -> str:
     if found.error is not None:
         units = ", ".join(f"{_number(size)} roundoffs of {dtype}" for dtype, size in found.in_roundoffs.items())
         parts.append(f"error {found.error:.1e}" + (f" ({units})" if units else ""))
+    parts += [_misplaced(one) for one in found.misplaced]
     return "; ".join(parts)
+
+
+def _misplaced(found: Misplaced) -> str:
+    """What stands where something else belongs, with an example."""
+    here = f"{found.tensor}{_index(found.tensor, found.index)}"
+    alike = f"{found.alike} of {found.wrong} wrong ones alike"
+    if not found.source:
+        return f"{here} is all zeros ({alike})"
+    return f"{here} is what {found.source}{_index(found.source, found.belongs)} should be ({alike})"
+
+
+def _index(tensor: str, index: tuple[int, ...]) -> str:
+    """An index, with the half of an output in words."""
+    if tensor == "output":
+        half = ("forward half", "reverse half")[index[2]]
+        return f"[{index[0]}, {index[1]}] ({half})"
+    return str(list(index))
 
 
 def _some(words: str, values: Sequence[object]) -> list[str]:
