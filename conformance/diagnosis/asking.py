@@ -14,6 +14,9 @@ from conformance.bounds.forward import judge as compared
 from conformance.bounds.rounding import arithmetic
 from conformance.cases.case import Case, realise
 from conformance.cases.recipe import Recipe
+from conformance.diagnosis.gradient_probes import cotangents_of
+from conformance.diagnosis.prediction import Predictions
+from conformance.diagnosis.probes import Call
 from conformance.engine.judging import Answering, Inquiry
 from conformance.facts import Evidence, Unsupported
 from conformance.properties.model import Property
@@ -78,6 +81,8 @@ class Asker:
         if made is None:
             return None
         case, expectation = made
+        if "gradients" in self._property.needs:
+            return self._vjp(case)
         reply = self.judge.call(case)
         if reply.result is None:
             return None if isinstance(reply.fact, Unsupported) else True
@@ -88,6 +93,15 @@ class Asker:
                 return True
         # Beyond the dtype's range nothing is known.
         return None if any(f.silent() or f.margin() > 1.0 for f in findings) else False
+
+    def _vjp(self, case: Case) -> bool | None:
+        """Whether the gradients of a call are wrong, whatever its results are."""
+        call = Call(case, cotangents_of(case))
+        told = self.judge.call(*call)
+        if told.result is None:
+            return None if isinstance(told.fact, Unsupported) else True
+        wrong = Predictions(self.judge.backend).wrong((), call, told) or {}
+        return any(part.any() for name, part in wrong.items() if name.startswith("grad "))
 
     def _expectation(self, recipe: Recipe) -> tuple[Case, Expectation] | None:
         """The case, of which the last layer alone is observed, and what it must give; None where no values are."""

@@ -42,7 +42,12 @@ def diagnose(
     causes = forward.causes()
     causes = _with_gradients(session, causes, gradients)
     told = {id for cause in causes for id in cause.explains}
-    fresh = forward.fresh if forward.question.failed and forward.question.dtypes else []
+    fresh = [
+        one
+        for search in (forward, gradients)
+        if search.question.failed and search.question.dtypes
+        for one in search.fresh
+    ]
     causes += located(session, told, fresh)
     told |= {id for cause in causes for id in cause.explains}
     return Diagnosis(

@@ -7,22 +7,41 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 
+from conformance.cases.case import realise
 from conformance.cases.recipe import Recipe, parse
 from conformance.diagnosis.conditions import conditions
 from conformance.diagnosis.confirmation import Fresh, valued_dtypes
+from conformance.diagnosis.elsewhere import misplaced
+from conformance.diagnosis.gradient_probes import cotangents_of
+from conformance.diagnosis.grouping import of_gradients
 from conformance.diagnosis.location import locate
+from conformance.diagnosis.probes import Call
 from conformance.diagnosis.search import failing
 from conformance.diagnosis.session import Session
 from conformance.diagnosis.traits import features, holds
-from conformance.facts import Cause, Conditions, Degree, Place, Trait
+from conformance.engine.reply import Reply
+from conformance.facts import Cause, Conditions, Degree, Outcome, Place, Trait
 from conformance.properties import catalogue
 from conformance.report.model import Verdict
 
 #: No conditions are looked for after this share of the time, and those that are sought end a little later.
 _LAST, _PLACED = 0.95, 0.97
 
+#: Sizes that are kept small there.
+_NEAR = ("L", "N", "H", "I")
+
+#: Cases in which it is looked where a value belongs.
+_WIDER = 4
+
 #: So many causes are located.
 _MOST = 3
+
+#: Properties, or groups of them, whose statements say by themselves what is wrong, the more telling ones first.
+_TELLING = (
+    *("purity.input-untouched", "purity.state-untouched", "purity.lengths-untouched", "purity.params-untouched"),
+    *("purity", "lengths.after-others", "gradients.untouched", "gradients.repeat", "gradients.threads", "dropout"),
+    *("gradients.after-others", "gradients.other-calls", "gradients.linear", "gradients.no-alias"),
+)
 
 
 def located(session: Session, told: set[str], fresh: Sequence[Fresh]) -> tuple[Cause, ...]:
@@ -30,7 +49,8 @@ def located(session: Session, told: set[str], fresh: Sequence[Fresh]) -> tuple[C
 
     ``fresh`` are other cases, with the backend's replies, by which a place is told.
     """
-    left, causes = [v for v in session.failed if v.property not in told], list[Cause]()
+    left = sorted((v for v in session.failed if v.property not in told), key=_rank)
+    causes = list[Cause]()
     while left and len(causes) < _MOST:
         first, now = left[0], time.monotonic()
         if now > session.after(_LAST):
@@ -39,17 +59,17 @@ def located(session: Session, told: set[str], fresh: Sequence[Fresh]) -> tuple[C
         until = now + (session.after(_PLACED) - now) / min(len(left), _MOST - len(causes))
         recipe = parse(first.recipe or "")
         found = conditions(session.judge, catalogue()[first.property], recipe, until) if not first.history else None
-        if found is None or not found.traits or not _telling(found):
-            left = left[1:]
-            continue
-        ids = tuple(v.property for v in left if v is first or _has(found, v))
+        found = found if found is not None and found.traits and _telling(found) else None
+        broken = first.property if _rank(first) < len(_TELLING) else ""
+        alike = [v for v in left if v is first or (found and _has(found, v)) or (broken and _akin(first, v))]
+        ids = tuple(v.property for v in alike)
         left = [v for v in left if v.property not in ids]
-        same = next((k for k, one in enumerate(causes) if _traits(one.conditions) == _traits(found)), None)
+        same = next((k for k, one in enumerate(causes) if found and _traits(one.conditions) == _traits(found)), None)
         if same is not None:
             causes[same] = replace(causes[same], explains=(*causes[same].explains, *ids))
-            continue
-        place = _place(session, [v for v in session.failed if v.property in ids], found, fresh)
-        causes.append(Cause(Degree.LOCATED, conditions=found, place=place, explains=ids))
+        elif found or broken:
+            place = _place(session, alike, found, fresh) if found else None
+            causes.append(Cause(Degree.LOCATED, broken=broken, conditions=found, place=place, explains=ids))
     left = [v for v in session.failed if v.property not in told]
     if left and not told and not causes:
         place = _place(session, left, None, fresh)
@@ -63,14 +83,62 @@ def _place(session: Session, failed: list[Verdict], found: Conditions | None, fr
     """The place of failures, of their smallest cases and of fresh ones: the smallest have few steps and rows."""
     if not valued_dtypes(session.judge.backend):
         return None
-    call = session.judge.call
-    small = ((probe.cases[0], call(probe.cases[0])) for probe in failing(session, failed))
-    others = (
-        (one.call.case, one.reply)
-        for one in fresh
-        if one.call.cotangents is None and (found is None or (one.recipe and _all_hold(found, one.recipe)))
-    )
-    return locate(session.predictions, call, chain(small, others), (), session.late)
+    of_vjp = any(of_gradients(verdict) for verdict in failed)
+    chosen = [one for one in fresh if (one.call.cotangents is not None) == of_vjp]
+    chosen = [one for one in chosen if found is None or (one.recipe and _all_hold(found, one.recipe))]
+    others = [(one.call, one.reply) for one in (*chosen, *_wider(session, failed, found, of_vjp))]
+    if of_vjp:
+        names = {name for call, told in others for name in _wrong(session, call, told)}
+        place = Place(tensors=tuple(sorted(names))) if names else None
+    else:
+        call = session.judge.call
+        small = ((probe.cases[0], call(probe.cases[0])) for probe in failing(session, failed))
+        place = locate(
+            session.predictions, call, chain(small, ((c.case, told) for c, told in others)), (), session.late
+        )
+    return place and replace(place, misplaced=misplaced(session.predictions, others, session.late))
+
+
+def _wider(session: Session, failed: list[Verdict], found: Conditions | None, of_vjp: bool) -> list[Fresh]:
+    """The first failing case again with a few features, units and rows: where a value belongs shows in several."""
+    capabilities = session.judge.backend.capabilities
+    recipe = replace(parse(failed[0].recipe or ""), edits=(), turn=0, view="plain", fill="normal")
+    rows = {"N": max(recipe.N, 3)} if capabilities.batch and not recipe.unbatched else {}
+    sizes = {"I": max(recipe.I, 3), "H": max(recipe.H, 4), "proj": max(recipe.proj, 2) if recipe.proj else 0}
+    # Past a threshold, and no farther: over hundreds of steps a bound with nothing observed tells nothing.
+    traits = () if found is None else found.traits
+    numbers = [t for t in traits if t.dimension in _NEAR and t.relation == ">="]
+    near = {name: min(getattr(recipe, name), 6) for name in _NEAR} | {t.dimension: int(t.value) + 2 for t in numbers}
+    small = replace(recipe, **{**near, **{k: v for k, v in sizes.items() if v < 8 or k == "proj"}})
+    cases = []
+    for wide in (replace(small, **rows), small, replace(recipe, **sizes, **rows), replace(recipe, **sizes), recipe):
+        if capabilities.fixed is None and (found is None or _all_hold(found, wide)):
+            for seed in range(_WIDER):
+                made = replace(wide, seed=seed)
+                case = realise(made)
+                call = Call(case, cotangents_of(case)) if of_vjp else Call(case)
+                cases.append(Fresh(str(made), call, session.reply(call), made))
+            break
+    return cases
+
+
+def _wrong(session: Session, call: Call, told: Reply) -> set[str]:
+    """The wrong results and gradients of a call, without the layers of parameters."""
+    wrong = session.predictions.wrong((), call, told) or {}
+    return {name.partition("_l")[0] for name, part in wrong.items() if part.any()}
+
+
+def _rank(verdict: Verdict) -> int:
+    """Where a property stands among the telling ones; behind all of them if it is none."""
+    # An error tells of the exception alone.
+    names = (verdict.property, catalogue()[verdict.property].group) if verdict.outcome == Outcome.FAILED else ()
+    return next((k for k, name in enumerate(_TELLING) if name in names), len(_TELLING))
+
+
+def _akin(first: Verdict, other: Verdict) -> bool:
+    """Whether two telling properties are of one group: one mistake breaks several of them."""
+    one, two = catalogue()[first.property].group, catalogue()[other.property].group
+    return one == two and _rank(other) < len(_TELLING)
 
 
 def _traits(found: Conditions | None) -> frozenset[Trait]:

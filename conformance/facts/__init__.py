@@ -4,7 +4,7 @@ Facts travel from a check to a report as they are. ``report/english.py`` alone p
 ``report/causes.py`` those of a diagnosis. Nothing reads words back.
 """
 
-from conformance.facts.causes import Alteration, Cause, Conditions, Degree, Diagnosis, Place, Trait
+from conformance.facts.causes import Alteration, Cause, Conditions, Degree, Diagnosis, Misplaced, Place, Trait
 from conformance.facts.evidence import Compared, Element, Evidence, Tensor
 from conformance.facts.failures import Frame, Mismatch, Misshapen, Raised, Said, Unsupported, Within, apart
 from conformance.facts.limits import (
@@ -45,6 +45,7 @@ __all__ = [
     "Interruption",
     "LeftOut",
     "Mismatch",
+    "Misplaced",
     "Misshapen",
     "NoCase",
     "NotJudged",

@@ -60,6 +60,21 @@ class Conditions:
 
 
 @dataclass(frozen=True)
+class Misplaced:
+    """Most wrong parts of a tensor are the right ones of another place."""
+
+    tensor: str
+    #: An example: (step, row, direction) of an output, (slot, row) of a state, (step, row) of a gradient of x.
+    index: tuple[int, ...]
+    #: The tensor whose right value stands there, and where it belongs; nothing and () for zeros.
+    source: str
+    belongs: tuple[int, ...]
+    #: Wrong parts that are misplaced alike, and all wrong parts that were looked at.
+    alike: int
+    wrong: int
+
+
+@dataclass(frozen=True)
 class Place:
     """Where the results are wrong: the values of each field that occur, empty where all do or none is known."""
 
@@ -76,6 +91,7 @@ class Place:
     #: The largest error, absolute and in units of each dtype's roundoff at the size of the values.
     error: float | None = None
     in_roundoffs: dict[str, float] = field(default_factory=dict)
+    misplaced: tuple[Misplaced, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,6 +112,8 @@ class Cause:
     tried: int = 0
     #: The recipe of the first that it does not explain.
     unexplained: str | None = None
+    #: The failed property whose statement says by itself what is wrong, by id, or nothing.
+    broken: str = ""
     conditions: Conditions | None = None
     place: Place | None = None
     #: The failed properties that it explains, by id.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from conformance.cases.recipe import parse
 from conformance.facts import Cause, Diagnosis, Mismatch
+from conformance.properties import catalogue
 from conformance.report import english, where
 from conformance.report.altered import altered, instead
 from conformance.report.model import BackendReport, Verdict
@@ -69,12 +70,12 @@ def sentence(cause: Cause, report: BackendReport) -> str:
         evidence += f"{_beside(cause)} {cause.explained} of {english.counted(cause.tried, 'fresh case')}"
     if not cause.alterations and not explained:
         evidence = "the conditions are not known"
-    shown = where.located(cause.place, cause.conditions, explained)
-    told = [altered(cause.alterations)] if cause.alterations else [shown]
-    told.append(f"{cause.degree.capitalize()}: {evidence}")
-    if cause.alterations and (cause.place or cause.conditions):
-        told.append(shown)
-    return ". ".join(told)
+    shown = [where.located(cause.place, cause.conditions, explained)] if cause.place or cause.conditions else []
+    degree = f"{cause.degree.capitalize()}: {evidence}"
+    if cause.alterations:
+        return ". ".join([altered(cause.alterations), degree, *shown])
+    broken = [f"This does not hold: {statement(cause.broken)}"] if cause.broken else []
+    return ". ".join([*broken, *shown, degree])
 
 
 def _beside(cause: Cause) -> str:
@@ -83,9 +84,18 @@ def _beside(cause: Cause) -> str:
     return f", and with {english.counted(others, 'other cause')}" if others else " and"
 
 
+def statement(id: str) -> str:
+    """The statement of a property, and its id."""
+    return f"{catalogue()[id].statement.rstrip('.')} ({id})"
+
+
 def in_short(cause: Cause) -> str:
-    """A cause in a few words: what is altered, or where it is wrong."""
-    return altered(cause.alterations) if cause.alterations else where.located(cause.place, cause.conditions)
+    """A cause in a few words: what is altered, what does not hold, or where it is wrong."""
+    if cause.alterations:
+        return altered(cause.alterations)
+    if cause.broken:
+        return f"this does not hold: {statement(cause.broken)}"
+    return where.located(cause.place, cause.conditions)
 
 
 def ended(found: Diagnosis) -> Iterator[str]:

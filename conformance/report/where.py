@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from conformance.facts import Conditions, Outcome, Place, Trait
+from conformance.facts import Conditions, Misplaced, Outcome, Place, Trait
 from conformance.report.english import counted, enumerated
 from conformance.report.model import Verdict
 from conformance.spec import GATES, Result
@@ -100,7 +100,8 @@ def located(at: Place | None, found: Conditions | None, failed: Sequence[Verdict
     outcomes = {verdict.outcome for verdict in failed}
     fails = _FAILS.get(min(outcomes), "Wrong") if len(outcomes) == 1 else "Wrong"
     told = [place(at) if at and fails == "Wrong" else "", conditions(found) if found else ""]
-    return f"{fails} {', '.join(filter(None, told)) or 'at no place and under no condition that was found'}"
+    first = f"{fails} {', '.join(filter(None, told)) or 'at no place and under no condition that was found'}"
+    return "; ".join([first, *(map(_misplaced, at.misplaced) if at else ())])
 
 
 def conditions(found: Conditions) -> str:
@@ -159,6 +160,23 @@ def place(found: Place) -> str:
     parts += [f"through gate{'s' * (len(found.gates) > 1)} {enumerated(found.gates)}"] * (0 < len(found.gates) < 4)
     parts += [_steps(found), *(f"in {some}" for some in (*_some("row", found.rows), *_some("unit", found.units)))]
     return ", ".join(filter(None, [*(part.strip() for part in parts), _size(found)]))
+
+
+def _misplaced(found: Misplaced) -> str:
+    """What stands where something else belongs, with an example."""
+    here = f"{found.tensor}{_index(found.tensor, found.index)}"
+    alike = f"{found.alike} of {found.wrong} wrong ones alike"
+    if not found.source:
+        return f"{here} is all zeros ({alike})"
+    return f"{here} is what {found.source}{_index(found.source, found.belongs)} should be ({alike})"
+
+
+def _index(tensor: str, index: tuple[int, ...]) -> str:
+    """An index, with the half of an output in words."""
+    if tensor == "output":
+        half = ("forward half", "reverse half")[index[2]]
+        return f"[{index[0]}, {index[1]}] ({half})"
+    return str(list(index))
 
 
 def _steps(found: Place) -> str:
