@@ -18,6 +18,7 @@ import pytest
 from conformance import conformance_tests
 from conformance.cases.recipe import Recipe
 from conformance.drivers import diagnosing, pytest_judging, pytest_progress, pytest_request
+from conformance.drivers.last import recall
 from conformance.drivers.pytest_judging import Judged, Judgement
 from conformance.engine.judging import Answer, Here, Inquiry, Judge
 from conformance.engine.plan import Settings, plan
@@ -450,6 +451,18 @@ def test_x_ends_at_the_first_failure_and_shrinks_no_other(
     assert result.parseoutcomes()["failed"] == 1
     assert [settings.stop for _, settings in judged] == [True]
     assert "stopped at the first failure" in text(result)
+
+
+def test_what_was_seen_to_hold_is_not_called_not_run(pytester: pytest.Pytester) -> None:
+    result = run(pytester, "wrong", "-rs", "-k", "values", "--maxfail=1")
+    assert "not judged to the end: stopped at the first failure; no failure in" in text(result)
+
+
+def test_replay_finds_the_failures_of_pytests_last_run(pytester: pytest.Pytester) -> None:
+    run(pytester, "wrong", "-k", "c_n")
+    failure = recall("values.c_n", None)
+    assert failure.backend == "lstms:wrong"
+    assert failure.recipes
 
 
 # Durations
