@@ -373,10 +373,10 @@ def test_colours_mark_what_fails_and_move_no_column() -> None:
 
 
 def test_a_backend_is_shown_by_the_name_that_it_gave_itself_and_replayed_by_its_target() -> None:
-    own = replace(_backend(FAILED, name="there/my_lstm.py:build"), own_name="my-lstm")
+    own = replace(_backend(FAILED, name="there/my_lstm.py:build"), own_name="the-lstm-of-my-thesis")
     bare = _backend(PASSED, name="there/my_lstm.py:MyLSTM")
     shown = named(_report(own, bare))
-    assert [backend.backend for backend in shown.backends] == ["my-lstm", "my_lstm.py:MyLSTM"]
+    assert [backend.backend for backend in shown.backends] == ["the-lstm-of-my-thesis", "my_lstm.py:MyLSTM"]
     assert "--backend 'my lstm.py:f'" in failures(shown)
 
 
