@@ -28,7 +28,7 @@ def test_a_conformant_backend_exits_0_and_says_so(command: Command) -> None:
 
 
 def test_a_wrong_backend_exits_1_and_its_replay_line_shows_the_failure_again(command: Command) -> None:
-    code, out, _ = command("run", f"{SAMPLES}:swapped", "--cases", "0", "--only", "values.c_n")
+    code, out, _ = command("run", f"{SAMPLES}:swapped", "--cases", "0", "--only", "values.c_n", "--diagnose", "0")
     assert code == 1
     assert "values.c_n (failed): Every layer's and direction's c_n is the oracle's, within the bound." in out
     assert "smallest  LSTM(1→1) L=1 N=1" in out
@@ -225,7 +225,8 @@ def test_new_writes_a_backend_that_runs_and_fails_for_its_gates(command: Command
     code, out, _ = command("new", "mine.py")
     assert (code, out) == (0, "wrote mine.py; now: lstm-conformance run mine.py:my_lstm\n")
     assert "lstm-conformance run mine.py:my_lstm" in Path("mine.py").read_text(encoding="utf-8")
-    code, out, _ = command("run", "mine.py:my_lstm", "--cases", "0", "--only", "smoke", "layout", "values.gates")
+    only = ("--only", "smoke", "layout", "values.gates")
+    code, out, _ = command("run", "mine.py:my_lstm", "--cases", "0", "--diagnose", "0", *only)
     assert code == 1
     assert "my-lstm: 1 property does not hold\n  values.gates (failed)" in out
 

@@ -190,7 +190,8 @@ def test_the_ini_list_is_for_a_run_without_path_arguments(pytester: pytest.Pytes
 
 
 def run(pytester: pytest.Pytester, backend: str, *arguments: str | Path) -> pytest.RunResult:
-    return pytester.runpytest("--lstm-backend", f"lstms:{backend}", "--lstm-cases", "1", *arguments)
+    given = ("--lstm-backend", f"lstms:{backend}", "--lstm-cases", "1", "--lstm-diagnose", "0")
+    return pytester.runpytest(*given, *arguments)
 
 
 def test_a_failure_reads_as_the_finding_alone(pytester: pytest.Pytester) -> None:
@@ -355,7 +356,7 @@ def test_workers_share_a_backend_and_the_controller_has_the_whole_table(pytester
     """)
     result = pytester.runpytest_subprocess(
         *("-n2", "-v", "--junitxml=junit.xml", "--lstm-cases=1", "-k", "h_n or c_n or hidden-range or plain"),
-        *("--lstm-backend=lstms:right", "--lstm-backend=lstms:wrong"),
+        *("--lstm-backend=lstms:right", "--lstm-backend=lstms:wrong", "--lstm-diagnose=0"),
     )
     assert result.parseoutcomes()["failed"] == 1
     ran = [line.split() for line in result.outlines if line.startswith("[gw")]
