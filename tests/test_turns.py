@@ -53,7 +53,7 @@ def test_every_variant_is_met(gradients: bool, monkeypatch: pytest.MonkeyPatch) 
     """Of the properties that have several, in two halves that take about as long."""
     judge, known = Recording("numpy", monkeypatch), catalogue()
     several = tuple(p.id for p in known.values() if p.turns > 1 and (p.group == "gradients") == gradients)
-    report = conform(judge, Settings(cases=32, seed=6, only=several, shrink=False))
+    report = conform(judge, Settings(cases=40, seed=6, only=several, shrink=False))
     assert {v.outcome for v in report.verdicts} == {"passed"}
     assert {id for id, _ in judge.met} == set(several)
     for (id, count), variants in judge.met.items():
