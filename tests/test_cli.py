@@ -85,6 +85,7 @@ def test_the_json_file_holds_every_verdict_and_what_is_needed_to_repeat_the_run(
         (["run", "--cases", "many"], "argument --cases: must be a whole number of at least 0, got 'many'"),
         (["run", "--cases=-1"], "argument --cases: must be a whole number of at least 0, got '-1'"),
         (["run", "numpy", "--only", "vaules"], "named 'vaules'\n  hint: did you mean values"),
+        (["run", "numpy", "--only", "values,state"], "named 'values,state'\n  hint: give each by itself: values state"),
         (["run", "numpy", "--exclude", "values.c"], "named 'values.c'\n  hint: did you mean values.c_n"),
         (["run", "numpy", "--json", "no/such/folder.json"], "there is no folder no"),
         (["self-test", "tf32", "--json", "no/such/folder.json"], "there is no folder no"),

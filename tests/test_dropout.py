@@ -19,7 +19,8 @@ from conformance.faults import FAULTS, backend_of, twin_backend
 from conformance.faults.fault import DROPOUT, EVERYTHING, GRADIENTS, Fault
 from conformance.faults.twin import Place, Twin
 from conformance.instruments.masks import ELEMENTS, RATES, read
-from conformance.properties import catalogue, dropout
+from conformance.properties import catalogue
+from conformance.properties.dropout import pattern, vjps
 from conformance.properties.dropout.shared import ALARM, LIMIT
 from conformance.spec import Array
 from conformance.targets.find import find
@@ -74,7 +75,8 @@ def test_a_run_accuses_a_correct_implementation_with_next_to_no_probability(monk
         tests.append(tosses)
         return surprise(count, tosses, p)
 
-    monkeypatch.setattr(dropout, "surprise", counted)
+    for module in (pattern, vjps):
+        monkeypatch.setattr(module, "surprise", counted)
     assert accused(twin_backend(), Settings(cases=100, only=("dropout",))) == {}
     # Two sides, and the bound that tests/test_chance.py holds.
     assert 0 < 2 * len(tests) * exp(-LIMIT) <= ALARM == 1e-9

@@ -58,7 +58,7 @@ def test_a_right_backend_passes_everything_it_declares() -> None:
 
 
 def test_the_same_seed_gives_the_same_report() -> None:
-    settings = Settings(cases=5, only=("values", "purity"))
+    settings = Settings(cases=5, only=("values.h_n", "values.c_n", "purity.repeat", "purity.no-leak"))
     first, second = (conform(around(zero_c), settings) for _ in range(2))
     assert first.verdicts == second.verdicts
     assert "values.c_n" in failing(first)
@@ -98,7 +98,7 @@ def test_an_exception_is_an_error_and_not_a_failure() -> None:
             raise MemoryError("no room")
         return forward(x, *state)
 
-    found = by_property(conform(around(raising), QUICK))
+    found = by_property(conform(around(raising), replace(QUICK, only=("values.output", "sequence.chunks"))))
     assert found["values.output"].outcome == "error"
     assert "MemoryError: no room" in found["values.output"].message
     assert found["sequence.chunks"].outcome == "passed"

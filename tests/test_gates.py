@@ -72,3 +72,10 @@ def test_what_is_no_gate_is_not_called_one() -> None:
         return np.where(np.abs(c) > 60, c, cell(twin, at, i, f, g, c))
 
     assert "with gate o alone" in told(Twin(cell=larger), shrink=False)
+
+
+@pytest.mark.parametrize(
+    "fault", ["recurrent-weights-transposed", "h-0-ignored", "c-0-ignored", "recurrent-bias-ignored"]
+)
+def test_no_gate_is_named_for_weights_states_or_biases(fault: str) -> None:
+    assert told(FAULTS[fault].twin, shrink=False).endswith(" alone")

@@ -6,11 +6,13 @@ import re
 
 import pytest
 
+from conformance.cases.recipe import parse
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.faults import FAULTS, backend_of, twin_backend
 from conformance.properties import GROUPS, catalogue
 from conformance.properties.model import NEEDS, needs_of, prop
+from conformance.trials.trial import Trial
 from lstm_conformance_pytest.workers import part_of
 
 #: For each property a fault of its own kind.
@@ -234,3 +236,10 @@ def test_every_property_is_documented() -> None:
         assert p.group in GROUPS
         assert p.statement.endswith("."), p.id
         assert p.why, p.id
+
+
+def test_a_wrong_lstm_that_does_not_read_a_number_keeps_nothing() -> None:
+    """In a case made small, weights may differ in a number that matters to the oracle alone."""
+    zeros = "0:weight_ih_l0,0:weight_hh_l0,0:bias_ih_l0,0:bias_hh_l0[0:2],0:bias_hh_l0[3],0:x"
+    trial = Trial(backend_of(FAULTS["gate-order-iofg"]), parse(f"I=1 H=1 L=1 N=1 edits={zeros}"))
+    catalogue()["parameters.fresh"].check(trial)

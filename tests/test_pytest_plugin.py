@@ -18,6 +18,7 @@ import pytest
 from conformance import conformance_tests
 from conformance.cases.recipe import Recipe
 from conformance.drivers import diagnosing, pytest_judging, pytest_progress, pytest_request
+from conformance.drivers.last import recall
 from conformance.drivers.pytest_judging import Judged, Judgement
 from conformance.engine.judging import Answer, Here, Inquiry, Judge
 from conformance.engine.plan import Settings, plan
@@ -189,7 +190,8 @@ def test_the_ini_list_is_for_a_run_without_path_arguments(pytester: pytest.Pytes
 
 
 def run(pytester: pytest.Pytester, backend: str, *arguments: str | Path) -> pytest.RunResult:
-    return pytester.runpytest("--lstm-backend", f"lstms:{backend}", "--lstm-cases", "1", *arguments)
+    given = ("--lstm-backend", f"lstms:{backend}", "--lstm-cases", "1", "--lstm-diagnose", "0")
+    return pytester.runpytest(*given, *arguments)
 
 
 def test_a_failure_reads_as_the_finding_alone(pytester: pytest.Pytester) -> None:
@@ -354,7 +356,7 @@ def test_workers_share_a_backend_and_the_controller_has_the_whole_table(pytester
     """)
     result = pytester.runpytest_subprocess(
         *("-n2", "-v", "--junitxml=junit.xml", "--lstm-cases=1", "-k", "h_n or c_n or hidden-range or plain"),
-        *("--lstm-backend=lstms:right", "--lstm-backend=lstms:wrong"),
+        *("--lstm-backend=lstms:right", "--lstm-backend=lstms:wrong", "--lstm-diagnose=0"),
     )
     assert result.parseoutcomes()["failed"] == 1
     ran = [line.split() for line in result.outlines if line.startswith("[gw")]
@@ -450,6 +452,18 @@ def test_x_ends_at_the_first_failure_and_shrinks_no_other(
     assert result.parseoutcomes()["failed"] == 1
     assert [settings.stop for _, settings in judged] == [True]
     assert "stopped at the first failure" in text(result)
+
+
+def test_what_was_seen_to_hold_is_not_called_not_run(pytester: pytest.Pytester) -> None:
+    result = run(pytester, "wrong", "-rs", "-k", "values", "--maxfail=1")
+    assert "not judged to the end: stopped at the first failure; no failure in" in text(result)
+
+
+def test_replay_finds_the_failures_of_pytests_last_run(pytester: pytest.Pytester) -> None:
+    run(pytester, "wrong", "-k", "c_n")
+    failure = recall("values.c_n", None)
+    assert failure.backend == "lstms:wrong"
+    assert failure.recipes
 
 
 # Durations

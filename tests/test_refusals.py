@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from backends import around
 
-from conformance.backend import Capabilities
+from conformance.backend import Capabilities, Unsupported
 from conformance.cases.recipe import Recipe
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
@@ -70,3 +70,25 @@ def test_of_a_wrong_answer_the_dtype_is_told() -> None:
     trial = Trial(_computed_in("float32", off=1e-3), Recipe(I=3, H=4, L=3, N=2, dtype="float64", seed=1))
     with pytest.raises(Violation, match="with an x of float32 for a model of float64"):
         catalogue()["refusals.input-dtype"].check(trial)
+
+
+def test_a_declared_call_that_is_broken_is_no_option_accepted() -> None:
+    def call(forward: Any, config: LSTMConfig, x: Any, *state: Any) -> Any:
+        if config.num_layers > 1 or config.bidirectional or config.proj_size:
+            raise Unsupported("one layer and direction")
+        output, states = forward(x, *state)
+        return np.squeeze(output), states
+
+    squeezing = around(
+        call, Capabilities(no_bias=True, unbatched=True, batch_first=True, dtypes=("float32", "float64"))
+    )
+    catalogue()["refusals.undeclared"].check(Trial(squeezing, Recipe(I=1, H=1, L=1, N=1)))
+
+
+def test_an_option_that_is_accepted_and_ignored_is_told() -> None:
+    def call(forward: Any, config: LSTMConfig, x: Any, *state: Any) -> Any:
+        output, (h_n, c_n) = forward(x, *state)
+        return output, (h_n[:1], c_n[:1])
+
+    with pytest.raises(Violation, match=r"layers is not declared, yet accepted.*tensor='h_n'"):
+        catalogue()["refusals.undeclared"].check(Trial(around(call, Capabilities()), Recipe(I=2, H=2, L=2, N=2)))

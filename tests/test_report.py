@@ -49,7 +49,7 @@ from conformance.report.levels import LEVELS, level_of, reached
 from conformance.report.model import BackendReport, Report, Verdict
 from conformance.report.names import named
 from conformance.report.table import notes, table
-from conformance.report.text import conclusion, explain, failures, head, replay_line
+from conformance.report.text import conclusion, explain, failures, head, replay_line, sentence
 from conformance.trials.evidence import given
 
 PASSED = Verdict("mine", "smoke.runs", Outcome.PASSED, margin=0.1, cases=3)
@@ -267,6 +267,18 @@ def test_a_part_of_the_properties_and_a_run_cut_short_claim_nothing() -> None:
     assert _told(cut) == ("", "core: interrupted after 3 cases")
 
 
+def test_what_holds_unexpectedly_is_not_told_as_wrong() -> None:
+    told = sentence(_becomes(_judged(CORE), "values.h_n", Outcome.UNEXPECTED_PASS))
+    assert "mine computes what nn.LSTM computes, of what it declares, though 1 property was expected to fail" in told
+
+
+def test_of_a_few_chosen_properties_no_coverage_is_told() -> None:
+    whole = replace(_judged(CORE), covered=1, combinations=4)
+    chosen = replace(whole, verdicts=whole.verdicts[:3])
+    assert "25%" in table(_report(whole))
+    assert "%" not in table(_report(chosen))
+
+
 def test_many_failures_fit_a_line() -> None:
     judged = _judged(CORE)
     failed = replace(judged, verdicts=tuple(replace(v, outcome=Outcome.FAILED) for v in judged.verdicts))
@@ -363,10 +375,10 @@ def test_colours_mark_what_fails_and_move_no_column() -> None:
 
 
 def test_a_backend_is_shown_by_the_name_that_it_gave_itself_and_replayed_by_its_target() -> None:
-    own = replace(_backend(FAILED, name="there/my_lstm.py:build"), own_name="my-lstm")
+    own = replace(_backend(FAILED, name="there/my_lstm.py:build"), own_name="the-lstm-of-my-thesis")
     bare = _backend(PASSED, name="there/my_lstm.py:MyLSTM")
     shown = named(_report(own, bare))
-    assert [backend.backend for backend in shown.backends] == ["my-lstm", "my_lstm.py:MyLSTM"]
+    assert [backend.backend for backend in shown.backends] == ["the-lstm-of-my-thesis", "my_lstm.py:MyLSTM"]
     assert "--backend 'my lstm.py:f'" in failures(shown)
 
 

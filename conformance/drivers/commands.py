@@ -74,7 +74,7 @@ def _join(words: Any) -> str:
 
 def _run(options: argparse.Namespace) -> int:
     settings = Settings(
-        0 if options.quick else options.cases,
+        options.cases,
         options.seed,
         *selection(options),
         strict=options.strict,

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import TextIO
 
-from conformance.report.text import WIDTH
+from conformance.report.columns import WIDTH
 
 #: What stands for a character that the console's encoding lacks.
 _PLAIN = {

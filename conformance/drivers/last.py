@@ -55,7 +55,7 @@ def recall(property: str, backend: str | None) -> Failure:
     except (OSError, ValueError):
         raise UsageError(
             "no run in this folder is remembered",
-            "`lstm-conformance run` first, or give the text of a case: pytest prints it with each failure",
+            "`lstm-conformance run` or pytest first, or give the text of a case",
         ) from None
     found = [
         Failure(each["property"], each["backend"], tuple(each["recipes"]), told["when"]) for each in told["failures"]

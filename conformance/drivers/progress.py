@@ -14,12 +14,10 @@ from tqdm import tqdm
 from conformance.engine.judging import Answer
 from conformance.properties.model import Property
 from conformance.report import english
+from conformance.report.columns import LINE
 
 #: Seconds between two lines where standard error is no terminal.
 _EVERY = 10.0
-
-#: Columns of a line where there is no terminal to fit.
-_WIDTH = 118
 
 
 class Progress:
@@ -69,7 +67,7 @@ class Progress:
     def first(self, target: str, p: Property, answer: Answer) -> None:
         """The first failure of a target, in one line above the bars."""
         told = str(answer.outcome) if answer.fact is None else english.sentence(answer.fact).partition("\n")[0]
-        width = shutil.get_terminal_size().columns - 1 if self._terminal else _WIDTH
+        width = shutil.get_terminal_size().columns - 1 if self._terminal else LINE
         line = f"{target}: first failure, {p.id}: {told}"
         with suppress(OSError):
             tqdm.write(line if len(line) <= width else f"{line[: width - 1]}…", file=sys.stderr)

@@ -13,6 +13,7 @@ import pytest
 from conformance.backend import Backend
 from conformance.drivers import console
 from conformance.drivers.diagnosing import USUAL
+from conformance.drivers.last import remember
 from conformance.drivers.pytest_judging import Judged, Judgement, Key, merged
 from conformance.drivers.pytest_progress import Progress
 from conformance.drivers.pytest_request import ConformanceTests
@@ -26,7 +27,7 @@ from conformance.report.causes import in_short
 from conformance.report.model import BackendReport, Verdict
 from conformance.report.records import decode, encode
 from conformance.report.table import notes, table
-from conformance.report.text import conclusion, diagnoses, explain, head, interruption
+from conformance.report.text import conclusion, diagnoses, ending, explain, head, interruption
 from conformance.targets.find import find
 from lstm_conformance_pytest import PARCEL
 from lstm_conformance_pytest.workers import part_of
@@ -76,7 +77,7 @@ class PropertyItem(pytest.Item):
         if verdict.outcome.bad or verdict.outcome == Outcome.EXPECTED_FAILURE:
             pytest.fail("\n".join([explain(verdict), *_cause(report, verdict)]), pytrace=False)
         if verdict.outcome != Outcome.PASSED:
-            pytest.skip(f"{verdict.outcome}: {verdict.message}")
+            pytest.skip(f"{ending(verdict)}: {verdict.message}")
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where the backend was defined; ": " because pytest would write the dots of a node id's end as "::"."""
@@ -317,7 +318,9 @@ class Suite:
         self.keep(Key(*key), part, decode(BackendReport, report))
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """A backend that has nothing of what it declares skips its items: that is no success."""
+        """The failures are kept for ``replay --last``. A backend that has nothing of what it declares is no success."""
+        if self.reports and not self.worker:
+            remember(make_report(Settings(), self.reports.values()))
         if exitstatus == pytest.ExitCode.OK and any(report.narrowed for report in self.reports.values()):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

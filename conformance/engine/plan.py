@@ -38,6 +38,11 @@ class Settings:
     #: Failures that are expected, {property id: reason with a link}, beside those that the backend declares.
     expected_failures: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """A quick run draws nothing."""
+        if self.quick:
+            object.__setattr__(self, "cases", 0)
+
 
 @dataclass(frozen=True)
 class Plan:

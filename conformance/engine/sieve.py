@@ -95,7 +95,7 @@ class _Sieve:
         try:
             if self._smoke():
                 fixed = self._fixed_set()
-                total = len(fixed) + self._cases()
+                total = len(fixed) + self.settings.cases
                 self._random(lambda count: self.progress(len(fixed) + count, total))
                 self._end("at the end of its process, after its last answer")
                 if self.session.guards and not self.session.interrupted:
@@ -154,7 +154,7 @@ class _Sieve:
         whole = self.plan.fixed_set()
         self.fixed = len(whole)
         rows = whole[:ROWS] if self.settings.quick else whole
-        total = len(rows) + self._cases()
+        total = len(rows) + self.settings.cases
         for at, recipe, cost in ordered(rows):
             if not self.offers.wanting():
                 break
@@ -163,10 +163,6 @@ class _Sieve:
             if cost == Cost.SMALL:
                 self.progress(at + 1, total)
         return rows
-
-    def _cases(self) -> int:
-        """How many random cases are drawn."""
-        return 0 if self.settings.quick else self.settings.cases
 
     def _fixed(self, recipe: Recipe, cost: Cost | None = None) -> None:
         """One recipe of the fixed set for the properties of a cost, or for all, and whatever fails on it."""
@@ -177,7 +173,7 @@ class _Sieve:
     def _random(self, progress: Callable[[int], None]) -> None:
         """The random cases: each failure ends a search, and another begins for the properties that remain."""
         first, round = len(self.offered), 0
-        while self.offers.wanting() and (left := self._cases() + first - len(self.offered)) > 0:
+        while self.offers.wanting() and (left := self.settings.cases + first - len(self.offered)) > 0:
             failure = self._draw(left, round, lambda: progress(len(self.offered) - first))
             round += 1
             if failure is None:

@@ -49,8 +49,15 @@ def select(only: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> list[Pr
     known = catalogue()
     for name in (*only, *exclude):
         if name not in known and name not in GROUPS:
-            near = nearest(name, [*known, *GROUPS])
-            hint = f"did you mean {' or '.join(near)}?" if near else "`lstm-conformance list` shows the ids"
-            raise UsageError(f"no property or group is named {name!r}", hint)
+            raise UsageError(f"no property or group is named {name!r}", _hint(name, [*known, *GROUPS]))
     named = [p for p in known.values() if not only or p.id in only or p.group in only]
     return [p for p in named if p.id not in exclude and p.group not in exclude]
+
+
+def _hint(name: str, known: list[str]) -> str:
+    """What was probably meant by a name that is none."""
+    parts = [part.strip() for part in name.split(",")]
+    if len(parts) > 1:
+        return f"give each by itself: {' '.join(filter(None, parts))}"
+    near = nearest(name, known)
+    return f"did you mean {' or '.join(near)}?" if near else "`lstm-conformance list` shows the ids"

@@ -83,5 +83,5 @@ def _right_if_right_without(trial: Trial, start: Trial) -> None:
     matters = np.abs(oracle_result(start.case).c_n - oracle_result(without).c_n).max() > 1e-3
     pairs = zip(start.result, start.run(without), strict=True)
     if matters and all(np.array_equal(a, b) for a, b in pairs if a is not None and b is not None):
-        raise Violation("the state is ignored: the same results without it", case=start.case)
+        raise Violation("the results are the same without the state", case=start.case)
     raise Discard

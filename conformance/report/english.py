@@ -264,16 +264,20 @@ PASSES_HERE = (
 _FEW = 3
 
 
-def computes(good: int, bad: int, asked: int, level: str, whole: bool, expected: int) -> str:
+def computes(good: int, bad: int, asked: int, level: str, whole: bool, expected: int, unexpected: int) -> str:
     """The answer to the first question: does it compute what nn.LSTM computes?
 
-    Of the properties ``asked`` so many are ``good``, among them those that fail as ``expected``, and so many ``bad``;
-    the others were not judged, or in part. ``whole`` says that they are all that there are.
+    Of the properties ``asked`` so many are ``good``, among them those that fail as ``expected``, and so many ``bad``,
+    among them those that hold ``unexpected``ly; the others were not judged, or in part. ``whole`` says that they are
+    all that there are.
     """
     unjudged = _unjudged(asked - good - bad)
-    if bad:
+    if bad > unexpected:
         return f"does not compute what nn.LSTM computes: {good} of {asked} properties hold{unjudged}"
     but = (f", but for {counted(expected, 'expected failure')}" if expected else "") + unjudged
+    if unexpected:
+        but += f", though {unexpected} {'property was' if unexpected == 1 else 'properties were'} expected to fail"
+        good += unexpected
     if not whole or unjudged:
         return f"holds {good} of {asked} {'' if whole else 'chosen '}properties of what nn.LSTM computes{but}"
     return "computes what nn.LSTM computes" + (f" ({level})" if level else ", of what it declares") + but

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from conformance.facts import Compared, Evidence, Tensor, apart
+from conformance.report.columns import LINE
 from conformance.spec import numpy_dtype
 
-_WIDTH, _NAME = 118, 22
+_NAME = 22
 
 
 def arrays(given: Sequence[Tensor]) -> str:
@@ -68,4 +69,4 @@ def _numbers(tensor: Tensor) -> str:
 
 def _named(head: str, names: str) -> list[str]:
     text = f"{head:<{_NAME}}{names}"
-    return [textwrap.fill(text, _WIDTH, subsequent_indent=" " * _NAME, break_long_words=False)] if names else []
+    return [textwrap.fill(text, LINE, subsequent_indent=" " * _NAME, break_long_words=False)] if names else []

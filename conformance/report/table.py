@@ -12,9 +12,9 @@ from conformance.properties import GROUPS
 from conformance.properties.model import QUESTIONS
 from conformance.report import english
 from conformance.report.colour import Paint, unpainted, visible
-from conformance.report.levels import reached
+from conformance.report.columns import WIDTH
+from conformance.report.levels import reached, whole
 from conformance.report.model import BackendReport, Report, Verdict
-from conformance.report.text import WIDTH
 from conformance.report.unjudged import unjudged
 
 #: The end of a longer name is what tells it from others: ``…er/my_lstm.py:MyLSTM``.
@@ -104,7 +104,9 @@ def _grid(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
 def _row(backend: BackendReport, groups: Sequence[str], paint: Paint) -> list[str]:
     name = backend.backend if len(backend.backend) <= _LONGEST else f"…{backend.backend[1 - _LONGEST :]}"
     margin = "–" if backend.margin is None else f"{backend.margin:.{'2f' if backend.margin < 100 else '1e'}}"
-    coverage = f"{100 * backend.covered / backend.combinations:.0f}%" if backend.combinations else "–"
+    # A few chosen properties say nothing of what was covered: most judge cases of their own.
+    share = backend.covered / backend.combinations if backend.combinations and whole(backend) else None
+    coverage = "–" if share is None else f"{share:.0%}"
     cells = [_share([v for v in backend.verdicts if v.property.startswith(group + ".")], paint) for group in groups]
     cells += [_share(backend.asked(question), paint) for question in QUESTIONS]
     return [name, reached(backend)[0] or "—", *cells, coverage, margin, f"{backend.seconds:.1f} s"]

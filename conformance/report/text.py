@@ -12,15 +12,10 @@ from conformance.properties import catalogue
 from conformance.properties.model import COMPUTES, QUESTIONS
 from conformance.report import causes, english
 from conformance.report.colour import Paint, unpainted
+from conformance.report.columns import LINE, WIDTH
 from conformance.report.levels import reached, whole
 from conformance.report.model import BackendReport, Report, Verdict
 from conformance.report.shell import command_line
-
-#: The columns that text takes where no terminal says how many there are, such as in a file.
-WIDTH = 100
-
-#: Those of a failure's lines.
-_WIDTH = 118
 
 #: So many failing cases are told in a paragraph each.
 _PARAGRAPHS = 3
@@ -154,6 +149,11 @@ def _following(backend: BackendReport) -> Sequence[Verdict]:
     return [verdict for verdict in backend.verdicts if isinstance(verdict.fact, Discarded)]
 
 
+def ending(verdict: Verdict) -> str:
+    """The outcome of a verdict; of what a run that was cut short had seen hold, that it was not judged to the end."""
+    return _NOT_TO_THE_END if _so_far(verdict) else str(verdict.outcome)
+
+
 def _so_far(verdict: Verdict) -> bool:
     """Whether a run that was cut short had seen the property hold by then."""
     return isinstance(verdict.fact, CutShort) and verdict.fact.passed > 0
@@ -190,7 +190,9 @@ def sentence(backend: BackendReport) -> str:
         expected = sum(verdict.outcome == Outcome.EXPECTED_FAILURE for verdict in asked)
         if asked and question == COMPUTES:
             level = reached(backend)[0]
-            parts.append(english.computes(good, len(bad), len(asked), level, whole(backend), expected))
+            unexpected = sum(verdict.outcome == Outcome.UNEXPECTED_PASS for verdict in bad)
+            told = english.computes(good, len(bad), len(asked), level, whole(backend), expected, unexpected)
+            parts.append(told)
         elif asked:
             parts.append(english.others(question, good, len(asked), [_in_short(v) for v in bad]))
     return backend.backend + (" " if backend.asked(COMPUTES) else ": ") + "; ".join(parts)
@@ -274,7 +276,7 @@ def explain(verdict: Verdict, also: Sequence[Verdict] = (), replay: str = "") ->
 def _clipped(text: str) -> str:
     """The first line of a text, as much of it as fits."""
     first = text.splitlines()[0]
-    return first if len(first) <= _WIDTH else f"{first[: _WIDTH - 2]} …"
+    return first if len(first) <= LINE else f"{first[: LINE - 2]} …"
 
 
 def _together(scopes: Sequence[Scope]) -> Scope:
@@ -299,4 +301,4 @@ def last_line(verdict: Verdict, named: bool = False) -> str:
 
 
 def _wrapped(text: str, indent: str) -> str:
-    return textwrap.fill(text, _WIDTH, subsequent_indent=indent or "  ", break_long_words=False)
+    return textwrap.fill(text, LINE, subsequent_indent=indent or "  ", break_long_words=False)

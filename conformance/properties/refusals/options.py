@@ -43,16 +43,17 @@ def undeclared(trial: Trial) -> None:
         try:
             if option in ASKED_DTYPES:
                 _dtype_kept(asked)
-            if asked.arithmetic is None:
-                _ = asked.result
-            else:
+            # First the call with the option: those of the layers below it may be declared, and broken by themselves.
+            _ = asked.result
+            if asked.arithmetic is not None:
                 asked.require(asked.findings())
         except Unaffordable:
             raise
         except Discard:
             continue
         except Violation as violation:
-            misshapen = isinstance(violation.fact, Misshapen)
+            of_option = violation.case is None or violation.case.config == asked.case.config
+            misshapen = isinstance(violation.fact, Misshapen) and of_option
             if violation.outcome == Outcome.FAILED and (misshapen or trial.right()):
                 with within(f"{option} is not declared, yet accepted", asked.case):
                     raise
