@@ -17,7 +17,7 @@ from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answering, Inquiry
 from conformance.facts import Evidence, Unsupported
 from conformance.properties.model import Property
-from conformance.spec import Array
+from conformance.spec import GATES, Array
 from conformance.trials.mismatch import telling
 
 #: The least and the largest of some values, by their dimension's name.
@@ -116,7 +116,10 @@ class Asker:
                     given["a"].append(np.concatenate([span.a.value for span in half.spans])[valid])
                     given["c"].append(np.concatenate([span.c.value for span in half.spans])[valid])
                     given["|h|"].append(np.abs(half.output.value[valid]))
-            given |= {"|a|": [np.abs(part) for part in given["a"]], "|c|": [np.abs(part) for part in given["c"]]}
+            gates = [np.split(part, 4, axis=-1) for part in given["a"]]
+            given |= {f"a_{gate}": [parts[k] for parts in gates] for k, gate in enumerate(GATES)}
+            signed = [name for name in given if name[0] in "ac"]
+            given |= {f"|{name}|": [np.abs(part) for part in given[name]] for name in signed}
             return {name: _range(parts) for name, parts in given.items()}
 
 
