@@ -60,18 +60,11 @@ class Asker:
         self._known.clear()
 
     def _ask(self, recipe: Recipe) -> bool | None:
-        if not self._property.when(recipe):
-            return None
-        [(_, answer)] = self.judge.ask(recipe, [Inquiry(self._property, recipe.turn)])
-        return (
-            answer.wrong or None
-            if answer.outcome is None or not (answer.wrong or answer.outcome.good)
-            else answer.wrong
-        )
+        return _said(self.judge, self._property, recipe)
 
     def evidence(self, recipe: Recipe) -> Evidence | None:
         """The call at which the property fails, if it does."""
-        return self.judge.evidence() if self._ask(recipe) else None
+        return evidence_of(self.judge, self._property, recipe)
 
     def _call(self, recipe: Recipe) -> bool | None:
         made = self._expectation(recipe)
@@ -121,6 +114,20 @@ class Asker:
             signed = [name for name in given if name[0] in "ac"]
             given |= {f"|{name}|": [np.abs(part) for part in given[name]] for name in signed}
             return {name: _range(parts) for name, parts in given.items()}
+
+
+def evidence_of(judge: Answering, property: Property, recipe: Recipe) -> Evidence | None:
+    """The call at which a property fails, if it does."""
+    return judge.evidence() if _said(judge, property, recipe) else None
+
+
+def _said(judge: Answering, property: Property, recipe: Recipe) -> bool | None:
+    """Whether a property fails; None if it says nothing of a case."""
+    if not property.when(recipe):
+        return None
+    [(_, answer)] = judge.ask(recipe, [Inquiry(property, recipe.turn)])
+    silent = answer.outcome is None or not (answer.wrong or answer.outcome.good)
+    return answer.wrong or None if silent else answer.wrong
 
 
 def _range(parts: list[Array]) -> tuple[float, float]:
