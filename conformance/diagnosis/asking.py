@@ -20,7 +20,7 @@ from conformance.diagnosis.probes import Call
 from conformance.engine.judging import Answering, Inquiry
 from conformance.facts import Evidence, Unsupported
 from conformance.properties.model import Property
-from conformance.spec import Array
+from conformance.spec import GATES, Array
 from conformance.trials.mismatch import telling
 
 #: The least and the largest of some values, by their dimension's name.
@@ -63,18 +63,11 @@ class Asker:
         self._known.clear()
 
     def _ask(self, recipe: Recipe) -> bool | None:
-        if not self._property.when(recipe):
-            return None
-        [(_, answer)] = self.judge.ask(recipe, [Inquiry(self._property, recipe.turn)])
-        return (
-            answer.wrong or None
-            if answer.outcome is None or not (answer.wrong or answer.outcome.good)
-            else answer.wrong
-        )
+        return _said(self.judge, self._property, recipe)
 
     def evidence(self, recipe: Recipe) -> Evidence | None:
         """The call at which the property fails, if it does."""
-        return self.judge.evidence() if self._ask(recipe) else None
+        return evidence_of(self.judge, self._property, recipe)
 
     def _call(self, recipe: Recipe) -> bool | None:
         made = self._expectation(recipe)
@@ -130,8 +123,25 @@ class Asker:
                     given["a"].append(np.concatenate([span.a.value for span in half.spans])[valid])
                     given["c"].append(np.concatenate([span.c.value for span in half.spans])[valid])
                     given["|h|"].append(np.abs(half.output.value[valid]))
-            given |= {"|a|": [np.abs(part) for part in given["a"]], "|c|": [np.abs(part) for part in given["c"]]}
+            gates = [np.split(part, 4, axis=-1) for part in given["a"]]
+            given |= {f"a_{gate}": [parts[k] for parts in gates] for k, gate in enumerate(GATES)}
+            signed = [name for name in given if name[0] in "ac"]
+            given |= {f"|{name}|": [np.abs(part) for part in given[name]] for name in signed}
             return {name: _range(parts) for name, parts in given.items()}
+
+
+def evidence_of(judge: Answering, property: Property, recipe: Recipe) -> Evidence | None:
+    """The call at which a property fails, if it does."""
+    return judge.evidence() if _said(judge, property, recipe) else None
+
+
+def _said(judge: Answering, property: Property, recipe: Recipe) -> bool | None:
+    """Whether a property fails; None if it says nothing of a case."""
+    if not property.when(recipe):
+        return None
+    [(_, answer)] = judge.ask(recipe, [Inquiry(property, recipe.turn)])
+    silent = answer.outcome is None or not (answer.wrong or answer.outcome.good)
+    return answer.wrong or None if silent else answer.wrong
 
 
 def _range(parts: list[Array]) -> tuple[float, float]:

@@ -42,7 +42,7 @@ def conditions(
     ``deadline`` is a time of ``time.monotonic``; no case is asked after it. Wherever the failure shows in the values
     of one call, calls are judged by the oracle, and else by ``property``. ``seen`` are cases that it has judged before.
     """
-    search = _Search(judge, property, recipe, deadline)
+    search = Experiments(judge, property, recipe, deadline)
     try:
         if not search.begin(recipe):
             return search.threshold
@@ -55,7 +55,9 @@ def conditions(
     return search.counted()
 
 
-class _Search:
+class Experiments:
+    """The cases that are asked around one failure, and what they tell."""
+
     def __init__(self, judge: Answering, property: Property, recipe: Recipe, deadline: float) -> None:
         self.asker = Asker(judge, property, deadline)
         self.backend, self.property = judge.backend, property
@@ -71,10 +73,10 @@ class _Search:
 
     def begin(self, recipe: Recipe) -> bool:
         """Find a case without edits that fails, simplify it, vary each field; False if there is no more to find."""
-        base = self._base(recipe)
+        base = self.base(recipe)
         if base is None:
             return False
-        self.draws = Draws(self.backend, base, self.property.turns if not self.asker.whole else 1)
+        self.draws = self._draws(base)
         # Where it depends on values, one-unit models tell more, and sooner.
         of_values = self.asker.whole and (base.fill != "normal" or self._share(base) < 1.0)
         if of_values and self._found_threshold(base.dtype):
@@ -103,7 +105,17 @@ class _Search:
         alike = [one for one in seeds if features(one) == features(base)][:_SEEDS]
         return [self._ask(one) for one in alike].count(True) / len(alike)
 
-    def _base(self, recipe: Recipe) -> Recipe | None:
+    def _draws(self, base: Recipe) -> Draws:
+        return Draws(self.backend, base, self.property.turns if not self.asker.whole else 1)
+
+    def drawn_around(self, base: Recipe) -> Draws:
+        """Draws of cases around one that fails."""
+        self.draws = self._draws(base)
+        self._settle(base)
+        return self.draws
+
+    def base(self, recipe: Recipe) -> Recipe | None:
+        """A case without edits that fails, by its whole call or else by the property; None if values alone tell."""
         plain = replace(recipe, edits=())
         evidence = self.asker.evidence(recipe)
         candidates = [plain] if evidence is None else [called(plain, evidence), plain]

@@ -20,6 +20,9 @@ from conformance.facts import Alteration
 #: Fresh cases, those that are made of the recipes that failed, and those of a probe that is made again.
 _FRESH, _LIKE_FAILURES, _AGAIN = 40, 16, 6
 
+#: So many elements of all layers' outputs are few.
+SMALL = 4000
+
 #: Fewer cases than this, in which the backend is wrong, confirm nothing.
 TELLING = 4
 
@@ -81,7 +84,7 @@ def fresh_cases(
     rng = Random(seed)
     dtypes = valued_dtypes(backend) if dtypes is None else dtypes
     recipes = [_random(backend, rng, dtypes) for _ in range(_FRESH)]
-    small = [recipe for recipe in failed if recipe.H * recipe.L * recipe.N * recipe.layers < 4000]
+    small = [recipe for recipe in failed if recipe.H * recipe.L * recipe.N * recipe.layers < SMALL]
     for recipe in rng.choices(small, k=_LIKE_FAILURES) if small else []:
         recipes.append(replace(recipe, seed=rng.randrange(2**32), edits=(), turn=0, view="plain"))
     found = []

@@ -12,7 +12,10 @@ from random import Random
 from conformance.backend import Backend
 from conformance.cases.case import Case, realise
 from conformance.cases.recipe import Recipe, parse
+from conformance.diagnosis.asking import called as sized
+from conformance.diagnosis.asking import evidence_of
 from conformance.diagnosis.confirmation import (
+    SMALL,
     Fresh,
     Score,
     Vary,
@@ -34,6 +37,7 @@ from conformance.diagnosis.session import Session
 from conformance.errors import UsageError
 from conformance.facts import Alteration, Cause, Degree
 from conformance.faults.families import known
+from conformance.properties import catalogue
 from conformance.report.model import Verdict
 
 #: The share of its time after which each step of a search ends.
@@ -44,6 +48,9 @@ _FORWARD = 0.5
 
 #: Hypotheses that are compared on fresh cases, and failing cases that are probes.
 _COMPARED, _FAILING = 6, 24
+
+#: Failures whose own calls are looked at, and the seeds that each is tried with.
+_CALLED, _SEEDS = 6, 3
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,8 @@ class Search:
     def __init__(self, session: Session, question: Question) -> None:
         self.session, self.question = session, question
         self.backend, self.predictions = session.judge.backend, session.predictions
+        #: The recipes of failing calls.
+        self.recipes = [replace(parse(v.recipe), edits=()) for v in question.failed if v.recipe]
 
     def causes(self) -> tuple[Cause, ...]:
         """The causes that a formula tells; none if there is none."""
@@ -121,12 +130,31 @@ class Search:
         deadline = self.until(_SEARCHED)
         pursuit = Pursuit(self.predictions, self.question.library, deadline, self.session.without)
         several = self.question.probes(self.backend, self.question.dtypes[0])
-        for probe in (*several, *failing(self.session, self.question.failed, self.question.vary)):
-            if time.monotonic() > deadline:
+        self._meet(pursuit, (*several, *failing(self.session, self.question.failed, self.question.vary)))
+        if len(pursuit.right) == len(pursuit.met) and not pursuit.unexplained:
+            # Nothing was wrong so far: properties made calls of other sizes.
+            self.recipes = self._called(deadline) or self.recipes
+            self._meet(pursuit, called(self.session, self.recipes, self.question.vary))
+        return pursuit
+
+    def _meet(self, pursuit: Pursuit, several: Iterable[Probe]) -> None:
+        for probe in several:
+            if time.monotonic() > pursuit.deadline:
                 self.session.untried.append(probe.name)
             else:
                 pursuit.meet(Seen(probe, tuple(self.session.reply(call) for call in probe.calls)))
-        return pursuit
+
+    def _called(self, deadline: float) -> list[Recipe]:
+        """Recipes of the sizes that the failing calls of properties had, as far as those are small."""
+        found: list[Recipe] = []
+        for verdict in self.question.failed[:_CALLED]:
+            if time.monotonic() > deadline or verdict.history or verdict.recipe is None:
+                continue
+            recipe = parse(verdict.recipe)
+            evidence = evidence_of(self.session.judge, catalogue()[verdict.property], recipe)
+            if evidence is not None:
+                found += (replace(sized(recipe, evidence), seed=recipe.seed + k) for k in range(_SEEDS))
+        return [one for one in dict.fromkeys(found) if one.H * one.L * one.N * one.layers < SMALL]
 
     def _confirmed(self, pursuit: Pursuit) -> _Found | None:
         """The hypothesis that explains the most fresh cases, if it explains most of those that show something."""
@@ -146,9 +174,8 @@ class Search:
     @cached_property
     def fresh(self) -> list[Fresh]:
         """Cases that took no part in the search, with the backend's replies."""
-        recipes = [replace(parse(v.recipe), edits=()) for v in self.question.failed if v.recipe]
         ask, until, question = self.session.reply, self.until(_CONFIRMED), self.question
-        return fresh_cases(self.backend, ask, recipes, until, vary=question.vary, dtypes=question.dtypes)
+        return fresh_cases(self.backend, ask, self.recipes, until, vary=question.vary, dtypes=question.dtypes)
 
     def _rounded(self) -> tuple[Cause, ...]:
         """A coarser arithmetic, where no alteration explains all; of the forward pass alone."""
@@ -209,9 +236,13 @@ def _cause(alteration: Alteration, found: _Found, pursuit: Pursuit, ids: tuple[s
 
 def failing(session: Session, failed: Iterable[Verdict], vary: Vary = forward_call) -> list[Probe]:
     """The smallest failing cases themselves, the plainest first, each once."""
-    recipes = sorted({replace(parse(v.recipe), turn=0) for v in failed if v.recipe}, key=_size)
+    return called(session, {replace(parse(v.recipe), turn=0) for v in failed if v.recipe}, vary)
+
+
+def called(session: Session, recipes: Iterable[Recipe], vary: Vary) -> list[Probe]:
+    """A probe for each recipe, the smallest first."""
     found = []
-    for recipe in recipes:
+    for recipe in sorted(recipes, key=_size):
         with suppress(UsageError):
             case, loss = vary(recipe, realise(recipe, session.judge.backend.capabilities.fixed), Random(0))
             found.append(Probe("the failing cases", (case,), () if loss is None else (loss,)))

@@ -47,7 +47,7 @@ from conformance.report.names import named as short_names
 from conformance.report.shell import command_line
 from conformance.report.table import notes, table
 from conformance.report.text import conclusion, failures, head
-from conformance.selftest import pairs, peers, score
+from conformance.selftest import diagnosed, diagnosed_table, pairs, peers, score
 from conformance.targets import registry
 from conformance.targets.find import find
 from conformance.trials.evidence import given
@@ -343,6 +343,11 @@ def _self_test(options: argparse.Namespace) -> int:
         return 0
     if options.pairs and (options.faults or options.attribute or options.peers):
         raise UsageError("--pairs draws its own faults", "leave the faults' ids, --attribute and --peers out")
+    if options.own_left_out and not options.diagnose:
+        raise UsageError("--own-left-out is about hypotheses, which nothing has without --diagnose", "add --diagnose")
+    if options.diagnose and (options.attribute or options.peers or options.no_fixed_set or options.cases is not None):
+        others = "--attribute, --peers, --cases and --no-fixed-set"
+        raise UsageError("--diagnose judges each fault by a quick run", f"leave {others} out")
     # To the end of all cases it takes an hour; what a property catches at all it catches in the fixed set.
     usual = 0 if options.attribute or options.pairs else Settings.cases
     settings = Settings(usual if options.cases is None else options.cases, options.seed, fixed=not options.no_fixed_set)
@@ -354,7 +359,11 @@ def _self_test(options: argparse.Namespace) -> int:
                 bar.total = total
                 bar.update(done - bar.n)
 
-            if options.pairs:
+            if options.diagnose:
+                faults, left_out = options.faults, options.own_left_out
+                test = diagnosed.diagnosed_test(faults, options.pairs, left_out, options.seed, options.jobs, watch)
+                text, data = diagnosed_table.table(test), diagnosed.to_json(test)
+            elif options.pairs:
                 test = pairs.pair_test(options.pairs, settings, options.jobs, watch)
                 text, data = pairs.table(test), pairs.to_json(test)
             else:

@@ -131,7 +131,15 @@ def _self_test(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
         "--attribute", action="store_true", help="go on after the first catch: show what each property catches"
     )
     sub.add_argument("--peers", action="store_true", help="also try ONNX's node tests and a hand-written test")
-    _number(sub, "--pairs", 0, "try N pairs of faults instead, and count how often both are reported")
+    _number(sub, "--pairs", 0, "try N pairs of faults instead: how often are both reported, or named?")
+    sub.add_argument(
+        "--diagnose",
+        action="store_true",
+        help="try the diagnosis instead: is each fault's cause named, or a wrong one?",
+    )
+    sub.add_argument(
+        "--own-left-out", action="store_true", help="with --diagnose: no hypothesis may bear the fault's own name"
+    )
     _number(sub, "--cases", None, "add N random cases to the fixed set (100; with --attribute or --pairs 0)")
     _number(sub, "--seed", 0, "the seed of all values (%(default)s)")
     sub.add_argument("--no-fixed-set", action="store_true", help="take random cases only")

@@ -1,26 +1,28 @@
 """The diagnosis tried on the catalogue: is the right cause named first, is it confirmed, is a wrong one ever confirmed?
 
 A cause is right if its alterations alone give what the fault gives, within the bound, on cases that took no part in
-the diagnosis: it may bear another name. With ``left_out``, a fault's own hypothesis is taken out of the search: then
-nothing may be confirmed but what gives the same results.
+the diagnosis: it may bear another name. Conditions are right if they say of fresh cases which of them fail. A fault
+that has no conditions, such as a refusal that never comes or one of many threads, is told by its property alone.
+
+With ``left_out``, a fault's own hypothesis is taken out of the search: then nothing may be confirmed but what gives the
+same results. Of a correct LSTM, which is diagnosed as if it had failed, nothing may be told at all.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from random import Random
 from typing import Any
 
-import numpy as np
-from tabulate import tabulate
-
+from conformance.backend import Backend
 from conformance.cases.case import Case
 from conformance.cases.recipe import Recipe
+from conformance.conventions.transform import FINAL, GATES, LAYOUT, LENGTHS, REVERSE, STACK, STATE
 from conformance.diagnosis.confirmation import Fresh, forward_call, fresh_cases, valued_dtypes
 from conformance.diagnosis.diagnose import diagnose
 from conformance.diagnosis.gradient_probes import gradient_probes, varied
@@ -30,11 +32,24 @@ from conformance.engine.judging import Here
 from conformance.engine.plan import Settings
 from conformance.engine.reply import Reply, reply
 from conformance.engine.sieve import conform
-from conformance.facts import Alteration, Cause, Degree
-from conformance.faults import FAULTS, Fault, backend_of
-from conformance.faults.fault import GRADIENTS
-from conformance.selftest.pairs import joined, ring
-from conformance.selftest.score import prepare
+from conformance.errors import UsageError
+from conformance.facts import Alteration, Cause, Degree, Diagnosis, Outcome
+from conformance.faults import DIFFERENT, FAULTS, Fault, backend_of, twin_backend
+from conformance.faults.fault import FULL, GRADIENTS
+from conformance.report.model import BackendReport, Verdict
+from conformance.selftest.forecast import forecast
+from conformance.selftest.pairs import joined
+from conformance.selftest.score import TWIN, asked_first, prepare
+
+#: The kinds of conventions and structural mistakes: of these, alterations must be named.
+STRUCTURAL = (GATES, LAYOUT, REVERSE, STACK, STATE, FINAL, LENGTHS, GRADIENTS)
+
+#: By what a fault was told: the alterations that give its results, the conditions under which it fails, or nothing but
+#: the property that failed, since it has none.
+CAUSE, CONDITIONS, PROPERTY = "cause", "conditions", "property alone"
+
+#: The class of two faults in one LSTM.
+PAIR = "pair"
 
 #: Cases by which two LSTMs are compared are drawn with a seed of their own.
 _SEED = 20_240
@@ -42,23 +57,26 @@ _SEED = 20_240
 #: The seconds that one diagnosis may take.
 LIMIT = 20.0
 
+#: What is invented of a correct LSTM: failures that it has not.
+_INVENTED = {"values.output": "I=3 H=4 L=5 N=2 layers=2 bidirectional", "gradients.weights": "I=2 H=3 L=4 N=2"}
+
 
 @dataclass(frozen=True)
 class Diagnosed:
-    """The record of one fault, or of two at once."""
+    """The record of one fault, of two at once, or of a correct LSTM, which has no kind."""
 
     faults: tuple[str, ...]
     kind: str
-    #: Whether the first causes are these faults.
-    named: bool
-    #: Whether they are, and were confirmed.
+    #: By what the first causes are these faults: ``CAUSE``, ``CONDITIONS``, ``PROPERTY``; nothing if they are not.
+    named: str
+    #: Whether alterations name them, and were confirmed.
     confirmed: bool
     #: Whether anything else was confirmed: always a defect of the diagnosis.
     wrong: bool
     #: What was told, by its names.
     told: tuple[str, ...]
     calls: int
-    #: Seconds of the diagnosis alone.
+    #: Seconds of the processor, of the diagnosis alone.
     seconds: float
 
 
@@ -75,6 +93,11 @@ class DiagnosedTest:
         return not self.missing and not any(row.wrong for row in self.rows)
 
 
+def correct() -> dict[str, Backend]:
+    """The correct LSTMs, which run along."""
+    return {TWIN: twin_backend(), **{different.id: different.backend for different in DIFFERENT}}
+
+
 def diagnosed_test(
     chosen: Sequence[str] = (),
     pairs: int = 0,
@@ -83,11 +106,11 @@ def diagnosed_test(
     jobs: int = 0,
     watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> DiagnosedTest:
-    """Diagnose faults (all if none are chosen), or ``pairs`` of them, over all cores; interrupting keeps the rows."""
-    wanted: list[tuple[str, ...]] = [(id,) for id in chosen or FAULTS]
-    if pairs:
-        faults = ring(pairs, seed)
-        wanted = [(a.id, b.id) for a, b in zip(faults, [*faults[1:], faults[0]], strict=True)]
+    """Diagnose faults (all, and the correct LSTMs, if none are chosen), or ``pairs`` of them, over all cores.
+
+    Interrupting it keeps the rows that are done. ``UsageError`` for a name that is none.
+    """
+    wanted = wanted_of(chosen, pairs, seed)
     rows: list[Diagnosed] = []
     with multiprocessing.get_context("spawn").Pool(jobs or os.cpu_count(), prepare) as pool:
         try:
@@ -99,38 +122,101 @@ def diagnosed_test(
     return DiagnosedTest(tuple(sorted(rows, key=lambda row: row.faults)), len(wanted) - len(rows))
 
 
-def diagnosed(ids: tuple[str, ...], left_out: bool = False) -> Diagnosed:
-    """The diagnosis of a fault, or of two in one LSTM, from the failures of a quick run, or else of a whole one."""
+def wanted_of(chosen: Sequence[str], pairs: int, seed: int) -> list[tuple[str, ...]]:
+    """What is diagnosed, in an order that is random but the same each time."""
+    if pairs:
+        return drawn_pairs(pairs, seed)
+    names = [*FAULTS, *correct()]
+    if unknown := [name for name in chosen if name not in names]:
+        raise UsageError(f"no fault is named {unknown[0]!r}", "`lstm-conformance self-test --list` shows them")
+    wanted = list(dict.fromkeys(chosen)) or random.Random(seed).sample(names, len(names))
+    return [(name,) for name in wanted]
+
+
+def drawn_pairs(count: int, seed: int) -> list[tuple[str, ...]]:
+    """Pairs of structural mistakes of the forward pass that go together, neither of which contains the other."""
+    rng = random.Random(seed)
+    faults = [fault.id for fault in FAULTS.values() if fault.kind in STRUCTURAL and fault.capabilities == FULL]
+    found: dict[tuple[str, ...], None] = {}
+    while len(found) < count:
+        first, second = rng.sample(faults, 2)
+        both = joined(FAULTS[first], FAULTS[second])
+        if both is not None and not any(alike((Alteration(one),), both) for one in (first, second)):
+            found[first, second] = None
+    return list(found)
+
+
+def diagnosed(ids: tuple[str, ...], left_out: bool = False, limit: float = LIMIT) -> Diagnosed:
+    """The diagnosis of a fault, of two in one LSTM, or of a correct one, in ``limit`` seconds at most."""
+    if ids[0] not in FAULTS:
+        return _of_correct(ids[0], limit)
     faults = [FAULTS[id] for id in ids]
     fault = joined(*faults) if len(faults) == 2 else faults[0]
     assert fault is not None
     backend = backend_of(fault)
-    settings = Settings(0, quick=True)
-    report = conform(backend, settings)
-    if not report.bad:
-        report = conform(backend, replace(settings, quick=False, stop=True))
-    started = time.monotonic()
-    found = diagnose(Here(backend), report, LIMIT, without=frozenset(ids) if left_out else frozenset())
-    seconds = time.monotonic() - started
+    report = _report(fault)
+    found, seconds = _timed(backend, report, frozenset(ids) if left_out else frozenset(), limit)
     causes = [cause for cause in found.causes if cause.alterations]
     whole = tuple(one for cause in causes for one in cause.alterations)
     each = [any(alike(cause.alterations, one) for cause in causes[: len(faults)]) for one in faults]
     sure = [cause for cause in causes if cause.degree == Degree.CONFIRMED]
-    named = all(each) and len(causes) >= len(faults)
+    by_cause = all(each) and len(causes) >= len(faults)
     return Diagnosed(
         ids,
-        fault.kind,
-        named,
-        named and len(sure) == len(causes),
+        fault.kind if len(ids) == 1 else PAIR,
+        CAUSE if by_cause else _by_conditions(backend, report, found) if len(ids) == 1 else "",
+        by_cause and len(sure) == len(causes),
         bool(sure) and not alike(whole, fault),
-        tuple(f"{cause.degree}: {_told(cause)}" for cause in found.causes),
+        tuple(_told(cause) for cause in found.causes),
         found.calls,
         seconds,
     )
 
 
+def _of_correct(name: str, limit: float) -> Diagnosed:
+    backend = correct()[name]
+    failed = [Verdict(name, id, Outcome.FAILED, recipe=recipe) for id, recipe in _INVENTED.items()]
+    found, seconds = _timed(backend, BackendReport(name, tuple(failed)), frozenset(), limit)
+    told = tuple(_told(cause) for cause in found.causes)
+    return Diagnosed((name,), "", "", False, bool(told), told, found.calls, seconds)
+
+
+def _report(fault: Fault) -> BackendReport:
+    """The failures of a quick run of what its kind fails, or of all, or else of a whole run."""
+    backend, quick = backend_of(fault), Settings(0, quick=True)
+    whole = replace(quick, quick=False, stop=True)
+    for settings in (replace(quick, only=asked_first(fault.kind)), quick, whole):
+        report = conform(backend, settings)
+        if report.bad:
+            return report
+    return report
+
+
+def _timed(backend: Backend, report: BackendReport, without: frozenset[str], limit: float) -> tuple[Diagnosis, float]:
+    started = time.process_time()
+    found = diagnose(Here(backend), report, limit, without=without)
+    return found, time.process_time() - started
+
+
+def _by_conditions(backend: Backend, report: BackendReport, found: Diagnosis) -> str:
+    """Whether the first conditions say where it fails; or whether there are none to tell."""
+    alone = [v for v in report.bad if v.recipe is not None and not v.history]
+    if not alone:
+        return PROPERTY
+    first = next((cause for cause in found.causes if cause.conditions is not None), None)
+    if first is None:
+        return PROPERTY if forecast(backend, alone[0], None).alike else ""
+    verdict = next((v for v in alone if v.property in first.explains), alone[0])
+    foreseen = forecast(backend, verdict, first.conditions)
+    return CONDITIONS if foreseen.right else PROPERTY if foreseen.alike else ""
+
+
 def _told(cause: Cause) -> str:
-    return " + ".join(f"{one.fault}{'@' if one.scope else ''}{','.join(one.scope)}" for one in cause.alterations)
+    """A cause by its names."""
+    names = " + ".join(f"{one.fault}{'@' if one.scope else ''}{','.join(one.scope)}" for one in cause.alterations)
+    traits = () if cause.conditions is None else cause.conditions.traits
+    where = " & ".join(f"{trait.dimension} {trait.relation} {trait.value}" for trait in traits)
+    return " ".join(part for part in (f"{cause.degree}:", names, where and f"where {where}") if part)
 
 
 def alike(alterations: tuple[Alteration, ...], fault: Fault) -> bool:
@@ -147,7 +233,7 @@ def _cases(fault: Fault) -> list[Fresh]:
     def ask(call: Call) -> Reply:
         return reply(backend, *call)
 
-    def vjp(recipe: Recipe, case: Case, rng: Random) -> Call:
+    def vjp(recipe: Recipe, case: Case, rng: random.Random) -> Call:
         return varied(recipe, case, rng, backend.capabilities.returns)
 
     vary, made = (vjp, gradient_probes) if of_gradients else (forward_call, probes)
@@ -155,32 +241,6 @@ def _cases(fault: Fault) -> list[Fresh]:
     cases = fresh_cases(backend, ask, (), float("inf"), _SEED, vary, dtypes)
     calls = [(probe.name, call) for probe in made(backend, dtypes[0]) for call in probe.calls]
     return cases + [Fresh(name, call, ask(call)) for name, call in calls]
-
-
-def table(test: DiagnosedTest) -> str:
-    """The faults whose cause was not named, or wrongly confirmed, and the totals by kind."""
-    missed = [
-        [" + ".join(row.faults), row.kind, "WRONG" if row.wrong else "", "; ".join(row.told)[:80], row.seconds]
-        for row in test.rows
-        if row.wrong or not row.named
-    ]
-    parts = [tabulate(missed, ["not named first", "class", "", "told", "s"], floatfmt=".1f")] if missed else []
-    kinds = list(dict.fromkeys(row.kind for row in test.rows))
-    groups = [(kind, [row for row in test.rows if row.kind == kind]) for kind in kinds] + [("all", list(test.rows))]
-    totals = [
-        [
-            kind,
-            len(rows),
-            sum(row.named for row in rows),
-            sum(row.confirmed for row in rows),
-            sum(row.wrong for row in rows),
-            *np.percentile([row.seconds for row in rows], [50, 95]),
-        ]
-        for kind, rows in groups
-    ]
-    heads = ["class", "faults", "named first", "confirmed", "wrongly confirmed", "median s", "95 % s"]
-    parts.append(tabulate(totals, heads, floatfmt=".1f"))
-    return "\n\n".join(parts) + (f"\n\ninterrupted: {test.missing} missing" if test.missing else "")
 
 
 def to_json(test: DiagnosedTest) -> dict[str, Any]:

@@ -197,6 +197,11 @@ def _judge(name: str, settings: Settings, peers: Sequence[Peer]) -> Row:
     return Row(name, fault.kind, _bad(report), first, seconds, peers=beside)
 
 
+def asked_first(kind: str) -> tuple[str, ...]:
+    """The groups of properties that a fault of a kind is most likely to fail."""
+    return _OF_KIND.get(kind, _FIRST)
+
+
 def _report(fault: Fault, settings: Settings) -> BackendReport:
     """The report on a fault: on what is asked first if that catches it, else on all.
 
@@ -204,8 +209,7 @@ def _report(fault: Fault, settings: Settings) -> BackendReport:
     """
     everything = settings.fixed and not (settings.only or settings.exclude)
     if everything and settings.stop:
-        first = _OF_KIND.get(fault.kind, _FIRST)
-        report = conform(backend_of(fault), replace(settings, only=first, cases=0))
+        report = conform(backend_of(fault), replace(settings, only=asked_first(fault.kind), cases=0))
         if report.bad:
             return report
     return conform(backend_of(fault), settings)

@@ -1,0 +1,113 @@
+"""Do the conditions that a diagnosis tells say where a fault fails? Asked of fresh cases, half of which fail.
+
+They are drawn with a seed of their own around a case that failed, and judged as the diagnosis judges them: by one whole
+call where that shows the fault, else by the property that failed.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass, replace
+
+from conformance.backend import Backend
+from conformance.cases.recipe import Recipe, parse
+from conformance.diagnosis.asking import Asker, Late
+from conformance.diagnosis.conditions import Experiments
+from conformance.diagnosis.draws import FILLS
+from conformance.diagnosis.traits import features, holds
+from conformance.engine.judging import Here
+from conformance.facts import Conditions
+from conformance.properties import catalogue
+from conformance.report.model import Verdict
+
+#: So many cases of each kind are wanted, of so many draws, in so many seconds; fewer than the least tell nothing.
+_EACH, _DRAWS, _SECONDS, _LEAST = 30, 600, 8.0, 5
+
+#: A fault of which that many cases in a row say the same has no conditions.
+_ALIKE = 40
+
+#: The seeds at which a case is asked.
+_SEEDS = 4
+
+#: The share of cases that the conditions must tell.
+SHARE = 0.97
+
+_SEED = 20_241
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """How many fresh cases failed, how many passed, and of how many the conditions said so."""
+
+    failed: int = 0
+    passed: int = 0
+    told: int = 0
+
+    @property
+    def right(self) -> bool:
+        """Whether the conditions tell where it fails."""
+        enough = min(self.failed, self.passed) >= _LEAST
+        return enough and self.told >= SHARE * (self.failed + self.passed)
+
+    @property
+    def alike(self) -> bool:
+        """Whether there is nothing to tell: (nearly) all cases fail, or none but the one that was found."""
+        return min(self.failed, self.passed) < _LEAST and self.failed + self.passed >= _ALIKE
+
+
+def forecast(backend: Backend, verdict: Verdict, told: Conditions | None) -> Forecast:
+    """What the conditions of a failure say of fresh cases."""
+    assert verdict.recipe is not None
+    deadline = time.monotonic() + _SECONDS
+    experiments = Experiments(Here(backend), catalogue()[verdict.property], parse(verdict.recipe), deadline)
+    try:
+        return _asked(experiments, parse(verdict.recipe), told)
+    except Late:
+        return Forecast()
+
+
+def _asked(experiments: Experiments, recipe: Recipe, told: Conditions | None) -> Forecast:
+    base = experiments.base(recipe)
+    asker, draws = experiments.asker, experiments.draws
+    if base is None:
+        if experiments.threshold is None:
+            return Forecast()
+        # Of values alone: whatever they are.
+        base, draws.fills, draws.gains = recipe, FILLS, (1.0, 3.0, 10.0)
+    else:
+        draws = experiments.drawn_around(base)
+    draws.rng = random.Random(_SEED)
+    near, counts, right = [base], [0, 0], 0
+    for _ in range(_DRAWS):
+        if min(counts) >= _EACH:
+            break
+        drawn = draws.near(draws.rng.choice(near))
+        if drawn is None:
+            continue
+        try:
+            failed = _fails(asker, drawn, told)
+        except Late:
+            break
+        if failed is None or counts[failed] >= _EACH:
+            continue
+        counts[failed] += 1
+        if failed:
+            near.append(drawn)
+        right += told is not None and _said(told, drawn, asker) == failed
+    return Forecast(counts[True], counts[False], right)
+
+
+def _fails(asker: Asker, recipe: Recipe, told: Conditions | None) -> bool | None:
+    """Whether a case fails at one of a few seeds, since rounding hides some errors; of values, at its own alone."""
+    own = features(recipe)
+    count = _SEEDS if told is None or all(trait.dimension in own for trait in told.traits) else 1
+    seeds = [replace(recipe, seed=recipe.seed + k) for k in range(count)]
+    said = [asker.fails(one) for one in seeds if features(one) == own]
+    return True if True in said else said[0]
+
+
+def _said(told: Conditions, recipe: Recipe, asker: Asker) -> bool:
+    """Whether conditions say that a case fails; a value that no case tells of is in none."""
+    case = {**features(recipe), **asker.ranges(recipe)}
+    return all(trait.dimension in case and holds(trait, case) for trait in told.traits)
