@@ -2,8 +2,9 @@
 
 Invariant: every hypothesis that is kept explains each probe that was met and is not among the unexplained ones.
 Order: a hypothesis is replaced only where a probe refutes it. Then, in this order and until some explain the probe and
-all those before it: the last alterations in other scopes, one more alteration everywhere, one more in a scope, one that
-takes the place of another, two more. All that explain are kept: later probes tell them apart.
+all those before it: the last alterations in other scopes, one more alteration everywhere, one more in a scope, on some
+occasions only one that explains this probe but not all before it, one that takes the place of another, two more. All
+that explain are kept: later probes tell them apart.
 Termination: the probes are finite, each is met once, and each search is finite and ends at the deadline.
 """
 
@@ -29,6 +30,13 @@ _SHARE = 0.2
 
 #: Hypotheses that are kept side by side, and those of which two more alterations are tried.
 _KEPT, _PROMISING = 12, 8
+
+
+def _options(case: Case) -> tuple[object, ...]:
+    """What decides most of what may show in a case."""
+    c = case.config
+    given = case.state is not None, case.lengths is not None, case.unbatched
+    return c.num_layers, c.bidirectional, c.bias, c.batch_first, c.proj_size > 0, c.dtype, *given
 
 
 @dataclass
@@ -63,6 +71,8 @@ class Pursuit:
     _until: float = 0.0
     _cases: tuple[Case, ...] = ()
     _off: frozenset[str] = frozenset()
+    #: Those that explain the probe at hand, and not all before it.
+    _elsewhere: list[Hypothesis] = field(default_factory=list)
 
     def meet(self, seen: Seen) -> None:
         """Take a probe into account."""
@@ -84,15 +94,21 @@ class Pursuit:
 
     def _holds(self, hypothesis: Hypothesis, seen: Seen) -> bool:
         """Whether a hypothesis explains a probe and all before it."""
-        return all(self._explains(hypothesis, each) for each in (seen, *reversed(self.met)))
+        if not self._explains(hypothesis, seen):
+            return False
+        if all(self._explains(hypothesis, each) for each in reversed(self.met)):
+            return True
+        self._elsewhere.append(hypothesis)
+        return False
 
     def _search(self, seen: Seen) -> list[Hypothesis]:
         now = time.monotonic()
         self._until = now + _SHARE * (self.deadline - now)
         self._cases = seen.probe.cases
         self._off = self._wrong(seen)
+        self._elsewhere = []
         bases = self.kept[:_PROMISING]
-        for step in (self._rescoped, self._more, self._more_scoped, self._replaced):
+        for step in (self._rescoped, self._more, self._more_scoped, self._occasional, self._replaced):
             found = [h for h in self._distinct(step(bases)) if self._holds(h, seen)]
             if found or self._late():
                 return found
@@ -113,9 +129,12 @@ class Pursuit:
                 yield hypothesis
 
     def _relevant(self, library: Sequence[Alteration]) -> list[Alteration]:
-        """Those that may show in the probe at hand."""
+        """Those that may show in the probe at hand; first those that no probe that was right could have shown."""
+        plain = {_options(seen.probe.cases[0]): seen.probe.cases[0] for seen in self.right}
+        here = [self.library.relevant(case, self._off) for case in self._cases]
+        before = [self.library.relevant(case, self._off) for case in plain.values()]
         named = (one for one in library if one.fault not in self.without)
-        return [one for one in named if any(self.library.relevant(one, case, self._off) for case in self._cases)]
+        return sorted((one for one in named if any(f(one) for f in here)), key=lambda one: any(f(one) for f in before))
 
     # What is tried, from the simplest on
 
@@ -134,6 +153,11 @@ class Pursuit:
         for base in bases[:2]:
             for one in self._relevant(self.library.scoped):
                 yield (*base, one)
+
+    def _occasional(self, bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
+        for *before, last in list(self._elsewhere):
+            for one in self.library.occasional(last):
+                yield (*before, one)
 
     def _replaced(self, bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
         for base in bases[:2]:

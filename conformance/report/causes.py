@@ -29,6 +29,19 @@ _SCOPES = {
     "lower-layers": "the layers below the top",
     "top-layer": "the top layer",
     **{f"gate-{gate}": f"gate {gate}" for gate in "ifgo"},
+    "two-directions": "models of two directions",
+    "one-direction": "models of one direction",
+    "several-layers": "models of several layers",
+    "one-layer": "models of one layer",
+    "batch-first": "batch-first calls",
+    "time-major": "time-major calls of a batch",
+    "unbatched": "unbatched calls",
+    "with-state": "calls with a state",
+    "without-state": "calls without a state",
+    "with-lengths": "calls with lengths",
+    "without-lengths": "calls without lengths",
+    "several-steps": "calls of several steps",
+    "several-rows": "calls of several rows",
 }
 
 
