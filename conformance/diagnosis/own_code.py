@@ -264,7 +264,7 @@ def own_code(fault: str) -> str:
         return f"{_SORTED}\n{_UNSORTED}"
     if fault.startswith("lengths-"):
         return _TURNED if "flip-" in fault else _MASKED
-    if fault.startswith("rows-of-gate-"):
+    if fault.startswith("rows-of-gate-") or (fault.startswith("gate-") and fault.endswith("-plus-1")):
         return _PREACTIVATIONS
     if fault.startswith("cell-"):
         return _CELL if fault in _CELLS else ""

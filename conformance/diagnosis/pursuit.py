@@ -2,9 +2,9 @@
 
 Invariant: every hypothesis that is kept explains each probe that was met and is not among the unexplained ones.
 Order: a hypothesis is replaced only where a probe refutes it. Then, in this order and until some explain the probe and
-all those before it: the last alterations in other scopes, one more alteration everywhere, one more in a scope, on some
-occasions only one that explains this probe but not all before it, one that takes the place of another, two more. All
-that explain are kept: later probes tell them apart.
+all those before it: the last alterations in other scopes, one akin in the place of another, one more everywhere, one more
+in a scope, on some occasions only one that explains this probe but not all before it, any in the place of another, two
+more. All that explain are kept: later probes tell them apart.
 Termination: the probes are finite, each is met once, and each search is finite and ends at the deadline.
 """
 
@@ -22,6 +22,7 @@ from conformance.diagnosis.prediction import Predictions
 from conformance.diagnosis.probes import Call, Probe
 from conformance.engine.reply import Reply
 from conformance.facts import Alteration
+from conformance.faults.families import known
 
 Hypothesis = tuple[Alteration, ...]
 
@@ -108,7 +109,7 @@ class Pursuit:
         self._off = self._wrong(seen)
         self._elsewhere = []
         bases = self.kept[:_PROMISING]
-        for step in (self._rescoped, self._more, self._more_scoped, self._occasional, self._replaced):
+        for step in (self._rescoped, self._akin, self._more, self._more_scoped, self._occasional, self._replaced):
             found = [h for h in self._distinct(step(bases)) if self._holds(h, seen)]
             if found or self._late():
                 return found
@@ -136,6 +137,10 @@ class Pursuit:
         named = (one for one in library if one.fault not in self.without)
         return sorted((one for one in named if any(f(one) for f in here)), key=lambda one: any(f(one) for f in before))
 
+    @property
+    def _whole_library(self) -> Sequence[Alteration]:
+        return (*self.library.everywhere, *self.library.scoped)
+
     # What is tried, from the simplest on
 
     def _rescoped(self, bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
@@ -143,6 +148,15 @@ class Pursuit:
             for k, one in enumerate(base):
                 for other in self.library.scopes_of(one):
                     yield (*base[:k], other, *base[k + 1 :])
+
+    def _akin(self, bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
+        for base in bases[:2]:
+            kinds = {known()[one.fault].kind for one in base}
+            akin = [one for one in self._whole_library if known()[one.fault].kind in kinds] if kinds else []
+            for k, own in enumerate(base):
+                for one in self._relevant(akin):
+                    if known()[one.fault].kind == known()[own.fault].kind:
+                        yield (*base[:k], one, *base[k + 1 :])
 
     def _more(self, bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
         for base in bases:
@@ -162,12 +176,12 @@ class Pursuit:
     def _replaced(self, bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
         for base in bases[:2]:
             for k in range(len(base)):
-                for one in self._relevant((*self.library.everywhere, *self.library.scoped)):
+                for one in self._relevant(self._whole_library):
                     yield (*base[:k], one, *base[k + 1 :])
 
     def _two_more(self, bases: Sequence[Hypothesis], seen: Seen) -> Iterator[Hypothesis]:
         """One more beside each that makes more elements right than the base does."""
-        library = self._relevant((*self.library.everywhere, *self.library.scoped))
+        library = self._relevant(self._whole_library)
         for base in bases:
             before = self._right(base, seen)
             gains = []
