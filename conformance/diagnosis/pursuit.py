@@ -2,9 +2,9 @@
 
 Invariant: every hypothesis that is kept explains each probe that was met and is not among the unexplained ones.
 Order: a hypothesis is replaced only where a probe refutes it. Then, in this order and until some explain the probe and
-all those before it: the last alterations in other scopes, one akin in the place of another, one more everywhere, one more
-in a scope, on some occasions only one that explains this probe but not all before it, any in the place of another, two
-more. All that explain are kept: later probes tell them apart.
+all those before it: the last alterations in other scopes, one akin in the place of another, one more everywhere, one
+more in a scope, one that explains this probe but not all before it on some occasions only, any in the place of another,
+two more. All that explain are kept: later probes tell them apart.
 Termination: the probes are finite, each is met once, and each search is finite and ends at the deadline.
 """
 
@@ -38,6 +38,11 @@ def _options(case: Case) -> tuple[object, ...]:
     c = case.config
     given = case.state is not None, case.lengths is not None, case.unbatched
     return c.num_layers, c.bidirectional, c.bias, c.batch_first, c.proj_size > 0, c.dtype, *given
+
+
+def _length(hypothesis: Hypothesis) -> tuple[int, int]:
+    """Of those that explain the same, the shortest is the simplest."""
+    return len(hypothesis), sum(len(one.scope) for one in hypothesis)
 
 
 @dataclass
@@ -85,10 +90,24 @@ class Pursuit:
             for hypothesis in left:
                 self.found_at.setdefault(hypothesis, seen.probe)
         if left:
-            self.kept = left[:_KEPT]
+            self.kept = sorted(left, key=_length)[:_KEPT]
             self.met.append(seen)
         else:
             self.unexplained.append(seen)
+
+    def without_coincidences(self, hypothesis: Hypothesis, others: Sequence[Seen]) -> Hypothesis:
+        """The hypothesis without the alterations that explain no more than the one probe at which they were found.
+
+        ``others`` took no part in the search. What such an alteration explained remains unexplained.
+        """
+        for one in hypothesis[1:]:
+            less = tuple(other for other in hypothesis if other != one)
+            gained = [s for s in (*self.met, *others) if self._explains(hypothesis, s) and not self._explains(less, s)]
+            if len(gained) < 2:
+                self.found_at.setdefault(less, self.found_at[hypothesis])
+                self.unexplained += gained
+                hypothesis = less
+        return hypothesis
 
     def _explains(self, hypothesis: Hypothesis, seen: Seen) -> bool:
         return all(self.predictions.explains(hypothesis, call, told) for call, told in seen.pairs())

@@ -140,7 +140,11 @@ class Search:
         best = max(hypotheses, key=lambda h: scores[h].explained)
         if not scores[best].most:
             return None
-        as_well = (h for h in hypotheses if h != best and scores[h].explained == scores[best].explained)
+        as_well = [h for h in hypotheses if h != best and scores[h].explained == scores[best].explained]
+        seen = [Seen(Probe(one.words, (one.call.case,)), (one.reply,)) for one in cases if one.call.cotangents is None]
+        told = pursuit.without_coincidences(best, seen)
+        if told != best:
+            return _Found(told, score(self.predictions, told, cases), ())
         return _Found(best, scores[best], tuple(as_well))
 
     @cached_property
