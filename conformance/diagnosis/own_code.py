@@ -208,6 +208,7 @@ OWN_CODE: dict[str, str] = {
     "output-of-first-step-only": _SHOWN,
     "output-of-last-step-only": _SHOWN,
     "output-of-forward-only": _JOINED,
+    "batch-first-memory-as-time-major": "x = x.swapaxes(0, 1)  # a transposition, not a reshape; of the output too",
     "output-left-time-major": "output = output.swapaxes(0, 1) if config.batch_first else output  # of a batch",
     # Lengths
     **dict.fromkeys(

@@ -144,7 +144,13 @@ def _taken_left(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array,
     return correct.layer(twin, at, w, x if at.layer else _to_the_right(x, lengths), h, c, lengths)
 
 
+def _not_read(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array, lengths: Array) -> Layer:
+    """Padding is data: every row has all L steps."""
+    return correct.layer(twin, at, w, x, h, c, np.full_like(lengths, len(x)))
+
+
 _LAYERS: dict[str, tuple[str, Callable[..., Layer]]] = {
+    "lengths-not-read": ("Lengths are ignored: every row has all L steps.", _not_read),
     "output-holds-last": ("Past a row's length the output repeats its last.", _holds_last),
     "h-n-of-last-shown-step": ("h_n is the output at the last of all L steps, masked or not.", _last_shown),
     "h-n-of-last-index": ("h_n of every layer is the output at index L − 1 in both directions.", _last_padded),

@@ -293,6 +293,21 @@ def _results() -> Iterator[Fault]:
         yield Fault(id, words, "", when, FINAL, Twin(transform=Transform(result=result)))
     yield Fault("output-left-time-major", "A batch-first call's output comes back time-major.", "",
         "batch_first", LAYOUT, Twin(leave=_output_time_major))  # fmt: skip
+    yield Fault("batch-first-memory-as-time-major", "A batch-first call's input and output lie in memory as [N, L, …] "
+        "and are walked as [L, N, …].", "", "batch_first, N > 1, L > 1", LAYOUT,
+        Twin(enter=_memory_in, leave=_memory_out))  # fmt: skip
+
+
+def _memory_in(twin: Twin, config: LSTMConfig, x: Array, state: State | None) -> tuple[Array, State]:
+    sequence, state = correct.enter(twin, config, x, state)
+    return (sequence.swapaxes(0, 1).reshape(sequence.shape) if config.batch_first and x.ndim == 3 else sequence), state
+
+
+def _memory_out(twin: Twin, config: LSTMConfig, result: Whole, unbatched: bool) -> tuple[Array, State]:
+    output, states = correct.leave(twin, config, result, unbatched)
+    if config.batch_first and not unbatched:
+        output = result.output.reshape(output.shape)
+    return output, states
 
 
 # Gates
