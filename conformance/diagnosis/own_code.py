@@ -184,6 +184,7 @@ OWN_CODE: dict[str, str] = {
     ),
     **dict.fromkeys(
         (
+            "initial-state-ignored",
             *("state-of-other-direction", "state-of-layer-below", "state-rows-before-directions"),
             *("state-of-row-before", "upper-layers-run-on", "reverse-runs-on", "one-state-for-all-layers"),
             "rows-run-on",
@@ -235,6 +236,7 @@ OWN_CODE: dict[str, str] = {
     "padding-of-x-taken-on-the-left": _FROM_THE_FIRST,
     "packed-rows-run-as-one": _MASKED,
     "padded-read-as-packed": _MASKED,
+    "padded-read-as-packed-unsorted": _MASKED,
     "final-states-of-longest-row": _MASKED,
     "final-states-of-shorter-rows-zero": _MASKED,
     "h-n-of-last-shown-step": _FINAL,

@@ -107,6 +107,12 @@ def options(base: Recipe, c: Capabilities) -> Iterator[tuple[Recipe, str]]:
         combined.append((replace(base, bidirectional=True, layers=2), "layers, reverse"))
     if c.layers:
         combined.append((replace(base, layers=3), "three layers"))
+    if c.time_major and c.batch_first:
+        square = replace(base, batch_first=True, L=base.N)
+        if c.bidirectional:
+            combined.append((replace(square, bidirectional=True), "reverse, batch_first"))
+        if c.layers:
+            combined.append((replace(square, layers=2), "layers, batch_first"))
     if c.lengths and base.N > 1:
         ragged = replace(base, ragged=True, L=5, seed=4)
         if c.bidirectional:

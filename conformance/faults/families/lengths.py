@@ -168,9 +168,9 @@ _LAYERS: dict[str, tuple[str, Callable[..., Layer]]] = {
 }
 
 
-def _packed(lengths: Array) -> tuple[Array, Array]:
-    """The steps and rows of packed data in its order: step by step, the longest rows first."""
-    order = np.argsort(-lengths, kind="stable")
+def _packed(lengths: Array, sorted_rows: bool = True) -> tuple[Array, Array]:
+    """The steps and rows of packed data in its order: step by step, the longest rows first or rows as they come."""
+    order = np.argsort(-lengths, kind="stable") if sorted_rows else np.arange(len(lengths))
     steps, rows = np.array([(t, n) for t in range(lengths.max()) for n in order if t < lengths[n]]).T
     return steps, rows
 
@@ -186,19 +186,29 @@ def _as_one_row(twin: Twin, config: LSTMConfig, params: Params, x: Array, state:
     return Whole(output, h_n, c_n)
 
 
-def _memory_as_packed(twin: Twin, config: LSTMConfig, params: Params, x: Array, state: State, lengths: Array) -> Whole:
-    steps, rows = _packed(lengths)
-    read = np.zeros_like(x)
-    read[steps, rows] = x.reshape(-1, x.shape[2])[: len(steps)]
-    whole = correct.stack(twin, config, params, read, state, lengths)
-    written = np.zeros((x.shape[0] * x.shape[1], whole.output.shape[2]), x.dtype)
-    written[: len(steps)] = whole.output[steps, rows]
-    return whole._replace(output=written.reshape(whole.output.shape))
+def _memory_as_packed(sorted_rows: bool) -> Callable[..., Whole]:
+    def stack(twin: Twin, config: LSTMConfig, params: Params, x: Array, state: State, lengths: Array) -> Whole:
+        steps, rows = _packed(lengths, sorted_rows)
+        read = np.zeros_like(x)
+        read[steps, rows] = x.reshape(-1, x.shape[2])[: len(steps)]
+        whole = correct.stack(twin, config, params, read, state, lengths)
+        written = np.zeros((x.shape[0] * x.shape[1], whole.output.shape[2]), x.dtype)
+        written[: len(steps)] = whole.output[steps, rows]
+        return whole._replace(output=written.reshape(whole.output.shape))
+
+    return stack
 
 
 _STACKS: dict[str, tuple[str, Callable[..., Whole]]] = {
     "packed-rows-run-as-one": ("Packed data is run as one long sequence of one row.", _as_one_row),
-    "padded-read-as-packed": ("The memory of the padded input and output is taken for packed data.", _memory_as_packed),
+    "padded-read-as-packed": (
+        "The memory of padded input and output is taken for packed data, its rows sorted.",
+        _memory_as_packed(True),
+    ),
+    "padded-read-as-packed-unsorted": (
+        "The memory of padded input and output is taken for packed data, its rows unsorted.",
+        _memory_as_packed(False),
+    ),
 }
 
 

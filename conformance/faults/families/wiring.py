@@ -87,6 +87,7 @@ def _slots() -> Iterator[Fault]:
     for id, (words, when, kind, other) in weights.items():
         yield Fault(id, words, "", when, kind, Twin(transform=renamed(other)))
     slots = {
+        "initial-state-ignored": ("The initial state is ignored.", "state given", lambda config, value: 0 * value),
         "state-of-other-direction": ("Each direction starts from the other's state.", "bidirectional, state given",
             _across_directions),
         "state-of-layer-below": ("Each layer starts from the initial state of the layer below.",
