@@ -265,6 +265,8 @@ def own_code(fault: str) -> str:
         return _CELL if fault == "cell-through-its-own-tanh" else (_GATE | _OF_FAMILY)[what]
     if fault.startswith("rows-sorted-"):
         return f"{_SORTED}\n{_UNSORTED}"
+    if fault.startswith("mask-holds-"):
+        return _MASKED
     if fault.startswith("lengths-"):
         return _TURNED if "flip-" in fault else _MASKED
     if fault.startswith("rows-of-gate-") or (fault.startswith("gate-") and fault.endswith("-plus-1")):

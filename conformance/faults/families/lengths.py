@@ -149,7 +149,38 @@ def _not_read(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array, l
     return correct.layer(twin, at, w, x, h, c, np.full_like(lengths, len(x)))
 
 
+def _one_goes_on(cell: bool, zeros: bool) -> Callable[..., Layer]:
+    """All L steps are turned for the reverse direction, and the mask with them; it holds one of the states only.
+
+    With ``zeros`` the padding has been set to 0 before.
+    """
+
+    def layer(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array, lengths: Array) -> Layer:
+        outputs = []
+        if zeros:
+            x = np.where((np.arange(len(x))[:, None] < lengths)[..., None], x, x.dtype.type(0))
+        for t, x_t in enumerate(_whole(twin, at, x, lengths)):
+            now = at._replace(t=t)
+            h_t, c_t = twin.step(twin, now, w, x_t, h, c)
+            on = _turned(twin, now, lengths)
+            h, c = (np.where(on, h_t, h), c_t) if cell else (h_t, np.where(on, c_t, c))
+            outputs.append(np.where(on, h_t, h_t.dtype.type(0)))
+        return _whole(twin, at, np.stack(outputs), lengths), h, c
+
+    return layer
+
+
 _LAYERS: dict[str, tuple[str, Callable[..., Layer]]] = {
+    "mask-holds-h-only": ("The mask holds h, and c goes on through the padding.", _one_goes_on(True, False)),
+    "mask-holds-c-only": ("The mask holds c, and h goes on through the padding.", _one_goes_on(False, False)),
+    "mask-holds-h-only-in-zeros": (
+        "The mask holds h, and c goes on through the padding, which is set to 0.",
+        _one_goes_on(True, True),
+    ),
+    "mask-holds-c-only-in-zeros": (
+        "The mask holds c, and h goes on through the padding, which is set to 0.",
+        _one_goes_on(False, True),
+    ),
     "lengths-not-read": ("Lengths are ignored: every row has all L steps.", _not_read),
     "output-holds-last": ("Past a row's length the output repeats its last.", _holds_last),
     "h-n-of-last-shown-step": ("h_n is the output at the last of all L steps, masked or not.", _last_shown),
