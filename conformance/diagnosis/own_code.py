@@ -206,6 +206,7 @@ OWN_CODE: dict[str, str] = {
         _LAYER_BY_LAYER,
     ),
     "final-states-zeros": _FINAL,
+    "c-n-is-h-n-of-its-width": _FINAL,
     "output-of-first-step-only": _SHOWN,
     "output-of-last-step-only": _SHOWN,
     "output-of-forward-only": _JOINED,

@@ -283,6 +283,8 @@ def _results() -> Iterator[Fault]:
     made: dict[str, tuple[str, str, Callable[[LSTMConfig, Whole], Whole]]] = {
         "final-states-zeros": ("h_n and c_n are zeros.", "always",
             lambda config, r: r._replace(h_n=0 * r.h_n, c_n=0 * r.c_n)),
+        "c-n-is-h-n-of-its-width": ("c_n is h_n, with a projection too.", "always",
+            lambda config, r: r._replace(c_n=r.h_n)),
         "output-of-first-step-only": ("The output has only the first step.", "L > 1",
             lambda config, r: r._replace(output=r.output[:1])),
         "output-of-last-step-only": ("The output has only the last step.", "L > 1",
