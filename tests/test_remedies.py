@@ -16,7 +16,7 @@ from conformance.diagnosis.own_code import OWN_CODE, own_code
 from conformance.diagnosis.remedies import AFTER, BEFORE, BUILD, OWN, remedy
 from conformance.facts import Alteration
 from conformance.faults import equations, structure
-from conformance.faults.families import known
+from conformance.faults.families import known, wiring
 from conformance.faults.families.steps import families
 from conformance.faults.fault import FULL, GATES
 from conformance.reference.forward import lstm, sigmoid
@@ -129,6 +129,7 @@ def test_the_code_is_short_and_is_python() -> None:
 
 def test_every_convention_and_every_structural_fault_has_a_remedy() -> None:
     ids = {c.id for c in CONVENTIONS} | {f.id for module in (equations, structure) for f in module.FAULTS}
+    ids |= {fault.id for fault in wiring.families()}
     ids |= {fault.id for fault in families() if not fault.id.startswith("parameters-")} - {"stored-in-float16"}
     assert [id for id in sorted(ids) if not remedy(Alteration(id))] == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 from conformance.backend import Capabilities
@@ -62,18 +63,22 @@ def _library(layers: bool, bidirectional: bool, projection: bool) -> Library:
     )
 
 
-def _relevant(one: Alteration, case: Case, off: frozenset[str]) -> bool:
-    """Whether an alteration may show in a case by its scope: neither everywhere nor nowhere, and in wrong tensors."""
+def _relevant(case: Case, off: frozenset[str]) -> Callable[[Alteration], bool]:
+    """What tells whether an alteration may show in a case: neither everywhere nor nowhere, and in wrong tensors."""
     wrong = {name.partition("_l")[0] for name in off}
     there = {f"grad {name}" for name in ("x", "h_0", "c_0", *(name.partition("_l")[0] for name in case.params))}
-    named = there.intersection(one.scope)
-    if not set(TENSORS).isdisjoint(one.scope) and (not named or not named <= wrong):
-        return False
     config = case.config
-    places = [PLACES[name] for name in one.scope if name in PLACES]
-    if places and len({all(place(*slot, config) for place in places) for slot in config.slots()}) == 1:
-        return False
-    return case.steps > 1 or STEPS.keys().isdisjoint(one.scope)
+
+    def shows(one: Alteration) -> bool:
+        named = there.intersection(one.scope)
+        if not set(TENSORS).isdisjoint(one.scope) and (not named or not named <= wrong):
+            return False
+        places = [PLACES[name] for name in one.scope if name in PLACES]
+        if places and len({all(place(*slot, config) for place in places) for slot in config.slots()}) == 1:
+            return False
+        return case.steps > 1 or STEPS.keys().isdisjoint(one.scope)
+
+    return shows
 
 
 def _all_scopes(one: Alteration, capabilities: Capabilities) -> list[Alteration]:

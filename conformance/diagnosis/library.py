@@ -15,11 +15,12 @@ from conformance.cases.case import Case
 from conformance.conventions import Transform
 from conformance.conventions.transform import LENGTHS, REVERSE, STACK, STATE
 from conformance.diagnosis import gradient_scopes
+from conformance.diagnosis.occasions import OCCASIONS, occasions_of, on_occasion
 from conformance.diagnosis.scopes import GATE_ROWS, PARAMS, PLACES, Part, Scope, altered_pieces, combined
 from conformance.facts import Alteration
 from conformance.faults import Fault
 from conformance.faults.backward import Differentiable
-from conformance.faults.families import SCOPED_ONLY, known
+from conformance.faults.families import COPIED_ROWS, OTHER_WEIGHTS, SCOPED_ONLY, known
 from conformance.faults.fault import (
     CALLS,
     DEGENERATE,
@@ -49,8 +50,10 @@ class Library:
     scoped: tuple[Alteration, ...]
     #: The same alteration in other scopes.
     scopes_of: Callable[[Alteration], list[Alteration]]
-    #: Whether an alteration may show in a case, of which the parts with these names are wrong.
-    relevant: Callable[[Alteration, Case, frozenset[str]], bool]
+    #: What tells whether an alteration may show in a case, of which the parts with these names are wrong.
+    relevant: Callable[[Case, frozenset[str]], Callable[[Alteration], bool]]
+    #: The same alteration on some occasions only.
+    occasional: Callable[[Alteration], list[Alteration]] = lambda one: []
 
 
 def forward_library(capabilities: Capabilities) -> Library:
@@ -59,7 +62,8 @@ def forward_library(capabilities: Capabilities) -> Library:
         everywhere(),
         scoped(capabilities),
         lambda one: scopes_of(one, capabilities),
-        lambda one, case, off: relevant(one, case),
+        lambda case, off: relevant(case),
+        occasional,
     )
 
 
@@ -90,20 +94,18 @@ def _scoped(layers: bool, bidirectional: bool, projection: bool) -> tuple[Altera
     )
 
 
-def relevant(alteration: Alteration, case: Case) -> bool:
-    """Whether an alteration may show in a case, by what it is about and by its scope."""
-    config, kind = case.config, known()[alteration.fault].kind
+def relevant(case: Case) -> Callable[[Alteration], bool]:
+    """What tells whether an alteration may show in a case, by what it is about and by its scope."""
+    config = case.config
     stacked, two_sided = config.num_layers > 1, config.bidirectional
     smallest = min(config.input_size, config.hidden_size, config.output_size, case.steps, case.batch)
-    about = {
+    has = {
         LENGTHS: case.lengths is not None,
         REVERSE: two_sided,
         STACK: stacked or two_sided,
         STATE: case.state is not None,
         HALF: config.dtype in ("float16", "bfloat16"),
         DEGENERATE: smallest == 1 or case.unbatched,
-    }
-    scope = {
         "forward": two_sided,
         "reverse": two_sided,
         **dict.fromkeys(("first-layer", "upper-layers", "lower-layers", "top-layer"), stacked),
@@ -111,13 +113,25 @@ def relevant(alteration: Alteration, case: Case) -> bool:
         **dict.fromkeys(("bias_ih", "bias_hh"), config.bias),
         **dict.fromkeys(("h_0", "c_0"), case.state is not None),
     }
-    return about.get(kind, True) and all(scope.get(name, True) for name in alteration.scope)
+    missing = frozenset(name for name, there in has.items() if not there)
+    return lambda one: missing.isdisjoint(_about(one))
+
+
+@lru_cache(maxsize=16384)
+def _about(alteration: Alteration) -> tuple[str, ...]:
+    """The kind of the fault and the names of the scope."""
+    return known()[alteration.fault].kind, *alteration.scope
 
 
 def scopes_of(alteration: Alteration, capabilities: Capabilities) -> list[Alteration]:
     """The same alteration in other scopes."""
     found = [Alteration(alteration.fault, scope) for scope in _scopes(known()[alteration.fault], capabilities)]
     return [one for one in (Alteration(alteration.fault), *found) if one != alteration]
+
+
+def occasional(alteration: Alteration) -> list[Alteration]:
+    """The same alteration on one occasion more."""
+    return [Alteration(alteration.fault, scope) for scope in occasions_of(alteration.scope)]
 
 
 def _scopes(fault: Fault, capabilities: Capabilities) -> list[Scope]:
@@ -133,6 +147,15 @@ def _scopes(fault: Fault, capabilities: Capabilities) -> list[Scope]:
         tensors = [t for t in PARAMS if t != "weight_hr" or capabilities.projection]
         scopes += [(tensor,) for tensor in (*tensors,)]
         scopes += [("bias_ih", "bias_hh"), ("weight_ih", "weight_hh")]
+        if fault.id.startswith(COPIED_ROWS):
+            return scopes
+        if fault.id.startswith(OTHER_WEIGHTS):
+            sides: list[Scope] = [
+                ("weight_ih", "bias_ih"),
+                ("weight_hh", "bias_hh"),
+                ("weight_ih", "bias_ih", "bias_hh"),
+            ]
+            scopes += [*sides, *((*several, place) for several in (*scopes[-2:], *sides) for place in where)]
         scopes += [(place,) for place in where]
         scopes += [(tensor, place) for tensor in tensors for place in where]
         if fault.id.startswith("parameters-"):
@@ -160,4 +183,5 @@ def twin_of(alterations: Sequence[Alteration]) -> Twin | None:
     backward = [isinstance(part.twin, Differentiable) for part in parts]
     if any(backward):
         return gradient_scopes.combined(parts) if all(backward) else None
-    return combined(parts)
+    occasional = any(name in OCCASIONS for part in parts for name in part.scope)
+    return on_occasion(parts) if occasional else combined(parts)

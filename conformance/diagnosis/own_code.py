@@ -23,6 +23,9 @@ _PROJECTED = "h_t = (o * np.tanh(c_t)) @ W_hr.T"
 _PREACTIVATIONS = "a = x_t @ W_ih.T + b_ih + h @ W_hh.T + b_hh"
 _X = "x_t = x[t]"
 _SHOWN = "output[t] = h_t"
+_LEFT = "h, c = h_t, c_t"
+_LAYER_BY_LAYER = """for k in range(config.num_layers):
+    sequence = layer(k, sequence)  # (L, N, D*P), all steps of the layer below"""
 _START = "h, c = h_0[slot], c_0[slot]  # slot = k * D + d, for all N rows"
 _FINAL = "h_n[slot], c_n[slot] = h, c  # slot = k * D + d, after the last step"
 _JOINED = "sequence = np.concatenate([forward, reverse], axis=2)  # (L, N, 2P), read whole by the layer above"
@@ -34,6 +37,7 @@ _TURNED = """for n, length in enumerate(lengths):  # of x before the reverse dir
 _MASKED = """valid = (t < lengths)[:, None]  # (N, 1), row n by its own lengths[n]
 h, c = np.where(valid, h_t, h), np.where(valid, c_t, c)
 output[t] = np.where(valid, h_t, 0)"""
+_FROM_THE_FIRST = "row = x[: lengths[n], n]  # its first steps: padding stands behind them, in the output too"
 _SORTED = """order = np.argsort(-lengths, kind="stable")
 x, h_0, c_0, lengths = x[:, order], h_0[:, order], c_0[:, order], lengths[order]"""
 _UNSORTED = """back = np.argsort(np.argsort(-lengths, kind="stable"))  # after the call
@@ -173,6 +177,41 @@ OWN_CODE: dict[str, str] = {
         ),
         _FINAL,
     ),
+    # Wiring
+    **dict.fromkeys(
+        ("weights-of-other-direction", "weights-of-layer-below", "weights-of-first-layer"),
+        f"{_of('weight_ih')}\n{_of('weight_hh')}\n{_BIASES}",
+    ),
+    **dict.fromkeys(
+        (
+            "initial-state-ignored",
+            *("state-of-other-direction", "state-of-layer-below", "state-rows-before-directions"),
+            *("state-of-row-before", "upper-layers-run-on", "reverse-runs-on", "one-state-for-all-layers"),
+            "rows-run-on",
+        ),
+        _START,
+    ),
+    "first-row-h-for-all": f"{_PREACTIVATIONS}  # h (N, P), each row its own",
+    "first-row-c-for-all": f"{_CELL}  # c (N, H), each row its own",
+    "first-row-x-for-all": f"{_PREACTIVATIONS}  # x_t (N, I), each row its own",
+    "hidden-updated-in-place": f"{_PREACTIVATIONS}  # all units, before h is changed",
+    "hidden-never-updated": _LEFT,
+    "cell-never-updated": _LEFT,
+    "state-is-h-twice": f"{_LEFT}  # two arrays, from the start on: np.zeros for each",
+    "state-is-c-twice": f"{_LEFT}  # two arrays, from the start on: np.zeros for each",
+    "output-shows-cell": _SHOWN,
+    "reverse-output-rows-flipped": _REVERSE,
+    **dict.fromkeys(
+        ("top-layer-not-run", "layers-read-two-below", "upper-layers-read-first-step", "upper-layers-read-last-step"),
+        _LAYER_BY_LAYER,
+    ),
+    "final-states-zeros": _FINAL,
+    "c-n-is-h-n-of-its-width": _FINAL,
+    "output-of-first-step-only": _SHOWN,
+    "output-of-last-step-only": _SHOWN,
+    "output-of-forward-only": _JOINED,
+    "batch-first-memory-as-time-major": "x = x.swapaxes(0, 1)  # a transposition, not a reshape; of the output too",
+    "output-left-time-major": "output = output.swapaxes(0, 1) if config.batch_first else output  # of a batch",
     # Lengths
     **dict.fromkeys(
         (
@@ -194,6 +233,13 @@ OWN_CODE: dict[str, str] = {
     "lengths-stay": "lengths = np.full(N, L) if lengths is None else lengths  # in each call",
     "output-holds-last": _MASKED,
     "output-runs-on": _MASKED,
+    "padding-taken-on-the-left": _FROM_THE_FIRST,
+    "padding-of-x-taken-on-the-left": _FROM_THE_FIRST,
+    "packed-rows-run-as-one": _MASKED,
+    "padded-read-as-packed": _MASKED,
+    "padded-read-as-packed-unsorted": _MASKED,
+    "final-states-of-longest-row": _MASKED,
+    "final-states-of-shorter-rows-zero": _MASKED,
     "h-n-of-last-shown-step": _FINAL,
     "h-n-of-last-index": _FINAL,
     # Digits
@@ -220,8 +266,12 @@ def own_code(fault: str) -> str:
         return _CELL if fault == "cell-through-its-own-tanh" else (_GATE | _OF_FAMILY)[what]
     if fault.startswith("rows-sorted-"):
         return f"{_SORTED}\n{_UNSORTED}"
+    if fault.startswith("mask-holds-"):
+        return _MASKED
     if fault.startswith("lengths-"):
         return _TURNED if "flip-" in fault else _MASKED
+    if fault.startswith("rows-of-gate-") or (fault.startswith("gate-") and fault.endswith("-plus-1")):
+        return _PREACTIVATIONS
     if fault.startswith("cell-"):
         return _CELL if fault in _CELLS else ""
     return _HIDDEN if fault.startswith("hidden-") else ""

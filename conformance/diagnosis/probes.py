@@ -80,6 +80,9 @@ def probes(backend: Backend, dtype: str) -> Iterator[Probe]:
         yield _probe(name, recipe)
         if c.initial_state:
             yield _probe(name, recipe, "both")
+    if c.lengths and c.batch:
+        plain = replace(base, N=3, L=5, ragged=True, seed=4)
+        yield Probe("NaN in the padding", tuple(_poisoned(replace(plain, seed=seed)) for seed in (5, 6)))
     yield from _wide(base, c)
 
 
@@ -104,6 +107,12 @@ def options(base: Recipe, c: Capabilities) -> Iterator[tuple[Recipe, str]]:
         combined.append((replace(base, bidirectional=True, layers=2), "layers, reverse"))
     if c.layers:
         combined.append((replace(base, layers=3), "three layers"))
+    if c.time_major and c.batch_first:
+        square = replace(base, batch_first=True, L=base.N)
+        if c.bidirectional:
+            combined.append((replace(square, bidirectional=True), "reverse, batch_first"))
+        if c.layers:
+            combined.append((replace(square, layers=2), "layers, batch_first"))
     if c.lengths and base.N > 1:
         ragged = replace(base, ragged=True, L=5, seed=4)
         if c.bidirectional:
@@ -144,6 +153,11 @@ def _special(base: Recipe, c: Capabilities) -> Iterator[tuple[Recipe, str]]:
             yield replace(base, L=4, N=4, ragged=True, seed=4), "lengths, N = L"
     if c.bidirectional:
         yield replace(base, bidirectional=True), "one step, reverse"
+    if c.layers:
+        widths = replace(base, layers=2, bidirectional=c.bidirectional, I=10 if c.bidirectional else 5)
+        yield widths, "I = D·P"
+        if c.batch:
+            yield replace(widths, I=3, N=4 if c.bidirectional else 2), "N = layers·D"
     if c.projection:
         yield replace(base, proj=1, L=3), "one projected unit"
     yield replace(base, L=24), "many steps"
@@ -164,6 +178,17 @@ def _only(case: Case, keep: tuple[str, ...]) -> Case:
         state = h_0, c_0
     x = case.x if "x" in keep else np.zeros_like(case.x)
     return replace(case, params=params, x=x, state=state, rule="any")
+
+
+def _poisoned(recipe: Recipe) -> Case:
+    """The case of a recipe with NaN past each row's length, which no result may show."""
+    case = realise(recipe)
+    x = case.x.copy()
+    rows = x if case.config.batch_first else x.swapaxes(0, 1)
+    assert case.lengths is not None
+    for row, length in zip(rows, case.lengths, strict=True):
+        row[length:] = np.nan
+    return replace(case, x=x)
 
 
 def _cell(base: Recipe, c: Capabilities) -> Iterator[Probe]:

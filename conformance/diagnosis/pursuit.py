@@ -2,8 +2,9 @@
 
 Invariant: every hypothesis that is kept explains each probe that was met and is not among the unexplained ones.
 Order: a hypothesis is replaced only where a probe refutes it. Then, in this order and until some explain the probe and
-all those before it: the last alterations in other scopes, one more alteration everywhere, one more in a scope, one that
-takes the place of another, two more. All that explain are kept: later probes tell them apart.
+all those before it: the last alterations in other scopes, one akin in the place of another, one more everywhere, one
+more in a scope, one that explains this probe but not all before it on some occasions only, any in the place of another,
+two more. All that explain are kept: later probes tell them apart.
 Termination: the probes are finite, each is met once, and each search is finite and ends at the deadline.
 """
 
@@ -21,6 +22,7 @@ from conformance.diagnosis.prediction import Predictions
 from conformance.diagnosis.probes import Call, Probe
 from conformance.engine.reply import Reply
 from conformance.facts import Alteration
+from conformance.faults.families import known
 
 Hypothesis = tuple[Alteration, ...]
 
@@ -29,6 +31,18 @@ _SHARE = 0.2
 
 #: Hypotheses that are kept side by side, and those of which two more alterations are tried.
 _KEPT, _PROMISING = 12, 8
+
+
+def _options(case: Case) -> tuple[object, ...]:
+    """What decides most of what may show in a case."""
+    c = case.config
+    given = case.state is not None, case.lengths is not None, case.unbatched
+    return c.num_layers, c.bidirectional, c.bias, c.batch_first, c.proj_size > 0, c.dtype, *given
+
+
+def _length(hypothesis: Hypothesis) -> tuple[int, int]:
+    """Of those that explain the same, the shortest is the simplest."""
+    return len(hypothesis), sum(len(one.scope) for one in hypothesis)
 
 
 @dataclass
@@ -63,6 +77,8 @@ class Pursuit:
     _until: float = 0.0
     _cases: tuple[Case, ...] = ()
     _off: frozenset[str] = frozenset()
+    #: Those that explain the probe at hand, and not all before it.
+    _elsewhere: list[Hypothesis] = field(default_factory=list)
 
     def meet(self, seen: Seen) -> None:
         """Take a probe into account."""
@@ -74,25 +90,45 @@ class Pursuit:
             for hypothesis in left:
                 self.found_at.setdefault(hypothesis, seen.probe)
         if left:
-            self.kept = left[:_KEPT]
+            self.kept = sorted(left, key=_length)[:_KEPT]
             self.met.append(seen)
         else:
             self.unexplained.append(seen)
+
+    def without_coincidences(self, hypothesis: Hypothesis, others: Sequence[Seen]) -> Hypothesis:
+        """The hypothesis without the alterations that explain no more than the one probe at which they were found.
+
+        ``others`` took no part in the search. What such an alteration explained remains unexplained.
+        """
+        for one in hypothesis[1:]:
+            less = tuple(other for other in hypothesis if other != one)
+            gained = [s for s in (*self.met, *others) if self._explains(hypothesis, s) and not self._explains(less, s)]
+            if len(gained) < 2:
+                self.found_at.setdefault(less, self.found_at[hypothesis])
+                self.unexplained += gained
+                hypothesis = less
+        return hypothesis
 
     def _explains(self, hypothesis: Hypothesis, seen: Seen) -> bool:
         return all(self.predictions.explains(hypothesis, call, told) for call, told in seen.pairs())
 
     def _holds(self, hypothesis: Hypothesis, seen: Seen) -> bool:
         """Whether a hypothesis explains a probe and all before it."""
-        return all(self._explains(hypothesis, each) for each in (seen, *reversed(self.met)))
+        if not self._explains(hypothesis, seen):
+            return False
+        if all(self._explains(hypothesis, each) for each in reversed(self.met)):
+            return True
+        self._elsewhere.append(hypothesis)
+        return False
 
     def _search(self, seen: Seen) -> list[Hypothesis]:
         now = time.monotonic()
         self._until = now + _SHARE * (self.deadline - now)
         self._cases = seen.probe.cases
         self._off = self._wrong(seen)
+        self._elsewhere = []
         bases = self.kept[:_PROMISING]
-        for step in (self._rescoped, self._more, self._more_scoped, self._replaced):
+        for step in (self._rescoped, self._akin, self._more, self._more_scoped, self._occasional, self._replaced):
             found = [h for h in self._distinct(step(bases)) if self._holds(h, seen)]
             if found or self._late():
                 return found
@@ -113,9 +149,16 @@ class Pursuit:
                 yield hypothesis
 
     def _relevant(self, library: Sequence[Alteration]) -> list[Alteration]:
-        """Those that may show in the probe at hand."""
+        """Those that may show in the probe at hand; first those that no probe that was right could have shown."""
+        plain = {_options(seen.probe.cases[0]): seen.probe.cases[0] for seen in self.right}
+        here = [self.library.relevant(case, self._off) for case in self._cases]
+        before = [self.library.relevant(case, self._off) for case in plain.values()]
         named = (one for one in library if one.fault not in self.without)
-        return [one for one in named if any(self.library.relevant(one, case, self._off) for case in self._cases)]
+        return sorted((one for one in named if any(f(one) for f in here)), key=lambda one: any(f(one) for f in before))
+
+    @property
+    def _whole_library(self) -> Sequence[Alteration]:
+        return (*self.library.everywhere, *self.library.scoped)
 
     # What is tried, from the simplest on
 
@@ -124,6 +167,15 @@ class Pursuit:
             for k, one in enumerate(base):
                 for other in self.library.scopes_of(one):
                     yield (*base[:k], other, *base[k + 1 :])
+
+    def _akin(self, bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
+        for base in bases[:2]:
+            kinds = {known()[one.fault].kind for one in base}
+            akin = [one for one in self._whole_library if known()[one.fault].kind in kinds] if kinds else []
+            for k, own in enumerate(base):
+                for one in self._relevant(akin):
+                    if known()[one.fault].kind == known()[own.fault].kind:
+                        yield (*base[:k], one, *base[k + 1 :])
 
     def _more(self, bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
         for base in bases:
@@ -135,15 +187,20 @@ class Pursuit:
             for one in self._relevant(self.library.scoped):
                 yield (*base, one)
 
+    def _occasional(self, bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
+        for *before, last in list(self._elsewhere):
+            for one in self.library.occasional(last):
+                yield (*before, one)
+
     def _replaced(self, bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
         for base in bases[:2]:
             for k in range(len(base)):
-                for one in self._relevant((*self.library.everywhere, *self.library.scoped)):
+                for one in self._relevant(self._whole_library):
                     yield (*base[:k], one, *base[k + 1 :])
 
     def _two_more(self, bases: Sequence[Hypothesis], seen: Seen) -> Iterator[Hypothesis]:
         """One more beside each that makes more elements right than the base does."""
-        library = self._relevant((*self.library.everywhere, *self.library.scoped))
+        library = self._relevant(self._whole_library)
         for base in bases:
             before = self._right(base, seen)
             gains = []

@@ -8,8 +8,10 @@ is the right lines of its author's own loop (``own_code``).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from textwrap import indent
 
+from conformance.diagnosis.occasions import OCCASIONS
 from conformance.diagnosis.own_code import ignored, own_code
 from conformance.diagnosis.scopes import GATE_ROWS, PARAMS, PLACES, RESULTS, STATES, Scope
 from conformance.facts import Alteration
@@ -52,12 +54,31 @@ def remedy(alteration: Alteration) -> str:
 def remedy_of(alteration: Alteration) -> Remedy:
     """The parts of a remedy, all empty if there is none."""
     fault, scope = alteration.fault, alteration.scope
+    if occasions := [name for name in scope if name in OCCASIONS]:
+        plain = Alteration(fault, tuple(name for name in scope if name not in OCCASIONS))
+        return _on_occasion(remedy_of(plain), occasions)
     for around in (_of_params, _of_biases, _scaled, _of_state, _of_results, _of_calls, _of_halves):
         found = around(fault, scope)
         if found is not None:
             return found
     own = own_code(fault)
     return Remedy(own=own, where=_words(scope)) if own else Remedy()
+
+
+def _on_occasion(whole: Remedy, names: list[str]) -> Remedy:
+    """A remedy that is to be used with some options only; nothing for parameters that a call's arguments decide."""
+    occasions = [OCCASIONS[name] for name in names]
+    if whole.build and not all(one.of_config for one in occasions):
+        return Remedy()
+    # Conditions are told beforehand, since the code itself may change what they are about.
+    test = " and ".join(one.code for one in occasions)
+    own = replace(whole, where=", ".join(filter(None, [whole.where, " and ".join(names).replace("-", " ")])))
+    if whole.own:
+        return own
+    built = f"if {test}:\n{indent(whole.build, '    ')}" if whole.build else ""
+    before = f"so = {test}\nif so:\n{indent(whole.before, '    ')}" if whole.before else ""
+    after = f"if {'so' if before else test}:\n{indent(whole.after, '    ')}" if whole.after else ""
+    return Remedy(built, before, after)
 
 
 def _words(scope: Scope) -> str:

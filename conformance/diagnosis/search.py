@@ -29,6 +29,7 @@ from conformance.diagnosis.gradient_library import gradient_library
 from conformance.diagnosis.gradient_probes import gradient_probes, varied
 from conformance.diagnosis.grouping import explained, of_gradients
 from conformance.diagnosis.library import Library, forward_library
+from conformance.diagnosis.occasions import OCCASIONS
 from conformance.diagnosis.precision import rounded
 from conformance.diagnosis.probes import Call, Probe, probes
 from conformance.diagnosis.pursuit import Hypothesis, Pursuit, Seen
@@ -166,9 +167,15 @@ class Search:
         cases = [*self.fresh, *again(remade, self.session.reply, self.until(_CONFIRMED))]
         scores = {h: score(self.predictions, h, cases) for h in hypotheses}
         best = max(hypotheses, key=lambda h: scores[h].explained)
-        if not scores[best].most:
+        # Some occasion suits many a wrong alteration: on occasions, only what explains all is told.
+        occasional = any(name in OCCASIONS for one in best for name in one.scope)
+        if not (scores[best].whole if occasional else scores[best].most):
             return None
-        as_well = (h for h in hypotheses if h != best and scores[h].explained == scores[best].explained)
+        as_well = [h for h in hypotheses if h != best and scores[h].explained == scores[best].explained]
+        seen = [Seen(Probe(one.words, (one.call.case,)), (one.reply,)) for one in cases if one.call.cotangents is None]
+        told = pursuit.without_coincidences(best, seen)
+        if told != best:
+            return _Found(told, score(self.predictions, told, cases), ())
         return _Found(best, scores[best], tuple(as_well))
 
     @cached_property

@@ -18,6 +18,21 @@ _LAYERS = {
     "lower-layers": "the layers below the top one",
     "top-layer": "the top layer",
 }
+_OCCASIONS = {
+    "two-directions": "models of two directions",
+    "one-direction": "models of one direction",
+    "several-layers": "models of several layers",
+    "one-layer": "models of one layer",
+    "batch-first": "batch-first calls with a batch",
+    "time-major": "time-major calls with a batch",
+    "unbatched": "calls without a batch",
+    "with-state": "calls with a state",
+    "without-state": "calls without a state",
+    "with-lengths": "calls with lengths",
+    "without-lengths": "calls without lengths",
+    "several-steps": "calls of several steps",
+    "several-rows": "calls of several rows",
+}
 _STEPS = {"first-step": "at the first step", "later-steps": "after the first step", "last-step": "at the last step"}
 
 
@@ -57,7 +72,8 @@ def scope(names: Sequence[str]) -> str:
     what = " of ".join(filter(None, [rows, enumerated(tensors)]))
     where = " of ".join(_words(names, _DIRECTIONS, _LAYERS))
     when = " and ".join(_words(names, _STEPS))
-    inside = " in ".join(filter(None, [what, where]))
+    calls = enumerated([*_words(names, _OCCASIONS)])
+    inside = " in ".join(filter(None, [what, where, calls]))
     return " ".join(filter(None, ["only", f"in {inside}" * bool(inside), when]))
 
 

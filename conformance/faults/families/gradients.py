@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ def families() -> Iterator[Fault]:
     yield from _recurrences()
     yield from _weights()
     yield from _orders()
+    yield from _copied_rows()
     for id, (words, twin) in _SCALED.items():
         yield _fault(id, words, twin)
 
@@ -651,6 +653,26 @@ def _orders() -> Iterator[Fault]:
         if order not in (PACKED, "iofg"):
             words = f"The weights' gradients are packed {', '.join(order)}."
             yield _fault(id, words, summed(_reordered(order)))
+
+
+def _copied_rows() -> Iterator[Fault]:
+    """The parameters' gradients in the rows of some gates are those of another."""
+    for source in PACKED:
+        rest = [gate for gate in PACKED if gate != source]
+        for chosen in (several for count in (1, 2, 3) for several in combinations(rest, count)):
+            words = f"The parameters' gradients of {' and '.join(chosen)} are those of {source}."
+            yield _fault(f"gradient-rows-of-{source}-for-{''.join(chosen)}", words, summed(_copied(source, chosen)))
+
+
+def _copied(source: str, chosen: tuple[str, ...]) -> Callable[[Place, str, Array], Array]:
+    def change(at: Place, name: str, value: Array) -> Array:
+        if name == "weight_hr":
+            return value
+        rows = value.reshape(4, -1, *value.shape[1:]).copy()
+        rows[[PACKED.index(gate) for gate in chosen]] = rows[PACKED.index(source)]
+        return rows.reshape(value.shape)
+
+    return change
 
 
 def _reordered(order: str) -> Callable[[Place, str, Array], Array]:

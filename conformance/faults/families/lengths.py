@@ -7,16 +7,18 @@ which step's h is h_n. With lengths, each choice has some usual mistakes, and th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import numpy as np
 
+from conformance.conventions import Whole
 from conformance.faults import twin as correct
 from conformance.faults.fault import LENGTHS, Fault
 from conformance.faults.lengths import ordered
 from conformance.faults.twin import Place, Twin, Weights
-from conformance.spec import Array
+from conformance.spec import Array, LSTMConfig, Params, State
 
 Turn = Callable[[Twin, Place, Array, Array], Array]
 Mask = Callable[[Twin, Place, Array], Array]
@@ -113,11 +115,131 @@ def _h_through(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array, 
     return output, h_n, c_n
 
 
+def _to_longest(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array, lengths: Array) -> Layer:
+    """Final states after the longest row's last step; shorter rows have gone through their padding."""
+    return correct.layer(replace(twin, updates=_longest), at, w, x, h, c, lengths)
+
+
+def _longest_alone(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array, lengths: Array) -> Layer:
+    """Final states of rows as long as the longest; zeros of the others."""
+    output, h_n, c_n = correct.layer(twin, at, w, x, h, c, lengths)
+    whole = (lengths == lengths.max())[:, None]
+    return output, np.where(whole, h_n, 0).astype(h_n.dtype), np.where(whole, c_n, 0).astype(c_n.dtype)
+
+
+def _to_the_right(values: Array, lengths: Array) -> Array:
+    """The rows (L, N, …) whose last steps, as many as a row is long, come first, and the others then."""
+    return np.stack([np.roll(values[:, n], length - len(values), axis=0) for n, length in enumerate(lengths)], axis=1)
+
+
+def _padded_left(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array, lengths: Array) -> Layer:
+    """The valid steps are taken to be the last ones, in the input and in the output."""
+    below = x if at.layer else _to_the_right(x, lengths)
+    output, h_n, c_n = correct.layer(twin, at, w, below, h, c, lengths)
+    return (_to_the_right(output, len(x) - lengths) if at.last else output), h_n, c_n
+
+
+def _taken_left(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array, lengths: Array) -> Layer:
+    """The valid steps of the input are taken to be the last ones."""
+    return correct.layer(twin, at, w, x if at.layer else _to_the_right(x, lengths), h, c, lengths)
+
+
+def _not_read(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array, lengths: Array) -> Layer:
+    """Padding is data: every row has all L steps."""
+    return correct.layer(twin, at, w, x, h, c, np.full_like(lengths, len(x)))
+
+
+def _one_goes_on(cell: bool, zeros: bool) -> Callable[..., Layer]:
+    """All L steps are turned for the reverse direction, and the mask with them; it holds one of the states only.
+
+    With ``zeros`` the padding has been set to 0 before.
+    """
+
+    def layer(twin: Twin, at: Place, w: Weights, x: Array, h: Array, c: Array, lengths: Array) -> Layer:
+        outputs = []
+        if zeros:
+            x = np.where((np.arange(len(x))[:, None] < lengths)[..., None], x, x.dtype.type(0))
+        for t, x_t in enumerate(_whole(twin, at, x, lengths)):
+            now = at._replace(t=t)
+            h_t, c_t = twin.step(twin, now, w, x_t, h, c)
+            on = _turned(twin, now, lengths)
+            h, c = (np.where(on, h_t, h), c_t) if cell else (h_t, np.where(on, c_t, c))
+            outputs.append(np.where(on, h_t, h_t.dtype.type(0)))
+        return _whole(twin, at, np.stack(outputs), lengths), h, c
+
+    return layer
+
+
 _LAYERS: dict[str, tuple[str, Callable[..., Layer]]] = {
+    "mask-holds-h-only": ("The mask holds h, and c goes on through the padding.", _one_goes_on(True, False)),
+    "mask-holds-c-only": ("The mask holds c, and h goes on through the padding.", _one_goes_on(False, False)),
+    "mask-holds-h-only-in-zeros": (
+        "The mask holds h, and c goes on through the padding, which is set to 0.",
+        _one_goes_on(True, True),
+    ),
+    "mask-holds-c-only-in-zeros": (
+        "The mask holds c, and h goes on through the padding, which is set to 0.",
+        _one_goes_on(False, True),
+    ),
+    "lengths-not-read": ("Lengths are ignored: every row has all L steps.", _not_read),
     "output-holds-last": ("Past a row's length the output repeats its last.", _holds_last),
     "h-n-of-last-shown-step": ("h_n is the output at the last of all L steps, masked or not.", _last_shown),
     "h-n-of-last-index": ("h_n of every layer is the output at index L − 1 in both directions.", _last_padded),
+    "final-states-of-longest-row": (
+        "h_n and c_n are those after the longest row's last step: shorter rows have read padding.",
+        _to_longest,
+    ),
+    "final-states-of-shorter-rows-zero": ("h_n and c_n of rows shorter than the longest are zeros.", _longest_alone),
+    "padding-taken-on-the-left": (
+        "A row's valid steps are taken to be its last ones, in x and in the output.",
+        _padded_left,
+    ),
+    "padding-of-x-taken-on-the-left": ("A row's valid steps are taken to be the last ones of x.", _taken_left),
     "output-runs-on": ("The output goes on through the padding; h_n and c_n are right.", _h_through),
+}
+
+
+def _packed(lengths: Array, sorted_rows: bool = True) -> tuple[Array, Array]:
+    """The steps and rows of packed data in its order: step by step, the longest rows first or rows as they come."""
+    order = np.argsort(-lengths, kind="stable") if sorted_rows else np.arange(len(lengths))
+    steps, rows = np.array([(t, n) for t in range(lengths.max()) for n in order if t < lengths[n]]).T
+    return steps, rows
+
+
+def _as_one_row(twin: Twin, config: LSTMConfig, params: Params, x: Array, state: State, lengths: Array) -> Whole:
+    steps, rows = _packed(lengths)
+    longest = int(np.argmax(lengths))
+    first = state[0][:, [longest]], state[1][:, [longest]]
+    whole = correct.stack(twin, config, params, x[steps, rows][:, None], first, np.array([len(steps)]))
+    output = np.zeros((*x.shape[:2], whole.output.shape[2]), x.dtype)
+    output[steps, rows] = whole.output[:, 0]
+    h_n, c_n = (np.repeat(part, len(lengths), axis=1) for part in (whole.h_n, whole.c_n))
+    return Whole(output, h_n, c_n)
+
+
+def _memory_as_packed(sorted_rows: bool) -> Callable[..., Whole]:
+    def stack(twin: Twin, config: LSTMConfig, params: Params, x: Array, state: State, lengths: Array) -> Whole:
+        steps, rows = _packed(lengths, sorted_rows)
+        read = np.zeros_like(x)
+        read[steps, rows] = x.reshape(-1, x.shape[2])[: len(steps)]
+        whole = correct.stack(twin, config, params, read, state, lengths)
+        written = np.zeros((x.shape[0] * x.shape[1], whole.output.shape[2]), x.dtype)
+        written[: len(steps)] = whole.output[steps, rows]
+        return whole._replace(output=written.reshape(whole.output.shape))
+
+    return stack
+
+
+_STACKS: dict[str, tuple[str, Callable[..., Whole]]] = {
+    "packed-rows-run-as-one": ("Packed data is run as one long sequence of one row.", _as_one_row),
+    "padded-read-as-packed": (
+        "The memory of padded input and output is taken for packed data, its rows sorted.",
+        _memory_as_packed(True),
+    ),
+    "padded-read-as-packed-unsorted": (
+        "The memory of padded input and output is taken for packed data, its rows unsorted.",
+        _memory_as_packed(False),
+    ),
 }
 
 
@@ -144,6 +266,8 @@ def families() -> Iterator[Fault]:
     """Each combination of choices that is not the right one, the fewest mistakes first."""
     for id, (words, layer) in _LAYERS.items():
         yield Fault(id, words, "", "a length below L", LENGTHS, Twin(layer=layer))
+    for id, (words, stack) in _STACKS.items():
+        yield Fault(id, words, "", "lengths", LENGTHS, Twin(stack=stack))
     yield from _sorted_rows()
     combinations = list(product(_FLIPS, _UNFLIPS, _UPDATES, _SHOWS))
     for flip, unflip, updates, shows in sorted(combinations, key=lambda names: 4 - names.count("valid")):

@@ -177,6 +177,21 @@ def _forget_biases() -> Iterator[Fault]:
                 words = f"{amount:g} is added to the bias of gate {gate}."
                 yield Fault(f"bias-{gate}-plus-{amount:g}", words, "", "with bias", GATES, _plus(index, amount))
 
+    for index, gate in enumerate(PACKED):
+        words = f"1 is added to the preactivation of gate {gate}, with biases and without."
+        twin = _gate_raised(index)
+        yield Fault(f"gate-{gate}-plus-1", words, "", "always", GATES, twin)
+
+
+def _gate_raised(index: int) -> Twin:
+    def preactivations(twin: Twin, at: Place, w: Weights, x_t: Array, h: Array) -> Array:
+        a = correct.preactivations(twin, at, w, x_t, h).copy()
+        H = a.shape[1] // 4
+        a[:, index * H : (index + 1) * H] += a.dtype.type(1)
+        return a
+
+    return Twin(preactivations=preactivations)
+
 
 def _plus(index: int, amount: float) -> Twin:
     def change(config: LSTMConfig, name: str, value: Array) -> Array:
