@@ -12,6 +12,7 @@ from programs import SAMPLES, Command
 
 from conformance import check_backend
 from conformance.diagnosis.gradient_scopes import TENSORS as GRADIENTS
+from conformance.diagnosis.occasions import OCCASIONS
 from conformance.diagnosis.scopes import GATE_ROWS, PLACES, STEPS, TENSORS
 from conformance.drivers import diagnosing
 from conformance.drivers.diagnosing import diagnosed
@@ -232,7 +233,7 @@ def test_each_scope_is_a_phrase(names: tuple[str, ...], told: str) -> None:
 
 
 def test_every_scope_of_the_search_has_its_words() -> None:
-    for name in (*TENSORS, *GATE_ROWS, *PLACES, *STEPS, *GRADIENTS):
+    for name in (*TENSORS, *GATE_ROWS, *PLACES, *STEPS, *GRADIENTS, *OCCASIONS):
         told = scope((name,))
         assert told.startswith("only ")
         assert "-" not in told.removeprefix(f"only in {name}")
