@@ -133,7 +133,7 @@ def test_pyproject_gives_the_settings_and_targets_are_named_from_its_folder(
     assert code == 0
     assert " · fixed set + 2 random cases · " in out
     # Both are one backend of one name: so their targets tell them apart.
-    assert "conformant: mine.py:right " in out
+    assert "mine.py:right holds" in out
     assert "conformant: mine:right " in out
 
 
