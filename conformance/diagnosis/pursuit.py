@@ -2,9 +2,9 @@
 
 Invariant: every hypothesis that is kept explains each probe that was met and is not among the unexplained ones.
 Order: a hypothesis is replaced only where a probe refutes it. Then, in this order and until some explain the probe and
-all those before it: the last alterations in other scopes, one akin in the place of another, one more everywhere, one
-more in a scope, one that explains this probe but not all before it on some occasions only, any in the place of another,
-two more. All that explain are kept: later probes tell them apart.
+all those before it: the last alterations in other scopes, one akin in the place of another, one more, the same two in
+scopes, one that explains this probe but not all before it on some occasions only, any in the place of another, two
+more. All that explain are kept: later probes tell them apart.
 Termination: the probes are finite, each is met once, and each search is finite and ends at the deadline.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -128,7 +129,9 @@ class Pursuit:
         self._off = self._wrong(seen)
         self._elsewhere = []
         bases = self.kept[:_PROMISING]
-        for step in (self._rescoped, self._akin, self._more, self._more_scoped, self._occasional, self._replaced):
+        plain, scoped = partial(self._akin, self.library.everywhere), partial(self._akin, self.library.scoped)
+        steps = (self._rescoped, plain, self._more, scoped, self._more_scoped, self._occasional, self._replaced)
+        for step in steps:
             found = [h for h in self._distinct(step(bases)) if self._holds(h, seen)]
             if found or self._late():
                 return found
@@ -168,10 +171,10 @@ class Pursuit:
                 for other in self.library.scopes_of(one):
                     yield (*base[:k], other, *base[k + 1 :])
 
-    def _akin(self, bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
+    def _akin(self, library: Sequence[Alteration], bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
         for base in bases[:2]:
             kinds = {known()[one.fault].kind for one in base}
-            akin = [one for one in self._whole_library if known()[one.fault].kind in kinds] if kinds else []
+            akin = [one for one in library if known()[one.fault].kind in kinds] if kinds else []
             for k, own in enumerate(base):
                 for one in self._relevant(akin):
                     if known()[one.fault].kind == known()[own.fault].kind:
