@@ -155,3 +155,13 @@ def test_a_call_that_ends_the_process_is_a_reply_that_says_so() -> None:
         assert reply.fact is not None
     finally:
         judge.close()
+
+
+def test_a_tensor_is_called_right_only_where_a_wrong_call_shows_it() -> None:
+    assert {"output", "c_n"} <= {*diagnose(Here(altered(Alteration("h-n-zeros"))), told_of("h-n-zeros"), 60.0).right}
+    # No call shows a right backend to be wrong: nothing is said of its tensors.
+    assert not {"output", "h_n", "c_n"} & {*diagnose(Here(twin_backend()), accused(twin_backend()), 60.0).right}
+
+
+def told_of(fault: str) -> BackendReport:
+    return conform(altered(Alteration(fault)), FEW)

@@ -7,9 +7,10 @@ leaves its counts smaller.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from conformance.diagnosis.confirmation import Fresh
 from conformance.diagnosis.following import following
 from conformance.diagnosis.locating import located
 from conformance.diagnosis.right import right_parts
@@ -18,6 +19,7 @@ from conformance.diagnosis.session import Counting, Session
 from conformance.engine.judging import Answering
 from conformance.facts import Cause, Diagnosis
 from conformance.report.model import BackendReport
+from conformance.spec import Result
 
 #: The share of its time after which a search for gradients has learnt whether they follow from the forward pass.
 _FOLLOWED = 0.5
@@ -53,12 +55,19 @@ def diagnose(
     return Diagnosis(
         causes,
         tuple(verdict.property for verdict in report.bad if verdict.property not in told),
-        right_parts(report),
+        _seen_right(session, right_parts(report), fresh),
         tuple(dict.fromkeys(session.untried)),
         session.judge.calls,
         time.monotonic() - session.started,
         seconds,
     )
+
+
+def _seen_right(session: Session, words: tuple[str, ...], fresh: Sequence[Fresh]) -> tuple[str, ...]:
+    """The words for what is right, without the tensors that no wrong fresh case shows to be right."""
+    wrongs = [session.predictions.wrong((), one.call, one.reply) for one in fresh]
+    wrong = {name for each in wrongs if each for name, part in each.items() if part.any()}
+    return tuple(word for word in words if word not in Result._fields or (wrong and word not in wrong))
 
 
 def _with_gradients(session: Session, causes: tuple[Cause, ...], search: Search) -> tuple[Cause, ...]:
