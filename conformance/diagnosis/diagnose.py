@@ -65,8 +65,7 @@ def diagnose(
 
 def _seen_right(session: Session, words: tuple[str, ...], fresh: Sequence[Fresh]) -> tuple[str, ...]:
     """The words for what is right, without the tensors that no wrong fresh case shows to be right."""
-    wrongs = [session.predictions.wrong((), one.call, one.reply) for one in fresh]
-    wrong = {name for each in wrongs if each for name, part in each.items() if part.any()}
+    wrong = {name for one in fresh for name in session.predictions.off(one.call, one.reply)}
     return tuple(word for word in words if word not in Result._fields or (wrong and word not in wrong))
 
 

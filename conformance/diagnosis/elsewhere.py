@@ -1,7 +1,8 @@
 """What stands where something else belongs: wrong parts of results that are the right value of another place, or zeros.
 
 The results of a call are cut into vectors, one for each step (or slot) and row. A wrong vector that is equal to the
-right one of another place, or to an initial state, is misplaced; what most of the wrong vectors have in common is told.
+right one of another place, or to an initial state, is misplaced; the tensor that most of the wrong vectors belong to is
+told.
 Vectors of one element are left out: numbers alone agree by chance.
 """
 

@@ -19,7 +19,6 @@ from conformance.diagnosis.probes import Call
 from conformance.diagnosis.search import failing
 from conformance.diagnosis.session import Session
 from conformance.diagnosis.traits import features, holds
-from conformance.engine.reply import Reply
 from conformance.facts import Cause, Conditions, Degree, Outcome, Place, Trait
 from conformance.properties import catalogue
 from conformance.report.model import Verdict
@@ -37,7 +36,7 @@ _WIDER = 4
 _MOST = 3
 
 #: Properties, or groups of them, whose statements say by themselves what is wrong, the more telling ones first.
-_TELLING = (
+TELLING = (
     *("purity.input-untouched", "purity.state-untouched", "purity.lengths-untouched", "purity.params-untouched"),
     *("purity", "lengths.after-others", "gradients.untouched", "gradients.repeat", "gradients.threads", "dropout"),
     *("gradients.after-others", "gradients.other-calls", "gradients.linear", "gradients.no-alias"),
@@ -60,7 +59,7 @@ def located(session: Session, told: set[str], fresh: Sequence[Fresh]) -> tuple[C
         recipe = parse(first.recipe or "")
         found = conditions(session.judge, catalogue()[first.property], recipe, until) if not first.history else None
         found = found if found is not None and found.traits and _telling(found) else None
-        broken = first.property if _rank(first) < len(_TELLING) else ""
+        broken = first.property if _rank(first) < len(TELLING) else ""
         alike = [v for v in left if v is first or (found and _has(found, v)) or (broken and _akin(first, v))]
         ids = tuple(v.property for v in alike)
         left = [v for v in left if v.property not in ids]
@@ -88,7 +87,8 @@ def _place(session: Session, failed: list[Verdict], found: Conditions | None, fr
     chosen = [one for one in chosen if found is None or (one.recipe and _all_hold(found, one.recipe))]
     others = [(one.call, one.reply) for one in (*chosen, *_wider(session, failed, found, of_vjp))]
     if of_vjp:
-        names = {name for call, told in others for name in _wrong(session, call, told)}
+        # Without the layers of parameters.
+        names = {name.partition("_l")[0] for call, told in others for name in session.predictions.off(call, told)}
         place = Place(tensors=tuple(sorted(names))) if names else None
     else:
         call = session.judge.call
@@ -114,6 +114,8 @@ def _wider(session: Session, failed: list[Verdict], found: Conditions | None, of
     for wide in (replace(small, **rows), small, replace(recipe, **sizes, **rows), replace(recipe, **sizes), recipe):
         if capabilities.fixed is None and (found is None or _all_hold(found, wide)):
             for seed in range(_WIDER):
+                if session.late():
+                    break
                 made = replace(wide, seed=seed)
                 case = realise(made)
                 call = Call(case, cotangents_of(case)) if of_vjp else Call(case)
@@ -122,23 +124,17 @@ def _wider(session: Session, failed: list[Verdict], found: Conditions | None, of
     return cases
 
 
-def _wrong(session: Session, call: Call, told: Reply) -> set[str]:
-    """The wrong results and gradients of a call, without the layers of parameters."""
-    wrong = session.predictions.wrong((), call, told) or {}
-    return {name.partition("_l")[0] for name, part in wrong.items() if part.any()}
-
-
 def _rank(verdict: Verdict) -> int:
     """Where a property stands among the telling ones; behind all of them if it is none."""
     # An error tells of the exception alone.
     names = (verdict.property, catalogue()[verdict.property].group) if verdict.outcome == Outcome.FAILED else ()
-    return next((k for k, name in enumerate(_TELLING) if name in names), len(_TELLING))
+    return next((k for k, name in enumerate(TELLING) if name in names), len(TELLING))
 
 
 def _akin(first: Verdict, other: Verdict) -> bool:
     """Whether two telling properties are of one group: one mistake breaks several of them."""
     one, two = catalogue()[first.property].group, catalogue()[other.property].group
-    return one == two and _rank(other) < len(_TELLING)
+    return one == two and _rank(other) < len(TELLING)
 
 
 def _traits(found: Conditions | None) -> frozenset[Trait]:

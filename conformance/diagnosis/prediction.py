@@ -103,6 +103,10 @@ class Predictions:
             found[name] = _differ(got, want, off)
         return found
 
+    def off(self, call: Call, actual: Reply) -> frozenset[str]:
+        """The names of the results and gradients that are not the reference's, as far as they came."""
+        return frozenset(name for name, part in (self.wrong((), call, actual) or {}).items() if part.any())
+
     def explains(self, alterations: tuple[Alteration, ...], call: Call, actual: Reply) -> bool:
         """Whether a reply is the predicted one: its results, the wrong shape that it has, or that it raises."""
         if actual.result is None:

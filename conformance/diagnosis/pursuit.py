@@ -126,7 +126,7 @@ class Pursuit:
         now = time.monotonic()
         self._until = now + _SHARE * (self.deadline - now)
         self._cases = seen.probe.cases
-        self._off = self._wrong(seen)
+        self._off = frozenset[str]().union(*(self.predictions.off(call, told) for call, told in seen.pairs()))
         self._elsewhere = []
         bases = self.kept[:_PROMISING]
         plain, scoped = partial(self._akin, self.library.everywhere), partial(self._akin, self.library.scoped)
@@ -217,11 +217,6 @@ class Pursuit:
             for _, one in gains[:_PROMISING]:
                 for other in library:
                     yield (*base, one, other)
-
-    def _wrong(self, seen: Seen) -> frozenset[str]:
-        """The names of what is wrong in a probe, as far as it came."""
-        wrongs = [self.predictions.wrong((), call, told) or {} for call, told in seen.pairs()]
-        return frozenset(name for wrong in wrongs for name, part in wrong.items() if part.any())
 
     def _right(self, hypothesis: Hypothesis, seen: Seen) -> int | None:
         """How many elements a hypothesis explains."""

@@ -13,7 +13,7 @@ from typing import TextIO
 from tabulate import tabulate
 from tqdm import tqdm
 
-from conformance.drivers import asking, console, reproductions
+from conformance.drivers import console, replay_probe, reproductions
 from conformance.drivers.console import show
 from conformance.drivers.files import STANDARD_OUTPUT, claimed
 from conformance.drivers.last import remember
@@ -46,8 +46,8 @@ def commands() -> dict[str, Command]:
         "diagnose": _diagnose,
         "list": _list,
         "explain": _explain,
-        "replay": asking.replay,
-        "probe": asking.probe,
+        "replay": replay_probe.replay,
+        "probe": replay_probe.probe,
         "serve": _serve,
         "self-test": _self_test,
         "new": _new,

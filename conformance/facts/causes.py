@@ -69,7 +69,7 @@ class Misplaced:
     #: The tensor whose right value stands there, and where it belongs; nothing and () for zeros.
     source: str
     belongs: tuple[int, ...]
-    #: Wrong parts that are misplaced alike, and all wrong parts that were looked at.
+    #: Wrong parts that belong to other places of the same source, and all wrong parts that were looked at.
     alike: int
     wrong: int
 

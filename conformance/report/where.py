@@ -164,19 +164,20 @@ def place(found: Place) -> str:
 
 def _misplaced(found: Misplaced) -> str:
     """What stands where something else belongs, with an example."""
-    here = f"{found.tensor}{_index(found.tensor, found.index)}"
-    alike = f"{found.alike} of {found.wrong} wrong ones alike"
+    # Halves are told apart where a reverse one has to do with it.
+    halves = 1 in (*found.index[2:], *found.belongs[2:])
+    here = f"{found.tensor}{_index(found.index, halves)}"
     if not found.source:
-        return f"{here} is all zeros ({alike})"
-    return f"{here} is what {found.source}{_index(found.source, found.belongs)} should be ({alike})"
+        return f"{here} is all zeros, as {found.alike} of {found.wrong} wrong ones are"
+    there = f"{found.source}{_index(found.belongs, halves)}"
+    many = f"{found.alike} of {found.wrong} wrong ones belong elsewhere in {found.source}"
+    return f"{here} is what {there} should be; {many}"
 
 
-def _index(tensor: str, index: tuple[int, ...]) -> str:
+def _index(index: tuple[int, ...], halves: bool) -> str:
     """An index, with the half of an output in words."""
-    if tensor == "output":
-        half = ("forward half", "reverse half")[index[2]]
-        return f"[{index[0]}, {index[1]}] ({half})"
-    return str(list(index))
+    half = (" of the forward half", " of the reverse half")[index[2]] if halves and len(index) == 3 else ""
+    return f"{list(index[:2])}{half}"
 
 
 def _steps(found: Place) -> str:

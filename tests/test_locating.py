@@ -1,0 +1,94 @@
+"""What no formula explains: what stands in the place of the right values, what does not hold, what is one cause."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conformance.backend import Backend, Capabilities
+from conformance.diagnosis.diagnose import diagnose
+from conformance.diagnosis.locating import TELLING
+from conformance.engine.judging import Here
+from conformance.engine.plan import Settings
+from conformance.engine.sieve import conform
+from conformance.facts import Cause, Degree, Trait
+from conformance.faults.twin import Forward, Twin
+from conformance.properties import GROUPS, catalogue
+from conformance.report import where
+from conformance.spec import Array, LSTMConfig, Params, State
+
+
+def located(backend: Backend, *only: str) -> list[Cause]:
+    report = conform(backend, Settings(0, quick=True, shrink=False, only=only))
+    assert report.bad
+    return [*diagnose(Here(backend), report, 8.0).causes]
+
+
+def overwritten(config: LSTMConfig, params: Params) -> Forward:
+    """Blocks of four steps are views of one buffer: the first holds the numbers of the second, if there is one."""
+    forward = Twin().build(config, params)
+
+    def call(*arguments: Any, **more: Any) -> tuple[Array, State]:
+        output, state = forward(*arguments, **more)
+        time = 1 if config.batch_first and output.ndim == 3 else 0
+        steps = output.swapaxes(0, time).copy()
+        if len(steps) > 4:
+            again = steps[4:8]
+            steps[: len(again)] = again
+        return steps.swapaxes(0, time), state
+
+    return call
+
+
+def test_what_stands_where_something_else_belongs_is_told() -> None:
+    [cause] = located(Backend("overwritten", Capabilities(), overwritten), "values.output")
+    assert (cause.degree, cause.alterations) == (Degree.LOCATED, ())
+    assert cause.conditions is not None
+    assert cause.conditions.traits == (Trait("L", ">=", 5),)
+    assert cause.place is not None
+    assert cause.place.tensors == ("output",)
+    [misplaced] = cause.place.misplaced
+    assert (misplaced.source, misplaced.belongs[0] - misplaced.index[0]) == ("output", 4)
+    assert misplaced.alike == misplaced.wrong
+    assert "is what output[4, 0] should be" in where.located(cause.place, cause.conditions)
+
+
+def off(config: LSTMConfig, params: Params) -> Forward:
+    """Everything is a little more than it should be, with two layers."""
+    forward = Twin().build(config, params)
+
+    def call(*arguments: Any, **more: Any) -> tuple[Array, State]:
+        output, (h_n, c_n) = forward(*arguments, **more)
+        more_ = output.dtype.type(0.1 * (config.num_layers > 1))
+        return output + more_ * output**2, (h_n + more_ * h_n**2, c_n + more_ * c_n**2)
+
+    return call
+
+
+def test_failures_under_the_same_conditions_are_one_cause_and_nothing_is_called_misplaced() -> None:
+    causes = located(Backend("off", Capabilities(layers=True), off), "values.h_n", "values.c_n", "stack")
+    assert len(causes) == 1
+    assert {"values.h_n", "values.c_n"} <= {*causes[0].explains}
+    assert causes[0].place is not None
+    assert causes[0].place.misplaced == ()
+
+
+def kept(config: LSTMConfig, params: Params) -> Forward:
+    """A call without a state goes on from the last call of its shape."""
+    forward, last = Twin().build(config, params), dict[tuple[int, ...], State]()
+
+    def call(x: Array, state: State | None = None, lengths: Array | None = None) -> tuple[Array, State]:
+        output, final = forward(x, last.get(x.shape) if state is None else state, lengths)
+        last[x.shape] = (final[0].copy(), final[1].copy())
+        return output, final
+
+    return call
+
+
+def test_a_property_that_says_by_itself_what_is_wrong_is_the_cause() -> None:
+    causes = located(Backend("kept", Capabilities(), kept), "purity.repeat", "purity.no-leak")
+    assert [cause.broken for cause in causes] == ["purity.repeat"]
+    assert causes[0].degree == Degree.LOCATED
+
+
+def test_what_tells_by_itself_is_there() -> None:
+    assert {*TELLING} <= {*catalogue(), *GROUPS}
