@@ -24,6 +24,7 @@ from conformance.facts.limits import (
     Scope,
     Undeclared,
 )
+from conformance.facts.measurements import Measured
 from conformance.facts.outcomes import Outcome, Recurrence
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "Gap",
     "Interruption",
     "LeftOut",
+    "Measured",
     "Mismatch",
     "Misplaced",
     "Misshapen",

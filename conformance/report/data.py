@@ -17,8 +17,8 @@ from conformance.report.records import decode, encode
 from conformance.report.text import replay_line
 from conformance.report.unjudged import unjudged
 
-#: The version of what ``to_json`` writes; 5 says the causes of failures.
-FORMAT = 5
+#: The version of what ``to_json`` writes; 6 says what a run was asked for, and what it measured.
+FORMAT = 6
 
 
 def to_json(report: Report) -> dict[str, Any]:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from conformance.facts import Diagnosis, Fact, Interruption, NotJudged, Outcome, Quick, Recurrence, Scope
+from conformance.facts import (
+    Diagnosis,
+    Evidence,
+    Fact,
+    Interruption,
+    Measured,
+    NotJudged,
+    Outcome,
+    Quick,
+    Recurrence,
+    Scope,
+)
 from conformance.properties.model import GUARDS, question_of
 from conformance.report import english
 
@@ -50,6 +61,8 @@ class Verdict:
     expected: str = ""
     #: Of an error, the cases in which it did not show.
     scope: Scope | None = None
+    #: The arrays of the smallest case that shows it, and its results beside the oracle's.
+    evidence: Evidence | None = None
 
     # The field ``property`` hides the decorator of that name here.
     @cached_property
@@ -100,6 +113,10 @@ class BackendReport:
     own_name: str = ""
     #: The causes of its failures, if they were looked for.
     diagnosis: Diagnosis | None = None
+    #: Errors and times by size.
+    measured: tuple[Measured, ...] = ()
+    #: By choice (layers, state, dtype …) and value, how many judged cases had it; 0 of a declared value that none had.
+    choices: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def count(self, *outcomes: Outcome) -> int:
         """How many verdicts have one of the outcomes."""
@@ -164,6 +181,23 @@ class BackendReport:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What a run was asked for, beside its seed and its random cases."""
+
+    targets: tuple[str, ...] = ()
+    #: Ids or groups of properties.
+    only: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    quick: bool = False
+    strict: bool = False
+    stop: bool = False
+    #: The words after ``lstm-conformance`` on the command line; none of a run that another driver started.
+    command: tuple[str, ...] = ()
+    #: When it was started, in the ISO format, with its offset from UTC.
+    started: str = ""
+
+
+@dataclass(frozen=True)
 class Report:
     """All verdicts of a run, with what is needed to repeat it."""
 
@@ -176,6 +210,7 @@ class Report:
     backends: tuple[BackendReport, ...]
     #: Backends that were named but never begun.
     missing: tuple[str, ...] = ()
+    asked: Asked = field(default_factory=Asked)
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
