@@ -16,7 +16,6 @@ from conformance.cases.recipe import Recipe
 from conformance.drivers import cli
 from conformance.engine import plan
 from conformance.engine.offers import Offers
-from conformance.engine.order import cost
 from conformance.targets import registry
 
 # A shell that runs the tests in the background has them, and the commands that they start, ignore interruptions.
@@ -54,7 +53,7 @@ def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
         return [*rows[:4], *rows[4:-1:5], rows[-1]]
 
     monkeypatch.setattr(plan, "fixed_set", fewer)
-    monkeypatch.setattr(Offers, "_limit", lambda _, p: 1 if cost(p) else p.limit)
+    monkeypatch.setattr(Offers, "_limit", lambda _, p: 1 if p.cost else p.limit)
 
 
 @pytest.fixture

@@ -13,11 +13,12 @@ from conformance.cases.fixed_set import fixed_set
 from conformance.drivers.progress import Progress
 from conformance.drivers.run import make_report
 from conformance.engine.judging import Answer
-from conformance.engine.order import ROWS, Cost, cost, ordered
+from conformance.engine.order import ROWS, ordered
 from conformance.engine.plan import Settings, plan
 from conformance.engine.sieve import conform
 from conformance.facts import LeftOut, Outcome, Said
 from conformance.properties import catalogue
+from conformance.properties.model import Cost
 from conformance.report.levels import reached
 from conformance.report.text import conclusion
 from conformance.targets.find import find
@@ -33,8 +34,9 @@ def test_every_cost_meets_every_row_in_the_rows_order_and_the_small_ones_come_fi
 
 
 def test_large_sizes_are_what_is_put_off() -> None:
-    late = {p.group for p in catalogue().values() if cost(p)}
+    late = {p.group for p in catalogue().values() if p.cost}
     assert late == {"sizes", "gradients"}
+    assert all(p.cost for p in catalogue().values() if p.group == "sizes")
 
 
 @pytest.mark.parametrize("backend", ["numpy", "torch-nn-step"])

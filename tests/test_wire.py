@@ -21,7 +21,6 @@ from conformance import Capabilities, LSTMConfig, check_backend
 from conformance.backend import Backend
 from conformance.drivers.run import Isolation, run
 from conformance.engine.judging import Here
-from conformance.engine.order import cost
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.errors import Ended, UsageError
@@ -39,7 +38,7 @@ LIMITS = Limits(seconds=600.0)
 #: Properties of models that live: a program has none.
 LIVING = tuple(p.id for p in catalogue().values() if p.id.endswith((".load", ".load-copies", ".load-apart", ".train")))
 #: Properties whose own cases are large.
-LARGE = tuple(p.id for p in catalogue().values() if cost(p))
+LARGE = tuple(p.id for p in catalogue().values() if p.cost)
 SERVE = f"exec:{shlex.join([sys.executable, '-m', 'conformance', 'serve'])}"
 GARBLER = f"exec:{shlex.join([sys.executable, (ROOT / 'tests/garbler.py').as_posix()])}"
 

@@ -7,11 +7,9 @@ from dataclasses import replace
 
 from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer, Inquiry
-from conformance.engine.order import Cost
-from conformance.engine.order import cost as cost_of
 from conformance.engine.session import Session
 from conformance.facts import Fact, Outcome, Said, Within
-from conformance.properties.model import Property
+from conformance.properties.model import Cost, Property
 
 #: After this many suitable cases, a property is offered only one in ``Property.every``.
 _FIRST = 12
@@ -40,7 +38,7 @@ class Offers:
 
         Only for those of a ``cost``, if one is given.
         """
-        asked = [p for p in (*self._session.pending, *self._session.erring) if cost in (None, cost_of(p))]
+        asked = [p for p in (*self._session.pending, *self._session.erring) if cost in (None, p.cost)]
         due = [Inquiry(p, self._turn(p)) for p in asked if p.when(recipe) and self._due(p)]
         if due or not cost:
             self._session.offered.append(recipe)
@@ -80,7 +78,7 @@ class Offers:
 
     def _limit(self, p: Property) -> int:
         """How many cases a property is asked about at most; 0 for no limit."""
-        return 1 if self._settings.quick and cost_of(p) else p.limit
+        return 1 if self._settings.quick and p.cost else p.limit
 
     def _due(self, p: Property) -> bool:
         """Whether a case that a property speaks about is one that it is asked about."""

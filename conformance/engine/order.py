@@ -8,32 +8,12 @@ same turns, and catches what it catches in any other order.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from enum import IntEnum
 
 from conformance.cases.recipe import Recipe
-from conformance.properties.model import Property
+from conformance.properties.model import Cost
 
 #: So many rows the large properties are behind; a quick run has no more, and asks a large property about one of them.
 ROWS = 14
-
-#: Large properties, and those that take seconds for one case: groups and ids.
-_LARGE = frozenset({"sizes", "gradients.large", "gradients.sweep"})
-_LONGEST = frozenset({"sizes.steps-past-16-bits", "gradients.many-steps"})
-
-
-class Cost(IntEnum):
-    """The cost of a property's own cases, which says when it has its turn."""
-
-    SMALL = 0
-    LARGE = 1
-    LONGEST = 2
-
-
-def cost(p: Property) -> Cost:
-    """The cost of a property's own cases."""
-    if p.id in _LONGEST:
-        return Cost.LONGEST
-    return Cost.LARGE if _LARGE & {p.id, p.group} else Cost.SMALL
 
 
 def ordered(rows: Sequence[Recipe]) -> Iterator[tuple[int, Recipe, Cost]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from enum import IntEnum
 from typing import TypeVar
 
 from conformance.backend import GRADIENTS, Backend, Capabilities
@@ -37,6 +38,17 @@ COMPUTES, EDGES, GUARDS = QUESTIONS = ("computes", "edges", "guards")
 #: The groups that answer another question than the first.
 _ANSWERS = {"nonfinite": EDGES, "degenerate": EDGES, "refusals": GUARDS}
 
+
+class Cost(IntEnum):
+    """What a property's own cases cost, which says when it has its turn (``engine/order.py``)."""
+
+    SMALL = 0
+    #: As large as real models.
+    LARGE = 1
+    #: Seconds for one case.
+    LONGEST = 2
+
+
 #: Every property that was registered, by its id.
 registered: dict[str, Property] = {}
 
@@ -65,6 +77,7 @@ class Property:
     #: What an implementation does that fails it, in a few words: "accepts an x of one axis". Nothing if none are given.
     fails: str
     check: Check
+    cost: Cost = Cost.SMALL
 
     @property
     def group(self) -> str:
@@ -102,6 +115,7 @@ def prop(
     chance: bool = False,
     turns: int = 1,
     fails: str = "",
+    cost: Cost = Cost.SMALL,
 ) -> Callable[[Check], Check]:
     """Register a check; its docstring's first paragraph is the statement, the rest says why it matters.
 
@@ -116,7 +130,7 @@ def prop(
             raise ValueError(f"property {id!r} is registered twice: by {registered[id].check.__qualname__} as well")
         first, _, rest = (inspect.getdoc(check) or "").partition("\n\n")
         statement, why = " ".join(first.split()), " ".join(rest.split())
-        registered[id] = Property(id, statement, why, needs, when, every, limit, chance, turns, fails, check)
+        registered[id] = Property(id, statement, why, needs, when, every, limit, chance, turns, fails, check, cost)
         return check
 
     return register

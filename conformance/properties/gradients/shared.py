@@ -14,7 +14,7 @@ from conformance.cases.recipe import Recipe
 from conformance.cases.shapes import ordinary
 from conformance.cases.sizes import LONG, keeping
 from conformance.instruments.taps import judge_tapped, lower_results, tap
-from conformance.properties.model import Check, always, prop
+from conformance.properties.model import Check, Cost, always, prop
 from conformance.reference.backward import Gradients
 from conformance.spec import Array, Result
 from conformance.trials.agreement import right
@@ -44,9 +44,14 @@ def gradient_prop(
     when: Callable[[Recipe], bool] = always,
     limit: int = 20,
     turns: int = 1,
+    cost: Cost = Cost.SMALL,
 ) -> Callable[[Check], Check]:
     """Register a property of gradients, for the dtypes whose gradients are judged."""
-    return prop(id, needs, lambda recipe: recipe.dtype in DTYPES and when(recipe), limit=limit, turns=turns)
+
+    def judged(recipe: Recipe) -> bool:
+        return recipe.dtype in DTYPES and when(recipe)
+
+    return prop(id, needs, judged, limit=limit, turns=turns, cost=cost)
 
 
 def cut(trial: Trial) -> Trial:

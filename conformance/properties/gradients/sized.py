@@ -19,7 +19,7 @@ from conformance.properties.gradients.shared import (
     require_right_gradients,
     tapped_findings,
 )
-from conformance.properties.model import pairs
+from conformance.properties.model import Cost, pairs
 from conformance.properties.resized import cheap
 from conformance.properties.sizes.bits import in_a_row, in_stretches, stretches
 from conformance.properties.sizes.real import FEATURES, FORMS, HIDDEN, ROWS, SWEPT_FEW, SWEPT_NAMES, smallest, to_sweep
@@ -73,6 +73,7 @@ _STRETCHES = 1430
     needs=(*NEEDS, "loop", "output", "batch"),
     when=lambda r: r.bias and not r.unbatched,
     limit=1,
+    cost=Cost.LONGEST,
 )
 def many_steps(trial: Trial) -> None:
     """The gradients of ten thousand steps are right.
@@ -142,6 +143,7 @@ def sums(trial: Trial) -> None:
     needs=(*NEEDS, "params"),
     limit=14,
     turns=_POOLS * len(FORMS) * LOSSES,
+    cost=Cost.LARGE,
 )
 def large(trial: Trial) -> None:
     """With many rows, units or features, and in eleven layers, the gradients are within the bound that accumulates.
@@ -177,7 +179,7 @@ def _large(trial: Trial) -> list[list[dict[str, Any]]]:
     ]
 
 
-@gradient_prop("gradients.sweep", needs=(*NEEDS, "params"), limit=4, turns=len(SWEPT_NAMES) * LOSSES)
+@gradient_prop("gradients.sweep", needs=(*NEEDS, "params"), limit=4, turns=len(SWEPT_NAMES) * LOSSES, cost=Cost.LARGE)
 def sweep(trial: Trial) -> None:
     """Gradients are right for every number of features, units, rows and steps up to 20, and every third up to 64.
 

@@ -9,7 +9,7 @@ import numpy as np
 from conformance.bounds.forward import Finding
 from conformance.cases.case import Case
 from conformance.cases.fills import saturating
-from conformance.properties.model import prop
+from conformance.properties.model import Cost, prop
 from conformance.properties.resized import cheap, right_or_consistent, rows
 from conformance.properties.sizes.real import NEEDS
 from conformance.spec import Array, Result
@@ -25,7 +25,7 @@ _ONE = {"I": 1, "H": 1, "L": 1, "N": 1, "proj": 0, "layers": 1, "bidirectional":
 _ONE |= {"fill": "normal", "view": "plain", "gain": 1.0, "state": "none"}
 
 
-@prop("sizes.past-16-bits", needs=NEEDS, limit=2, turns=2)
+@prop("sizes.past-16-bits", needs=NEEDS, limit=2, turns=2, cost=Cost.LARGE)
 def past_16_bits(trial: Trial) -> None:
     """70,001 rows of one feature, and one row of 70,001 features, are right.
 
@@ -70,6 +70,7 @@ def in_stretches(values: Array) -> Array:
     needs=(*NEEDS, "loop", "output"),
     when=lambda r: r.bias and r.L >= 17 and not r.bidirectional and not r.unbatched,
     limit=1,
+    cost=Cost.LONGEST,
 )
 def steps_past_16_bits(trial: Trial) -> None:
     """A sequence of 70,000 steps is right to its end.

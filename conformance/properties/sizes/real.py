@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from conformance.cases.recipe import Recipe
-from conformance.properties.model import pairs, prop
+from conformance.properties.model import Cost, pairs, prop
 from conformance.properties.resized import cheap, pieces, right_or_consistent, rows
 from conformance.trials.outcomes import Discard, Violation
 from conformance.trials.signatures import Unaffordable
@@ -128,7 +128,7 @@ def _batched(recipe: Recipe) -> bool:
     return not recipe.unbatched
 
 
-@prop("sizes.hidden", needs=NEEDS, limit=4, turns=len(_HIDDEN_FORMS))
+@prop("sizes.hidden", needs=NEEDS, limit=4, turns=len(_HIDDEN_FORMS), cost=Cost.LARGE)
 def hidden(trial: Trial) -> None:
     """Models of 100 to 1,027 hidden units are right.
 
@@ -139,7 +139,7 @@ def hidden(trial: Trial) -> None:
     _right_if_right(trial, form, [{"H": size, "L": 2, **rows} for size in HIDDEN])
 
 
-@prop("sizes.stacked", needs=(*NEEDS, "slots"), when=_batched, limit=3, turns=2)
+@prop("sizes.stacked", needs=(*NEEDS, "slots"), when=_batched, limit=3, turns=2, cost=Cost.LARGE)
 def stacked(trial: Trial) -> None:
     """With hundreds of hidden units a second layer, a reverse direction and rows of different length are right too.
 
@@ -162,7 +162,7 @@ def stacked(trial: Trial) -> None:
     _at(trial, larger, sizes).require_right()
 
 
-@prop("sizes.features", needs=NEEDS, limit=6, turns=len(FORMS))
+@prop("sizes.features", needs=NEEDS, limit=6, turns=len(FORMS), cost=Cost.LARGE)
 def features(trial: Trial) -> None:
     """Inputs of 100 to 8,195 features are right.
 
@@ -171,7 +171,7 @@ def features(trial: Trial) -> None:
     _right_if_right(trial, trial.in_turn(FORMS), [{"I": size} for size in FEATURES])
 
 
-@prop("sizes.rows", needs=(*NEEDS, "batch"), when=_batched, limit=6, turns=len(_ROW_FORMS))
+@prop("sizes.rows", needs=(*NEEDS, "batch"), when=_batched, limit=6, turns=len(_ROW_FORMS), cost=Cost.LARGE)
 def many_rows(trial: Trial) -> None:
     """Batches of 34 to 257 rows are right.
 
@@ -182,7 +182,7 @@ def many_rows(trial: Trial) -> None:
     _rows_right(trial, form, [{"N": size, "ragged": ragged} for size in ROWS])
 
 
-@prop("sizes.aligned", needs=(*NEEDS, "batch"), when=_batched, limit=3, turns=3)
+@prop("sizes.aligned", needs=(*NEEDS, "batch"), when=_batched, limit=3, turns=3, cost=Cost.LARGE)
 def aligned(trial: Trial) -> None:
     """Sizes that are all multiples of 4, 8, 16 … at once are right.
 
@@ -192,7 +192,7 @@ def aligned(trial: Trial) -> None:
     _rows_right(trial, trial.in_turn(FORMS[:3]), pool)
 
 
-@prop("sizes.products", needs=(*NEEDS, "batch"), when=_batched, limit=8, turns=len(PRODUCTS))
+@prop("sizes.products", needs=(*NEEDS, "batch"), when=_batched, limit=8, turns=len(PRODUCTS), cost=Cost.LARGE)
 def products(trial: Trial) -> None:
     """Two large sizes at once are right: hundreds of steps and dozens of rows, rows and units, steps and units.
 
@@ -224,7 +224,7 @@ def to_sweep(trial: Trial, **changes: Any) -> tuple[str, Trial]:
     return swept, trial.resized(**cheap(trial, **small) | {"unbatched": unbatched} | changes)
 
 
-@prop("sizes.sweep", needs=NEEDS, limit=4, turns=len(SWEPT_NAMES))
+@prop("sizes.sweep", needs=NEEDS, limit=4, turns=len(SWEPT_NAMES), cost=Cost.LARGE)
 def sweep(trial: Trial) -> None:
     """Every number of features, units, rows and steps up to 20 is right, and every third or fifth up to 130.
 
