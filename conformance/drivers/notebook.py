@@ -33,22 +33,23 @@ class ShownReport(Report):
     """
 
     def __repr__(self) -> str:
-        more = "print(report) shows the failures" if text.failures(self) else ""
-        return _paragraphs(self._table(), self._notes(), text.conclusion(self), more)
+        shown = named(self)
+        more = "print(report) shows the failures" if text.failures(shown) else ""
+        return _paragraphs(*_told(shown), text.conclusion(shown, width=console.width()), more)
 
     def __str__(self) -> str:
-        told = text.failures(self, more="report.failures has each", width=console.width())
-        return _paragraphs(text.head(self), self._table(), told, self._notes(), text.conclusion(self))
-
-    def _table(self) -> str:
-        return table(named(self), console.width())
-
-    def _notes(self) -> str:
-        return notes(named(self), console.width())
+        shown, columns = named(self), console.width()
+        told = text.failures(shown, more="report.failures has each", width=columns)
+        tables, remarks = _told(shown)
+        return _paragraphs(text.head(shown, columns), tables, told, remarks, text.conclusion(shown, width=columns))
 
     def to_json(self) -> str:
         """The text that ``lstm-conformance run --json FILE`` writes."""
         return data.dumps(self)
+
+
+def _told(shown: Report) -> tuple[str, str]:
+    return table(shown, console.width()), notes(shown, console.width())
 
 
 def _paragraphs(*parts: str) -> str:

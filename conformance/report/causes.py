@@ -86,7 +86,12 @@ def _beside(cause: Cause) -> str:
 
 def statement(id: str) -> str:
     """The statement of a property, and its id."""
-    return f"{catalogue()[id].statement.rstrip('.')} ({id})"
+    return f"{required(id).rstrip('.')} ({id})"
+
+
+def required(id: str) -> str:
+    """The statement of a property, with its code in single backticks."""
+    return catalogue()[id].statement.replace("``", "`")
 
 
 def in_short(cause: Cause) -> str:
@@ -153,7 +158,9 @@ def paragraph(
     if smallest is not None:
         message = smallest.message.splitlines()
         shown = [*filter(None, [smallest.smallest]), *(message if whole else message[:1])]
-        after.append(("smallest", shown if whole else [_cut(each, room) for each in shown]))
+        after.append(
+            ("smallest", shown if whole else [_cut(part, room) for each in shown for part in _lines(each, room, 2)])
+        )
         if smallest.recipe is not None:
             after.append(("replay", [line(smallest)]))
     taken = sum(len(lines) for _, lines in (*before[1:], *after)) + min(len(told), _SENTENCE)

@@ -30,7 +30,8 @@ def table(report: Report, width: int = WIDTH, paint: Paint = unpainted) -> str:
     for backend in report.backends:
         if backend not in ran:
             first = next(v for v in backend.verdicts if v.outcome != Outcome.NOT_RUN)
-            lines.append(f"{backend.backend}  {first.outcome}: {first.message.splitlines()[0]}")
+            told = f"{backend.backend}  {first.outcome}: {first.message.splitlines()[0]}"
+            lines.append(textwrap.fill(told, width, subsequent_indent="  ", break_long_words=False))
     if any(_seen(verdict) for backend in ran for verdict in backend.verdicts):
         lines.append("~: no failure in the cases that were checked before the run ended")
     return "\n".join(lines).rstrip()
