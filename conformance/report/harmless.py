@@ -7,6 +7,7 @@ the functions here. What a format reads as markup is the format's own affair.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
@@ -20,7 +21,7 @@ NAME, TEXT = 200, 8_000
 _LINES = frozenset({"text", "reason", "note", "why", "traceback", "fix", "defect"})
 
 #: The fields that hold a name.
-_NAMES = frozenset({"own_name", "environment", "frameworks", "targets", "missing"})
+_NAMES = frozenset({"own_name", "environment", "frameworks", "targets", "missing", "version"})
 
 #: What the words about a text that was cut take at most.
 _TOLD = 40
@@ -39,12 +40,12 @@ def harmless(text: str, most: int | None = None, lines: bool = False) -> str:
 
 
 def _printable(text: str, lines: bool) -> str:
-    if text.isprintable():
-        return text
-    if lines:
-        text = text.replace("\r\n", "\n")
-    kept = "\n\t" if lines else ""
-    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text)
+    parts = re.split(r"([\n\t])", text.replace("\r\n", "\n")) if lines else [text]
+    return "".join(part if at % 2 or part.isprintable() else _escaped(part) for at, part in enumerate(parts))
+
+
+def _escaped(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def legible(record: T) -> T:

@@ -15,7 +15,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from conformance.facts import Outcome
 from conformance.report.causes import in_short
 from conformance.report.levels import reached
-from conformance.report.model import BackendReport, Report, Verdict
+from conformance.report.model import BackendReport, Report, Verdict, spoils
 from conformance.report.names import named
 from conformance.report.text import ending, explain, interruption, standing
 
@@ -88,15 +88,15 @@ def _result(backend: BackendReport, verdict: Verdict) -> Failure | Error | Skipp
     message, outcome = verdict.message.partition("\n")[0], verdict.outcome
     if outcome == Outcome.PASSED:
         return None
-    if verdict in backend.bad:
+    if spoils(verdict.property, outcome, backend.strict):
         result = Error(message, outcome) if outcome in _ERRORS else Failure(message, outcome)
         result.text = "\n".join([explain(verdict), *_cause(backend, verdict)])
         return result
-    if verdict in backend.narrowed:
+    if outcome == Outcome.NARROWED and verdict in backend.narrowed:
         # Nothing of what was declared was there: the backend is not conformant, and must not look so.
         return Failure(message, outcome)
     if outcome.bad:
-        return Skipped(f"a guard, which counts with --strict only: {message}", outcome)
+        return Skipped(f"a guard, which counts if strict: {message}", outcome)
     return Skipped(f"{ending(verdict)}: {message}", outcome)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import html
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import chain
 
 from conformance.facts import Cause
 from conformance.report import causes, english
@@ -20,6 +21,9 @@ from conformance.report.text import explain, head, replay_line, standing
 
 #: So many bytes it takes at most, and so many of them the table.
 MOST, _TABLE = 900_000, 300_000
+
+#: The bytes kept free for the end of a backend's part.
+_ROOM = 300
 
 #: The signs of the words for a backend's standing.
 _MARKS = {"conformant": "✅", "not conformant": "❌", "interrupted": "⚠️", "quick": "☑️", "unavailable": "➖"}
@@ -71,40 +75,36 @@ def _row(backend: BackendReport) -> list[str]:
 def _backend(backend: BackendReport, most: int) -> str:
     """What there is to say of a backend, behind a line, in so many bytes at most."""
     opening = f"<details><summary><code>{html.escape(backend.backend)}</code>: {headline(backend)}</summary>"
-    closing = "</details>"
-    blocks, left = [opening], most - _size([opening, closing]) - 200
-    pending = list(_blocks(backend))
-    for at, block in enumerate(pending):
-        if _size([block]) > left:
-            rest = english.counted(len(pending) - at, "paragraph")
-            blocks.append(f"**Left out here: {rest}**, so that GitHub shows the others. The JSON report has them.")
-            break
-        left -= _size([block])
-        blocks.append(block)
-    return "\n\n".join([*blocks, closing])
-
-
-def _blocks(backend: BackendReport) -> Iterator[str]:
-    """The paragraphs: causes with their fixes, failures, guards, and what was not judged."""
+    end = [f"- {_prose(each)}" for each in remarks(backend)]
+    if _size(end) > most // 2:
+        end = [f"- {english.counted(len(end), 'remark')} left out, so that GitHub shows the others"]
+    blocks, left = [opening], most - _size([opening, *end]) - _ROOM
     found = backend.diagnosis.causes if backend.diagnosis else ()
-    for number, cause in enumerate(found, 1):
-        yield from _cause(number, cause, backend)
-    for verdict in causes.unexplained(backend):
-        yield _fenced(explain(verdict))
-    if told := list(remarks(backend)):
-        yield "\n".join(f"- {_prose(each)}" for each in told)
+    failures = causes.unexplained(backend)
+    told = chain(
+        (_cause(number, cause, backend) for number, cause in enumerate(found, 1)), map(_fenced, map(explain, failures))
+    )
+    for at, block in enumerate(told):
+        left -= _size([block])
+        if left < 0:
+            rest = len(found) + len(failures) - at
+            blocks.append(f"**Left out here: {rest} of {at + rest}**, so that GitHub shows the others.")
+            break
+        blocks.append(block)
+    return "\n\n".join([*blocks, *["\n".join(end)] * bool(end), "</details>"])
 
 
-def _cause(number: int, cause: Cause, backend: BackendReport) -> Iterator[str]:
-    yield f"**Cause {number}.** {_prose(causes.sentence(cause, backend))}."
+def _cause(number: int, cause: Cause, backend: BackendReport) -> str:
+    parts = [f"**Cause {number}.** {_prose(causes.sentence(cause, backend))}."]
     if cause.seen_in:
-        yield f"Seen in {_prose(cause.seen_in)}."
+        parts.append(f"Seen in {_prose(cause.seen_in)}.")
     if cause.fix:
-        yield _fenced(cause.fix, "python")
+        parts.append(_fenced(cause.fix, "python"))
     explained = [verdict for verdict in backend.bad if verdict.property in cause.explains]
     if explained:
-        yield f"It explains {', '.join(f'`{v.property}`' for v in explained)}. The smallest case:"
-        yield _fenced(_smallest(causes.smallest(explained)))
+        parts.append(f"It explains {', '.join(f'`{v.property}`' for v in explained)}. The smallest case:")
+        parts.append(_fenced(_smallest(causes.smallest(explained))))
+    return "\n\n".join(parts)
 
 
 def _smallest(verdict: Verdict) -> str:

@@ -41,7 +41,8 @@ _FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r]")
 
 def rows(report: Report) -> Iterator[dict[str, Any]]:
     """Each verdict by ``COLUMNS``; None where there is nothing to say."""
-    for backend in named(report).backends:
+    report = named(report)
+    for backend in report.backends:
         bad = {verdict.property for verdict in backend.bad}
         for verdict in backend.verdicts:
             yield {

@@ -41,7 +41,7 @@ def remarks(backend: BackendReport) -> Iterator[str]:
         yield next(v.message for v in backend.verdicts if v.outcome == Outcome.UNAVAILABLE).splitlines()[0]
         return
     for verdict in backend.missing_guards:
-        yield f"a guard, which counts with --strict only: {verdict.property}: {verdict.message.splitlines()[0]}"
+        yield f"a guard, which counts if strict: {verdict.property}: {verdict.message.splitlines()[0]}"
     yield from (" ".join(each.split()) for each in undecided(backend))
     alone = Report("", 0, 0, {}, (replace(backend, backend=""),))
     yield from (line.removeprefix(": ").removesuffix("  ()") for line in notes(alone, 10**6).splitlines())

@@ -20,6 +20,9 @@ from conformance.report.shell import command_line
 #: The columns of the words that stand before a line.
 _LABEL = 10
 
+#: So many lines of a message are shown: those at its beginning and at its end.
+_LINES = 40
+
 #: So many failing cases are told in a paragraph each.
 _PARAGRAPHS = 3
 
@@ -289,7 +292,10 @@ def explain(verdict: Verdict, also: Sequence[Verdict] = (), replay: str = "", wi
 def _labelled(label: str, text: str, width: int) -> str:
     """A text of one line or several in a column of its own, behind its label."""
     indent = " " * (_LABEL + 2)
-    lines = [_wrapped(line, "  ", max(40, width - len(indent))) for line in text.splitlines()]
+    room, lines = max(40, width - len(indent)), text.splitlines()
+    if left := max(0, len(lines) - _LINES):
+        lines[_LINES // 2 : -_LINES // 2] = [f"… {english.counted(left, 'line')} left out …"]
+    lines = [line if len(line) <= room else _wrapped(line, "  ", room) for line in lines]
     return textwrap.indent("\n".join(lines), indent).replace(indent, f"  {label:<{_LABEL}}", 1)
 
 
