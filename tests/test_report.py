@@ -460,7 +460,7 @@ def test_what_was_narrowed_or_not_run_is_told_once_for_each_reason() -> None:
 
     told = (narrowed("values.output", "L=1"), narrowed("values.h_n", "L=2"))
     told += (unrun("stack.composition", 0), unrun("batch.isolation", 1))
-    assert failures(_report(_backend(PASSED, *told))).splitlines() == [
+    assert failures(_report(_backend(PASSED, *told)), width=120).splitlines() == [
         "mine: narrowed, not passed: values.output, values.h_n (Unsupported raised within what is declared: bias)",
         "mine: not run: stack.composition (interrupted after 9 cases; no case had been checked)",
         "mine: not judged to the end: batch.isolation (interrupted after 9 cases; no failure in the cases seen)",

@@ -116,9 +116,9 @@ def _print(outcome: Run, verbose: bool, stream: TextIO) -> None:
         table(report, columns, paint),
         told,
         notes(report, columns),
-        conclusion(report, paint),
+        conclusion(report, paint, columns),
     ]
-    show("\n\n".join(part for part in parts if part), stream)
+    show("\n\n".join(part for part in parts if part), stream, painted=True)
     for error in outcome.errors:
         show(f"\nlstm-conformance: {error}", sys.stderr)
 
