@@ -16,7 +16,6 @@ from conformance.diagnosis.occasions import OCCASIONS
 from conformance.diagnosis.scopes import GATE_ROWS, PLACES, STEPS, TENSORS
 from conformance.drivers import diagnosing
 from conformance.drivers.diagnosing import diagnosed
-from conformance.drivers.pytest_judging import merged
 from conformance.drivers.run import run
 from conformance.engine.judging import Judge
 from conformance.engine.plan import Settings
@@ -37,6 +36,7 @@ from conformance.facts import (
 )
 from conformance.report.altered import scope
 from conformance.report.data import from_json, to_json
+from conformance.report.merging import merged
 from conformance.report.model import BackendReport, Report, Verdict
 from conformance.report.text import diagnoses, failures
 from conformance.report.where import conditions, place, trait

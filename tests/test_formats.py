@@ -221,8 +221,8 @@ def test_a_data_frame_has_the_columns_of_the_file_with_their_types() -> None:
     frame = _shown(RICH).to_dataframe()
     assert {name: str(kind) for name, kind in frame.dtypes.items()} == spreadsheet.COLUMNS
     assert len(frame) == len(RICH.verdicts)
-    assert frame.loc[frame["spoils"], "outcome"].value_counts()["failed"] == 1
-    assert frame["margin"].max() == 0.1
+    assert list(frame.loc[frame["spoils"], "outcome"]).count("failed") == 1
+    assert max(frame["margin"].dropna()) == 0.1
     assert len(_shown(report()).to_dataframe()) == 0
 
 

@@ -26,6 +26,7 @@ from conformance.engine.sieve import conform
 from conformance.errors import UsageError
 from conformance.facts import Alteration, Cause, Degree, Diagnosis, Outcome
 from conformance.properties import GROUPS, catalogue
+from conformance.report.merging import merged
 from conformance.report.model import BackendReport, Verdict
 from conformance.targets.find import find
 from lstm_conformance_pytest import workers
@@ -431,7 +432,7 @@ def test_parts_make_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     judgement = Judgement(Here(find("numpy")), Settings(0), None)
     judgement.selected = judgement.declared
     judged = [judgement.judged(part, 3, lambda *told: None).report for part in range(3)]
-    whole = reduce(pytest_judging.merged, judged)
+    whole = reduce(merged, judged)
     assert [verdict.property for verdict in whole.verdicts] == list(catalogue())
     assert [verdict.property for verdict in whole.bad] == ["smoke.runs"]
     assert (whole.cases, whole.seconds) == (3, 6.0)

@@ -43,7 +43,7 @@ from conformance.properties import catalogue
 from conformance.properties.model import COMPUTES, unmet_needs
 from conformance.report import english, levels, shell
 from conformance.report.colour import painted
-from conformance.report.data import from_json, to_json
+from conformance.report.data import FORMAT, from_json, to_json
 from conformance.report.evidence import arrays
 from conformance.report.levels import LEVELS, level_of, reached
 from conformance.report.model import BackendReport, Report, Verdict
@@ -163,12 +163,14 @@ def test_a_report_is_read_back_as_it_was_written() -> None:
     verdicts = [replace(FAILED, fact=fact, history=("I=1", "I=2"), worst_recipe="I=3") for fact in FACTS]
     verdicts += [replace(FAILED, scope=Scope(9, 7, 1, ("layers", "not initial_state")))]
     verdicts += [replace(PASSED, outcome=outcome, recurrence=how) for outcome in Outcome for how in Recurrence]
+    ids = iter(catalogue())
+    verdicts = [replace(verdict, property=next(ids)) for verdict in verdicts]
     report = _report(replace(_backend(*verdicts), unmet=("lengths",)), CUT, DIED, missing=("late",))
     assert from_json(json.loads(json.dumps(to_json(report), allow_nan=False))) == report
 
 
 def test_a_report_of_another_format_is_refused_by_name() -> None:
-    with pytest.raises(UsageError, match="format 1, expected 5"):
+    with pytest.raises(UsageError, match=f"format 1, expected {FORMAT}"):
         from_json({**to_json(_report(_backend(PASSED))), "format": 1})
 
 

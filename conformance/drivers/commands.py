@@ -8,18 +8,20 @@ import sys
 import textwrap
 from importlib import resources
 from pathlib import Path
-from typing import TextIO
 
 from tabulate import tabulate
 from tqdm import tqdm
 
-from conformance.drivers import console, replay_probe, reproductions
+from conformance.drivers import replay_probe, reproductions
 from conformance.drivers.console import show
 from conformance.drivers.files import STANDARD_OUTPUT, claimed
 from conformance.drivers.last import remember
 from conformance.drivers.options import Command, isolation, selection
+from conformance.drivers.outputs import outputs, stream
 from conformance.drivers.progress import Progress
-from conformance.drivers.run import Run, run
+from conformance.drivers.run import run
+from conformance.drivers.saved_reports import diff, merge, report
+from conformance.drivers.showing import exit_code, show_report
 from conformance.engine.plan import Settings
 from conformance.errors import UsageError
 from conformance.faults import FAULTS
@@ -27,13 +29,10 @@ from conformance.processes.message import Garbled
 from conformance.processes.wire.server import serve
 from conformance.properties import catalogue, select
 from conformance.properties.model import COMPUTES, Property
-from conformance.report.colour import painted, unpainted
 from conformance.report.data import dumps
 from conformance.report.levels import level_of
-from conformance.report.names import named as short_names
+from conformance.report.model import Asked, Report
 from conformance.report.shell import command_line
-from conformance.report.table import notes, table
-from conformance.report.text import conclusion, failures, head
 from conformance.selftest import diagnosed, diagnosed_table, pairs, peers, score
 from conformance.targets import registry
 from conformance.targets.find import find
@@ -44,6 +43,9 @@ def commands() -> dict[str, Command]:
     return {
         "run": _run,
         "diagnose": _diagnose,
+        "report": report,
+        "merge": merge,
+        "diff": diff,
         "list": _list,
         "explain": _explain,
         "replay": replay_probe.replay,
@@ -68,20 +70,22 @@ def _run(options: argparse.Namespace) -> int:
         raise UsageError("no backend is installed", "name a target: module:attr or file.py:attr")
     if options.write is not None:
         reproductions.folder(options.write)
-    return _exit_code(_judged(named or registry.names(), settings, options), bool(named))
+    return exit_code(_judged(named or registry.names(), settings, options, bool(named)))
 
 
 def _diagnose(options: argparse.Namespace) -> int:
     settings = Settings(options.cases, options.seed, *selection(options), strict=options.strict)
-    return _exit_code(_judged([options.target], settings, options), named=True)
+    return exit_code(_judged([options.target], settings, options))
 
 
-def _judged(targets: list[str], settings: Settings, options: argparse.Namespace) -> Run:
+def _judged(targets: list[str], settings: Settings, options: argparse.Namespace, named: bool = True) -> Report:
     """Judge targets, look for the causes of what fails, and show it."""
     apart = isolation(options)
-    with claimed("--json", options.json) as write:
+    limits = (None, None) if apart is None else (apart.limits.seconds, apart.limits.memory)
+    asked = Asked(tuple(targets), named, timeout=limits[0], memory=limits[1], diagnose=options.diagnose)
+    with claimed("--json", options.json) as write, outputs(options) as write_others:
         with Progress(settings.cases) as shown:
-            outcome = run(
+            report = run(
                 targets,
                 settings,
                 options.jobs,
@@ -91,51 +95,18 @@ def _judged(targets: list[str], settings: Settings, options: argparse.Namespace)
                 first=shown.first,
                 diagnose=options.diagnose,
                 step=shown.step,
-            )
+                asked=asked,
+            ).report
         try:
-            _print(outcome, options.verbose, _stream(options.json))
+            show_report(report, options.verbose, stream(options), last=remember(report))
         finally:
-            write(dumps(outcome.report))
+            try:
+                write(dumps(report))
+            finally:
+                write_others(report)
     if options.write is not None:
-        show(f"\n{reproductions.write_all(outcome.report, options.write, apart)}", _stream(options.json))
-    return outcome
-
-
-def _stream(json: Path | None) -> TextIO:
-    """Where a person's text goes: beside JSON on standard output, to standard error."""
-    return sys.stderr if json == STANDARD_OUTPUT else sys.stdout
-
-
-def _print(outcome: Run, verbose: bool, stream: TextIO) -> None:
-    report, columns = short_names(outcome.report), console.width()
-    paint = painted if console.coloured(stream) else unpainted
-    told = failures(report, verbose, last=remember(outcome.report), width=columns)
-    # The cause stands as near to the table as it can.
-    parts = [
-        head(report, columns),
-        table(report, columns, paint),
-        told,
-        notes(report, columns),
-        conclusion(report, paint, columns),
-    ]
-    show("\n\n".join(part for part in parts if part), stream, painted=True)
-    for error in outcome.errors:
-        show(f"\nlstm-conformance: {error}", sys.stderr)
-
-
-def _exit_code(outcome: Run, named: bool) -> int:
-    report = outcome.report
-    if any(isinstance(error, UsageError) for error in outcome.errors):
-        return 2
-    if any(backend.bad for backend in report.backends):
-        return 1
-    if outcome.errors:
-        return 3
-    unavailable = any(not backend.available for backend in report.backends)
-    if not report.complete or (named and unavailable) or all(not backend.available for backend in report.backends):
-        return 3
-    # A quick run claims less: that nothing of what it asked is wrong.
-    return 0 if all(backend.sound for backend in report.backends if backend.available) else 1
+        show(f"\n{reproductions.write_all(report, options.write, apart)}", stream(options))
+    return report
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -208,7 +179,7 @@ def _self_test(options: argparse.Namespace) -> int:
                 test = score.self_test(options.faults, settings, options.attribute, options.jobs, watch, beside)
                 text, data = score.table(test, options.attribute), score.to_json(test)
         try:
-            show(text, _stream(options.json))
+            show(text, sys.stderr if options.json == STANDARD_OUTPUT else sys.stdout)
         finally:
             write(json.dumps(data, indent=1))
     return 3 if test.missing else 0 if test.passed else 1

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from conformance.drivers.diagnosing import LONG, USUAL
+from conformance.drivers.outputs import add_outputs
 from conformance.drivers.run import Isolation
+from conformance.drivers.saved_options import describe_diff, describe_merge, describe_report
 from conformance.errors import UsageError
 from conformance.processes.supervisor import Limits
 from conformance.properties import catalogue
@@ -90,7 +92,7 @@ def _add_judging(sub: argparse.ArgumentParser, given: Mapping[str, Any], cases: 
     _number(sub, "--seed", given.get("seed", 0), "the seed of all values (%(default)s)")
     _add_isolation(sub, given)
     sub.add_argument("--strict", action="store_true", default=given.get("strict", False), help=_STRICT)
-    sub.add_argument("--json", type=Path, metavar="FILE", help="write every verdict to FILE; - is standard output")
+    add_outputs(sub)
     sub.add_argument("--write", type=Path, metavar="FOLDER", help="write each failure as a script that stands alone")
     sub.add_argument("--verbose", action="store_true", help="show each failure with its whole replay line")
     _add_selection(sub, given)
@@ -155,6 +157,9 @@ def _new(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
 _COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser, Mapping[str, Any]], None], str]] = {
     "run": (_run, "judge backends and print the table"),
     "diagnose": (_diagnose, "judge a backend, and look longer for the causes of what fails"),
+    "report": (describe_report, "show reports that were written to files, and write them in other forms"),
+    "merge": (describe_merge, "join the reports of one run that was divided among machines"),
+    "diff": (describe_diff, "tell what became worse and what became better from one report to another"),
     "list": (_list, "list the backends and the properties"),
     "explain": (_explain, "say what a property requires, and why"),
     "replay": (_replay, "run recipes one after the other and judge the last"),

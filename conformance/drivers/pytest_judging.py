@@ -20,9 +20,9 @@ from conformance.engine.plan import Settings, plan
 from conformance.engine.reply import Reply
 from conformance.engine.sieve import conform
 from conformance.errors import Ended
-from conformance.facts import Cause, Degree, Diagnosis, Evidence
+from conformance.facts import Evidence
 from conformance.properties import catalogue
-from conformance.report.model import BackendReport, Verdict
+from conformance.report.model import BackendReport
 from conformance.targets.probe import Ability
 from lstm_conformance_pytest.workers import part_of
 
@@ -174,70 +174,3 @@ class Judgement:
         if report is judged.report:
             return judged
         return judged._replace(report=report, rest=judged.rest + time.perf_counter() - began)
-
-
-def merged(one: BackendReport, other: BackendReport) -> BackendReport:
-    """The report on one backend of two parts of its properties, which were judged on the same cases.
-
-    What both have judged is as the worse of the two says. The seconds are those of both, though they may have passed
-    side by side. Counts of cases are the larger ones: the parts may have met the same cases.
-    """
-    verdicts: dict[str, Verdict] = {}
-    for verdict in (*one.verdicts, *other.verdicts):
-        known = verdicts.get(verdict.property)
-        if known is None or (verdict.outcome.bad and not known.outcome.bad):
-            verdicts[verdict.property] = verdict
-    return replace(
-        one,
-        verdicts=tuple(verdicts[id] for id in catalogue() if id in verdicts),
-        covered=max(one.covered, other.covered),
-        cases=max(one.cases, other.cases),
-        steep=max(one.steep, other.steep),
-        long=max(one.long, other.long),
-        signatures=one.signatures + other.signatures,
-        frameworks=one.frameworks | other.frameworks,
-        seconds=one.seconds + other.seconds,
-        interrupted=one.interrupted or other.interrupted,
-        diagnosis=_together(one.diagnosis, other.diagnosis),
-    )
-
-
-def _together(one: Diagnosis | None, other: Diagnosis | None) -> Diagnosis | None:
-    """What two diagnoses of one backend found, each from the failures of its part: a cause of both is one.
-
-    It is as sure as the less sure of the two, with that one's fresh cases: both may have drawn the same.
-    """
-    if one is None or other is None:
-        return one or other
-    causes = list(one.causes)
-    for cause in other.causes:
-        same = next((at for at, known in enumerate(causes) if _same(known, cause)), None)
-        if same is None:
-            causes.append(cause)
-        else:
-            known = causes[same]
-            explains = tuple(dict.fromkeys((*known.explains, *cause.explains)))
-            causes[same] = replace(max(known, cause, key=_doubt), explains=explains)
-    explained = {id for cause in causes for id in cause.explains}
-    return Diagnosis(
-        causes=tuple(causes),
-        remaining=tuple(id for id in dict.fromkeys((*one.remaining, *other.remaining)) if id not in explained),
-        right=tuple(name for name in one.right if name in other.right),
-        untried=tuple(dict.fromkeys((*one.untried, *other.untried))),
-        calls=one.calls + other.calls,
-        seconds=max(one.seconds, other.seconds),
-        limit=max(one.limit, other.limit),
-        defect=one.defect or other.defect,
-    )
-
-
-def _same(one: Cause, other: Cause) -> bool:
-    """Whether two causes are one: the same alterations, or, where there are none, the same conditions."""
-    if one.alterations or other.alterations or one.conditions is None or other.conditions is None:
-        return bool(one.alterations) and one.alterations == other.alterations
-    return one.conditions.traits == other.conditions.traits
-
-
-def _doubt(cause: Cause) -> tuple[int, int]:
-    """How much is against a cause: its degree, and the fresh cases that it does not explain."""
-    return list(Degree).index(cause.degree), cause.tried - cause.explained

@@ -14,7 +14,7 @@ from conformance.backend import Backend
 from conformance.drivers import console
 from conformance.drivers.diagnosing import USUAL
 from conformance.drivers.last import remember
-from conformance.drivers.pytest_judging import Judged, Judgement, Key, merged
+from conformance.drivers.pytest_judging import Judged, Judgement, Key
 from conformance.drivers.pytest_progress import Progress
 from conformance.drivers.pytest_request import ConformanceTests
 from conformance.drivers.run import Isolation, judge_of, make_report
@@ -25,6 +25,7 @@ from conformance.facts import Outcome
 from conformance.properties import select
 from conformance.report.causes import in_short
 from conformance.report.harmless import NAME, TEXT, harmless, legible
+from conformance.report.merging import merged
 from conformance.report.model import BackendReport, Verdict
 from conformance.report.names import named
 from conformance.report.records import decode, encode

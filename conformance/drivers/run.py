@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
@@ -28,8 +29,8 @@ from conformance.processes.supervisor import Limits
 from conformance.processes.wire.client import PROGRAM, program
 from conformance.properties import select
 from conformance.properties.model import Property
-from conformance.report.environment import environment
-from conformance.report.model import BackendReport, Report, Verdict
+from conformance.report.environment import environment, loaded
+from conformance.report.model import Asked, BackendReport, Report, TargetError, Verdict
 from conformance.targets.find import find
 from conformance.version import __version__
 
@@ -46,13 +47,39 @@ FirstOf = Callable[[str, Property, Answer], None]
 StepOf = Callable[[str, str], None]
 
 
-def make_report(settings: Settings, backends: Iterable[BackendReport], missing: Iterable[str] = ()) -> Report:
-    """The report of a run: with the frameworks that the backends have loaded, and the environment of this process."""
-    backends, loaded = tuple(backends), {}
-    for name, version in (each for backend in backends for each in backend.frameworks.items()):
-        loaded.setdefault(name, []).append(version)
-    told = {name: " and ".join(dict.fromkeys(versions)) for name, versions in loaded.items()}
-    return Report(__version__, settings.seed, settings.cases, told | environment(), backends, tuple(missing))
+def make_report(
+    settings: Settings,
+    backends: Iterable[BackendReport],
+    missing: Iterable[str] = (),
+    asked: Asked | None = None,
+    errors: Iterable[TargetError] = (),
+) -> Report:
+    """The report of a run: with the frameworks that the backends have loaded, and the environment of this process.
+
+    ``asked`` has its targets, its limits, its command line and its start; what follows from the settings is added here.
+    Without it, the targets are the backends and those that are missing.
+    """
+    backends, missing = tuple(backends), tuple(missing)
+    asked = asked or Asked((*(backend.backend for backend in backends), *missing))
+    asked = replace(
+        asked,
+        only=settings.only,
+        exclude=settings.exclude,
+        quick=settings.quick,
+        strict=settings.strict,
+        stop=settings.stop,
+    )
+    return Report(
+        __version__,
+        settings.seed,
+        settings.cases,
+        loaded(backend.frameworks for backend in backends) | environment(),
+        backends,
+        missing,
+        asked,
+        tuple(errors),
+        datetime.now().astimezone().isoformat("T", "seconds"),
+    )
 
 
 @dataclass(frozen=True)
@@ -188,6 +215,7 @@ def run(
     first: FirstOf = lambda target, p, answer: None,
     diagnose: float = 0.0,
     step: StepOf = lambda target, name: None,
+    asked: Asked | None = None,
 ) -> Run:
     """Judge targets, at most ``jobs`` at a time (as many as there are cores if 0), each in a process of its own.
 
@@ -195,8 +223,8 @@ def run(
     processes or a cluster's, calls ``judge_target`` for each; then ``watch`` is not told of progress, nor ``first`` of
     the first failure. ``expected`` are, by target, the failures that are expected beside those of ``settings`` and of
     the backend. The causes of a target's failures are looked for within ``diagnose`` seconds, and ``step`` is told how
-    far that is. Whether a target's process dies, hangs or is interrupted, every verdict is kept, and the report says
-    which are missing.
+    far that is. ``asked`` is what the report says of the run's targets and limits. Whether a target's process dies,
+    hangs or is interrupted, every verdict is kept, and the report says which are missing.
     """
     targets = list(dict.fromkeys(targets))
     select(settings.only, settings.exclude)
@@ -211,7 +239,14 @@ def run(
     done = {target: judged for target in targets if (judged := results.get(target)) is not None}
     reports = [judged for judged in done.values() if isinstance(judged, BackendReport)]
     errors = tuple(judged for judged in done.values() if not isinstance(judged, BackendReport))
-    return Run(make_report(settings, reports, [target for target in targets if target not in done]), errors)
+    missing = [target for target in targets if target not in done]
+    told = [_told(target, judged) for target, judged in done.items() if not isinstance(judged, BackendReport)]
+    return Run(make_report(settings, reports, missing, asked or Asked(tuple(targets)), told), errors)
+
+
+def _told(target: str, error: UsageError | SuiteError) -> TargetError:
+    hint = error.hint if isinstance(error, UsageError) else ""
+    return TargetError(target, str(error.args[0]), hint, isinstance(error, SuiteError))
 
 
 def _expecting(settings: Settings, failures: Mapping[str, str]) -> Settings:

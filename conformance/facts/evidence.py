@@ -9,10 +9,15 @@ from dataclasses import dataclass
 class Tensor:
     """An array as plain data; ``values`` row by row, or None where there are too many to show."""
 
+    #: What the call names it: "x", "h_0", "weight_ih_l0" …
     name: str
+    #: Its dtype.
     dtype: str
+    #: Its shape.
     shape: tuple[int, ...]
+    #: How many of its elements are not zero.
     nonzero: int
+    #: Its elements row by row, or null where there are too many to show.
     values: tuple[float, ...] | None
 
 
@@ -20,8 +25,11 @@ class Tensor:
 class Element:
     """One element of a result beside the oracle's."""
 
+    #: Where it stands in the tensor.
     index: tuple[int, ...]
+    #: The oracle's value.
     expected: float
+    #: The backend's value.
     actual: float
     #: It is beyond its bound.
     wrong: bool
@@ -31,10 +39,13 @@ class Element:
 class Compared:
     """One tensor of a result beside the oracle's: some elements, the first wrong one among them if there is any."""
 
+    #: Its name: "output", "h_n", "grad x" …
     tensor: str
+    #: Elements of it, in order.
     elements: tuple[Element, ...]
-    #: How many elements were compared, and how many of them are wrong.
+    #: How many elements were compared.
     count: int
+    #: How many of them are wrong.
     wrong: int
 
 
@@ -42,8 +53,9 @@ class Compared:
 class Evidence:
     """The call that failed, as ``replay`` shows it."""
 
-    #: The call in short, and all that it was given.
+    #: The call in short.
     call: str
+    #: All that it was given.
     given: tuple[Tensor, ...]
     #: The results beside the oracle's, where these were what was judged.
     compared: tuple[Compared, ...]

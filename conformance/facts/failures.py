@@ -13,16 +13,23 @@ class Mismatch:
     tensor: str
     #: Where it stands in the tensor that was returned, in canonical layout.
     index: tuple[int, ...]
+    #: The oracle's value.
     expected: float
+    #: The backend's value.
     actual: float
+    #: How far it may be off.
     bound: float
+    #: The layer that it belongs to, from 0 on.
     layer: int
+    #: Its direction: 0 forward, 1 reverse.
     direction: int
-    #: The step and the row of the batch, where the tensor has them.
+    #: The step, where the tensor has steps.
     step: int | None
+    #: The row of the batch, where the tensor has rows.
     row: int | None
     #: The model that was run had the first ``layers`` layers of the ``of`` layers of the case's model.
     layers: int
+    #: How many layers the case's model has.
     of: int
 
 
@@ -32,7 +39,9 @@ class Misshapen:
 
     #: "output", "grads['x']" …
     tensor: str
+    #: The shape that came.
     actual: tuple[int, ...]
+    #: The shape that it must have.
     expected: tuple[int, ...]
     #: Why it must, or nothing.
     why: str = ""
@@ -44,7 +53,9 @@ class Frame:
 
     #: As it is named from the folder of the run, or within the package that it belongs to.
     file: str
+    #: The line in it, from 1 on.
     line: int
+    #: The function.
     function: str
     #: The line itself, or nothing where the file cannot be read.
     text: str
@@ -59,8 +70,9 @@ class Raised:
 
     #: "build", "forward" or "forward.vjp".
     what: str
-    #: The exception's class and message.
+    #: The exception's class.
     type: str
+    #: The exception's message.
     text: str
     #: The last places of the author's own code that it passed, the innermost last.
     frames: tuple[Frame, ...] = ()
@@ -70,6 +82,7 @@ class Raised:
 class Said:
     """A text that a property, a backend or a process gives in words of its own."""
 
+    #: What was said.
     text: str
 
 
@@ -77,7 +90,9 @@ class Said:
 class Within:
     """A fact, and how the call was changed at which it was met."""
 
+    #: How the call was changed, or when it was made.
     context: str
+    #: What was met there.
     fact: Mismatch | Misshapen | Raised | Said
 
 
@@ -85,8 +100,9 @@ class Within:
 class Unsupported:
     """The backend raised ``Unsupported`` for a case that it declares."""
 
-    #: The case in short, and the backend's reason.
+    #: The case in short.
     case: str
+    #: The backend's reason.
     reason: str
 
 

@@ -12,6 +12,7 @@ from conformance.facts.outcomes import Outcome
 class Undeclared:
     """The needs of a property that a backend does not meet, as words of ``Property.needs``."""
 
+    #: Options, dtypes, results and the like, such as "layers" or "values".
     words: tuple[str, ...]
 
 
@@ -21,11 +22,13 @@ class Part:
 
     #: All of its cases.
     cases: int
-    #: Those for which ``Unsupported`` was raised, with the first of them.
+    #: Those for which ``Unsupported`` was raised.
     unsupported: int
+    #: The first of them.
     example: Unsupported | None
-    #: Those that ended the backend's process, and the properties that tell how.
+    #: Those that ended the backend's process.
     lost: int
+    #: The properties that tell how.
     see: tuple[str, ...]
 
 
@@ -33,7 +36,9 @@ class Part:
 class DtypeUnjudged:
     """Cases of one declared dtype cannot be made here; so many cases of other dtypes were judged."""
 
+    #: Cases of other dtypes.
     cases: int
+    #: Why they cannot be made.
     reason: str
 
 
@@ -41,9 +46,11 @@ class DtypeUnjudged:
 class Interruption:
     """Why a run ended early: it was "interrupted", "given up" for a reason, or "stopped" at the first failure."""
 
+    #: "interrupted", "given up" or "stopped".
     how: str
     #: Cases offered until then.
     cases: int
+    #: Why it was given up, or nothing.
     reason: str = ""
 
 
@@ -51,7 +58,9 @@ class Interruption:
 class CutShort:
     """A property was not judged to the end; so many cases of its own had passed."""
 
+    #: Why the run ended early.
     why: Interruption
+    #: Cases of its own that had passed.
     passed: int
 
 
@@ -59,6 +68,7 @@ class CutShort:
 class AdapterBroken:
     """Nothing was asked, since the simplest call already fails, as the property ``see`` tells."""
 
+    #: The property that tells how.
     see: str
 
 
@@ -66,6 +76,7 @@ class AdapterBroken:
 class NotStarted:
     """Nothing was asked, since the backend's process ended at its start, as the property ``see`` tells."""
 
+    #: The property that tells how.
     see: str
 
 
@@ -80,6 +91,7 @@ class NotJudged:
 
     #: A field of ``Capabilities`` or a dtype.
     option: str
+    #: Why.
     fact: Fact
 
 
@@ -87,6 +99,7 @@ class NotJudged:
 class Discarded:
     """Every case that the property speaks about was left out: what it builds on is wrong, as ``see`` tells."""
 
+    #: The cases that were left out.
     cases: int
     #: Properties that failed, of the same group if there are any.
     see: tuple[str, ...]
@@ -96,9 +109,11 @@ class Discarded:
 class Scope:
     """The cases in which a property that ended in an error was right all the same."""
 
-    #: Cases in all; those that were right, and those that were answered wrongly. In the others the backend raised.
+    #: Cases in all. Where it was neither right nor wrong, the backend raised.
     cases: int
+    #: Those that were right.
     right: int
+    #: Those that were answered wrongly.
     wrong: int
     #: Traits of a case (``engine/scope.py``) that hold together wherever it raised, and nowhere else; none if unknown.
     wherever: tuple[str, ...]
@@ -129,7 +144,9 @@ class LeftOut:
 class Quick:
     """The part of the fixed set that a quick run asked: so many cases of all that it has."""
 
+    #: Cases that were asked.
     cases: int
+    #: Cases of the fixed set.
     fixed: int
 
 

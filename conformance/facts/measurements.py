@@ -9,11 +9,13 @@ from dataclasses import dataclass
 class Measured:
     """The cases of one dtype and of like sizes: how near they came to their bounds, and how long a call took."""
 
+    #: The dtype of the cases.
     dtype: str
-    #: The smallest powers of two that are not below the steps L and the hidden size H.
+    #: The smallest power of two that is not below the number of steps L.
     steps: int
+    #: The smallest power of two that is not below the hidden size H.
     hidden: int
-    #: Cases that were judged.
+    #: Cases whose call came back.
     cases: int
     #: The largest error of their values as a share of its bound; None if no values were judged.
     margin: float | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import sys
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 #: The packages that the suite itself computes and draws with, whose versions a report names if they are installed.
@@ -23,6 +24,14 @@ def environment(*packages: str) -> dict[str, str]:
     """The versions of the suite's packages, of the named ones that are installed, of Python, and the platform."""
     versions = {name: version for name in (*packages, *_OWN) if (version := _installed(name))}
     return versions | {"python": platform.python_version(), "platform": f"{sys.platform} {platform.machine()}"}
+
+
+def loaded(versions: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """The versions of frameworks that several processes have loaded, as one; where they differ, all of them."""
+    told: dict[str, list[str]] = {}
+    for name, version in (each for some in versions for each in some.items()):
+        told.setdefault(name, []).append(version)
+    return {name: " and ".join(dict.fromkeys(each)) for name, each in told.items()}
 
 
 def frameworks() -> dict[str, str]:

@@ -33,9 +33,11 @@ def spoils(property: str, outcome: Outcome, strict: bool) -> bool:
 class Verdict:
     """The outcome of one property on one backend, with its fact and the smallest case."""
 
+    #: The target by which the backend is found again.
     backend: str
     #: The property's id.
     property: str
+    #: What became of it.
     outcome: Outcome
     #: What is said beside the outcome; nothing of a property that passed.
     fact: Fact | None = None
@@ -47,9 +49,10 @@ class Verdict:
     cases: int = 0
     #: The smallest case in short.
     smallest: str = ""
-    #: The worst error seen as a share of its bound, where there is such a share, and the recipe that showed it:
-    #: shrinking can make a gross error look like rounding.
+    #: The worst error seen as a share of its bound, where there is such a share: shrinking can make a gross error look
+    #: like rounding.
     worst: float | None = None
+    #: The recipe that showed the worst error.
     worst_recipe: str | None = None
     #: How the failure comes back when ``recipe`` is run again.
     recurrence: Recurrence = Recurrence.ALWAYS
@@ -80,16 +83,21 @@ class Verdict:
 class BackendReport:
     """All verdicts of one backend."""
 
+    #: The target by which it is found again.
     backend: str
+    #: One for each property that was chosen.
     verdicts: tuple[Verdict, ...]
     #: What a reader must know about the backend, in its author's words.
     note: str = ""
-    #: Three-way combinations of declared choices that were called and judged, and how many there are.
+    #: Three-way combinations of declared choices that were called and judged.
     covered: int = 0
+    #: How many such combinations there are.
     combinations: int = 0
-    #: Cases offered, the fixed set among them; those of weight gain 3 and more, and those of 100 steps and more.
+    #: Cases offered, the fixed set among them.
     cases: int = 0
+    #: Those of weight gain 3 and more.
     steep: int = 0
+    #: Those of 100 steps and more.
     long: int = 0
     #: The signatures (config, arguments that are given, shapes) that a backend which compiles was called with.
     signatures: int = 0
@@ -115,7 +123,8 @@ class BackendReport:
     diagnosis: Diagnosis | None = None
     #: Errors and times by size.
     measured: tuple[Measured, ...] = ()
-    #: By choice (layers, state, dtype …) and value, how many judged cases had it; 0 of a declared value that none had.
+    #: By choice (layers, state, dtype …) and value, how many cases had it whose values were judged; 0 of a declared
+    #: value that none had.
     choices: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def count(self, *outcomes: Outcome) -> int:
@@ -184,33 +193,71 @@ class BackendReport:
 class Asked:
     """What a run was asked for, beside its seed and its random cases."""
 
+    #: The backends to judge.
     targets: tuple[str, ...] = ()
-    #: Ids or groups of properties.
+    #: Whether they were named; otherwise they are all that are installed, and those that are unavailable do not count.
+    named: bool = True
+    #: Ids or groups of the properties to judge; all if none are given.
     only: tuple[str, ...] = ()
+    #: Ids or groups of the properties to leave out.
     exclude: tuple[str, ...] = ()
+    #: Whether only the first rows of the fixed set were asked.
     quick: bool = False
+    #: Whether a missing guard makes a backend not conformant.
     strict: bool = False
+    #: Whether the first failure ended it.
     stop: bool = False
     #: The words after ``lstm-conformance`` on the command line; none of a run that another driver started.
     command: tuple[str, ...] = ()
     #: When it was started, in the ISO format, with its offset from UTC.
     started: str = ""
+    #: The seconds after which a call of a backend is ended; null where none is.
+    timeout: float | None = None
+    #: The GiB of memory beyond which a backend's process is ended; null where none is.
+    memory: float | None = None
+    #: The seconds for the causes of a backend's failures; 0 for none.
+    diagnose: float = 0.0
+
+
+@dataclass(frozen=True)
+class TargetError:
+    """A target that could not be judged at all."""
+
+    #: The target.
+    target: str
+    #: Why.
+    text: str
+    #: What to try next, or nothing.
+    hint: str = ""
+    #: Whether it is a defect of lstm-conformance; otherwise the target is not as it must be.
+    defect: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.text}\n  hint: {self.hint}" if self.hint else self.text
 
 
 @dataclass(frozen=True)
 class Report:
     """All verdicts of a run, with what is needed to repeat it."""
 
+    #: The version of lstm-conformance.
     version: str
+    #: The seed of all values.
     seed: int
     #: Random cases asked for, on top of the fixed set.
     cases: int
     #: Versions and platform, by name: those of the suite, and of the frameworks that backends have loaded.
     environment: dict[str, str]
+    #: One for each target that was begun.
     backends: tuple[BackendReport, ...]
-    #: Backends that were named but never begun.
+    #: Targets that were named but never begun.
     missing: tuple[str, ...] = ()
+    #: What the run was asked for.
     asked: Asked = field(default_factory=Asked)
+    #: Targets that could not be judged at all.
+    errors: tuple[TargetError, ...] = ()
+    #: When it was made, in the ISO format, with its offset from UTC: at the end of a run, if it is complete.
+    ended: str = ""
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -224,8 +271,8 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        """Whether every backend was begun and came to its end."""
-        return not self.missing and all(backend.complete for backend in self.backends)
+        """Whether every target could be judged, was begun and came to its end."""
+        return not self.missing and not self.errors and all(backend.complete for backend in self.backends)
 
     @property
     def conformant(self) -> bool:
