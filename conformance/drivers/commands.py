@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import textwrap
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TextIO
@@ -13,13 +14,16 @@ from typing import TextIO
 from tabulate import tabulate
 from tqdm import tqdm
 
-from conformance.drivers import console, replay_probe, reproductions
+from conformance.drivers import console, replay_probe, reproductions, resume
+from conformance.drivers.configuration import configured
 from conformance.drivers.console import show
-from conformance.drivers.files import STANDARD_OUTPUT, claimed
+from conformance.drivers.files import STANDARD_OUTPUT, claimed, rewritable
 from conformance.drivers.last import remember
-from conformance.drivers.options import Command, isolation, selection
+from conformance.drivers.live import UNTOUCHED, Before, Live, left_by
+from conformance.drivers.options import Command, isolation, parser, selection
 from conformance.drivers.progress import Progress
-from conformance.drivers.run import Run, run
+from conformance.drivers.run import Run, now, run
+from conformance.engine.news import News
 from conformance.engine.plan import Settings
 from conformance.errors import UsageError
 from conformance.faults import FAULTS
@@ -30,6 +34,7 @@ from conformance.properties.model import COMPUTES, Property
 from conformance.report.colour import painted, unpainted
 from conformance.report.data import dumps
 from conformance.report.levels import level_of
+from conformance.report.model import Asked
 from conformance.report.names import named as short_names
 from conformance.report.shell import command_line
 from conformance.report.table import notes, table
@@ -55,6 +60,8 @@ def commands() -> dict[str, Command]:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.resume is not None:
+        return _resume(options)
     settings = Settings(
         options.cases,
         options.seed,
@@ -66,38 +73,70 @@ def _run(options: argparse.Namespace) -> int:
     named = options.targets or options.configured_targets
     if not named and not registry.names():
         raise UsageError("no backend is installed", "name a target: module:attr or file.py:attr")
-    if options.write is not None:
-        reproductions.folder(options.write)
-    return _exit_code(_judged(named or registry.names(), settings, options), bool(named))
+    return _exit_code(_judged(_asked(named or registry.names(), options), settings, options), bool(named))
+
+
+def _asked(targets: Sequence[str], options: argparse.Namespace) -> Asked:
+    return Asked(tuple(dict.fromkeys(targets)), command=tuple(options.words), started=now())
+
+
+def _resume(options: argparse.Namespace) -> int:
+    """Go on where the run that wrote a report has ended, if there is anything left to judge."""
+    path, words = options.resume, options.words
+    report = resume.read(path)
+    if options.targets:
+        raise UsageError("--resume takes its targets from FILE", f"leave {options.targets[0]} out")
+    options = resume.options(report, words[1:], parser(configured(Path.cwd()), commands()).parse_args)
+    options.json, named, before = path, bool(options.targets or options.configured_targets), left_by(report)
+    if set(report.asked.targets) <= set(before.finished):
+        show(f"{path}: nothing to resume: each target was judged to its end\n\n{conclusion(short_names(report))}")
+        return _exit_code(Run(report, ()), named)
+    return _exit_code(_judged(report.asked, resume.settings(report), options, before), named)
 
 
 def _diagnose(options: argparse.Namespace) -> int:
     settings = Settings(options.cases, options.seed, *selection(options), strict=options.strict)
-    return _exit_code(_judged([options.target], settings, options), named=True)
+    return _exit_code(_judged(_asked([options.target], options), settings, options), named=True)
 
 
-def _judged(targets: list[str], settings: Settings, options: argparse.Namespace) -> Run:
-    """Judge targets, look for the causes of what fails, and show it."""
-    apart = isolation(options)
-    with claimed("--json", options.json) as write:
-        with Progress(settings.cases) as shown:
+def _judged(asked: Asked, settings: Settings, options: argparse.Namespace, before: Before = UNTOUCHED) -> Run:
+    """Judge targets, look for the causes of what fails, and show it. The report's file has it first."""
+    apart, path = isolation(options), options.json
+    if options.write is not None:
+        reproductions.folder(options.write)
+    with claimed("--json", path) as write:
+        with Progress() as shown:
+            live = Live(path, write, settings, asked, before, shown.say) if path and rewritable(path) else None
+
+            def tell(target: str, news: News) -> None:
+                if live is not None:
+                    live.tell(target, news)
+                shown.tell(target, news)
+
             outcome = run(
-                targets,
+                asked.targets,
                 settings,
                 options.jobs,
                 apart,
-                shown.watch,
+                tell,
                 expected=options.expected,
-                first=shown.first,
                 diagnose=options.diagnose,
-                step=shown.step,
+                journals=live and live.journals,
+                finished=before.finished,
+                asked=asked,
             )
+        left = False
         try:
-            _print(outcome, options.verbose, _stream(options.json))
+            if live is None:
+                write(dumps(outcome.report))
+            else:
+                left = live.end(outcome.report)
         finally:
-            write(dumps(outcome.report))
+            _print(outcome, options.verbose, _stream(path))
+    if left and asked.command[:1] == ("run",):
+        show(f"\nto go on: {command_line(['lstm-conformance', 'run', '--resume', str(path)])}", _stream(path))
     if options.write is not None:
-        show(f"\n{reproductions.write_all(outcome.report, options.write, apart)}", _stream(options.json))
+        show(f"\n{reproductions.write_all(outcome.report, options.write, apart)}", _stream(path))
     return outcome
 
 

@@ -32,6 +32,7 @@ examples:
   lstm-conformance run my_lstm.py:MyLSTM --only values state
   lstm-conformance run "exec:node lstm.mjs" numpy --json report.json
   lstm-conformance run my_lstm.py:MyLSTM --json - | python -m json.tool
+  lstm-conformance run --resume report.json
 
 exit codes:
   0  conformant
@@ -68,6 +69,8 @@ def _run(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
     sub.formatter_class, sub.epilog = argparse.RawDescriptionHelpFormatter, _RUN
     sub.add_argument("targets", nargs="*", metavar="TARGET", help="see below; all names if none is given")
     sub.add_argument("--quick", action="store_true", help="take a few seconds: every group, few cases, no large sizes")
+    resume = "go on where the run that wrote FILE has ended, with its targets and settings"
+    sub.add_argument("--resume", type=Path, metavar="FILE", help=resume)
     sub.add_argument("-x", "--stop", action="store_true", help="end at the first failure")
     _number(sub, "--jobs", given.get("jobs", 0), "judge N backends at a time (one for each core)")
     causes = "look for the causes of what fails, N seconds at most for each backend (%(default)s); 0 for none"
@@ -90,7 +93,8 @@ def _add_judging(sub: argparse.ArgumentParser, given: Mapping[str, Any], cases: 
     _number(sub, "--seed", given.get("seed", 0), "the seed of all values (%(default)s)")
     _add_isolation(sub, given)
     sub.add_argument("--strict", action="store_true", default=given.get("strict", False), help=_STRICT)
-    sub.add_argument("--json", type=Path, metavar="FILE", help="write every verdict to FILE; - is standard output")
+    written = "write every verdict to FILE, as the run goes; - is standard output"
+    sub.add_argument("--json", type=Path, metavar="FILE", help=written)
     sub.add_argument("--write", type=Path, metavar="FOLDER", help="write each failure as a script that stands alone")
     sub.add_argument("--verbose", action="store_true", help="show each failure with its whole replay line")
     _add_selection(sub, given)

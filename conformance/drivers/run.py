@@ -7,18 +7,21 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from types import MappingProxyType
-from typing import NamedTuple
 
-from conformance.drivers.diagnosing import Step, diagnosed
+from hypothesis.database import ExampleDatabase
+
+from conformance.drivers.diagnosing import diagnosed
+from conformance.drivers.journal import Journals, goes_on
+from conformance.drivers.recalled import Recalled, RecalledExamples
 from conformance.drivers.storage import database
-from conformance.engine.judging import Answer, Here, Judge
+from conformance.engine.judging import Here, Judge
+from conformance.engine.news import Began, Finished, Judging, News, Resumed, Tell, unheard
 from conformance.engine.plan import Settings
 from conformance.engine.reproducing import Recorder
-from conformance.engine.session import First
 from conformance.engine.sieve import conform
 from conformance.errors import Ended, SuiteError, UsageError
 from conformance.facts import NotStarted, Outcome, Said, Within
@@ -27,32 +30,48 @@ from conformance.processes.keeper import end_children
 from conformance.processes.supervisor import Limits
 from conformance.processes.wire.client import PROGRAM, program
 from conformance.properties import select
-from conformance.properties.model import Property
 from conformance.report.environment import environment
-from conformance.report.model import BackendReport, Report, Verdict
+from conformance.report.model import Asked, BackendReport, Report, Verdict
 from conformance.targets.find import find
 from conformance.version import __version__
 
 #: No failures are expected.
 NO_FAILURES: Mapping[str, str] = MappingProxyType({})
 
-#: Told of a target's progress: target, cases done, cases in all.
-Watch = Callable[[str, int, int], None]
+#: Told of what happens to each target.
+TellOf = Callable[[str, News], None]
 
-#: Told of a target's first failure that counts, before it is shrunk.
-FirstOf = Callable[[str, Property, Answer], None]
-
-#: Told of each step of a target's diagnosis.
-StepOf = Callable[[str, str], None]
+#: No target was judged before.
+NOTHING: Mapping[str, BackendReport] = MappingProxyType({})
 
 
-def make_report(settings: Settings, backends: Iterable[BackendReport], missing: Iterable[str] = ()) -> Report:
-    """The report of a run: with the frameworks that the backends have loaded, and the environment of this process."""
-    backends, loaded = tuple(backends), {}
+def now() -> str:
+    """The time, in the ISO format, with its offset from UTC."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def make_report(
+    settings: Settings, backends: Iterable[BackendReport], missing: Iterable[str] = (), asked: Asked | None = None
+) -> Report:
+    """The report of a run: with the frameworks that the backends have loaded, and the environment of this process.
+
+    ``asked`` has its targets, its command line and its start; what follows from the settings is added here. Without it,
+    the targets are the backends and those that are missing.
+    """
+    backends, missing, loaded = tuple(backends), tuple(missing), {}
+    asked = asked or Asked((*(backend.backend for backend in backends), *missing))
+    asked = replace(
+        asked,
+        only=settings.only,
+        exclude=settings.exclude,
+        quick=settings.quick,
+        strict=settings.strict,
+        stop=settings.stop,
+    )
     for name, version in (each for backend in backends for each in backend.frameworks.items()):
         loaded.setdefault(name, []).append(version)
     told = {name: " and ".join(dict.fromkeys(versions)) for name, versions in loaded.items()}
-    return Report(__version__, settings.seed, settings.cases, told | environment(), backends, tuple(missing))
+    return Report(__version__, settings.seed, settings.cases, told | environment(), backends, missing, asked)
 
 
 @dataclass(frozen=True)
@@ -92,11 +111,11 @@ class Judges:
             self._open.discard(judge)
         judge.close()
 
-    def close_all(self) -> None:
+    def close_all(self, but: Judge | None = None) -> None:
         """End all that are at work, and those that begin later: each report has what is known by then."""
         self.closed = True
         with self._lock:
-            judges = list(self._open)
+            judges = [judge for judge in self._open if judge is not but]
         for judge in judges:
             judge.close()
 
@@ -110,20 +129,39 @@ def judge_target(
     settings: Settings,
     isolation: Isolation | None = _APART,
     diagnose: float = 0.0,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    tell: Tell = unheard,
     judges: Judges | None = None,
-    first: First = lambda p, answer: None,
-    step: Step = lambda name: None,
+    journals: Journals | None = None,
 ) -> Judged:
     """Judge one target with given settings, in a process of its own unless there is no ``isolation``.
 
     If it fails, its causes are looked for, within ``diagnose`` seconds. The first four arguments and the result can be
-    pickled, so that any executor can call it; the others are for callers in this process. It does not raise, unless it
-    is interrupted; an interruption of the diagnosis keeps the report, and ends all ``judges``.
+    pickled, so that any executor can call it; the others are for callers in this process: ``tell`` is told what
+    happens, and ``journals`` keep the answers while the target is unfinished. It does not raise, unless it is
+    interrupted; an interruption of the diagnosis keeps the report, and ends all ``judges``, as a first failure does
+    at which the run stops.
     """
     judges = Judges() if judges is None else judges
     if judges.closed:
         return None
+    tell(Began())
+    judged = _judge(target, settings, isolation, diagnose, tell, judges, journals)
+    if judged is not None:
+        tell(Finished(judged))
+    if journals is not None:
+        journals.leave(target, judged)
+    return judged
+
+
+def _judge(
+    target: str,
+    settings: Settings,
+    isolation: Isolation | None,
+    diagnose: float,
+    tell: Tell,
+    judges: Judges,
+    journals: Journals | None,
+) -> Judged:
     try:
         judge = judge_of(target, isolation)
     except Ended as ended:
@@ -133,9 +171,11 @@ def judge_target(
         return None if judges.closed else error
     judges.add(judge)
     try:
-        report = conform(judge, settings, progress, database(target, settings), first)
+        report = _conform(judge, target, settings, tell, journals)
+        if report.interrupted is not None and report.interrupted.how == "stopped":
+            judges.close_all(but=judge)
         try:
-            return diagnosed(judge, report, diagnose, step)
+            return diagnosed(judge, report, diagnose, tell)
         except KeyboardInterrupt:
             judges.close_all()
             return report
@@ -146,6 +186,41 @@ def judge_target(
         return SuiteError(f"a defect of lstm-conformance, not of {target!r}; please report it:\n{told}")
     finally:
         judges.close(judge)
+
+
+def _conform(judge: Judge, target: str, settings: Settings, tell: Tell, journals: Journals | None) -> BackendReport:
+    """What comes of a target; of one that was judged in part before, from where it was left."""
+    examples = database(target, settings)
+    if journals is None:
+        return conform(judge, settings, tell, examples)
+    journal, before = journals.open(target, settings, judge.backend), journals.before.get(target)
+    recalled = Recalled(judge, journal)
+    examples = RecalledExamples(examples, journal)
+    if before is None or journal.unfit:
+        if before is not None:
+            tell(Resumed(journal.unfit))
+        return conform(recalled, settings, tell, examples)
+    tell(Resumed())
+    return _resume(recalled, settings, tell, examples, before)
+
+
+def _resume(
+    recalled: Recalled, settings: Settings, tell: Tell, examples: ExampleDatabase, before: BackendReport
+) -> BackendReport:
+    """Go on with a target. As long as the engine meets what it had met before, more is known than it knows."""
+
+    def known(report: BackendReport) -> BackendReport:
+        if not recalled.live and goes_on(report):
+            return before
+        return replace(report, seconds=before.seconds + report.seconds)
+
+    def told(news: News) -> None:
+        if isinstance(news, Judging):
+            so_far = news.so_far
+            news = Judging(lambda: known(so_far()))
+        tell(news)
+
+    return known(conform(recalled, settings, told, examples))
 
 
 def judge_of(target: str, isolation: Isolation | None) -> Recorder:
@@ -182,36 +257,40 @@ def run(
     settings: Settings,
     jobs: int = 0,
     isolation: Isolation | None = _APART,
-    watch: Watch = lambda target, done, total: None,
+    tell: TellOf = lambda target, news: None,
     executor: Executor | None = None,
     expected: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
-    first: FirstOf = lambda target, p, answer: None,
     diagnose: float = 0.0,
-    step: StepOf = lambda target, name: None,
+    journals: Journals | None = None,
+    finished: Mapping[str, BackendReport] = NOTHING,
+    asked: Asked | None = None,
 ) -> Run:
     """Judge targets, at most ``jobs`` at a time (as many as there are cores if 0), each in a process of its own.
 
     Without ``isolation`` they are judged in this process, one after the other. An ``executor``, such as a pool of
-    processes or a cluster's, calls ``judge_target`` for each; then ``watch`` is not told of progress, nor ``first`` of
-    the first failure. ``expected`` are, by target, the failures that are expected beside those of ``settings`` and of
-    the backend. The causes of a target's failures are looked for within ``diagnose`` seconds, and ``step`` is told how
-    far that is. Whether a target's process dies, hangs or is interrupted, every verdict is kept, and the report says
-    which are missing.
+    processes or a cluster's, calls ``judge_target`` for each; then nothing is told, and no journal is kept. Otherwise
+    ``tell`` is told what happens, by one target at a time. ``expected`` are, by target, the failures that are expected
+    beside those of ``settings`` and of the backend. The causes of a target's failures are looked for within
+    ``diagnose`` seconds. ``journals`` keep the answers about each target until it is finished. Targets that were
+    ``finished`` before are not judged again, and stand in the report as they are. Whether a target's process dies,
+    hangs or is interrupted, every verdict is kept, and the report says which are missing.
     """
     targets = list(dict.fromkeys(targets))
     select(settings.only, settings.exclude)
     _check_pythons(targets, isolation)
-    own = {t: _expecting(settings, expected.get(t, NO_FAILURES)) for t in targets}
+    own = {t: _expecting(settings, expected.get(t, NO_FAILURES)) for t in targets if t not in finished}
     if executor is not None:
-        results = _collected({t: executor.submit(judge_target, t, own[t], isolation, diagnose) for t in targets})
+        results = _collected({t: executor.submit(judge_target, t, own[t], isolation, diagnose) for t in own})
     elif isolation is None:
-        results = _in_turn(own, diagnose, Told(watch, first, step))
+        results = _in_turn(own, diagnose, tell, journals)
     else:
-        results = _in_threads(own, jobs, isolation, diagnose, Told(watch, first, step))
+        results = _in_threads(own, jobs, isolation, diagnose, tell, journals)
+    results |= finished
     done = {target: judged for target in targets if (judged := results.get(target)) is not None}
     reports = [judged for judged in done.values() if isinstance(judged, BackendReport)]
     errors = tuple(judged for judged in done.values() if not isinstance(judged, BackendReport))
-    return Run(make_report(settings, reports, [target for target in targets if target not in done]), errors)
+    missing = [target for target in targets if target not in done]
+    return Run(make_report(settings, reports, missing, asked or Asked(tuple(targets))), errors)
 
 
 def _expecting(settings: Settings, failures: Mapping[str, str]) -> Settings:
@@ -226,46 +305,40 @@ def _check_pythons(targets: Sequence[str], isolation: Isolation | None) -> None:
         raise UsageError(f"an interpreter is given for {unknown[0]!r}, which is not a target of this run")
 
 
-class Told(NamedTuple):
-    """Who is told how far a run is."""
-
-    watch: Watch
-    first: FirstOf
-    step: StepOf
-
-    def of(self, target: str, lock: AbstractContextManager[object]) -> dict[str, Callable[..., None]]:
-        """The same for one target, one at a time."""
-
-        def told(tell: Callable[..., None], *said: object) -> None:
-            with lock:
-                tell(target, *said)
-
-        return {name: partial(told, tell) for name, tell in zip(("progress", "first", "step"), self, strict=True)}
-
-
-def _in_turn(targets: Mapping[str, Settings], diagnose: float, told: Told) -> dict[str, Judged]:
+def _in_turn(
+    targets: Mapping[str, Settings], diagnose: float, tell: TellOf, journals: Journals | None
+) -> dict[str, Judged]:
     """Judge targets in this process, each with its settings, one after the other, until one is interrupted."""
     results: dict[str, Judged] = {}
     judges = Judges()
     for target, settings in targets.items():
         try:
-            judged = judge_target(target, settings, None, diagnose, judges=judges, **told.of(target, nullcontext()))
+            judged = judge_target(target, settings, None, diagnose, partial(tell, target), judges, journals)
         except KeyboardInterrupt:
             break
         results[target] = judged
-        if isinstance(judged, BackendReport) and not judged.complete:
+        if isinstance(judged, BackendReport) and judged.interrupted and judged.interrupted.how == "interrupted":
             break
     return results
 
 
 def _in_threads(
-    targets: Mapping[str, Settings], jobs: int, isolation: Isolation, diagnose: float, told: Told
+    targets: Mapping[str, Settings],
+    jobs: int,
+    isolation: Isolation,
+    diagnose: float,
+    tell: TellOf,
+    journals: Journals | None,
 ) -> dict[str, Judged]:
     """Judge targets a few at a time, each with its settings, by an engine in a thread, whose part is small."""
     judges, lock = Judges(), threading.Lock()
 
     def judged(target: str) -> Judged:
-        return judge_target(target, targets[target], isolation, diagnose, judges=judges, **told.of(target, lock))
+        def told(news: News) -> None:
+            with lock:
+                tell(target, news)
+
+        return judge_target(target, targets[target], isolation, diagnose, told, judges, journals)
 
     def stop() -> None:
         judges.close_all()

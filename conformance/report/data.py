@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from conformance.facts import Outcome
 from conformance.properties.model import QUESTIONS
 from conformance.report import causes, english
 from conformance.report.levels import reached
-from conformance.report.model import Report, Verdict
+from conformance.report.model import BackendReport, Report, Verdict
 from conformance.report.records import decode, encode
 from conformance.report.text import replay_line
 from conformance.report.unjudged import unjudged
@@ -21,28 +22,35 @@ from conformance.report.unjudged import unjudged
 FORMAT = 6
 
 
-def to_json(report: Report) -> dict[str, Any]:
-    """The report for ``json.dump``, with what follows from it for readers in other languages: messages, levels."""
-    data = encode(report)
-    for written, backend in zip(data["backends"], report.backends, strict=True):
-        level, gap = reached(backend)
-        written |= {
-            "unjudged": unjudged(backend),
-            "level": level or None,
-            "shortfall": english.gap(gap) if gap else None,
-        }
-        written |= {question: _answers(backend.asked(question)) for question in QUESTIONS}
-        written |= {"conformant": backend.conformant}
-        written |= {"strictly_conformant": replace(backend, strict=True).conformant}
-        if backend.diagnosis is not None:
-            written["diagnosis"]["message"] = causes.headline(backend)
-            for one, cause in zip(written["diagnosis"]["causes"], backend.diagnosis.causes, strict=True):
-                one |= {"message": causes.sentence(cause, backend)}
-        for one, verdict in zip(written["verdicts"], backend.verdicts, strict=True):
-            one |= {"message": verdict.message, "question": verdict.question}
-            one |= {"replay": replay_line(verdict) if verdict.recipe else None}
-            one |= {"scope_message": english.scope(verdict.scope) if verdict.scope else None}
+def to_json(report: Report, backends: Sequence[Any] | None = None) -> dict[str, Any]:
+    """The report for ``json.dump``, with what follows from it for readers in other languages: messages, levels.
+
+    ``backends`` stand for those of the report where they are given.
+    """
+    data = encode(replace(report, backends=()))
+    data["backends"] = [_backend(backend) for backend in report.backends] if backends is None else list(backends)
     return {"format": FORMAT, "conformant": report.conformant, "complete": report.complete, **data}
+
+
+def _backend(backend: BackendReport) -> dict[str, Any]:
+    written, (level, gap) = encode(backend), reached(backend)
+    written |= {
+        "unjudged": unjudged(backend),
+        "level": level or None,
+        "shortfall": english.gap(gap) if gap else None,
+    }
+    written |= {question: _answers(backend.asked(question)) for question in QUESTIONS}
+    written |= {"conformant": backend.conformant}
+    written |= {"strictly_conformant": replace(backend, strict=True).conformant}
+    if backend.diagnosis is not None:
+        written["diagnosis"]["message"] = causes.headline(backend)
+        for one, cause in zip(written["diagnosis"]["causes"], backend.diagnosis.causes, strict=True):
+            one |= {"message": causes.sentence(cause, backend)}
+    for one, verdict in zip(written["verdicts"], backend.verdicts, strict=True):
+        one |= {"message": verdict.message, "question": verdict.question}
+        one |= {"replay": replay_line(verdict) if verdict.recipe else None}
+        one |= {"scope_message": english.scope(verdict.scope) if verdict.scope else None}
+    return written
 
 
 def _answers(verdicts: Sequence[Verdict]) -> dict[str, int]:
@@ -58,7 +66,20 @@ def _answers(verdicts: Sequence[Verdict]) -> dict[str, int]:
 
 def dumps(report: Report) -> str:
     """The report as the text of a JSON file."""
-    return json.dumps(to_json(report), indent=1, allow_nan=False)
+    return document(report, [backend_text(backend) for backend in report.backends])
+
+
+def backend_text(backend: BackendReport) -> str:
+    """What ``document`` takes of a backend: a report that is written again and again makes it once."""
+    return textwrap.indent(json.dumps(_backend(backend), indent=1, allow_nan=False), "  ")
+
+
+def document(report: Report, backends: Sequence[str]) -> str:
+    """The report as the text of a JSON file, of the texts of its backends."""
+    whole = json.dumps(to_json(report, ()), indent=1, allow_nan=False)
+    # No text within the report has quotes that are not escaped.
+    before, key, after = whole.partition('\n "backends": [')
+    return f"{before}{key}\n" + ",\n".join(backends) + f"\n {after}" if backends else whole
 
 
 def from_json(data: Mapping[str, Any]) -> Report:

@@ -1,0 +1,66 @@
+"""``run --resume FILE``: what the run whose report FILE is was asked for, and what it has left."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from conformance.engine.plan import Settings
+from conformance.errors import UsageError
+from conformance.report.data import from_json
+from conformance.report.model import Report
+from conformance.version import __version__
+
+#: The options that decide what is judged, and how: those of a resumed run are its beginning's.
+_SETTLED = (
+    *("targets", "quick", "stop", "cases", "seed", "only", "exclude", "strict"),
+    *("in_process", "python", "timeout", "memory", "diagnose", "json"),
+)
+
+
+def read(path: Path) -> Report:
+    """The report in a file that ``run`` has written. Raises ``UsageError`` for any other file."""
+    hint = "`lstm-conformance run TARGET --json FILE` writes one"
+    try:
+        report = from_json(json.loads(path.read_bytes()))
+    except OSError as error:
+        raise UsageError(f"--resume {path} cannot be read: {error.strerror}", hint) from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UsageError(f"--resume {path} is no report: {type(error).__name__}: {error}", hint) from None
+    if report.asked.command[:1] != ("run",):
+        raise UsageError(f"--resume {path}: `run` has not written it", hint)
+    if report.version != __version__:
+        told = f"lstm-conformance {report.version} has written it, and this is {__version__}"
+        raise UsageError(f"--resume {path}: {told}", "run it again from its beginning")
+    return report
+
+
+def settings(report: Report) -> Settings:
+    """The settings of its run."""
+    asked = report.asked
+    return Settings(
+        report.cases,
+        report.seed,
+        asked.only,
+        asked.exclude,
+        stop=asked.stop,
+        quick=asked.quick,
+        strict=asked.strict,
+    )
+
+
+def options(
+    report: Report, words: Sequence[str], parse: Callable[[Sequence[str]], argparse.Namespace]
+) -> argparse.Namespace:
+    """The options of its run, with those of the command line that resumes it: how many at a time, what is written.
+
+    Raises ``UsageError`` for an option among the ``words`` that would have the run judge something else.
+    """
+    begun, now = parse(report.asked.command), parse([*report.asked.command, *words])
+    if other := [name for name in _SETTLED if getattr(begun, name) != getattr(now, name)]:
+        word = "a target" if other[0] == "targets" else f"--{other[0].replace('_', '-')}"
+        told = f"--resume goes on with what the run was asked for: {word} cannot be changed"
+        raise UsageError(told, "leave it out")
+    return now
