@@ -33,6 +33,7 @@ from conformance.backend import Capabilities
 from conformance.cases.recipe import Recipe, parse
 from conformance.drivers.run import environment
 from conformance.engine.judging import Inquiry, Judge
+from conformance.engine.news import counting
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.errors import Ended, SuiteError, UsageError
@@ -184,7 +185,7 @@ class Measurement:
             if done < total and self.late():
                 raise KeyboardInterrupt
 
-        report = conform(judge, Settings(chunk.cases, chunk.seed), progress)
+        report = conform(judge, Settings(chunk.cases, chunk.seed), counting(progress))
         undecided = [v for v in report.verdicts if v.outcome in (Outcome.NARROWED, Outcome.NOT_RUN)]
         return {
             "seed": chunk.seed,

@@ -33,7 +33,7 @@ from conformance.faults import FAULTS, backend_of
 wrong = backend_of(FAULTS[{fault!r}])
 """
 
-_FIRST = re.compile(r"wrong\.py:wrong: first failure, (\w+\.[\w-]+): ")
+_FIRST = re.compile(r"wrong\.py:wrong: (\w+\.[\w-]+) fails: ")
 
 
 def picked(count: int, seed: int, kinds: tuple[str, ...] = CLASSES) -> list[Fault]:

@@ -18,6 +18,7 @@ from conformance.drivers import diagnosing
 from conformance.drivers.diagnosing import diagnosed
 from conformance.drivers.run import run
 from conformance.engine.judging import Judge
+from conformance.engine.news import Diagnosing, News
 from conformance.engine.plan import Settings
 from conformance.errors import Closed
 from conformance.facts import (
@@ -465,7 +466,12 @@ def test_what_cannot_have_a_cause_is_not_searched_for_one(found: Asked) -> None:
 def test_a_target_in_a_process_of_its_own_is_diagnosed_there_and_progress_says_so(found: Asked, folder: object) -> None:
     steps: list[tuple[str, str]] = []
     target, settings = f"{SAMPLES}:swapped", Settings(0, only=("values.gates",), stop=True, shrink=False)
-    outcome = run([target], settings, diagnose=5, step=lambda *told: steps.append(told))
+
+    def tell(target: str, news: News) -> None:
+        if isinstance(news, Diagnosing):
+            steps.append((target, news.step))
+
+    outcome = run([target], settings, diagnose=5, tell=tell)
     assert found == [(target, 5)]
     assert steps == [(target, "probing")]
     assert outcome.report.backends[0].diagnosis is not None

@@ -10,13 +10,12 @@ from backends import around
 from programs import Command
 
 from conformance.cases.fixed_set import fixed_set
-from conformance.drivers.progress import Progress
 from conformance.drivers.run import make_report
-from conformance.engine.judging import Answer
+from conformance.engine.news import Failed, News, Settled
 from conformance.engine.order import ROWS, ordered
 from conformance.engine.plan import Settings, plan
 from conformance.engine.sieve import conform
-from conformance.facts import LeftOut, Outcome, Said
+from conformance.facts import LeftOut
 from conformance.properties import catalogue
 from conformance.properties.model import Cost
 from conformance.report.levels import reached
@@ -46,7 +45,8 @@ def test_the_row_that_is_asked_before_the_others_are_known_is_their_first(backen
 
 
 def test_the_first_failure_is_told_once_and_before_it_is_shrunk() -> None:
-    calls, told = 0, []
+    calls = 0
+    told: list[tuple[News, int]] = []
 
     def wrong(forward: Any, config: Any, x: Any, *state: Any) -> Any:
         nonlocal calls
@@ -54,12 +54,12 @@ def test_the_first_failure_is_told_once_and_before_it_is_shrunk() -> None:
         output, (h_n, c_n) = forward(x, *state)
         return output, (h_n, c_n + 1)
 
-    conform(
-        around(wrong), Settings(0, only=("values.c_n", "values.output")), first=lambda p, _: told.append((p.id, calls))
-    )
-    [(property, when)] = told
-    assert property == "values.c_n"
-    assert when < 5 < calls, "shrinking takes calls, and comes after"
+    conform(around(wrong), Settings(0, only=("values.c_n", "values.output")), lambda news: told.append((news, calls)))
+    [(failed, when)] = [(news, calls) for news, calls in told if isinstance(news, Failed)]
+    assert (failed.verdict.property, failed.counts) == ("values.c_n", True)
+    [(settled, later)] = [(news, calls) for news, calls in told if isinstance(news, Settled)]
+    assert when < 5 < later, "shrinking takes calls, and comes after"
+    assert settled.verdict.outcome == "failed"
 
 
 def test_a_failure_that_does_not_count_is_not_told_and_does_not_stop_a_run() -> None:
@@ -67,10 +67,12 @@ def test_a_failure_that_does_not_count_is_not_told_and_does_not_stop_a_run() -> 
         output, (h_n, c_n) = forward(x, *state)
         return output, (h_n, c_n + 1)
 
-    told: list[str] = []
+    told: list[News] = []
     settings = Settings(0, only=("values.c_n", "values.output"), stop=True, expected_failures={"values.c_n": "known"})
-    report = conform(around(wrong), settings, first=lambda p, _: told.append(p.id))
-    assert (told, report.complete, report.conformant) == ([], True, True)
+    report = conform(around(wrong), settings, told.append)
+    [failed] = [news for news in told if isinstance(news, Failed)]
+    assert (failed.verdict.outcome, failed.counts) == ("expected failure", False)
+    assert (report.complete, report.conformant) == (True, True)
 
 
 def test_a_quick_run_says_what_it_leaves_out_and_claims_no_level() -> None:
@@ -95,14 +97,3 @@ def test_a_quick_run_of_an_adapter_that_refuses_everything_is_no_success(command
     )
     code, out, _ = command("run", "refusing.py:build", "--quick", "--in-process", "--only", "values")
     assert (code, "not conformant: " in out) == (1, True)
-
-
-def test_where_there_is_no_terminal_lines_say_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    with Progress(100, every=0.01) as shown:
-        shown.watch("mine", 3, 209)
-        shown.first("mine", catalogue()["values.c_n"], Answer(Outcome.FAILED, Said("too large\nmore")))
-        err = ""
-        while "cases" not in err:
-            err += capsys.readouterr().err
-    assert "mine: first failure, values.c_n: too large\n" in err
-    assert "mine 3 of 209 cases" in err

@@ -30,9 +30,9 @@ def _is_the_report(path: Path) -> bool:
 
 
 def _complaint(err: str) -> str:
-    """What the command complains of, in one line at most, beside the first failure that it tells."""
-    [*_, last] = [line for line in err.splitlines() if "values.gates" not in line] or [""]
-    return last.removeprefix("lstm-conformance: ")
+    """What the command complains of last, beside all that it tells of the run."""
+    told = [line for line in err.splitlines() if line.startswith("lstm-conformance: ")]
+    return told[-1].removeprefix("lstm-conformance: ") if told else ""
 
 
 # Files

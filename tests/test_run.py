@@ -17,6 +17,7 @@ from programs import SAMPLES, at_work
 from conformance import check_backend
 from conformance.drivers import run as runs
 from conformance.drivers.run import run
+from conformance.engine.news import Advanced, Began, Finished, Judging, News
 from conformance.engine.plan import Settings
 from conformance.errors import SuiteError, UsageError
 from conformance.facts import Outcome
@@ -78,10 +79,13 @@ def test_a_target_named_twice_is_judged_once_and_reports_keep_the_order() -> Non
 
 
 def test_progress_is_told_to_its_end() -> None:
-    seen: list[tuple[str, int, int]] = []
-    run([f"{SAMPLES}:right"], Settings(cases=3, only=("layout.shapes",)), watch=lambda *told: seen.append(told))
-    _, done, total = seen[-1]
-    assert done == total
+    seen: list[News] = []
+    run([f"{SAMPLES}:right"], Settings(cases=3, only=("layout.shapes",)), tell=lambda _, news: seen.append(news))
+    assert [type(news) for news in seen[:2]] == [Began, Judging]
+    *_, far, end = seen
+    assert isinstance(far, Advanced)
+    assert (far.done, far.standing, far.failing) == (far.total, 1, 0)
+    assert isinstance(end, Finished)
 
 
 def test_a_defect_of_the_suite_is_never_a_verdict_about_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:

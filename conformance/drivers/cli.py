@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,7 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A run that is ended shows the verdicts that it has found by then, as if it had been interrupted.
         with contextlib.suppress(ValueError):
             signal.signal(signal.SIGTERM, signal.default_int_handler)
-        options = parser(configured(Path.cwd()), commands()).parse_args(arguments)
+        words = sys.argv[1:] if arguments is None else list(arguments)
+        options = parser(configured(Path.cwd()), commands()).parse_args(words)
+        options.words = words
         code = options.command(options)
         console.flush()
         return code

@@ -6,22 +6,26 @@ import argparse
 import json
 import sys
 import textwrap
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
 from tabulate import tabulate
 from tqdm import tqdm
 
-from conformance.drivers import replay_probe, reproductions
+from conformance.drivers import replay_probe, reproductions, resume
+from conformance.drivers.configuration import configured
 from conformance.drivers.console import show
-from conformance.drivers.files import STANDARD_OUTPUT, claimed
+from conformance.drivers.files import STANDARD_OUTPUT, claimed, rewritable
 from conformance.drivers.last import remember
-from conformance.drivers.options import Command, isolation, selection
+from conformance.drivers.live import UNTOUCHED, Before, Live, left_by
+from conformance.drivers.options import Command, isolation, parser, selection
 from conformance.drivers.outputs import outputs, stream
 from conformance.drivers.progress import Progress
-from conformance.drivers.run import run
+from conformance.drivers.run import now, run
 from conformance.drivers.saved_reports import diff, merge, report
 from conformance.drivers.showing import exit_code, show_report
+from conformance.engine.news import News
 from conformance.engine.plan import Settings
 from conformance.errors import UsageError
 from conformance.faults import FAULTS
@@ -32,7 +36,9 @@ from conformance.properties.model import COMPUTES, Property
 from conformance.report.data import dumps
 from conformance.report.levels import level_of
 from conformance.report.model import Asked, Report
+from conformance.report.names import named as short_names
 from conformance.report.shell import command_line
+from conformance.report.text import conclusion
 from conformance.selftest import diagnosed, diagnosed_table, pairs, peers, score
 from conformance.targets import registry
 from conformance.targets.find import find
@@ -57,6 +63,8 @@ def commands() -> dict[str, Command]:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.resume is not None:
+        return _resume(options)
     settings = Settings(
         options.cases,
         options.seed,
@@ -68,42 +76,81 @@ def _run(options: argparse.Namespace) -> int:
     named = options.targets or options.configured_targets
     if not named and not registry.names():
         raise UsageError("no backend is installed", "name a target: module:attr or file.py:attr")
-    if options.write is not None:
-        reproductions.folder(options.write)
-    return exit_code(_judged(named or registry.names(), settings, options, bool(named)))
+    return exit_code(_judged(_asked(named or registry.names(), options, bool(named)), settings, options))
+
+
+def _asked(targets: Sequence[str], options: argparse.Namespace, named: bool = True) -> Asked:
+    apart = isolation(options)
+    limits = (None, None) if apart is None else (apart.limits.seconds, apart.limits.memory)
+    return Asked(
+        tuple(dict.fromkeys(targets)),
+        named,
+        command=tuple(options.words),
+        started=now(),
+        timeout=limits[0],
+        memory=limits[1],
+        diagnose=options.diagnose,
+    )
+
+
+def _resume(options: argparse.Namespace) -> int:
+    """Go on where the run that wrote a report has ended, if there is anything left to judge."""
+    path, words = options.resume, options.words
+    report = resume.read(path)
+    if options.targets:
+        raise UsageError("--resume takes its targets from FILE", f"leave {options.targets[0]} out")
+    options = resume.options(report, words[1:], parser(configured(Path.cwd()), commands()).parse_args)
+    options.json, before = path, left_by(report)
+    if set(report.asked.targets) <= set(before.finished):
+        show(f"{path}: nothing to resume: each target was judged to its end\n\n{conclusion(short_names(report))}")
+        return exit_code(report)
+    return exit_code(_judged(report.asked, resume.settings(report), options, before))
 
 
 def _diagnose(options: argparse.Namespace) -> int:
     settings = Settings(options.cases, options.seed, *selection(options), strict=options.strict)
-    return exit_code(_judged([options.target], settings, options))
+    return exit_code(_judged(_asked([options.target], options), settings, options))
 
 
-def _judged(targets: list[str], settings: Settings, options: argparse.Namespace, named: bool = True) -> Report:
-    """Judge targets, look for the causes of what fails, and show it."""
-    apart = isolation(options)
-    limits = (None, None) if apart is None else (apart.limits.seconds, apart.limits.memory)
-    asked = Asked(tuple(targets), named, timeout=limits[0], memory=limits[1], diagnose=options.diagnose)
-    with claimed("--json", options.json) as write, outputs(options) as write_others:
-        with Progress(settings.cases) as shown:
+def _judged(asked: Asked, settings: Settings, options: argparse.Namespace, before: Before = UNTOUCHED) -> Report:
+    """Judge targets, look for the causes of what fails, and show it. The report's file has it first."""
+    apart, path = isolation(options), options.json
+    if options.write is not None:
+        reproductions.folder(options.write)
+    with claimed("--json", path) as write, outputs(options) as write_others:
+        with Progress() as shown:
+            live = Live(path, write, settings, asked, before, shown.say) if path and rewritable(path) else None
+
+            def tell(target: str, news: News) -> None:
+                if live is not None:
+                    live.tell(target, news)
+                shown.tell(target, news)
+
             report = run(
-                targets,
+                asked.targets,
                 settings,
                 options.jobs,
                 apart,
-                shown.watch,
+                tell,
                 expected=options.expected,
-                first=shown.first,
                 diagnose=options.diagnose,
-                step=shown.step,
+                journals=live and live.journals,
+                finished=before.finished,
                 asked=asked,
             ).report
+        left = False
         try:
-            show_report(report, options.verbose, stream(options), last=remember(report))
+            if live is None:
+                write(dumps(report))
+            else:
+                left = live.end(report)
         finally:
             try:
-                write(dumps(report))
+                show_report(report, options.verbose, stream(options), last=remember(report))
             finally:
                 write_others(report)
+    if left and asked.command[:1] == ("run",):
+        show(f"\nto go on: {command_line(['lstm-conformance', 'run', '--resume', str(path)])}", stream(options))
     if options.write is not None:
         show(f"\n{reproductions.write_all(report, options.write, apart)}", stream(options))
     return report

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from conformance.diagnosis.diagnose import diagnose
 from conformance.engine.judging import Judge
+from conformance.engine.news import Diagnosing, Tell, unheard
 from conformance.errors import Closed, Gone
 from conformance.facts import AdapterBroken, Diagnosis, NotStarted
 from conformance.properties.model import GUARDS
@@ -17,11 +17,8 @@ from conformance.report.model import BackendReport
 #: Seconds for each backend that fails, unless a person says otherwise: after a run, and where it is all that is asked.
 USUAL, LONG = 20, 60
 
-#: Told of each step of a diagnosis as it begins.
-Step = Callable[[str], None]
 
-
-def diagnosed(judge: Judge, report: BackendReport, seconds: float, step: Step = lambda name: None) -> BackendReport:
+def diagnosed(judge: Judge, report: BackendReport, seconds: float, tell: Tell = unheard) -> BackendReport:
     """The report with the causes of its failures, looked for within ``seconds``; none if there are 0.
 
     No verdict changes, whatever comes of it. A defect of the suite is told in the diagnosis, and a judge that is closed
@@ -30,7 +27,7 @@ def diagnosed(judge: Judge, report: BackendReport, seconds: float, step: Step = 
     if not seconds or not _worth_it(report):
         return report
     try:
-        found = diagnose(judge, report, seconds, step)
+        found = diagnose(judge, report, seconds, lambda step: tell(Diagnosing(step)))
     except Closed:
         return report
     except (Exception, Gone) as error:

@@ -1,7 +1,7 @@
-"""A file that a command writes at its end: claimed at its start, written beside, and renamed once it is whole.
+"""A file that a command writes, once or again and again: claimed at its start, written beside, and renamed when whole.
 
-``report.json.part`` is all three: it shows at the start that the folder can be written, its lock tells other runs that
-the file is taken, and it becomes the file. The lock ends with its process, however that ends.
+``report.json.lock`` shows at the start that the folder can be written, and tells other runs that the file is taken. The
+lock ends with its process, however that ends. ``report.json.part`` is what becomes the file.
 """
 
 from __future__ import annotations
@@ -40,10 +40,15 @@ def claimed(option: str, path: Path | None) -> Iterator[Write]:
         yield lambda text: None
     elif path == STANDARD_OUTPUT:
         yield lambda text: console.write(text if isinstance(text, str) else text.decode())
-    elif path.exists() and not path.is_file():
-        yield from _in_place(option, path)
-    else:
+    elif rewritable(path):
         yield from _beside(option, path)
+    else:
+        yield from _in_place(option, path)
+
+
+def rewritable(path: Path) -> bool:
+    """Whether a path names a file that can be written again and again, and no device and no stream."""
+    return path != STANDARD_OUTPUT and (path.is_file() or not path.exists())
 
 
 def _in_place(option: str, path: Path) -> Iterator[Write]:
@@ -64,50 +69,48 @@ def _beside(option: str, path: Path) -> Iterator[Write]:
     if not path.parent.is_dir():
         raise UsageError(f"{option} {path}: there is no folder {path.parent}")
     final = path.resolve()
-    part, file = _claim(option, path, final)
-    renamed = False
+    lock, held = _claim(option, path, final)
+    part = final.with_name(f"{final.name}.part")
 
     def write(text: str | bytes) -> None:
-        nonlocal renamed
         try:
-            file.write(text if isinstance(text, bytes) else text.encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-            _release(file)
+            with part.open("wb") as file:
+                file.write(text if isinstance(text, bytes) else text.encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
             part.replace(final)
         except OSError as error:
             raise _unwritten(path, error) from None
-        renamed = True
 
     try:
         yield write
     finally:
         with contextlib.suppress(OSError):
-            _release(file)
+            part.unlink()
         with contextlib.suppress(OSError):
-            if not renamed:
-                part.unlink()
+            _release(held)
         with contextlib.suppress(OSError):
-            file.close()
+            lock.unlink()
+        with contextlib.suppress(OSError):
+            held.close()
 
 
 def _claim(option: str, path: Path, final: Path) -> tuple[Path, BinaryIO]:
-    """The file beside the final one, locked and empty."""
-    part = final.with_name(f"{final.name}.part")
+    """The file beside the final one that is locked."""
+    lock = final.with_name(f"{final.name}.lock")
     if final.exists() and not os.access(final, os.W_OK):
         raise UsageError(f"{option} {path} cannot be written: it is read-only", "name another file")
     while True:
         try:
-            file = part.open("ab")
+            file = lock.open("ab")
         except OSError as error:
             raise UsageError(f"{option} {path} cannot be written: {error.strerror}", "name another file") from None
         if not _lock(file):
             file.close()
             raise UsageError(f"{option} {path}: another run is about to write it", "name another file for this one")
-        # The run that held it may have renamed it since it was opened here.
-        if _is(file, part):
-            file.truncate(0)
-            return part, file
+        # The run that held it may have removed it since it was opened here.
+        if _is(file, lock):
+            return lock, file
         file.close()
 
 
@@ -132,7 +135,7 @@ def _is(file: BinaryIO, path: Path) -> bool:
 
 
 def _release(file: BinaryIO) -> None:
-    """Windows renames and removes no open file; elsewhere the lock is held until that is done."""
+    """Windows removes no open file; elsewhere the lock is held until that is done."""
     if sys.platform == "win32":
         file.close()
 

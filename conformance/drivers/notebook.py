@@ -14,16 +14,17 @@ from tqdm.auto import tqdm
 
 from conformance.backend import Backend
 from conformance.drivers import console
-from conformance.drivers.diagnosing import USUAL, Step, diagnosed
+from conformance.drivers.diagnosing import USUAL, diagnosed
 from conformance.drivers.pytest_request import names_of
-from conformance.drivers.run import NO_FAILURES, make_report
+from conformance.drivers.run import NO_FAILURES, make_report, now
 from conformance.engine.judging import Here
+from conformance.engine.news import Diagnosing, News, Tell, counting
 from conformance.engine.plan import Settings
-from conformance.engine.sieve import Progress, conform
+from conformance.engine.sieve import conform
 from conformance.errors import UsageError
 from conformance.properties import select
 from conformance.report import data, spreadsheet, text
-from conformance.report.model import Report
+from conformance.report.model import Asked, Report
 from conformance.report.names import named
 from conformance.report.table import notes, table
 from conformance.targets.find import find
@@ -88,7 +89,7 @@ def check_backend(
     shrink: bool = True,
     strict: bool = False,
     expected_failures: Mapping[str, str] = NO_FAILURES,
-    progress: Progress | None = None,
+    progress: Callable[[int, int], None] | None = None,
     diagnose: float = USUAL,
     properties: str | Sequence[str] | None = None,
 ) -> ShownReport:
@@ -119,17 +120,18 @@ def check_backend(
     # A slip in a name is told before a target is loaded and probed.
     select(settings.only, settings.exclude)
     judge = Here(find(target))
-    with _bar(judge.backend.name) as (shown, step):
-        judged = conform(judge, settings, progress or shown)
+    started = now()
+    with _bar(judge.backend.name, progress) as tell:
+        judged = conform(judge, settings, tell)
         with suppress(KeyboardInterrupt):
-            judged = diagnosed(judge, judged, diagnose, step)
-    report = make_report(settings, (judged,))
+            judged = diagnosed(judge, judged, diagnose, tell)
+    report = make_report(settings, (judged,), asked=Asked((judged.backend,), started=started))
     return ShownReport(*(getattr(report, field.name) for field in fields(Report)))
 
 
 @contextmanager
-def _bar(name: str) -> Iterator[tuple[Progress, Step]]:
-    """A progress bar where a person sees one; it is gone when the report is there."""
+def _bar(name: str, progress: Callable[[int, int], None] | None) -> Iterator[Tell]:
+    """A progress bar where a person sees one, in the place of ``progress``; it is gone when the report is there."""
     seen = sys.stderr.isatty() or "ipykernel" in sys.modules
     bar: Any = None
 
@@ -139,12 +141,15 @@ def _bar(name: str) -> Iterator[tuple[Progress, Step]]:
             bar = tqdm(desc=name, total=total, unit="case", leave=False, disable=not seen)
         bar.update(done - bar.n)
 
-    def step(name: str) -> None:
-        if bar is not None:
-            bar.set_postfix_str(f"diagnosing: {name}")
+    count = counting(progress or show)
+
+    def tell(news: News) -> None:
+        count(news)
+        if bar is not None and isinstance(news, Diagnosing):
+            bar.set_postfix_str(f"diagnosing: {news.step}")
 
     try:
-        yield show, step
+        yield tell
     finally:
         if bar is not None:
             bar.close()

@@ -34,6 +34,7 @@ examples:
   lstm-conformance run my_lstm.py:MyLSTM --only values state
   lstm-conformance run "exec:node lstm.mjs" numpy --json report.json
   lstm-conformance run my_lstm.py:MyLSTM --json - | python -m json.tool
+  lstm-conformance run --resume report.json
 
 exit codes:
   0  conformant
@@ -70,6 +71,8 @@ def _run(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
     sub.formatter_class, sub.epilog = argparse.RawDescriptionHelpFormatter, _RUN
     sub.add_argument("targets", nargs="*", metavar="TARGET", help="see below; all names if none is given")
     sub.add_argument("--quick", action="store_true", help="take a few seconds: every group, few cases, no large sizes")
+    resume = "go on where the run that wrote FILE has ended, with its targets and settings"
+    sub.add_argument("--resume", type=Path, metavar="FILE", help=resume)
     sub.add_argument("-x", "--stop", action="store_true", help="end at the first failure")
     _number(sub, "--jobs", given.get("jobs", 0), "judge N backends at a time (one for each core)")
     causes = "look for the causes of what fails, N seconds at most for each backend (%(default)s); 0 for none"

@@ -16,6 +16,7 @@ from conformance.cases.recipe import Recipe
 from conformance.drivers.diagnosing import USUAL, diagnosed
 from conformance.drivers.storage import database
 from conformance.engine.judging import Answer, Inquiry, Judge
+from conformance.engine.news import Diagnosing, News, counting
 from conformance.engine.plan import Settings, plan
 from conformance.engine.reply import Reply
 from conformance.engine.sieve import conform
@@ -161,7 +162,7 @@ class Judgement:
         began = time.perf_counter()
         try:
             kept = database(self.backend.name, settings)
-            report = conform(clocked, settings, progress=progress, database=kept)
+            report = conform(clocked, settings, counting(progress), database=kept)
         finally:
             self.judge.rest()
         rest = time.perf_counter() - began - sum(clocked.seconds.values())
@@ -170,7 +171,12 @@ class Judgement:
     def diagnosed(self, judged: Judged, live: Live) -> Judged:
         """The same with the causes of what fails, for which no property's seconds are spent."""
         began = time.perf_counter()
-        report = diagnosed(self.judge, judged.report, self.diagnose, lambda step: live(f"diagnosing: {step}", 0, 0))
+
+        def tell(news: News) -> None:
+            if isinstance(news, Diagnosing):
+                live(f"diagnosing: {news.step}", 0, 0)
+
+        report = diagnosed(self.judge, judged.report, self.diagnose, tell)
         if report is judged.report:
             return judged
         return judged._replace(report=report, rest=judged.rest + time.perf_counter() - began)

@@ -7,19 +7,21 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType
-from typing import NamedTuple
 
-from conformance.drivers.diagnosing import Step, diagnosed
+from hypothesis.database import ExampleDatabase
+
+from conformance.drivers.diagnosing import diagnosed
+from conformance.drivers.journal import Journals, goes_on
+from conformance.drivers.recalled import Recalled, RecalledExamples
 from conformance.drivers.storage import database
-from conformance.engine.judging import Answer, Here, Judge
+from conformance.engine.judging import Here, Judge
+from conformance.engine.news import Began, Finished, Judging, News, Resumed, Tell, unheard
 from conformance.engine.plan import Settings
 from conformance.engine.reproducing import Recorder
-from conformance.engine.session import First
 from conformance.engine.sieve import conform
 from conformance.errors import Ended, SuiteError, UsageError
 from conformance.facts import NotStarted, Outcome, Said, Within
@@ -28,7 +30,6 @@ from conformance.processes.keeper import end_children
 from conformance.processes.supervisor import Limits
 from conformance.processes.wire.client import PROGRAM, program
 from conformance.properties import select
-from conformance.properties.model import Property
 from conformance.report.environment import environment, loaded
 from conformance.report.model import Asked, BackendReport, Report, TargetError, Verdict
 from conformance.targets.find import find
@@ -37,14 +38,16 @@ from conformance.version import __version__
 #: No failures are expected.
 NO_FAILURES: Mapping[str, str] = MappingProxyType({})
 
-#: Told of a target's progress: target, cases done, cases in all.
-Watch = Callable[[str, int, int], None]
+#: Told of what happens to each target.
+TellOf = Callable[[str, News], None]
 
-#: Told of a target's first failure that counts, before it is shrunk.
-FirstOf = Callable[[str, Property, Answer], None]
+#: No target was judged before.
+NOTHING: Mapping[str, BackendReport] = MappingProxyType({})
 
-#: Told of each step of a target's diagnosis.
-StepOf = Callable[[str, str], None]
+
+def now() -> str:
+    """The time, in the ISO format, with its offset from UTC."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 def make_report(
@@ -78,7 +81,7 @@ def make_report(
         missing,
         asked,
         tuple(errors),
-        datetime.now().astimezone().isoformat("T", "seconds"),
+        now(),
     )
 
 
@@ -119,11 +122,11 @@ class Judges:
             self._open.discard(judge)
         judge.close()
 
-    def close_all(self) -> None:
+    def close_all(self, but: Judge | None = None) -> None:
         """End all that are at work, and those that begin later: each report has what is known by then."""
         self.closed = True
         with self._lock:
-            judges = list(self._open)
+            judges = [judge for judge in self._open if judge is not but]
         for judge in judges:
             judge.close()
 
@@ -137,20 +140,39 @@ def judge_target(
     settings: Settings,
     isolation: Isolation | None = _APART,
     diagnose: float = 0.0,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    tell: Tell = unheard,
     judges: Judges | None = None,
-    first: First = lambda p, answer: None,
-    step: Step = lambda name: None,
+    journals: Journals | None = None,
 ) -> Judged:
     """Judge one target with given settings, in a process of its own unless there is no ``isolation``.
 
     If it fails, its causes are looked for, within ``diagnose`` seconds. The first four arguments and the result can be
-    pickled, so that any executor can call it; the others are for callers in this process. It does not raise, unless it
-    is interrupted; an interruption of the diagnosis keeps the report, and ends all ``judges``.
+    pickled, so that any executor can call it; the others are for callers in this process: ``tell`` is told what
+    happens, and ``journals`` keep the answers while the target is unfinished. It does not raise, unless it is
+    interrupted; an interruption of the diagnosis keeps the report, and ends all ``judges``, as a first failure does
+    at which the run stops.
     """
     judges = Judges() if judges is None else judges
     if judges.closed:
         return None
+    tell(Began())
+    judged = _judge(target, settings, isolation, diagnose, tell, judges, journals)
+    if judged is not None:
+        tell(Finished(judged))
+    if journals is not None:
+        journals.leave(target, judged)
+    return judged
+
+
+def _judge(
+    target: str,
+    settings: Settings,
+    isolation: Isolation | None,
+    diagnose: float,
+    tell: Tell,
+    judges: Judges,
+    journals: Journals | None,
+) -> Judged:
     try:
         judge = judge_of(target, isolation)
     except Ended as ended:
@@ -160,9 +182,11 @@ def judge_target(
         return None if judges.closed else error
     judges.add(judge)
     try:
-        report = conform(judge, settings, progress, database(target, settings), first)
+        report = _conform(judge, target, settings, tell, journals)
+        if report.interrupted is not None and report.interrupted.how == "stopped":
+            judges.close_all(but=judge)
         try:
-            return diagnosed(judge, report, diagnose, step)
+            return diagnosed(judge, report, diagnose, tell)
         except KeyboardInterrupt:
             judges.close_all()
             return report
@@ -173,6 +197,41 @@ def judge_target(
         return SuiteError(f"a defect of lstm-conformance, not of {target!r}; please report it:\n{told}")
     finally:
         judges.close(judge)
+
+
+def _conform(judge: Judge, target: str, settings: Settings, tell: Tell, journals: Journals | None) -> BackendReport:
+    """What comes of a target; of one that was judged in part before, from where it was left."""
+    examples = database(target, settings)
+    if journals is None:
+        return conform(judge, settings, tell, examples)
+    journal, before = journals.open(target, settings, judge.backend), journals.before.get(target)
+    recalled = Recalled(judge, journal)
+    examples = RecalledExamples(examples, journal)
+    if before is None or journal.unfit:
+        if before is not None:
+            tell(Resumed(journal.unfit))
+        return conform(recalled, settings, tell, examples)
+    tell(Resumed())
+    return _resume(recalled, settings, tell, examples, before)
+
+
+def _resume(
+    recalled: Recalled, settings: Settings, tell: Tell, examples: ExampleDatabase, before: BackendReport
+) -> BackendReport:
+    """Go on with a target. As long as the engine meets what it had met before, more is known than it knows."""
+
+    def known(report: BackendReport) -> BackendReport:
+        if not recalled.live and goes_on(report):
+            return before
+        return replace(report, seconds=before.seconds + report.seconds)
+
+    def told(news: News) -> None:
+        if isinstance(news, Judging):
+            so_far = news.so_far
+            news = Judging(lambda: known(so_far()))
+        tell(news)
+
+    return known(conform(recalled, settings, told, examples))
 
 
 def judge_of(target: str, isolation: Isolation | None) -> Recorder:
@@ -209,42 +268,46 @@ def run(
     settings: Settings,
     jobs: int = 0,
     isolation: Isolation | None = _APART,
-    watch: Watch = lambda target, done, total: None,
+    tell: TellOf = lambda target, news: None,
     executor: Executor | None = None,
     expected: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
-    first: FirstOf = lambda target, p, answer: None,
     diagnose: float = 0.0,
-    step: StepOf = lambda target, name: None,
+    journals: Journals | None = None,
+    finished: Mapping[str, BackendReport] = NOTHING,
     asked: Asked | None = None,
 ) -> Run:
     """Judge targets, at most ``jobs`` at a time (as many as there are cores if 0), each in a process of its own.
 
     Without ``isolation`` they are judged in this process, one after the other. An ``executor``, such as a pool of
-    processes or a cluster's, calls ``judge_target`` for each; then ``watch`` is not told of progress, nor ``first`` of
-    the first failure. ``expected`` are, by target, the failures that are expected beside those of ``settings`` and of
-    the backend. The causes of a target's failures are looked for within ``diagnose`` seconds, and ``step`` is told how
-    far that is. ``asked`` is what the report says of the run's targets and limits. Whether a target's process dies,
+    processes or a cluster's, calls ``judge_target`` for each; then nothing is told, and no journal is kept. Otherwise
+    ``tell`` is told what happens, by one target at a time. ``expected`` are, by target, the failures that are expected
+    beside those of ``settings`` and of the backend. The causes of a target's failures are looked for within
+    ``diagnose`` seconds. ``journals`` keep the answers about each target until it is finished. Targets that were
+    ``finished`` before are not judged again, and stand in the report as they are. ``asked`` is what the report says of
+    the run's targets and limits. Whether a target's process dies,
     hangs or is interrupted, every verdict is kept, and the report says which are missing.
     """
     targets = list(dict.fromkeys(targets))
     select(settings.only, settings.exclude)
     _check_pythons(targets, isolation)
-    own = {t: _expecting(settings, expected.get(t, NO_FAILURES)) for t in targets}
+    own = {t: _expecting(settings, expected.get(t, NO_FAILURES)) for t in targets if t not in finished}
     if executor is not None:
-        results = _collected({t: executor.submit(judge_target, t, own[t], isolation, diagnose) for t in targets})
+        results = _collected({t: executor.submit(judge_target, t, own[t], isolation, diagnose) for t in own})
     elif isolation is None:
-        results = _in_turn(own, diagnose, Told(watch, first, step))
+        results = _in_turn(own, diagnose, tell, journals)
     else:
-        results = _in_threads(own, jobs, isolation, diagnose, Told(watch, first, step))
+        results = _in_threads(own, jobs, isolation, diagnose, tell, journals)
+    results |= finished
     done = {target: judged for target in targets if (judged := results.get(target)) is not None}
     reports = [judged for judged in done.values() if isinstance(judged, BackendReport)]
     errors = tuple(judged for judged in done.values() if not isinstance(judged, BackendReport))
     missing = [target for target in targets if target not in done]
-    told = [_told(target, judged) for target, judged in done.items() if not isinstance(judged, BackendReport)]
+    told = [target_error(target, judged) for target, judged in done.items() if not isinstance(judged, BackendReport)]
     return Run(make_report(settings, reports, missing, asked or Asked(tuple(targets)), told), errors)
 
 
-def _told(target: str, error: UsageError | SuiteError) -> TargetError:
+def target_error(target: str, error: UsageError | SuiteError) -> TargetError:
+    """The error for which there is no report of a target, as data."""
     hint = error.hint if isinstance(error, UsageError) else ""
     return TargetError(target, str(error.args[0]), hint, isinstance(error, SuiteError))
 
@@ -261,46 +324,40 @@ def _check_pythons(targets: Sequence[str], isolation: Isolation | None) -> None:
         raise UsageError(f"an interpreter is given for {unknown[0]!r}, which is not a target of this run")
 
 
-class Told(NamedTuple):
-    """Who is told how far a run is."""
-
-    watch: Watch
-    first: FirstOf
-    step: StepOf
-
-    def of(self, target: str, lock: AbstractContextManager[object]) -> dict[str, Callable[..., None]]:
-        """The same for one target, one at a time."""
-
-        def told(tell: Callable[..., None], *said: object) -> None:
-            with lock:
-                tell(target, *said)
-
-        return {name: partial(told, tell) for name, tell in zip(("progress", "first", "step"), self, strict=True)}
-
-
-def _in_turn(targets: Mapping[str, Settings], diagnose: float, told: Told) -> dict[str, Judged]:
+def _in_turn(
+    targets: Mapping[str, Settings], diagnose: float, tell: TellOf, journals: Journals | None
+) -> dict[str, Judged]:
     """Judge targets in this process, each with its settings, one after the other, until one is interrupted."""
     results: dict[str, Judged] = {}
     judges = Judges()
     for target, settings in targets.items():
         try:
-            judged = judge_target(target, settings, None, diagnose, judges=judges, **told.of(target, nullcontext()))
+            judged = judge_target(target, settings, None, diagnose, partial(tell, target), judges, journals)
         except KeyboardInterrupt:
             break
         results[target] = judged
-        if isinstance(judged, BackendReport) and not judged.complete:
+        if isinstance(judged, BackendReport) and judged.interrupted and judged.interrupted.how == "interrupted":
             break
     return results
 
 
 def _in_threads(
-    targets: Mapping[str, Settings], jobs: int, isolation: Isolation, diagnose: float, told: Told
+    targets: Mapping[str, Settings],
+    jobs: int,
+    isolation: Isolation,
+    diagnose: float,
+    tell: TellOf,
+    journals: Journals | None,
 ) -> dict[str, Judged]:
     """Judge targets a few at a time, each with its settings, by an engine in a thread, whose part is small."""
     judges, lock = Judges(), threading.Lock()
 
     def judged(target: str) -> Judged:
-        return judge_target(target, targets[target], isolation, diagnose, judges=judges, **told.of(target, lock))
+        def told(news: News) -> None:
+            with lock:
+                tell(target, news)
+
+        return judge_target(target, targets[target], isolation, diagnose, told, judges, journals)
 
     def stop() -> None:
         judges.close_all()

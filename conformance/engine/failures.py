@@ -27,7 +27,7 @@ _PATIENCE_TOTAL = 90.0
 _SIMPLER = 60
 
 #: As many earlier cases are run again, to find those that a failure depends on.
-_HISTORY = 64
+HISTORY = 64
 
 
 class Failures:
@@ -126,7 +126,7 @@ class Failures:
                 self.session.judge.run(earlier)
             if again := self.session.again(p, recipe, brief=True):
                 return history, again
-            if length >= min(len(before), _HISTORY):
+            if length >= min(len(before), HISTORY):
                 break
             length *= 2
         return None

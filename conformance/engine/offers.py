@@ -58,7 +58,7 @@ class Offers:
                     failures.append((p, met, answer))
                     if answer.outcome != Outcome.TIMEOUT:
                         # One that does not come back would be this machine's.
-                        self._session.tell(p, answer)
+                        self._session.failed(p, met, answer)
                 if answer.judged:
                     self.judged.add(recipe)
             counts = any(self._session.counts(p, a.outcome) for p, _, a in failures if a.outcome is not None)
@@ -102,10 +102,11 @@ class Offers:
         for inquiry in due if known else due[1:]:
             self._session.tally.counts[inquiry.property.id].lost += 1
         if known is None:
-            if answer.outcome != Outcome.TIMEOUT:
-                self._session.tell(due[0].property, answer)
             told = after_refusals(answer.fact) if self._session.guarding else answer.fact
-            return [(due[0].property, recipe, replace(answer, fact=told))]
+            answer = replace(answer, fact=told)
+            if answer.outcome != Outcome.TIMEOUT:
+                self._session.failed(due[0].property, recipe, answer)
+            return [(due[0].property, recipe, answer)]
         self._losses -= seconds
         if self._losses < 0:
             raise Enough(f"too many of them end the process, as {known} tells")

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer, Inquiry, Judge
+from conformance.engine.news import Failed, Settled, Tell
 from conformance.engine.plan import Plan
 from conformance.engine.tally import Tally
 from conformance.facts import Interruption, Outcome, Recurrence
 from conformance.properties.model import GUARDS, Property
 from conformance.report.model import spoils
 
-#: Told of the first failure that counts, the moment it is known: it is shrunk after that.
-First = Callable[[Property, Answer], None]
-
 
 class Session:
     """One run of the engine."""
 
-    def __init__(self, judge: Judge, plan: Plan, first: First) -> None:
+    def __init__(self, judge: Judge, plan: Plan, tell: Tell) -> None:
         self.judge = judge
         self.plan = plan
-        self._first = first
-        self._told = False
+        self.tell = tell
         self.tally = Tally(plan)
         #: Guards come last: a call that should be refused may leave the process in pieces.
         self.pending = [p for p in plan.asked if p.question != GUARDS]
@@ -53,12 +48,18 @@ class Session:
         """Whether an outcome of a property makes the backend not conformant."""
         return p.id not in self.plan.expected and spoils(p.id, outcome, self.plan.settings.strict)
 
-    def tell(self, p: Property, answer: Answer) -> None:
-        """Tell of the first failure that counts."""
+    def failed(self, p: Property, recipe: Recipe | None, answer: Answer) -> None:
+        """Note and tell the first failure of a property: whatever becomes of it, it is not lost."""
         assert answer.outcome is not None
-        if not self._told and self.counts(p, answer.outcome):
-            self._told = True
-            self._first(p, answer)
+        if p.id not in self.tally.failed:
+            verdict = self.tally.fail(p, recipe, answer, self.met())
+            self.tell(Failed(verdict, self.counts(p, answer.outcome)))
+
+    def standing(self) -> tuple[int, int]:
+        """How many properties that are asked have not failed, and how many make the backend not conformant."""
+        failed, strict = self.tally.failed, self.plan.settings.strict
+        counted = sum(spoils(id, verdict.outcome, strict) for id, verdict in failed.items())
+        return len(self.plan.asked) - len(failed), counted
 
     def again(self, p: Property, recipe: Recipe, brief: bool = False) -> Answer | None:
         """The wrong answer on a fresh run; None if there is none, or the property does not speak about the recipe."""
@@ -81,11 +82,11 @@ class Session:
             self.pending.remove(p)
         assert answer.outcome is not None
         counts = self.counts(p, answer.outcome)
-        self.tell(p, answer)
+        self.failed(p, recipe, answer)
         if counts and answer.outcome == Outcome.ERROR and p.question != GUARDS:
             self.erring.append(p)
         if counts and self.plan.settings.stop:
             self.interrupted = Interruption("stopped", self.met())
             self.pending.clear()
             self.erring.clear()
-        self.tally.conclude(p, recipe, answer, self.met(), recurrence, history)
+        self.tell(Settled(self.tally.conclude(p, recipe, answer, self.met(), recurrence, history), counts))

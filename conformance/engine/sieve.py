@@ -23,7 +23,7 @@ of the pending ones and at least one case from the cases left.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from hypothesis.database import ExampleDatabase
@@ -35,11 +35,12 @@ from conformance.cases.common import simplest
 from conformance.cases.recipe import Recipe
 from conformance.engine.failures import Failures
 from conformance.engine.judging import Answer, Here, Inquiry, Judge
+from conformance.engine.news import Advanced, Judging, Tell, unheard
 from conformance.engine.offers import Enough, Offers, after_refusals
 from conformance.engine.order import ROWS, Cost, ordered
 from conformance.engine.plan import Settings, plan
 from conformance.engine.search import Shrink, search
-from conformance.engine.session import First, Session
+from conformance.engine.session import Session
 from conformance.errors import Closed, Gone
 from conformance.facts import Interruption, Outcome, Quick, Said, Within
 from conformance.properties import catalogue
@@ -47,20 +48,17 @@ from conformance.properties.model import GUARDS, Property
 from conformance.report.model import BackendReport, Verdict
 from conformance.trials.outcomes import said
 
-Progress = Callable[[int, int], None]
-
 
 def conform(
     backend: Backend | Judge,
     settings: Settings,
-    progress: Progress = lambda done, total: None,
+    tell: Tell = unheard,
     database: ExampleDatabase | None = None,
-    first: First = lambda p, answer: None,
 ) -> BackendReport:
     """Judge one backend, in this process unless a judge that holds it elsewhere is given.
 
-    ``progress`` is told the cases done and all of them; ``first`` the first failure that counts, before it is shrunk.
-    Interrupting it (``KeyboardInterrupt``, or closing the judge) keeps every verdict and says what is missing.
+    ``tell`` is told what happens, as it happens. Interrupting it (``KeyboardInterrupt``, or closing the judge) keeps
+    every verdict and says what is missing.
     """
     judge = _held(backend)
     planned = plan(judge.backend, settings)
@@ -69,7 +67,7 @@ def conform(
         verdicts = tuple(Verdict(name, p.id, Outcome.UNAVAILABLE, Said(reason)) for p in planned.properties)
         return BackendReport(name, verdicts, strict=settings.strict, own_name=judge.backend.own_name)
     try:
-        return _Sieve(Session(judge, planned, first), progress, database).run()
+        return _Sieve(Session(judge, planned, tell), database).run()
     finally:
         judge.rest()
 
@@ -79,39 +77,44 @@ def _held(backend: Backend | Judge) -> Judge:
 
 
 class _Sieve:
-    def __init__(self, session: Session, progress: Progress, database: ExampleDatabase | None) -> None:
+    def __init__(self, session: Session, database: ExampleDatabase | None) -> None:
         self.session = session
         self.failures = Failures(session)
         self.offers = Offers(session)
         self.judge, self.plan, self.settings = session.judge, session.plan, session.plan.settings
         self.tally, self.pending, self.offered = session.tally, session.pending, session.offered
-        self.progress = progress
         self.database = database
         #: The rows of the fixed set.
         self.fixed = 0
+        #: Cases done, and all of them.
+        self.done = self.total = 0
         self.started = time.monotonic()
 
     def run(self) -> BackendReport:
+        self.session.tell(Judging(self._so_far))
         try:
             if self._smoke():
                 fixed = self._fixed_set()
-                total = len(fixed) + self.settings.cases
-                self._random(lambda count: self.progress(len(fixed) + count, total))
+                self._random()
                 self._end("at the end of its process, after its last answer")
                 if self.session.guards and not self.session.interrupted:
                     self._guards(fixed)
-                self.progress(total, total)
+                self._advanced(self.total)
         except (KeyboardInterrupt, Closed):
             self.session.interrupted = Interruption("interrupted", self.session.met())
         except (Enough, Gone) as reason:
             self.session.interrupted = Interruption("given up", self.session.met(), str(reason))
-        return self._report()
+        return self._report(self.session.interrupted)
 
-    def _report(self) -> BackendReport:
+    def _so_far(self) -> BackendReport:
+        """What would be known if nothing came after."""
+        return self._report(Interruption("not ended", self.session.met()))
+
+    def _report(self, interrupted: Interruption | None) -> BackendReport:
         wanted, cases = self.plan.combinations(), set(self.offered)
         return BackendReport(
             backend=self.plan.backend.name,
-            verdicts=tuple(self.tally.verdict(p, self.session.interrupted) for p in self.plan.properties),
+            verdicts=tuple(self.tally.verdict(p, interrupted) for p in self.plan.properties),
             note=self.plan.backend.remark(),
             own_name=self.plan.backend.own_name,
             covered=len(wanted & covered(self.offers.judged)),
@@ -120,7 +123,7 @@ class _Sieve:
             steep=sum(recipe.gain >= 3 for recipe in cases),
             long=sum(recipe.L >= 100 for recipe in cases),
             seconds=time.monotonic() - self.started,
-            interrupted=self.session.interrupted,
+            interrupted=interrupted,
             unmet=self.plan.unmet,
             not_judged=self.plan.backend.not_judged,
             dtypes=self.plan.arithmetics(),
@@ -129,6 +132,11 @@ class _Sieve:
             signatures=self.judge.signatures,
             frameworks=self.judge.frameworks,
         )
+
+    def _advanced(self, done: int) -> None:
+        """Tell that so many cases are done; of those for guards, which come last, that all are."""
+        self.done = self.total if self.session.guarding else done
+        self.session.tell(Advanced(self.done, self.total, *self.session.standing()))
 
     # The phases
 
@@ -154,32 +162,44 @@ class _Sieve:
         whole = self.plan.fixed_set()
         self.fixed = len(whole)
         rows = whole[:ROWS] if self.settings.quick else whole
-        total = len(rows) + self.settings.cases
+        self.total = len(rows) + self.settings.cases
         for at, recipe, cost in ordered(rows):
             if not self.offers.wanting():
                 break
+            if cost == Cost.SMALL:
+                self.done = at + 1
             if at or cost != Cost.SMALL:
                 self._fixed(recipe, cost)
-            if cost == Cost.SMALL:
-                self.progress(at + 1, total)
+        self._advanced(len(rows))
         return rows
 
     def _fixed(self, recipe: Recipe, cost: Cost | None = None) -> None:
         """One recipe of the fixed set for the properties of a cost, or for all, and whatever fails on it."""
-        for p, met, answer in self.offers.offer(recipe, cost):
+        failures = self.offers.offer(recipe, cost)
+        self._advanced(self.done)
+        self._meet(failures)
+
+    def _meet(self, failures: Sequence[tuple[Property, Recipe, Answer]]) -> None:
+        """Give properties that fail on one case their verdicts."""
+        for p, met, answer in failures:
             if p in self.pending and not self.failures.depends(p, answer, met):
                 self.failures.meet(p, met, answer)
+            self._advanced(self.done)
 
-    def _random(self, progress: Callable[[int], None]) -> None:
+    def _random(self) -> None:
         """The random cases: each failure ends a search, and another begins for the properties that remain."""
-        first, round = len(self.offered), 0
+        first, done, round = len(self.offered), self.done, 0
         while self.offers.wanting() and (left := self.settings.cases + first - len(self.offered)) > 0:
-            failure = self._draw(left, round, lambda: progress(len(self.offered) - first))
+            # What else fails on the case that failed has been told already, and may not be met again.
+            others: list[tuple[Property, Recipe, Answer]] = []
+            failure = self._draw(left, round, done - first, others)
             round += 1
             if failure is None:
                 return
             with self.failures.spending():
                 self.failures.settle(*failure)
+            self._advanced(self.done)
+            self._meet(others)
 
     def _guards(self, fixed: list[Recipe]) -> None:
         """The guards, until each has seen its fill; then ordinary calls, which must still be answered."""
@@ -188,7 +208,7 @@ class _Sieve:
             if not self.offers.wanting():
                 break
             self._fixed(recipe)
-        self._random(lambda count: None)
+        self._random()
         smoke = catalogue()["smoke.runs"]
         for recipe in simplest(self.plan.backend):
             [(_, answer)] = self.judge.ask(recipe, [Inquiry(smoke)])
@@ -215,11 +235,13 @@ class _Sieve:
     # Random cases
 
     def _draw(
-        self, cases: int, round: int, progress: Callable[[], None]
+        self, cases: int, round: int, before: int, others: list[tuple[Property, Recipe, Answer]]
     ) -> tuple[Property, Recipe, Answer, Recipe] | None:
         """Draw random cases until one fails, and let Hypothesis shrink it; last, the case at which it was met.
 
-        Hypothesis draws recipes without a turn: the failure's own is put into each that it tries.
+        So many cases, ``before``, are done and not among those offered. ``others`` takes the failures of other
+        properties on the case that fails. Hypothesis draws recipes without a turn: the failure's own is put into each
+        that it tries.
         """
         failure: list[tuple[Property, Recipe]] = []
         shrink = Shrink(lambda drawn: self._at_turn(*failure[0], drawn), self.failures.seconds())
@@ -227,12 +249,14 @@ class _Sieve:
         def fails(recipe: Recipe) -> bool:
             if failure:
                 return shrink.seen(recipe) is not None
-            progress()
-            for p, met, answer in self.offers.offer(recipe):
+            failures = self.offers.offer(recipe)
+            self._advanced(before + len(self.offered))
+            for at, (p, met, answer) in enumerate(failures):
                 if self.failures.depends(p, answer, met):
                     continue
                 if self.settings.shrink:
                     failure.append((p, met))
+                    others.extend(failures[at + 1 :])
                     shrink.begin(recipe, answer)
                     return True
                 self.session.conclude(p, met, answer)

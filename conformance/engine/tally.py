@@ -64,6 +64,8 @@ class Tally:
         self.plan = plan
         self.counts = {p.id: Count() for p in plan.properties}
         self.verdicts: dict[str, Verdict] = {}
+        #: By the id of each property that does not hold, how it was first seen: with a case that is not shrunk yet.
+        self.failed: dict[str, Verdict] = {}
         #: By how the process ended, the property that says so.
         self.ends: dict[Outcome, str] = {}
         #: Whether the smoke gate has failed.
@@ -106,14 +108,31 @@ class Tally:
         after: int,
         recurrence: Recurrence = Recurrence.ALWAYS,
         history: tuple[Recipe, ...] = (),
-    ) -> None:
+    ) -> Verdict:
         """Settle a property that does not hold; ``after`` so many cases had been offered. Some have no case."""
+        if answer.shared and answer.outcome is not None:
+            self.ends[answer.outcome] = p.id
+        self.verdicts[p.id] = self._wrong(p, recipe, answer, after, recurrence, history)
+        return self.verdicts[p.id]
+
+    def fail(self, p: Property, recipe: Recipe | None, answer: Answer, after: int) -> Verdict:
+        """Note how a property was first seen not to hold: its verdict, should there be no time for another."""
+        self.failed[p.id] = self._wrong(p, recipe, answer, after)
+        return self.failed[p.id]
+
+    def _wrong(
+        self,
+        p: Property,
+        recipe: Recipe | None,
+        answer: Answer,
+        after: int,
+        recurrence: Recurrence = Recurrence.ALWAYS,
+        history: tuple[Recipe, ...] = (),
+    ) -> Verdict:
         assert answer.outcome is not None
         count = self.counts[p.id]
-        if answer.shared:
-            self.ends[answer.outcome] = p.id
         expected = self.plan.expected.get(p.id)
-        self.verdicts[p.id] = Verdict(
+        return Verdict(
             backend=self.plan.backend.name,
             property=p.id,
             outcome=answer.outcome if expected is None else Outcome.EXPECTED_FAILURE,
@@ -131,8 +150,7 @@ class Tally:
     def verdict(self, p: Property, interrupted: Interruption | None) -> Verdict:
         """The verdict on a property by now; ``interrupted`` says why there will be no other."""
         count = self.counts[p.id]
-        if p.id in self.verdicts:
-            verdict = self.verdicts[p.id]
+        if verdict := self.verdicts.get(p.id, self.failed.get(p.id)):
             # That of the cases that passed would hide how wrong the others are.
             margin = count.margin if verdict.outcome == Outcome.PASSED else verdict.worst
             settled = replace(verdict, margin=margin, cases=count.passed)

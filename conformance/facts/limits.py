@@ -44,7 +44,10 @@ class DtypeUnjudged:
 
 @dataclass(frozen=True)
 class Interruption:
-    """Why a run ended early: it was "interrupted", "given up" for a reason, or "stopped" at the first failure."""
+    """Why a run ended early: it was "interrupted", "given up" for a reason, or "stopped" at the first failure.
+
+    Or it had "not ended" when its report was written.
+    """
 
     #: "interrupted", "given up" or "stopped".
     how: str

@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from conformance.cases.recipe import parse
 from conformance.errors import UsageError
 from conformance.properties import catalogue
 from conformance.report import derived
-from conformance.report.model import Report
+from conformance.report.model import BackendReport, Report
 from conformance.report.records import Misfit, decode, encode, in_short
 from conformance.version import __version__
 
@@ -21,18 +23,25 @@ from conformance.version import __version__
 FORMAT = 6
 
 
-def to_json(report: Report) -> dict[str, Any]:
-    """The report for ``json.dump``, with what follows from it for readers in other languages: messages, levels."""
-    data = encode(report)
-    for written, backend in zip(data["backends"], report.backends, strict=True):
-        for one, verdict in zip(written["verdicts"], backend.verdicts, strict=True):
-            one |= encode(derived.of_verdict(verdict))
-        if backend.diagnosis is not None:
-            written["diagnosis"] |= encode(derived.of_diagnosis(backend))
-            for one, cause in zip(written["diagnosis"]["causes"], backend.diagnosis.causes, strict=True):
-                one |= encode(derived.of_cause(cause, backend))
-        written |= encode(derived.of_backend(backend))
+def to_json(report: Report, backends: Sequence[Any] | None = None) -> dict[str, Any]:
+    """The report for ``json.dump``, with what follows from it for readers in other languages: messages, levels.
+
+    ``backends`` stand for those of the report where they are given.
+    """
+    data = encode(replace(report, backends=()))
+    data["backends"] = [_backend(backend) for backend in report.backends] if backends is None else list(backends)
     return {"format": FORMAT, **ordered(data), **encode(derived.of_report(report))}
+
+
+def _backend(backend: BackendReport) -> dict[str, Any]:
+    written = encode(backend)
+    for one, verdict in zip(written["verdicts"], backend.verdicts, strict=True):
+        one |= encode(derived.of_verdict(verdict))
+    if backend.diagnosis is not None:
+        written["diagnosis"] |= encode(derived.of_diagnosis(backend))
+        for one, cause in zip(written["diagnosis"]["causes"], backend.diagnosis.causes, strict=True):
+            one |= encode(derived.of_cause(cause, backend))
+    return written | encode(derived.of_backend(backend))
 
 
 def ordered(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,7 +52,20 @@ def ordered(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def dumps(report: Report) -> str:
     """The report as the text of a JSON file."""
-    return json.dumps(to_json(report), indent=1, allow_nan=False)
+    return document(report, [backend_text(backend) for backend in report.backends])
+
+
+def backend_text(backend: BackendReport) -> str:
+    """What ``document`` takes of a backend: a report that is written again and again makes it once."""
+    return textwrap.indent(json.dumps(_backend(backend), indent=1, allow_nan=False), "  ")
+
+
+def document(report: Report, backends: Sequence[str]) -> str:
+    """The report as the text of a JSON file, of the texts of its backends."""
+    whole = json.dumps(to_json(report, ()), indent=1, allow_nan=False)
+    # No text within the report has quotes that are not escaped.
+    before, key, after = whole.partition('\n "backends": [')
+    return f"{before}{key}\n" + ",\n".join(backends) + f"\n {after}" if backends else whole
 
 
 def from_json(data: Any) -> Report:

@@ -154,6 +154,8 @@ def interruption(fact: Interruption) -> str:
             return "stopped at the first failure"
         case "given up":
             return f"given up after {counted(fact.cases, 'case')}: {fact.reason}"
+        case "not ended":
+            return f"its run had not ended when this was written, after {counted(fact.cases, 'case')}"
         case _:
             return f"interrupted after {counted(fact.cases, 'case')}"
 

@@ -46,6 +46,7 @@ def _version(name: str) -> str:
     return told if isinstance(told, str) else _installed(name) or "of an unknown version"
 
 
+@cache
 def _installed(package: str) -> str:
     """The version of an installed package, or nothing."""
     try:
