@@ -137,7 +137,6 @@ def paragraph(
     ``line`` gives the command that shows a failure again; ``whole`` leaves nothing out, however long that is.
     """
     room = max(40, width - _LABEL)
-    explained = [v for v in report.bad if v.property in cause.explains]
     #: Narrow columns do not make a sentence shorter.
     most = max(_SENTENCE, -(-_SENTENCE * _ROOM // room))
     told = _lines(sentence(cause, report), room, None if whole else most)
@@ -149,13 +148,12 @@ def paragraph(
         ("seen in", _lines(cause.seen_in, room, None if whole else 1)),
     ]
     after = [("explains", _ids(cause.explains, room, whole))]
-    smallest = min(explained, key=_size, default=None)
-    if smallest is not None:
-        message = smallest.message.splitlines()
-        shown = [*filter(None, [smallest.smallest]), *(message if whole else message[:1])]
+    if (verdict := smallest(cause, report)) is not None:
+        message = verdict.message.splitlines()
+        shown = [*filter(None, [verdict.smallest]), *(message if whole else message[:1])]
         after.append(("smallest", shown if whole else [_cut(each, room) for each in shown]))
-        if smallest.recipe is not None:
-            after.append(("replay", [line(smallest)]))
+        if verdict.recipe is not None:
+            after.append(("replay", [line(verdict)]))
     taken = sum(len(lines) for _, lines in (*before[1:], *after)) + min(len(told), _SENTENCE)
     fix = ("fix", _code(cause.fix, None if whole else max(1, LINES - taken)))
     parts = [*before, fix, *after]
@@ -163,18 +161,27 @@ def paragraph(
     return "\n".join(each.rstrip() for each in labelled)
 
 
+def smallest(cause: Cause, report: BackendReport) -> Verdict | None:
+    """Of the failures that a cause explains, the one whose case is the easiest to read."""
+    return min((v for v in report.bad if v.property in cause.explains), key=_size, default=None)
+
+
 def remarks(found: Diagnosis, width: int) -> list[str]:
     """What came out right, and what was not tried."""
     room = max(40, width - _LABEL)
+    return [
+        textwrap.fill(f"{label:<{_LABEL}}{text}", room + _LABEL, subsequent_indent=" " * _LABEL)
+        for label, text in remarked(found)
+    ]
+
+
+def remarked(found: Diagnosis) -> list[tuple[str, str]]:
+    """What came out right, and what was not tried: a label and a text each."""
     # All results of forward calls are each of them.
     words = [name for name in found.right if "forward" not in found.right or name not in Result._fields]
     right = ", ".join(_RIGHT.get(name, name) for name in words)
     parts = [("right", right), *(("not tried", text) for text in ended(found))]
-    return [
-        textwrap.fill(f"{label:<{_LABEL}}{text}", room + _LABEL, subsequent_indent=" " * _LABEL)
-        for label, text in parts
-        if text
-    ]
+    return [(label, text) for label, text in parts if text]
 
 
 def _diagnosis(report: BackendReport) -> Diagnosis:

@@ -21,7 +21,7 @@ from conformance.report.shell import command_line
 _PARAGRAPHS = 3
 
 #: Of the words with which the conclusion begins, the good ones and the bad ones.
-_GOOD = {"conformant": True, "not conformant": False}
+GOOD = {"conformant": True, "not conformant": False}
 
 #: The outcomes that are neither good nor bad, and how a person is told of them.
 _UNDECIDED = {Outcome.NARROWED: "narrowed, not passed", Outcome.NOT_RUN: "not run"}
@@ -161,14 +161,14 @@ def _so_far(verdict: Verdict) -> bool:
 
 def conclusion(report: Report, paint: Paint = unpainted) -> str:
     """A sentence for each backend, which begins with whether it is conformant: the last thing that a person reads."""
-    lines = [f"{paint(standing, _GOOD.get(standing))}: {text}" for standing, text in map(_told, report.backends)]
+    lines = [f"{paint(word, GOOD.get(word))}: {text}" for word, text in map(_told, report.backends)]
     if report.missing:
         lines.append(f"interrupted, not begun: {', '.join(report.missing)}")
     return "\n".join(lines)
 
 
 def _told(backend: BackendReport) -> tuple[str, str]:
-    return _standing(backend), sentence(backend)
+    return standing(backend), sentence(backend)
 
 
 def sentence(backend: BackendReport) -> str:
@@ -214,7 +214,8 @@ def _in_short(verdict: Verdict) -> str:
     return f"{verdict.property} {verdict.outcome}"
 
 
-def _standing(backend: BackendReport) -> str:
+def standing(backend: BackendReport) -> str:
+    """The word with which the conclusion on a backend begins."""
     if not backend.available:
         return "unavailable"
     if not backend.complete and not backend.bad:
