@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from conformance.facts import Cause, Outcome
+from conformance.facts import Cause, Diagnosis, Outcome
 from conformance.properties import GROUPS
 from conformance.properties.model import QUESTIONS
 from conformance.report import causes, english
@@ -131,7 +131,10 @@ class Shown:
     coverage: float | None
     headline: str
     causes: tuple[CauseCard, ...]
+    #: What else came of the diagnosis: a label and a text each.
     remarks: tuple[tuple[str, str], ...]
+    #: The failures that no cause explains, where some cause was found.
+    unexplained: tuple[str, ...]
     #: By property, the key of its mark.
     marks: dict[str, str]
 
@@ -157,11 +160,19 @@ def shown(backend: BackendReport, key: str) -> Shown:
         answers=tuple(_answers(question, backend.asked(question)) for question in QUESTIONS),
         groups={group: _group(marks, group) for group in GROUPS},
         coverage=share,
-        headline=causes.headline(backend) if explained else "",
+        headline=causes.headline(backend) if found and backend.bad else "",
         causes=tuple(_card(cause, backend) for cause in explained),
-        remarks=tuple((label, plain(text)) for label, text in causes.remarked(found)) if explained and found else (),
+        remarks=tuple(_remarks(found)) if found else (),
+        unexplained=tuple(v.property for v in causes.unexplained(backend)) if explained else (),
         marks=marks,
     )
+
+
+def _remarks(found: Diagnosis) -> Iterator[tuple[str, str]]:
+    if found.causes:
+        yield from ((label, plain(text)) for label, text in causes.remarked(found))
+    elif none := causes.none_found(found):
+        yield "cause", plain(none)
 
 
 def _unavailable(backend: BackendReport) -> str:

@@ -144,7 +144,7 @@ def _evidence(shown: Evidence) -> dict[str, Any]:
     return {
         "call": plain(shown.call),
         "given": [_tensor(tensor) for tensor in shown.given],
-        "compared": [_compared(one) for one in shown.compared],
+        "compared": [_compared(one) for one in _joined(shown.compared)],
         "traceback": plain(shown.traceback, 6000),
     }
 
@@ -154,6 +154,22 @@ def _tensor(tensor: Tensor) -> list[Any]:
     if tensor.values is not None and tensor.nonzero:
         values = [f"{value:.9g}" for value in tensor.values]
     return [plain(tensor.name, NAME), tensor.dtype, tensor.shape, tensor.nonzero, values]
+
+
+def _joined(compared: Sequence[Compared]) -> list[Compared]:
+    """The comparisons with the parts of one tensor together: each layer and direction was compared by itself."""
+    joined: list[Compared] = []
+    for one in compared:
+        own = {each.index for each in one.elements}
+        at = next((k for k, other in enumerate(joined) if other.tensor == one.tensor), None)
+        # Models of fewer layers have tensors of the same name and places.
+        if at is None or own & {each.index for each in joined[at].elements}:
+            joined.append(one)
+        else:
+            other = joined[at]
+            elements = tuple(sorted(other.elements + one.elements, key=lambda each: each.index))
+            joined[at] = Compared(one.tensor, elements, other.count + one.count, other.wrong + one.wrong)
+    return joined
 
 
 def _compared(one: Compared) -> list[Any]:

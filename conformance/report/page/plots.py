@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 import statistics
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,9 @@ from pygal.style import Style
 
 from conformance.facts import Measured
 from conformance.report.page.backends import Shown, plain
+
+# pygal adds a finder for plugins, of which Python warns at every import that comes after it. There are none here.
+sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != pygal.__name__]
 
 #: So many lines can be told apart in one picture; those of other backends are in their own views.
 LINES = 8
