@@ -146,7 +146,8 @@ def test_a_failure_has_its_case_its_numbers_and_its_commands(small: str) -> None
     assert detail["write"] == f"{detail['replay']} --write failure.py"
     assert ["input_size", "1"] in detail["config"]
     assert ["state", "h_0, c_0"] in detail["config"]
-    assert detail["numbers"] == {"at": "output[0, 0, 1]", "expected": "0.1", "actual": "0.101", "bound": "3e-07"}
+    numbers = {"at": "output[0, 0, 1]", "expected": "0.1", "actual": "0.101", "bound": "3e-07", "share": "3.33e+03"}
+    assert detail["numbers"] == numbers
     output = detail["evidence"]["compared"][0]
     assert output[3][1] == [[0, 0, 1], "0.1", "0.101", "3.2e+03", 1]
     assert detail["cause"] == 0

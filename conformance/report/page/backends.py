@@ -34,6 +34,11 @@ def _sign(found: re.Match[str]) -> str:
     return chr(0x2400 + code) if code < 0x20 else "␡" if code == 0x7F else f"⟨U+{code:04X}⟩"
 
 
+def unquoted(text: str) -> str:
+    """A docstring's text without the signs around its code."""
+    return text.replace("``", "")
+
+
 # Marks
 
 

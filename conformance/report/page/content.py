@@ -9,7 +9,7 @@ from typing import Any
 from conformance.properties import GROUPS, catalogue
 from conformance.report import english
 from conformance.report.model import Report
-from conformance.report.page.backends import MARKS, NAME, Shown, keys, plain, shown
+from conformance.report.page.backends import MARKS, NAME, Shown, keys, plain, shown, unquoted
 from conformance.report.page.drawn import data
 from conformance.report.shell import command_line
 
@@ -52,7 +52,7 @@ def page(report: Report) -> Page:
         versions=tuple((plain(name, NAME), plain(value, NAME)) for name, value in report.environment.items()),
         backends=backends,
         groups={group: members for group, members in groups.items() if members},
-        statements={id: catalogue()[id].statement for id in known},
+        statements={id: unquoted(catalogue()[id].statement) for id in known},
         incomplete=tuple(_incomplete(report, backends)),
         conformant=sum(b.report.conformant for b in backends),
         ran=sum(b.report.available for b in backends),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from typing import Any
@@ -13,7 +14,7 @@ from conformance.properties import catalogue
 from conformance.report import english
 from conformance.report.levels import level_of
 from conformance.report.model import Verdict
-from conformance.report.page.backends import MARKS, NAME, Shown, plain
+from conformance.report.page.backends import MARKS, NAME, Shown, plain, unquoted
 from conformance.report.text import replay_line
 from conformance.spec import LSTMConfig
 
@@ -36,8 +37,8 @@ def data(shown: Sequence[Shown], ids: Sequence[str]) -> dict[str, Any]:
                 "group": known[id].group,
                 "question": known[id].question,
                 "level": level_of(known[id]) or "",
-                "statement": known[id].statement,
-                "why": known[id].why,
+                "statement": unquoted(known[id].statement),
+                "why": unquoted(known[id].why),
                 "needs": known[id].needs,
             }
             for id in ids
@@ -111,7 +112,9 @@ def _detail(verdict: Verdict, cause: int | None, room: list[int]) -> dict[str, A
     if isinstance(fact, Mismatch):
         expected, actual = apart(fact.expected, fact.actual)
         told["numbers"] = {"at": f"{plain(fact.tensor, NAME)}{list(fact.index)}", "expected": expected}
-        told["numbers"] |= {"actual": actual, "bound": f"{fact.bound:.2g}"}
+        error = abs(fact.actual - fact.expected)
+        share = error / fact.bound if fact.bound and not math.isnan(error) else math.inf
+        told["numbers"] |= {"actual": actual, "bound": f"{fact.bound:.2g}", "share": f"{share:.3g}"}
     if verdict.evidence is not None and room[0] > 0:
         room[0] -= 1
         told["evidence"] = _evidence(verdict.evidence)

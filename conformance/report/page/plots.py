@@ -187,7 +187,7 @@ def _lines(title: str, caption: str, what: str, size: str, lines: Mapping[str, M
     chart.x_labels = [str(at) if not k % every else "" for k, at in enumerate(sizes)]
     step = -(-(top - bottom) // 6)
     chart.y_labels = [{"value": k, "label": _power(k)} for k in range(bottom, top + 1, step)]
-    chart.y_labels_major = [_power(0)]
+    chart.y_labels_major = [0]
     for name, line in lines.items():
         values = [(line.get(at), at) for at in sizes]
         chart.add(
@@ -205,7 +205,11 @@ def _lines(title: str, caption: str, what: str, size: str, lines: Mapping[str, M
     yield Plot(
         title=title,
         caption=caption,
-        svg=_svg(chart, "lines", f"{title}: {what} at {len(sizes)} sizes, {len(lines)} lines; the numbers are below"),
+        svg=_svg(
+            chart,
+            "errors" if what == _MARGIN else "times",
+            f"{title}: {what} at {len(sizes)} sizes, {len(lines)} lines; the numbers are below",
+        ),
         legend=tuple(plain(name, 40) for name in lines) if len(lines) > 1 else (),
         head=(size, *(plain(name, 40) for name in lines)),
         rows=tuple((str(at), *(_number(line.get(at)) for line in lines.values())) for at in sizes),

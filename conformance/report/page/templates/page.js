@@ -186,10 +186,10 @@
       h("p", { class: "lead" }, p.statement),
     ];
     if (detail.numbers) {
-      const n = detail.numbers, share = Math.abs(number(n.actual) - number(n.expected)) / number(n.bound);
+      const n = detail.numbers;
       const tile = (word, value, kind) => h("div", { class: `tile ${kind || ""}` }, h("dt", null, word), h("dd", null, value));
       parts.push(h("dl", { class: "tiles" }, tile("element", n.at), tile("expected", n.expected), tile("got", n.actual, "bad"), tile("bound", n.bound),
-        tile("error ÷ bound", Number.isFinite(share) ? `${short(share)} ×` : "∞", "bad")));
+        tile("error ÷ bound", `${times(n.share)} ×`, "bad")));
     }
     if (told) parts.push(h("section", { class: detail.numbers ? "under" : "" }, detail.numbers ? null : h("h2", null, "Result"), h("p", { class: "result" }, linked(line)), rest.length ? h("pre", { tabindex: "0" }, rest.join("\n")) : null,
       detail.scope ? h("p", null, detail.scope) : null,
