@@ -69,7 +69,7 @@ EVERY_OUTCOME = (
         evidence=Evidence(
             "LSTM(1→1)",
             (Tensor("x", "float32", (1, 1, 1), 1, (0.5,)),),
-            (Compared("output", (Element((0, 0, 0), 1.0, 2.0, True),), 1, 1),),
+            (Compared("output", (Element((0, 0, 0), 1.0, 2.0, 3.0, True),), 1, 1),),
             "Traceback (most recent call last):\n  …",
         ),
     ),

@@ -46,7 +46,7 @@ class Offers:
         brief = bool(self._session.tally.ends)
         while due:
             began, left = time.monotonic(), due
-            for (p, turn), answer in self._session.judge.ask(recipe, due, self._settings.stop, brief):
+            for (p, turn), answer in self._session.ask(recipe, due, self._settings.stop, brief):
                 if answer.shared:
                     failures += self._lost(recipe, left, answer, time.monotonic() - began)
                     left = []

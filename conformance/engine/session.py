@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
 from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer, Inquiry, Judge
 from conformance.engine.news import Failed, Settled, Tell
 from conformance.engine.plan import Plan
 from conformance.engine.tally import Tally
-from conformance.facts import Interruption, Outcome, Recurrence
+from conformance.facts import Evidence, Interruption, Outcome, Recurrence
 from conformance.properties.model import GUARDS, Property
 from conformance.report.model import spoils
 
@@ -30,6 +33,8 @@ class Session:
         self.ordinary = 0
         self.guarding = False
         self.interrupted: Interruption | None = None
+        #: The property, its recipe and the answer that were asked last.
+        self._last: tuple[Property, Recipe, Answer] | None = None
 
     def turn_to_guards(self) -> None:
         """Ask the guards from now on, and nothing else."""
@@ -61,11 +66,19 @@ class Session:
         counted = sum(spoils(id, verdict.outcome, strict) for id, verdict in failed.items())
         return len(self.plan.asked) - len(failed), counted
 
+    def ask(
+        self, recipe: Recipe, inquiries: Sequence[Inquiry], stop: bool = False, brief: bool = False
+    ) -> Iterator[tuple[Inquiry, Answer]]:
+        """The judge's answers about a case."""
+        for inquiry, answer in self.judge.ask(recipe, inquiries, stop, brief):
+            self._last = inquiry.property, replace(recipe, turn=inquiry.turn), answer
+            yield inquiry, answer
+
     def again(self, p: Property, recipe: Recipe, brief: bool = False) -> Answer | None:
         """The wrong answer on a fresh run; None if there is none, or the property does not speak about the recipe."""
         if not p.when(recipe):
             return None
-        [(_, answer)] = self.judge.ask(recipe, [Inquiry(p, recipe.turn)], brief=brief)
+        [(_, answer)] = self.ask(recipe, [Inquiry(p, recipe.turn)], brief=brief)
         self.tally.note(p, recipe, answer)
         return answer if answer.wrong else None
 
@@ -89,4 +102,15 @@ class Session:
             self.interrupted = Interruption("stopped", self.met())
             self.pending.clear()
             self.erring.clear()
-        self.tell(Settled(self.tally.conclude(p, recipe, answer, self.met(), recurrence, history), counts))
+        settled = self.tally.conclude(p, recipe, answer, self.met(), recurrence, history)
+        if recipe is not None and not answer.outcome.ends:
+            settled = self.tally.show(p, self._evidence(p, recipe))
+        self.tell(Settled(settled, counts))
+
+    def _evidence(self, p: Property, recipe: Recipe) -> Evidence | None:
+        """The call that failed, in numbers; it is made once more if another one was asked last, or came out right."""
+        asked, at, answer = self._last or (None, None, None)
+        shown = asked is p and at == recipe and answer is not None and answer.wrong
+        if shown or self.again(p, recipe, brief=True):
+            return self.judge.evidence()
+        return None

@@ -145,7 +145,7 @@ class _Sieve:
         plainest = simplest(self.plan.backend)[0]
         for smoke in [p for p in self.pending if p.group == "smoke"]:
             self.pending.remove(smoke)
-            [(_, answer)] = self.judge.ask(plainest, [Inquiry(smoke)])
+            [(_, answer)] = self.session.ask(plainest, [Inquiry(smoke)])
             self.tally.add(smoke, plainest, answer)
             if answer.wrong:
                 self.session.conclude(smoke, plainest, answer)
@@ -211,7 +211,7 @@ class _Sieve:
         self._random()
         smoke = catalogue()["smoke.runs"]
         for recipe in simplest(self.plan.backend):
-            [(_, answer)] = self.judge.ask(recipe, [Inquiry(smoke)])
+            [(_, answer)] = self.session.ask(recipe, [Inquiry(smoke)])
             if answer.shared and answer.outcome not in self.tally.ends:
                 self._tell(replace(answer, fact=after_refusals(answer.fact)))
         self._end("at the end of its process, after refused calls")

@@ -11,7 +11,7 @@ from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer
 from conformance.engine.plan import Plan
 from conformance.engine.scope import traits, wherever
-from conformance.facts import Fact, Interruption, Outcome, Recurrence, Scope
+from conformance.facts import Evidence, Fact, Interruption, Outcome, Recurrence, Scope
 from conformance.properties.model import Property
 from conformance.report.model import Verdict
 
@@ -146,6 +146,11 @@ class Tally:
             after=after,
             expected=expected or "",
         )
+
+    def show(self, p: Property, evidence: Evidence | None) -> Verdict:
+        """Add the call that failed to a verdict, in numbers."""
+        self.verdicts[p.id] = replace(self.verdicts[p.id], evidence=evidence)
+        return self.verdicts[p.id]
 
     def verdict(self, p: Property, interrupted: Interruption | None) -> Verdict:
         """The verdict on a property by now; ``interrupted`` says why there will be no other."""

@@ -5,7 +5,7 @@ Facts travel from a check to a report as they are. ``report/english.py`` alone p
 """
 
 from conformance.facts.causes import Alteration, Cause, Conditions, Degree, Diagnosis, Misplaced, Place, Trait
-from conformance.facts.evidence import Compared, Element, Evidence, Tensor
+from conformance.facts.evidence import Compared, Element, Evidence, Tensor, first_and_worst
 from conformance.facts.failures import Frame, Mismatch, Misshapen, Raised, Said, Unsupported, Within, apart
 from conformance.facts.limits import (
     AdapterBroken,
@@ -66,4 +66,5 @@ __all__ = [
     "Unsupported",
     "Within",
     "apart",
+    "first_and_worst",
 ]

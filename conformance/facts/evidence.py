@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+#: So many elements of a large tensor are enough.
+_ENOUGH = 5
 
 
 @dataclass(frozen=True)
@@ -31,13 +35,15 @@ class Element:
     expected: float
     #: The backend's value.
     actual: float
+    #: Its error as a share of its bound; infinite where something is not a number that should be.
+    share: float
     #: It is beyond its bound.
     wrong: bool
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One tensor of a result beside the oracle's: some elements, the first wrong one among them if there is any."""
+    """One tensor of a result beside the oracle's: all elements, or some, with the first wrong one and the worst."""
 
     #: Its name: "output", "h_n", "grad x" …
     tensor: str
@@ -61,3 +67,14 @@ class Evidence:
     compared: tuple[Compared, ...]
     #: Of a backend that raised, the whole traceback.
     traceback: str
+
+
+def first_and_worst(shares: Sequence[float]) -> list[int]:
+    """Which of many elements tell enough, by their errors as shares of their bounds.
+
+    A few from the first wrong one on, and the worst, in their order. Of those alone it takes all.
+    """
+    first = next((k for k, share in enumerate(shares) if share > 1.0), None)
+    start = 0 if first is None else min(first, max(0, len(shares) - _ENOUGH))
+    chosen = {*range(start, min(start + _ENOUGH, len(shares)))}
+    return sorted(chosen if first is None else chosen | {max(range(len(shares)), key=lambda k: shares[k])})

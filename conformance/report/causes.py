@@ -142,7 +142,6 @@ def paragraph(
     ``line`` gives the command that shows a failure again; ``whole`` leaves nothing out, however long that is.
     """
     room = max(40, width - _LABEL)
-    explained = [v for v in report.bad if v.property in cause.explains]
     #: Narrow columns do not make a sentence shorter.
     most = max(_SENTENCE, -(-_SENTENCE * _ROOM // room))
     told = _lines(sentence(cause, report), room, None if whole else most)
@@ -154,8 +153,7 @@ def paragraph(
         ("seen in", _lines(cause.seen_in, room, None if whole else 1)),
     ]
     after = [("explains", _ids(cause.explains, room, whole))]
-    if explained:
-        shortest = smallest(explained)
+    if (shortest := smallest(cause, report)) is not None:
         message = shortest.message.splitlines()
         shown = [*filter(None, [shortest.smallest]), *(message if whole else message[:1])]
         after.append(
@@ -170,23 +168,27 @@ def paragraph(
     return "\n".join(each.rstrip() for each in labelled)
 
 
-def smallest(explained: Sequence[Verdict]) -> Verdict:
-    """The failure whose case is the easiest to read, of one or more."""
-    return min(explained, key=_size)
+def smallest(cause: Cause, report: BackendReport) -> Verdict | None:
+    """Of the failures that a cause explains, the one whose case is the easiest to read."""
+    return min((v for v in report.bad if v.property in cause.explains), key=_size, default=None)
 
 
 def remarks(found: Diagnosis, width: int) -> list[str]:
     """What came out right, and what was not tried."""
     room = max(40, width - _LABEL)
+    return [
+        textwrap.fill(f"{label:<{_LABEL}}{text}", room + _LABEL, subsequent_indent=" " * _LABEL)
+        for label, text in remarked(found)
+    ]
+
+
+def remarked(found: Diagnosis) -> list[tuple[str, str]]:
+    """What came out right, and what was not tried: a label and a text each."""
     # All results of forward calls are each of them.
     words = [name for name in found.right if "forward" not in found.right or name not in Result._fields]
     right = ", ".join(_RIGHT.get(name, name) for name in words)
     parts = [("right", right), *(("not tried", text) for text in ended(found))]
-    return [
-        textwrap.fill(f"{label:<{_LABEL}}{text}", room + _LABEL, subsequent_indent=" " * _LABEL)
-        for label, text in parts
-        if text
-    ]
+    return [(label, text) for label, text in parts if text]
 
 
 def _diagnosis(report: BackendReport) -> Diagnosis:

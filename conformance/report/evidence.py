@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from conformance.facts import Compared, Evidence, Tensor, apart
+from conformance.facts import Compared, Evidence, Tensor, apart, first_and_worst
 from conformance.report.columns import LINE
 from conformance.spec import numpy_dtype
 
@@ -49,7 +49,8 @@ def _comparison(compared: Sequence[Compared]) -> str:
 
 def _rows(one: Compared) -> Iterator[tuple[str, str, str, str]]:
     marked = False
-    for element in one.elements:
+    shown = [one.elements[k] for k in first_and_worst([element.share for element in one.elements])]
+    for element in shown:
         mark = ""
         if element.wrong:
             mark = (
@@ -57,7 +58,7 @@ def _rows(one: Compared) -> Iterator[tuple[str, str, str, str]]:
             )
             marked = True
         yield f"{one.tensor}{list(element.index)}", *apart(element.expected, element.actual), mark
-    if left := one.count - len(one.elements):
+    if left := one.count - len(shown):
         yield f"{one.tensor}: {left} more", "", "", ""
 
 

@@ -100,10 +100,9 @@ def _cause(number: int, cause: Cause, backend: BackendReport) -> str:
         parts.append(f"Seen in {_prose(cause.seen_in)}.")
     if cause.fix:
         parts.append(_fenced(cause.fix, "python"))
-    explained = [verdict for verdict in backend.bad if verdict.property in cause.explains]
-    if explained:
-        parts.append(f"It explains {', '.join(f'`{v.property}`' for v in explained)}. The smallest case:")
-        parts.append(_fenced(_smallest(causes.smallest(explained))))
+    if (smallest := causes.smallest(cause, backend)) is not None:
+        parts.append(f"It explains {', '.join(f'`{id}`' for id in cause.explains)}. The smallest case:")
+        parts.append(_fenced(_smallest(smallest)))
     return "\n\n".join(parts)
 
 

@@ -43,6 +43,7 @@ class Rendering:
 _BADGE = {".svg": "badge:svg", ".json": "badge:endpoint"}
 
 RENDERINGS: tuple[Rendering, ...] = (
+    Rendering("html", "write the page: one HTML file that needs nothing else", {"": "page:render"}),
     Rendering("markdown", "write a summary in Markdown, as the services of CI show it", {"": "markdown:render"}),
     Rendering("junit", "write a test case for each property as JUnit XML", {"": "junit:render"}),
     Rendering("csv", "write a row for each verdict as CSV", {"": "spreadsheet:render"}),

@@ -27,7 +27,7 @@ _LINES = 40
 _PARAGRAPHS = 3
 
 #: Of the words with which the conclusion begins, the good ones and the bad ones.
-_GOOD = {"conformant": True, "not conformant": False}
+GOOD = {"conformant": True, "not conformant": False}
 
 #: The outcomes that are neither good nor bad, and how a person is told of them.
 _UNDECIDED = {Outcome.NARROWED: "narrowed, not passed", Outcome.NOT_RUN: "not run"}
@@ -180,7 +180,7 @@ def conclusion(report: Report, paint: Paint = unpainted, width: int = WIDTH) -> 
     for backend in report.backends:
         first = standing(backend)
         told = _wrapped(f"{first}: {sentence(backend)}", "  ", width)
-        lines.append(told.replace(first, paint(first, _GOOD.get(first)), 1))
+        lines.append(told.replace(first, paint(first, GOOD.get(first)), 1))
     if report.missing:
         lines.append(_wrapped(f"interrupted, not begun: {', '.join(report.missing)}", "  ", width))
     return "\n".join(lines)

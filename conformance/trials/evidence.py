@@ -9,15 +9,15 @@ import numpy as np
 
 from conformance.bounds.forward import Finding
 from conformance.cases.case import Case, tensors
-from conformance.facts import Compared, Element, Evidence, Raised, Tensor
+from conformance.facts import Compared, Element, Evidence, Raised, Tensor, first_and_worst
 from conformance.spec import Array, LSTMConfig, Result
 from conformance.trials.frames import whole_traceback
-from conformance.trials.mismatch import place
+from conformance.trials.mismatch import number, place
 from conformance.trials.outcomes import Violation, shown
 
-#: A call of so many numbers is shown with all of them; of a larger one, the tensors of so many are. Of a result so many
-#: elements are, from the first wrong one on, and the worst.
-_FEW, _SMALL, _ELEMENTS = 60, 12, 5
+#: A call of so many numbers is shown with all of them; of a larger one, the tensors of so many are. So are its results,
+#: and of a larger tensor a few elements.
+_FEW, _SMALL = 60, 12
 
 #: So many tensors of a result are compared; gradients may have dozens.
 _TENSORS = 12
@@ -25,9 +25,11 @@ _TENSORS = 12
 
 def evidence(violation: Violation, case: Case) -> Evidence:
     """What shows a violation, whose call was that of ``case``."""
-    compared = (_compared(finding, case.config) for finding in violation.findings)
-    told = tuple(one for one in compared if one.wrong or one.tensor in Result._fields)
-    return Evidence(case.describe(), given(case), told[:_TENSORS], _traceback(violation))
+    findings = [one for one in violation.findings if one.tensor in Result._fields or (one.ratios() > 1.0).any()]
+    told = findings[:_TENSORS]
+    few = sum(finding.actual.size for finding in told) <= _FEW
+    compared = tuple(_compared(finding, case.config, few) for finding in told)
+    return Evidence(case.describe(), given(case), compared, _traceback(violation))
 
 
 def given(case: Case) -> tuple[Tensor, ...]:
@@ -41,26 +43,26 @@ def shown_arrays(named: Mapping[str, Array]) -> tuple[Tensor, ...]:
     return tuple(
         Tensor(
             *(name, value.dtype.name, value.shape, int(np.count_nonzero(value))),
-            tuple(float(number) for number in value.reshape(-1)) if few or value.size <= _SMALL else None,
+            tuple(map(number, value.reshape(-1))) if few or value.size <= _SMALL else None,
         )
         for name, value in named.items()
     )
 
 
-def _compared(finding: Finding, config: LSTMConfig) -> Compared:
+def _compared(finding: Finding, config: LSTMConfig, few: bool) -> Compared:
     ratios = finding.ratios()
     wrong = ratios > 1.0
-    first = min(int(np.argmax(wrong)), max(0, wrong.size - _ELEMENTS)) if wrong.any() else 0
-    chosen = {*range(first, min(first + _ELEMENTS, wrong.size)), *([int(np.argmax(ratios))] if wrong.any() else [])}
-    places = [np.unravel_index(k, wrong.shape) for k in sorted(chosen)]
-    elements = tuple(_elements(finding, places, wrong, config))
+    chosen = range(wrong.size) if few or wrong.size <= _SMALL else first_and_worst(ratios.reshape(-1).tolist())
+    places = [np.unravel_index(k, wrong.shape) for k in chosen]
+    elements = tuple(_elements(finding, places, ratios, config))
     return Compared(finding.tensor, elements, wrong.size, int(wrong.sum()))
 
 
-def _elements(finding: Finding, places: list[Any], wrong: Array, config: LSTMConfig) -> Iterator[Element]:
+def _elements(finding: Finding, places: list[Any], ratios: Array, config: LSTMConfig) -> Iterator[Element]:
     for at in places:
-        expected, actual = float(finding.expected[at]), float(finding.actual[at])
-        yield Element(place(finding, at, config), expected, actual, bool(wrong[at]))
+        share = number(ratios[at])
+        told = number(finding.expected[at]), number(finding.actual[at]), share
+        yield Element(place(finding, at, config), *told, share > 1.0)
 
 
 def _traceback(violation: Violation) -> str:

@@ -34,7 +34,7 @@ def mismatch(finding: Finding, case: Case) -> Mismatch:
         step, row = index[:2]
     elif finding.tensor.endswith(_STATES):
         row = index[1]
-    expected, actual, bound = (_number(part[at]) for part in (finding.expected, finding.actual, finding.bound))
+    expected, actual, bound = (number(part[at]) for part in (finding.expected, finding.actual, finding.bound))
     return Mismatch(
         *(finding.tensor, index, expected, actual, bound),
         *(finding.layer, finding.direction, step, row, finding.layers, config.num_layers),
@@ -51,6 +51,6 @@ def place(finding: Finding, at: Sequence[Any], config: LSTMConfig) -> tuple[int,
     return tuple(index)
 
 
-def _number(value: Any) -> float:
+def number(value: Any) -> float:
     """A float; the very nan that ``math`` has, so that facts can be compared."""
     return math.nan if np.isnan(value) else float(value)

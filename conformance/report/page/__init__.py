@@ -1,0 +1,56 @@
+"""The page: one HTML file that needs nothing else, neither a network nor the suite.
+
+``content`` says what stands on it, ``plots`` draws pictures, and the templates beside them lay it out. A failure, a
+backend or a property is drawn by ``page.js`` when somebody asks for it, from the data of ``drawn`` in the file. The
+script sets them as text and never as markup.
+"""
+
+from __future__ import annotations
+
+import json
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from conformance.report.model import Report
+from conformance.report.names import named
+from conformance.report.page import content, plots
+from conformance.report.page.backends import MARKS
+
+_TEMPLATES = "conformance.report.page"
+
+
+def render(report: Report) -> str:
+    """The report as the text of an HTML file."""
+    shown = content.page(named(report))
+    templates = Environment(
+        loader=PackageLoader(_TEMPLATES, "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+    def source(name: str) -> Markup:
+        """A file of the suite's own, as it is."""
+        assert templates.loader is not None
+        return Markup(templates.loader.get_source(templates, name)[0])
+
+    drawn = plots.overview(shown.backends), {b.key: plots.of_backend(b) for b in shown.backends}
+    template = templates.get_template("page.html")
+    return template.render(
+        page=shown,
+        marks=MARKS,
+        plots=drawn[0],
+        backend_plots=drawn[1],
+        data=embedded(shown.data),
+        source=source,
+    )
+
+
+def embedded(data: object) -> Markup:
+    """Data as JSON that no script element ends at, whatever the texts in it say."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for char in "<>&\u2028\u2029":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return Markup(text)

@@ -1,0 +1,89 @@
+"""What stands on the page, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from conformance.properties import GROUPS, catalogue
+from conformance.report import english
+from conformance.report.model import Report
+from conformance.report.page.backends import MARKS, NAME, Shown, keys, plain, shown, unquoted
+from conformance.report.page.drawn import data
+from conformance.report.shell import command_line
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that stands on the page."""
+
+    title: str
+    #: What was run, with what: words and values.
+    facts: tuple[tuple[str, str], ...]
+    versions: tuple[tuple[str, str], ...]
+    backends: tuple[Shown, ...]
+    #: By group, the ids of its properties that were chosen.
+    groups: dict[str, tuple[str, ...]]
+    #: By property, its statement.
+    statements: dict[str, str]
+    #: Why it is no whole report, a line each.
+    incomplete: tuple[str, ...]
+    conformant: int
+    ran: int
+    failures: int
+    #: How often each mark occurs, by its key.
+    counts: dict[str, int]
+    #: What ``page.js`` draws from.
+    data: dict[str, Any]
+
+
+def page(report: Report) -> Page:
+    """All that stands on the page of a report."""
+    backends = tuple(map(shown, report.backends, keys(report.backends)))
+    ids = {verdict.property for verdict in report.verdicts}
+    known = [id for id in catalogue() if id in ids]
+    groups = {g: tuple(id for id in known if id.startswith(f"{g}.")) for g in GROUPS}
+    marks = [mark for backend in backends for mark in backend.marks.values()]
+    names = [backend.key for backend in backends]
+    return Page(
+        title=names[0] if len(names) == 1 else f"{len(names)} LSTMs",
+        facts=tuple((word, plain(value)) for word, value in _facts(report) if value),
+        versions=tuple((plain(name, NAME), plain(value, NAME)) for name, value in report.environment.items()),
+        backends=backends,
+        groups={group: members for group, members in groups.items() if members},
+        statements={id: unquoted(catalogue()[id].statement) for id in known},
+        incomplete=tuple(_incomplete(report, backends)),
+        conformant=sum(b.report.conformant for b in backends),
+        ran=sum(b.report.available for b in backends),
+        failures=len(report.failures),
+        counts={key: marks.count(key) for key in MARKS if key in marks},
+        data=data(backends, known),
+    )
+
+
+def _facts(report: Report) -> Iterator[tuple[str, str]]:
+    asked = report.asked
+    yield "suite", f"lstm-conformance {report.version}"
+    yield "started", asked.started.replace("T", " ")
+    yield "cases", "quick: part of the fixed set" if _quick(report) else _cases(report.cases)
+    yield "seed", str(report.seed)
+    yield "properties", ", ".join([*asked.only, *(f"without {name}" for name in asked.exclude)])
+    yield "strict", "a missing guard counts" if asked.strict or any(b.strict for b in report.backends) else ""
+    yield "command", command_line(["lstm-conformance", *asked.command]) if asked.command else ""
+
+
+def _quick(report: Report) -> bool:
+    return any(backend.quick for backend in report.backends)
+
+
+def _cases(count: int) -> str:
+    return f"fixed set + {english.counted(count, 'random case')}"
+
+
+def _incomplete(report: Report, backends: Sequence[Shown]) -> Iterator[str]:
+    for backend in backends:
+        if backend.report.interrupted is not None:
+            yield f"{backend.key}: {plain(english.interruption(backend.report.interrupted))}"
+    if report.missing:
+        yield f"not begun: {', '.join(plain(name, NAME) for name in report.missing)}"
