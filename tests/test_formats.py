@@ -155,6 +155,11 @@ def _partly() -> BackendReport:
             f"in part · {len(catalogue())} of {len(catalogue())} hold",
             "lightgrey",
         ),
+        (
+            report(backend(FAILED, verdict("sizes.rows", Outcome.NOT_RUN, LeftOut()), quick=Quick(9, 60))),
+            "not conformant · 1 of 1 fail",
+            "red",
+        ),
         (report(GONE), "unavailable", "lightgrey"),
         (report(), "unavailable", "lightgrey"),
         (report(RIGHT, replace(RIGHT, backend="other"), GONE), "conformant · 2 of 2 backends", "brightgreen"),
@@ -222,7 +227,7 @@ def test_a_data_frame_has_the_columns_of_the_file_with_their_types() -> None:
     assert {name: str(kind) for name, kind in frame.dtypes.items()} == spreadsheet.COLUMNS
     assert len(frame) == len(RICH.verdicts)
     assert frame.loc[frame["spoils"], "outcome"].value_counts()["failed"] == 1
-    assert frame["margin"].max() == 0.1
+    assert frame["margin"].max().item() == 0.1
     assert len(_shown(report()).to_dataframe()) == 0
 
 
