@@ -349,7 +349,7 @@ def test_a_wide_table_has_a_row_for_each_backend_and_a_narrow_one_a_column() -> 
     assert notes(report).endswith("mine: probed")
 
 
-NAMES = ("backend-{}", "a/way/to/the/folder/that/holds/the/lstm-{}.py:MyLSTM", "長い名前の実装-{}")
+NAMES = ("backend-{}", "a/way/to/the/folder/that/holds/the/lstm-{}.py:MyLSTM", "長い名前の実装" * 4 + "-{}")
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 140])
@@ -362,7 +362,7 @@ def test_any_number_of_backends_fits_the_terminal(width: int, count: int) -> Non
     report = _report(*(replace(judged, backend=name) for name in names), GONE)
     shown = table(report, width)
     assert max(map(visible, shown.splitlines())) <= width
-    assert all(name[-20:] in shown for name in names)
+    assert all(name[-15:] in shown for name in names)
     parts = [head(report, width), failures(report, width=width), notes(report, width), conclusion(report, width=width)]
     long = [line for line in "\n".join(parts).splitlines() if visible(line) > width]
     # Names and commands are not divided, so that they can be copied.

@@ -23,6 +23,7 @@ from conformance.engine.sieve import Progress, conform
 from conformance.errors import UsageError
 from conformance.properties import select
 from conformance.report import data, spreadsheet, text
+from conformance.report.harmless import NAME, harmless
 from conformance.report.model import Report
 from conformance.report.names import named
 from conformance.report.table import notes, table
@@ -136,7 +137,7 @@ def _bar(name: str) -> Iterator[tuple[Progress, Step]]:
     def show(done: int, total: int) -> None:
         nonlocal bar
         if bar is None:
-            bar = tqdm(desc=name, total=total, unit="case", leave=False, disable=not seen)
+            bar = tqdm(desc=harmless(name, NAME), total=total, unit="case", leave=False, disable=not seen)
         bar.update(done - bar.n)
 
     def step(name: str) -> None:
