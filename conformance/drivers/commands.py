@@ -28,6 +28,7 @@ from conformance.processes.wire.server import serve
 from conformance.properties import catalogue, select
 from conformance.properties.model import COMPUTES, Property
 from conformance.report.colour import painted, unpainted
+from conformance.report.columns import ENDLESS
 from conformance.report.data import dumps
 from conformance.report.levels import level_of
 from conformance.report.names import named as short_names
@@ -116,7 +117,7 @@ def _print(outcome: Run, verbose: bool, stream: TextIO) -> None:
         table(report, columns, paint),
         told,
         notes(report, columns),
-        conclusion(report, paint, columns),
+        conclusion(report, paint, columns if stream.isatty() else ENDLESS),
     ]
     show("\n\n".join(part for part in parts if part), stream, painted=True)
     for error in outcome.errors:

@@ -42,13 +42,13 @@ class ShownReport(Report):
     def __repr__(self) -> str:
         shown = named(self)
         more = "print(report) shows the failures" if text.failures(shown) else ""
-        return _paragraphs(*_told(shown), text.conclusion(shown, width=console.width()), more)
+        return _paragraphs(*_told(shown), text.conclusion(shown), more)
 
     def __str__(self) -> str:
         shown, columns = named(self), console.width()
         told = text.failures(shown, more="report.failures has each", width=columns)
         tables, remarks = _told(shown)
-        return _paragraphs(text.head(shown, columns), tables, told, remarks, text.conclusion(shown, width=columns))
+        return _paragraphs(text.head(shown, columns), tables, told, remarks, text.conclusion(shown))
 
     def _repr_html_(self) -> str:
         return import_module("conformance.report.fragment").render(self)

@@ -341,7 +341,7 @@ class Suite:
             reports = [report for key, report in ordered if (key.cases, key.seed) == (cases, seed)]
             whole = named(make_report(Settings(cases, seed), reports))
             parts = [head(whole, columns), table(whole, columns), diagnoses(whole, columns), notes(whole, columns)]
-            parts.append(conclusion(whole, width=columns))
+            parts.append(conclusion(whole))
             terminalreporter.write_line("\n\n".join(filter(None, parts)) + "\n")
         left = [
             harmless(key.backend, NAME)
