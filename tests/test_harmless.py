@@ -174,12 +174,12 @@ def test_xml_and_csv_hold_the_texts_and_no_more_elements_or_cells() -> None:
 
 def test_a_colour_is_the_suites_own() -> None:
     shown = named(poisoned(RICH))
-    told = table(shown, paint=painted) + text.conclusion(shown, painted)
+    told = table(shown, paint=painted) + text.conclusion(shown, painted, 100)
     assert console.as_shown(told, painted=True) == told
     assert is_harmless(re.sub(r"\x1b\[(31|32|0)m", "", told))
     assert told.replace("\x1b[31m", "").replace("\x1b[32m", "").replace("\x1b[0m", "") == table(
         shown, paint=unpainted
-    ) + text.conclusion(shown)
+    ) + text.conclusion(shown, width=100)
     assert console.as_shown("\x1b[31mred\x1b[0m") == r"\x1b[31mred\x1b[0m"
 
 
