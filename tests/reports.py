@@ -116,6 +116,7 @@ def judged(outcome: Outcome = Outcome.PASSED, name: str = "mine", **more: Any) -
 RICH = report(
     backend(
         *EVERY_OUTCOME,
+        cases=60,
         note="capabilities were probed",
         own_name="mine",
         frameworks={"torch": "2.0"},
@@ -148,7 +149,7 @@ _OUTSIDE = {
 def poisoned(record: Any, text: str = LONG, field: str = "") -> Any:
     """A record with a hostile text in each place of one that comes from outside."""
     if type(record) is str:
-        return f"{text}{record}" if field in _OUTSIDE else record
+        return f"{text}{record}" if record and field in _OUTSIDE else record
     if is_dataclass(record) and not isinstance(record, type):
         changed = {each.name: poisoned(getattr(record, each.name), text, each.name) for each in fields(record)}
         return replace(record, **changed)

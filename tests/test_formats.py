@@ -155,6 +155,11 @@ def _partly() -> BackendReport:
             f"in part · {len(catalogue())} of {len(catalogue())} hold",
             "lightgrey",
         ),
+        (
+            report(backend(FAILED, verdict("sizes.rows", Outcome.NOT_RUN, LeftOut()), quick=Quick(9, 60))),
+            "not conformant · 1 of 1 fail",
+            "red",
+        ),
         (report(GONE), "unavailable", "lightgrey"),
         (report(), "unavailable", "lightgrey"),
         (report(RIGHT, replace(RIGHT, backend="other"), GONE), "conformant · 2 of 2 backends", "brightgreen"),

@@ -56,17 +56,20 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
 
 
 def show(text: str, stream: TextIO | None = None, painted: bool = False) -> None:
-    """Print for a person, at once, on standard output unless another stream is given.
+    """Print for a person, at once, on standard output unless another stream is given. Raises as ``write`` does."""
+    write(as_shown(text, painted), stream)
 
-    Whatever text is within it, it cannot control the terminal. Only of a report that is harmless by itself may colours
-    be kept (``painted``): whose they are, they do not say. Raises as ``write`` does.
+
+def as_shown(text: str, painted: bool = False) -> str:
+    """A text that no terminal obeys, and of which no line goes on for ever.
+
+    Of a report that is harmless by itself colours may be kept (``painted``): whose they are, they do not say.
     """
     parts = MARKS.split(text) if painted else [text]
-    write("".join(part if at % 2 else legible(part) for at, part in enumerate(parts)), stream)
+    return "".join(part if at % 2 else _legible(part) for at, part in enumerate(parts))
 
 
-def legible(text: str) -> str:
-    """A text whose lines no terminal obeys, and of which no line goes on for ever."""
+def _legible(text: str) -> str:
     return "\n".join(harmless(line, TEXT, lines=True) for line in text.split("\n"))
 
 
@@ -100,7 +103,7 @@ def _writing(stream: TextIO) -> Iterator[None]:
 def complain(text: str) -> None:
     """Say on standard error what is wrong; where even that cannot be written, the exit code says it alone."""
     with contextlib.suppress(OSError):
-        print(f"lstm-conformance: {legible(text)}", file=sys.stderr, flush=True)
+        print(f"lstm-conformance: {as_shown(text)}", file=sys.stderr, flush=True)
 
 
 def abandon() -> None:

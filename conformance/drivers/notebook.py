@@ -24,6 +24,7 @@ from conformance.engine.sieve import conform
 from conformance.errors import UsageError
 from conformance.properties import select
 from conformance.report import data, spreadsheet, text
+from conformance.report.harmless import NAME, harmless
 from conformance.report.model import Asked, Report
 from conformance.report.names import named
 from conformance.report.table import notes, table
@@ -42,13 +43,13 @@ class ShownReport(Report):
     def __repr__(self) -> str:
         shown = named(self)
         more = "print(report) shows the failures" if text.failures(shown) else ""
-        return _paragraphs(*_told(shown), text.conclusion(shown, width=console.width()), more)
+        return _paragraphs(*_told(shown), text.conclusion(shown), more)
 
     def __str__(self) -> str:
         shown, columns = named(self), console.width()
         told = text.failures(shown, more="report.failures has each", width=columns)
         tables, remarks = _told(shown)
-        return _paragraphs(text.head(shown, columns), tables, told, remarks, text.conclusion(shown, width=columns))
+        return _paragraphs(text.head(shown, columns), tables, told, remarks, text.conclusion(shown))
 
     def _repr_html_(self) -> str:
         return import_module("conformance.report.fragment").render(self)
@@ -138,7 +139,7 @@ def _bar(name: str, progress: Callable[[int, int], None] | None) -> Iterator[Tel
     def show(done: int, total: int) -> None:
         nonlocal bar
         if bar is None:
-            bar = tqdm(desc=name, total=total, unit="case", leave=False, disable=not seen)
+            bar = tqdm(desc=harmless(name, NAME), total=total, unit="case", leave=False, disable=not seen)
         bar.update(done - bar.n)
 
     count = counting(progress or show)

@@ -27,7 +27,7 @@ from conformance.report.causes import in_short
 from conformance.report.harmless import NAME, TEXT, harmless, legible
 from conformance.report.merging import merged
 from conformance.report.model import BackendReport, Verdict
-from conformance.report.names import named
+from conformance.report.names import targeted
 from conformance.report.records import decode, encode
 from conformance.report.table import notes, table
 from conformance.report.text import conclusion, diagnoses, ending, explain, head, interruption
@@ -340,9 +340,9 @@ class Suite:
         terminalreporter.section("lstm-conformance")
         for cases, seed in dict.fromkeys((key.cases, key.seed) for key, _ in ordered):
             reports = [report for key, report in ordered if (key.cases, key.seed) == (cases, seed)]
-            whole = named(make_report(Settings(cases, seed), reports))
+            whole = targeted(make_report(Settings(cases, seed), reports))
             parts = [head(whole, columns), table(whole, columns), diagnoses(whole, columns), notes(whole, columns)]
-            parts.append(conclusion(whole, width=columns))
+            parts.append(conclusion(whole))
             terminalreporter.write_line("\n\n".join(filter(None, parts)) + "\n")
         left = [
             harmless(key.backend, NAME)

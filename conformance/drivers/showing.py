@@ -8,6 +8,7 @@ from typing import TextIO
 from conformance.drivers import console
 from conformance.drivers.console import show
 from conformance.report.colour import painted, unpainted
+from conformance.report.columns import ENDLESS
 from conformance.report.model import Report
 from conformance.report.names import named
 from conformance.report.table import notes, table
@@ -24,7 +25,7 @@ def show_report(whole: Report, verbose: bool, stream: TextIO, last: bool = False
         table(report, columns, paint),
         failures(report, verbose, last=last, width=columns),
         notes(report, columns),
-        conclusion(report, paint, columns),
+        conclusion(report, paint, columns if stream.isatty() else ENDLESS),
     ]
     show("\n\n".join(part for part in parts if part), stream, painted=True)
     for error in whole.errors:

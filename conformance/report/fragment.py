@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from conformance.report import causes
-from conformance.report.columns import WIDTH
+from conformance.report.columns import ENDLESS, WIDTH
 from conformance.report.model import BackendReport, Report
 from conformance.report.names import named
 from conformance.report.summary import HEADERS, cells, headline, remarks
@@ -27,7 +27,7 @@ def render(report: Report) -> str:
     text = resources.files("conformance.report").joinpath("fragment.html").read_text(encoding="utf-8")
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
     backends = [_backend(backend) for backend in shown.backends]
-    return template.render(headers=HEADERS, backends=backends, complete=shown.complete, head=head(shown, 10**6))
+    return template.render(headers=HEADERS, backends=backends, complete=shown.complete, head=head(shown, ENDLESS))
 
 
 def _backend(backend: BackendReport) -> dict[str, Any]:

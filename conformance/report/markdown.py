@@ -14,6 +14,7 @@ from itertools import chain
 
 from conformance.facts import Cause
 from conformance.report import causes, english
+from conformance.report.columns import ENDLESS
 from conformance.report.model import BackendReport, Report, Verdict
 from conformance.report.names import named
 from conformance.report.summary import HEADERS, cells, headline, remarks
@@ -35,7 +36,7 @@ _WORDS = re.compile(r"[^\W_]([^\W_]|(?<=[^\W_])[_-](?=[^\W_])|[ ,.;()%/→×≥�
 def render(report: Report) -> str:
     """The text of a summary."""
     shown = named(report)
-    parts = [_answer(shown), _table(shown), f"{_code(head(shown, 10**6))}"]
+    parts = [_answer(shown), _table(shown), f"{_code(head(shown, ENDLESS))}"]
     left = MOST - _size(parts)
     for at, backend in enumerate(shown.backends):
         part = _backend(backend, left // (len(shown.backends) - at))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 from conformance.report.harmless import NAME, harmless, legible
@@ -17,9 +18,17 @@ def named(report: Report) -> Report:
     names = [harmless(_short(backend), NAME) for backend in report.backends]
     count = Counter(names)
     targets = [harmless(backend.backend, NAME) for backend in report.backends]
-    shown = [name if count[name] == 1 else target for name, target in zip(names, targets, strict=True)]
+    return _under([name if count[name] == 1 else target for name, target in zip(names, targets, strict=True)], report)
+
+
+def targeted(report: Report) -> Report:
+    """The same with each backend under its target."""
+    return _under([harmless(backend.backend, NAME) for backend in report.backends], report)
+
+
+def _under(names: Sequence[str], report: Report) -> Report:
     report = legible(report)
-    backends = (replace(each, backend=name) for each, name in zip(report.backends, shown, strict=True))
+    backends = (replace(each, backend=name) for each, name in zip(report.backends, names, strict=True))
     return replace(report, backends=tuple(backends))
 
 

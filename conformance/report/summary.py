@@ -8,6 +8,7 @@ from dataclasses import replace
 from conformance.facts import Outcome
 from conformance.properties.model import QUESTIONS
 from conformance.report import causes, english
+from conformance.report.columns import ENDLESS
 from conformance.report.levels import reached
 from conformance.report.model import BackendReport, Report
 from conformance.report.table import notes, share
@@ -44,4 +45,4 @@ def remarks(backend: BackendReport) -> Iterator[str]:
         yield f"a guard, which counts if strict: {verdict.property}: {verdict.message.splitlines()[0]}"
     yield from (" ".join(each.split()) for each in undecided(backend))
     alone = Report("", 0, 0, {}, (replace(backend, backend=""),))
-    yield from (line.removeprefix(": ").removesuffix("  ()") for line in notes(alone, 10**6).splitlines())
+    yield from (line.removeprefix(": ").removesuffix("  ()") for line in notes(alone, ENDLESS).splitlines())

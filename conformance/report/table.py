@@ -17,7 +17,7 @@ from conformance.report.levels import reached, whole
 from conformance.report.model import BackendReport, Report, Verdict
 from conformance.report.unjudged import unjudged
 
-#: The end of a longer name is what tells it from others: ``…er/my_lstm.py:MyLSTM``.
+#: So many columns a name has at most. The end of a longer one is what tells it from others: ``…er/my_lstm.py:MyLSTM``.
 _LONGEST = 40
 
 
@@ -103,14 +103,24 @@ def _grid(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
 
 
 def _row(backend: BackendReport, groups: Sequence[str], paint: Paint) -> list[str]:
-    name = backend.backend if len(backend.backend) <= _LONGEST else f"…{backend.backend[1 - _LONGEST :]}"
     margin = "–" if backend.margin is None else f"{backend.margin:.{'2f' if backend.margin < 100 else '1e'}}"
     # A few chosen properties say nothing of what was covered: most judge cases of their own.
     covered = backend.covered / backend.combinations if backend.combinations and whole(backend) else None
     coverage = "–" if covered is None else f"{covered:.0%}"
     cells = [share([v for v in backend.verdicts if v.property.startswith(group + ".")], paint) for group in groups]
     cells += [share(backend.asked(question), paint) for question in QUESTIONS]
-    return [name, reached(backend)[0] or "—", *cells, coverage, margin, f"{backend.seconds:.1f} s"]
+    told = reached(backend)[0] or "—", *cells, coverage, margin, f"{backend.seconds:.1f} s"
+    return [_shortened(backend.backend), *told]
+
+
+def _shortened(name: str) -> str:
+    """A name of ``_LONGEST`` columns at most."""
+    if visible(name) <= _LONGEST:
+        return name
+    end = name[1 - _LONGEST :]
+    while visible(end) >= _LONGEST:
+        end = end[1:]
+    return f"…{end}"
 
 
 def share(verdicts: Sequence[Verdict], paint: Paint = unpainted) -> str:

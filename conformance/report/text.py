@@ -12,7 +12,7 @@ from conformance.properties import catalogue
 from conformance.properties.model import COMPUTES, QUESTIONS
 from conformance.report import causes, english
 from conformance.report.colour import Paint, unpainted
-from conformance.report.columns import LINE, WIDTH
+from conformance.report.columns import ENDLESS, LINE, WIDTH
 from conformance.report.levels import reached, whole
 from conformance.report.model import BackendReport, Report, Verdict
 from conformance.report.shell import command_line
@@ -174,8 +174,11 @@ def _so_far(verdict: Verdict) -> bool:
     return isinstance(verdict.fact, CutShort) and verdict.fact.passed > 0
 
 
-def conclusion(report: Report, paint: Paint = unpainted, width: int = WIDTH) -> str:
-    """A sentence for each backend, which begins with whether it is conformant: the last thing that a person reads."""
+def conclusion(report: Report, paint: Paint = unpainted, width: int = ENDLESS) -> str:
+    """A sentence for each backend, which begins with whether it is conformant: the last thing that a person reads.
+
+    Unless a ``width`` is given it is a line, for programs that look for it.
+    """
     lines = []
     for backend in report.backends:
         first = standing(backend)
