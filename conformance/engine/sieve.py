@@ -128,6 +128,8 @@ class _Sieve:
             quick=Quick(len(cases), self.fixed) if self.settings.quick else None,
             signatures=self.judge.signatures,
             frameworks=self.judge.frameworks,
+            measured=self.offers.measuring.measured(),
+            choices=self.offers.measuring.choices,
         )
 
     # The phases
