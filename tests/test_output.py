@@ -170,6 +170,11 @@ def test_colours_are_for_terminals_whose_owner_has_not_said_no() -> None:
     assert not console.coloured(io.StringIO(), {"TERM": "xterm"})
 
 
+def test_colours_may_be_asked_for_and_refused_with_more_weight() -> None:
+    assert console.coloured(io.StringIO(), {"FORCE_COLOR": "1"})
+    assert not console.coloured(io.StringIO(), {"FORCE_COLOR": "1", "NO_COLOR": "1"})
+
+
 # What is kept between runs
 
 

@@ -42,7 +42,7 @@ from conformance.facts import (
 from conformance.properties import catalogue
 from conformance.properties.model import COMPUTES, unmet_needs
 from conformance.report import english, levels, shell
-from conformance.report.colour import painted
+from conformance.report.colour import painted, visible
 from conformance.report.data import FORMAT, from_json, to_json
 from conformance.report.evidence import arrays
 from conformance.report.levels import LEVELS, level_of, reached
@@ -351,13 +351,29 @@ def test_a_wide_table_has_a_row_for_each_backend_and_a_narrow_one_a_column() -> 
     assert notes(report).endswith("mine: probed")
 
 
-@pytest.mark.parametrize("width", [80, 100, 140])
-def test_any_number_of_backends_fits_the_terminal(width: int) -> None:
-    backends = [replace(_judged(FULL), backend=f"backend-{place}", note="a remark " * 20) for place in range(12)]
-    report = _report(*backends)
-    lines = "\n".join([table(report, width), notes(report, width), head(_report(), width)]).splitlines()
-    assert max(map(len, lines)) <= width
-    assert {f"backend-{place}" for place in range(12)} <= {word for line in lines for word in line.split()}
+NAMES = ("backend-{}", "a/way/to/the/folder/that/holds/the/lstm-{}.py:MyLSTM", "長い名前の実装-{}")
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+@pytest.mark.parametrize("count", [1, 5, 40])
+def test_any_number_of_backends_fits_the_terminal(width: int, count: int) -> None:
+    one_of_each_group = {v.property.partition(".")[0]: v for v in _judged(FULL).verdicts}.values()
+    wrong = replace(FAILED, fact=Said("a long message " * 20), smallest="LSTM(1→1) " * 20)
+    judged = _backend(*one_of_each_group, wrong, note="a remark " * 20)
+    names = [NAMES[place % len(NAMES)].format(place) for place in range(count)]
+    report = _report(*(replace(judged, backend=name) for name in names), GONE)
+    shown = table(report, width)
+    assert max(map(visible, shown.splitlines())) <= width
+    assert all(name[-20:] in shown for name in names)
+    parts = [head(report, width), failures(report, width=width), notes(report, width), conclusion(report, width=width)]
+    long = [line for line in "\n".join(parts).splitlines() if visible(line) > width]
+    # Names and commands are not divided, so that they can be copied.
+    assert not [line for line in long if "replay" not in line and not any(name in line for name in names)]
+
+
+def test_columns_stand_below_each_other_where_letters_are_two_columns_wide() -> None:
+    lines = table(_report(_backend(PASSED, name="長い名前"), _backend(PASSED, name="short")), 200).splitlines()
+    assert {visible(line[: line.index("—")]) for line in lines[2:4]} == {visible(lines[0][: lines[0].index("level")])}
 
 
 def test_a_long_name_keeps_its_end() -> None:
@@ -462,7 +478,7 @@ def test_what_was_narrowed_or_not_run_is_told_once_for_each_reason() -> None:
 
     told = (narrowed("values.output", "L=1"), narrowed("values.h_n", "L=2"))
     told += (unrun("stack.composition", 0), unrun("batch.isolation", 1))
-    assert failures(_report(_backend(PASSED, *told))).splitlines() == [
+    assert failures(_report(_backend(PASSED, *told)), width=120).splitlines() == [
         "mine: narrowed, not passed: values.output, values.h_n (Unsupported raised within what is declared: bias)",
         "mine: not run: stack.composition (interrupted after 9 cases; no case had been checked)",
         "mine: not judged to the end: batch.isolation (interrupted after 9 cases; no failure in the cases seen)",

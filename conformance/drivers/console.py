@@ -11,7 +11,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import TextIO
 
+from conformance.report.colour import MARKS
 from conformance.report.columns import WIDTH
+from conformance.report.harmless import TEXT, harmless
 
 #: What stands for a character that the console's encoding lacks.
 _PLAIN = {
@@ -53,8 +55,26 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
     return "".join(_PLAIN.get(c) or c.encode("ascii", "backslashreplace").decode() for c in lacking), error.end
 
 
-def show(text: str, stream: TextIO | None = None) -> None:
-    """Print at once, on standard output unless another stream is given.
+def show(text: str, stream: TextIO | None = None, painted: bool = False) -> None:
+    """Print for a person, at once, on standard output unless another stream is given. Raises as ``write`` does."""
+    write(as_shown(text, painted), stream)
+
+
+def as_shown(text: str, painted: bool = False) -> str:
+    """A text that no terminal obeys, and of which no line goes on for ever.
+
+    Of a report that is harmless by itself colours may be kept (``painted``): whose they are, they do not say.
+    """
+    parts = MARKS.split(text) if painted else [text]
+    return "".join(part if at % 2 else _legible(part) for at, part in enumerate(parts))
+
+
+def _legible(text: str) -> str:
+    return "\n".join(harmless(line, TEXT, lines=True) for line in text.split("\n"))
+
+
+def write(text: str, stream: TextIO | None = None) -> None:
+    """Print as it is, at once, on standard output unless another stream is given.
 
     Raises ``BrokenPipeError`` if nobody reads on, and ``Unwritten`` if it cannot be written for another reason.
     """
@@ -83,7 +103,7 @@ def _writing(stream: TextIO) -> Iterator[None]:
 def complain(text: str) -> None:
     """Say on standard error what is wrong; where even that cannot be written, the exit code says it alone."""
     with contextlib.suppress(OSError):
-        print(f"lstm-conformance: {text}", file=sys.stderr, flush=True)
+        print(f"lstm-conformance: {as_shown(text)}", file=sys.stderr, flush=True)
 
 
 def abandon() -> None:
@@ -98,6 +118,11 @@ def width() -> int:
 
 
 def coloured(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether a stream is a terminal that shows colours, and nobody has asked for none: https://no-color.org."""
+    """Whether a stream is a terminal that shows colours, unless somebody has said so.
+
+    ``NO_COLOR`` (https://no-color.org) says no, and ``FORCE_COLOR`` (https://force-color.org) yes; no counts more.
+    """
+    if environment.get("NO_COLOR"):
+        return False
     dumb = environment.get("TERM") == "dumb" or (os.name == "nt" and "WT_SESSION" not in environment)
-    return stream.isatty() and not dumb and not environment.get("NO_COLOR")
+    return bool(environment.get("FORCE_COLOR")) or (stream.isatty() and not dumb)

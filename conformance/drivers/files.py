@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from conformance.drivers.console import Unwritten, show
+from conformance.drivers import console
+from conformance.drivers.console import Unwritten
 from conformance.errors import UsageError
 
 if sys.platform == "win32":
@@ -38,7 +39,7 @@ def claimed(option: str, path: Path | None) -> Iterator[Write]:
     if path is None:
         yield lambda text: None
     elif path == STANDARD_OUTPUT:
-        yield lambda text: show(text if isinstance(text, str) else text.decode())
+        yield lambda text: console.write(text if isinstance(text, str) else text.decode())
     elif path.exists() and not path.is_file():
         yield from _in_place(option, path)
     else:

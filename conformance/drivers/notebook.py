@@ -6,7 +6,9 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
-from typing import Any
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
@@ -18,37 +20,57 @@ from conformance.drivers.run import NO_FAILURES, make_report
 from conformance.engine.judging import Here
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import Progress, conform
+from conformance.errors import UsageError
 from conformance.properties import select
-from conformance.report import data, text
+from conformance.report import data, spreadsheet, text
 from conformance.report.model import Report
 from conformance.report.names import named
 from conformance.report.table import notes, table
 from conformance.targets.find import find
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 
 class ShownReport(Report):
-    """A report that shows itself: ``repr`` is the table, ``str`` is the table and each failure.
+    """A report that shows itself: in a notebook as HTML; ``repr`` is the table, ``str`` the table and each failure.
 
     ``conformant`` is a bool, ``verdicts`` are all verdicts, and ``failures`` are those that make it False.
     """
 
     def __repr__(self) -> str:
-        more = "print(report) shows the failures" if text.failures(self) else ""
-        return _paragraphs(self._table(), self._notes(), text.conclusion(self), more)
+        shown = named(self)
+        more = "print(report) shows the failures" if text.failures(shown) else ""
+        return _paragraphs(*_told(shown), text.conclusion(shown, width=console.width()), more)
 
     def __str__(self) -> str:
-        told = text.failures(self, more="report.failures has each", width=console.width())
-        return _paragraphs(text.head(self), self._table(), told, self._notes(), text.conclusion(self))
+        shown, columns = named(self), console.width()
+        told = text.failures(shown, more="report.failures has each", width=columns)
+        tables, remarks = _told(shown)
+        return _paragraphs(text.head(shown, columns), tables, told, remarks, text.conclusion(shown, width=columns))
 
-    def _table(self) -> str:
-        return table(named(self), console.width())
+    def _repr_html_(self) -> str:
+        return import_module("conformance.report.fragment").render(self)
 
-    def _notes(self) -> str:
-        return notes(named(self), console.width())
+    def to_dataframe(self) -> DataFrame:
+        """A pandas data frame with a row for each verdict; its columns are those of the CSV file, with their types.
+
+        Raises ``UsageError`` where pandas is not installed.
+        """
+        if find_spec("pandas") is None:
+            raise UsageError(
+                "to_dataframe needs pandas, which is not installed", "install it with `pip install pandas`"
+            )
+        frame = import_module("pandas").DataFrame(list(spreadsheet.rows(self)), columns=list(spreadsheet.COLUMNS))
+        return frame.astype(spreadsheet.COLUMNS)
 
     def to_json(self) -> str:
         """The text that ``lstm-conformance run --json FILE`` writes."""
         return data.dumps(self)
+
+
+def _told(shown: Report) -> tuple[str, str]:
+    return table(shown, console.width()), notes(shown, console.width())
 
 
 def _paragraphs(*parts: str) -> str:

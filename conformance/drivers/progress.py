@@ -15,6 +15,7 @@ from conformance.engine.judging import Answer
 from conformance.properties.model import Property
 from conformance.report import english
 from conformance.report.columns import LINE
+from conformance.report.harmless import NAME, TEXT, harmless
 
 #: Seconds between two lines where standard error is no terminal.
 _EVERY = 10.0
@@ -53,7 +54,7 @@ class Progress:
         if not self._terminal:
             return
         if target not in self._bars:
-            parts = f"{target} ({total - self._random} fixed + {self._random} random cases)"
+            parts = f"{harmless(target, NAME)} ({total - self._random} fixed + {self._random} random cases)"
             self._bars[target] = tqdm(desc=parts, total=total, unit="case", leave=False, position=len(self._bars))
         bar = self._bars[target]
         bar.update(done - bar.n)
@@ -62,13 +63,13 @@ class Progress:
         """The diagnosis of a target begins another step."""
         self._steps[target] = name
         if target in self._bars:
-            self._bars[target].set_description_str(f"{target} diagnosing: {name}")
+            self._bars[target].set_description_str(f"{harmless(target, NAME)} diagnosing: {name}")
 
     def first(self, target: str, p: Property, answer: Answer) -> None:
         """The first failure of a target, in one line above the bars."""
         told = str(answer.outcome) if answer.fact is None else english.sentence(answer.fact).partition("\n")[0]
         width = shutil.get_terminal_size().columns - 1 if self._terminal else LINE
-        line = f"{target}: first failure, {p.id}: {told}"
+        line = harmless(f"{target}: first failure, {p.id}: {told}", TEXT)
         with suppress(OSError):
             tqdm.write(line if len(line) <= width else f"{line[: width - 1]}…", file=sys.stderr)
             sys.stderr.flush()
@@ -78,7 +79,7 @@ class Progress:
             seconds = time.monotonic() - self._began
             told = {target: f"{done} of {total} cases" for target, (done, total) in self._done.items()}
             told |= {target: f"diagnosing: {name}" for target, name in self._steps.items()}
-            parts = [f"{target} {text}" for target, text in sorted(told.items())]
+            parts = [f"{harmless(target, NAME)} {text}" for target, text in sorted(told.items())]
             # That nobody can read it is no reason to end the run.
             with suppress(OSError):
                 print(f"{seconds:.0f} s: {', '.join(parts) or 'starting'}", file=sys.stderr, flush=True)

@@ -24,8 +24,10 @@ from conformance.errors import Ended, UsageError
 from conformance.facts import Outcome
 from conformance.properties import select
 from conformance.report.causes import in_short
+from conformance.report.harmless import NAME, TEXT, harmless, legible
 from conformance.report.merging import merged
 from conformance.report.model import BackendReport, Verdict
+from conformance.report.names import named
 from conformance.report.records import decode, encode
 from conformance.report.table import notes, table
 from conformance.report.text import conclusion, diagnoses, ending, explain, head, interruption
@@ -43,7 +45,7 @@ class PropertyItem(pytest.Item):
         self.judgement = judgement
         self.property = property
         self.part = part_of(property, suite.parts)
-        self.title = f"{judgement.backend.name}::{property}"
+        self.title = f"{harmless(judgement.backend.name, NAME)}::{property}"
         #: What the outcome tells: its own verdict, or smoke's.
         self.verdict: Verdict | None = None
         #: By phase, the seconds that this property took, wherever they passed.
@@ -115,7 +117,7 @@ class BackendCollector(pytest.Collector):
     def collect(self) -> list[PropertyItem]:
         """An item for each property, named by its id."""
         if isinstance(self.target, UsageError):
-            raise self.CollectError(str(self.target))
+            raise self.CollectError(harmless(str(self.target), TEXT, lines=True))
         items = {item.nodeid: item for item in self.suite.items(self, ConformanceTests(self.target), "{property}")}
         picked = [pick for pick in self.suite.picked if pick.partition("::")[0] == self.name]
         if unknown := [pick for pick in picked if pick not in (self.nodeid, *items)]:
@@ -135,7 +137,7 @@ class Suite:
         self.parts: int = workerinput.get("lstm_parts", 1)
         #: Whether the first failure ends the session.
         self.stop: bool = workerinput.get("lstm_stop", config.getoption("maxfail") == 1)
-        #: What came of each part that was judged in this process.
+        #: What came of each part that was judged in this process, for a person's eyes.
         self.judged: dict[tuple[Key, int], Judged] = {}
         self.judgements: dict[Key, Judgement] = {}
         #: Every report made in this process or sent by a worker, by backend and part.
@@ -163,9 +165,9 @@ class Suite:
         named: dict[str, str | UsageError] = {}
         for target in self.targets:
             try:
-                named[self.judge_of(target).backend.name] = target
+                named[harmless(self.judge_of(target).backend.name, NAME)] = target
             except UsageError as error:
-                named[target] = error
+                named[harmless(target, NAME)] = error
         return named
 
     def judge_of(self, target: str | Backend | Callable[..., Any]) -> Judge:
@@ -223,7 +225,7 @@ class Suite:
         try:
             return list(self._items(parent, tests, name))
         except UsageError as error:
-            raise parent.CollectError(str(error)) from None
+            raise parent.CollectError(harmless(str(error), TEXT, lines=True)) from None
 
     def _items(self, parent: pytest.Collector, tests: ConformanceTests, name: str) -> Iterator[PropertyItem]:
 
@@ -272,7 +274,7 @@ class Suite:
         judgement, part = item.judgement, (item.judgement.key, item.part)
         if part in self.judged:
             return 0.0
-        progress = Progress(self.config, judgement.backend.name, item.nodeid)
+        progress = Progress(self.config, harmless(judgement.backend.name, NAME), item.nodeid)
         try:
             judged = judgement.judged(item.part, self.parts, progress)
             if not self.worker:
@@ -281,7 +283,7 @@ class Suite:
             judged = judgement.diagnosed(judged, progress)
         finally:
             progress.done()
-        self.judged[part] = judged
+        self.judged[part] = judged._replace(report=legible(judged.report))
         if self.worker:
             parcel = judgement.key, f"{self.worker}.{item.part}", encode(judged.report)
             item.user_properties.append((PARCEL, json.dumps(parcel)))
@@ -338,12 +340,14 @@ class Suite:
         terminalreporter.section("lstm-conformance")
         for cases, seed in dict.fromkeys((key.cases, key.seed) for key, _ in ordered):
             reports = [report for key, report in ordered if (key.cases, key.seed) == (cases, seed)]
-            whole = make_report(Settings(cases, seed), reports)
+            whole = named(make_report(Settings(cases, seed), reports))
             parts = [head(whole, columns), table(whole, columns), diagnoses(whole, columns), notes(whole, columns)]
-            parts.append(conclusion(whole))
+            parts.append(conclusion(whole, width=columns))
             terminalreporter.write_line("\n\n".join(filter(None, parts)) + "\n")
         left = [
-            key.backend for key, judgement in self.judgements.items() if judgement.selected and key not in self.reports
+            harmless(key.backend, NAME)
+            for key, judgement in self.judgements.items()
+            if judgement.selected and key not in self.reports
         ]
         if left:
             terminalreporter.write_line(f"not judged: {', '.join(left)}")

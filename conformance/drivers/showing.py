@@ -24,9 +24,9 @@ def show_report(whole: Report, verbose: bool, stream: TextIO, last: bool = False
         table(report, columns, paint),
         failures(report, verbose, last=last, width=columns),
         notes(report, columns),
-        conclusion(report, paint),
+        conclusion(report, paint, columns),
     ]
-    show("\n\n".join(part for part in parts if part), stream)
+    show("\n\n".join(part for part in parts if part), stream, painted=True)
     for error in whole.errors:
         show(f"\nlstm-conformance: {error}", sys.stderr)
 

@@ -47,7 +47,7 @@ class _Prefixed(ExampleDatabase):
     def __init__(self, database: ExampleDatabase, prefix: str) -> None:
         super().__init__()
         self._database = database
-        self._prefix = prefix.encode()
+        self._prefix = prefix.encode("utf-8", "backslashreplace")
 
     def save(self, key: bytes, value: bytes) -> None:
         self._database.save(self._prefix + key, value)

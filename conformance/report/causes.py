@@ -86,7 +86,12 @@ def _beside(cause: Cause) -> str:
 
 def statement(id: str) -> str:
     """The statement of a property, and its id."""
-    return f"{catalogue()[id].statement.rstrip('.')} ({id})"
+    return f"{required(id).rstrip('.')} ({id})"
+
+
+def required(id: str) -> str:
+    """The statement of a property, with its code in single backticks."""
+    return catalogue()[id].statement.replace("``", "`")
 
 
 def in_short(cause: Cause) -> str:
@@ -149,18 +154,25 @@ def paragraph(
         ("seen in", _lines(cause.seen_in, room, None if whole else 1)),
     ]
     after = [("explains", _ids(cause.explains, room, whole))]
-    smallest = min(explained, key=_size, default=None)
-    if smallest is not None:
-        message = smallest.message.splitlines()
-        shown = [*filter(None, [smallest.smallest]), *(message if whole else message[:1])]
-        after.append(("smallest", shown if whole else [_cut(each, room) for each in shown]))
-        if smallest.recipe is not None:
-            after.append(("replay", [line(smallest)]))
+    if explained:
+        shortest = smallest(explained)
+        message = shortest.message.splitlines()
+        shown = [*filter(None, [shortest.smallest]), *(message if whole else message[:1])]
+        after.append(
+            ("smallest", shown if whole else [_cut(part, room) for each in shown for part in _lines(each, room, 2)])
+        )
+        if shortest.recipe is not None:
+            after.append(("replay", [line(shortest)]))
     taken = sum(len(lines) for _, lines in (*before[1:], *after)) + min(len(told), _SENTENCE)
     fix = ("fix", _code(cause.fix, None if whole else max(1, LINES - taken)))
     parts = [*before, fix, *after]
     labelled = (f"{label if not at else '':<{_LABEL}}{each}" for label, lines in parts for at, each in enumerate(lines))
     return "\n".join(each.rstrip() for each in labelled)
+
+
+def smallest(explained: Sequence[Verdict]) -> Verdict:
+    """The failure whose case is the easiest to read, of one or more."""
+    return min(explained, key=_size)
 
 
 def remarks(found: Diagnosis, width: int) -> list[str]:

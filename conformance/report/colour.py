@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from wcwidth import width
+
 #: Marks a text as good (True), bad (False) or neither (None).
 Paint = Callable[[str, bool | None], str]
 
 _CODES = {True: "32", False: "31"}
-_MARKS = re.compile(r"\033\[\d*m")
+
+#: The marks that ``painted`` makes.
+MARKS = re.compile(r"(\033\[(?:31|32|0)m)")
 
 
 def unpainted(text: str, good: bool | None) -> str:
@@ -23,5 +27,5 @@ def painted(text: str, good: bool | None) -> str:
 
 
 def visible(text: str) -> int:
-    """How many columns a line takes; marks of colour take none."""
-    return len(_MARKS.sub("", text))
+    """How many columns of a terminal a line takes; marks of colour take none, and some characters two."""
+    return width(text)

@@ -139,7 +139,7 @@ class BackendReport:
     @property
     def missing_guards(self) -> tuple[Verdict, ...]:
         """The verdicts on guards that do not hold and do not make the backend not conformant."""
-        return tuple(v for v in self.verdicts if v.outcome.bad and v not in self.bad)
+        return tuple(v for v in self.verdicts if v.outcome.bad and not spoils(v.property, v.outcome, self.strict))
 
     def asked(self, question: str) -> tuple[Verdict, ...]:
         """The verdicts on the properties of one question that were declared."""

@@ -1,22 +1,25 @@
-"""The names by which a person is told of backends: their own, of which no two are alike."""
+"""The report for a person's eyes, whatever the format: harmless, and each backend by a name that no other has."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
 
+from conformance.report.harmless import NAME, harmless, legible
 from conformance.report.model import BackendReport, Report
 
 
 def named(report: Report) -> Report:
     """The report for a person's eyes: each backend under a name without folders, if no other has the same.
 
-    The verdicts keep the target: a replay line needs it.
+    The verdicts keep the target: a replay line needs it. Every text is made harmless.
     """
-    names = [_short(backend) for backend in report.backends]
+    names = [harmless(_short(backend), NAME) for backend in report.backends]
     count = Counter(names)
-    pairs = zip(report.backends, names, strict=True)
-    backends = (replace(b, backend=name) if count[name] == 1 else b for b, name in pairs)
+    targets = [harmless(backend.backend, NAME) for backend in report.backends]
+    shown = [name if count[name] == 1 else target for name, target in zip(names, targets, strict=True)]
+    report = legible(report)
+    backends = (replace(each, backend=name) for each, name in zip(report.backends, shown, strict=True))
     return replace(report, backends=tuple(backends))
 
 

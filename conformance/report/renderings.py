@@ -40,4 +40,13 @@ class Rendering:
         return getattr(import_module(f"conformance.report.{module}"), name)(report)
 
 
-RENDERINGS: tuple[Rendering, ...] = ()
+RENDERINGS = (
+    Rendering("markdown", "write a summary in Markdown, such as for a CI job's page", {"": "markdown:render"}),
+    Rendering("junit", "write JUnit XML, one test case for each property", {"": "junit:render"}),
+    Rendering("csv", "write a table, one row for each property", {"": "spreadsheet:render"}),
+    Rendering(
+        "badge",
+        "write a badge: FILE.svg, or FILE.json for shields.io",
+        {".svg": "badge:svg", ".json": "badge:endpoint"},
+    ),
+)

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from conformance.processes.wire.client import PROGRAM
+from conformance.report.harmless import harmless
 from conformance.report.shell import command_line
 from conformance.spec import Array, LSTMConfig
 from conformance.trials.events import ENDED, Event
@@ -137,7 +138,9 @@ def _head(told: Reproduction, statement: str) -> str:
         )
         for text in paragraphs
     )
-    return f"{body}\n#   {command_line(line)}\n{MARK}{json.dumps(identity(told))}"
+    # A name that ends a line would end the comment.
+    shown = f"{harmless(body, lines=True)}\n#   {harmless(command_line(line))}"
+    return f"{shown}\n{MARK}{json.dumps(identity(told))}"
 
 
 def identity(told: Reproduction) -> dict[str, object]:
@@ -191,13 +194,14 @@ def _build(told: Reproduction) -> str:
         command = f"COMMAND = {told.target.removeprefix(PROGRAM)!r}"
         return f"{_piece('program_imports')}\n\n{command}\n\n\n{_piece('config')}\n\n\n{_piece('program')}"
     place, _, attribute = (told.place or told.target).rpartition(":")
-    if not place:
-        raise ValueError(f"{told.target!r} is a name, and no file or module that a script could import")
-    if place.endswith(".py"):
+    file = place.endswith(".py")
+    if not attribute.isidentifier() or not (file or all(part.isidentifier() for part in place.split("."))):
+        raise ValueError(f"{told.target!r} is no name in a file or module that a script could import")
+    if file:
         path = Path(place)
         found = f"sys.path.insert(0, {str(path.parent.as_posix())!r})\n" + (
             f"from {path.stem} import {attribute}"
-            if path.stem.isidentifier() and attribute.isidentifier()
+            if path.stem.isidentifier()
             else f"import importlib\n{attribute} = getattr(importlib.import_module({path.stem!r}), {attribute!r})"
         )
     else:

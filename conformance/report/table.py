@@ -30,7 +30,8 @@ def table(report: Report, width: int = WIDTH, paint: Paint = unpainted) -> str:
     for backend in report.backends:
         if backend not in ran:
             first = next(v for v in backend.verdicts if v.outcome != Outcome.NOT_RUN)
-            lines.append(f"{backend.backend}  {first.outcome}: {first.message.splitlines()[0]}")
+            told = f"{backend.backend}  {first.outcome}: {first.message.splitlines()[0]}"
+            lines.append(textwrap.fill(told, width, subsequent_indent="  ", break_long_words=False))
     if any(_seen(verdict) for backend in ran for verdict in backend.verdicts):
         lines.append("~: no failure in the cases that were checked before the run ended")
     return "\n".join(lines).rstrip()
@@ -105,20 +106,21 @@ def _row(backend: BackendReport, groups: Sequence[str], paint: Paint) -> list[st
     name = backend.backend if len(backend.backend) <= _LONGEST else f"…{backend.backend[1 - _LONGEST :]}"
     margin = "–" if backend.margin is None else f"{backend.margin:.{'2f' if backend.margin < 100 else '1e'}}"
     # A few chosen properties say nothing of what was covered: most judge cases of their own.
-    share = backend.covered / backend.combinations if backend.combinations and whole(backend) else None
-    coverage = "–" if share is None else f"{share:.0%}"
-    cells = [_share([v for v in backend.verdicts if v.property.startswith(group + ".")], paint) for group in groups]
-    cells += [_share(backend.asked(question), paint) for question in QUESTIONS]
+    covered = backend.covered / backend.combinations if backend.combinations and whole(backend) else None
+    coverage = "–" if covered is None else f"{covered:.0%}"
+    cells = [share([v for v in backend.verdicts if v.property.startswith(group + ".")], paint) for group in groups]
+    cells += [share(backend.asked(question), paint) for question in QUESTIONS]
     return [name, reached(backend)[0] or "—", *cells, coverage, margin, f"{backend.seconds:.1f} s"]
 
 
-def _share(verdicts: Sequence[Verdict], paint: Paint) -> str:
+def share(verdicts: Sequence[Verdict], paint: Paint = unpainted) -> str:
+    """How many of those that were asked hold: "7/8"; a dash if none was asked."""
     # A quick run asks nothing of those that it leaves out.
     verdicts = [v for v in verdicts if v.outcome != Outcome.NOT_DECLARED and not isinstance(v.fact, LeftOut)]
     passed, seen = sum(v.outcome.good for v in verdicts), sum(map(_seen, verdicts))
     bad = any(v.outcome.bad for v in verdicts)
-    share = f"{'~' * bool(seen)}{passed + seen}/{len(verdicts)}"
-    return paint(share, False if bad else None) if verdicts else "–"
+    told = f"{'~' * bool(seen)}{passed + seen}/{len(verdicts)}"
+    return paint(told, False if bad else None) if verdicts else "–"
 
 
 def _seen(verdict: Verdict) -> bool:

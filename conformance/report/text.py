@@ -17,6 +17,12 @@ from conformance.report.levels import reached, whole
 from conformance.report.model import BackendReport, Report, Verdict
 from conformance.report.shell import command_line
 
+#: The columns of the words that stand before a line.
+_LABEL = 10
+
+#: So many lines of a message are shown: those at its beginning and at its end.
+_LINES = 40
+
 #: So many failing cases are told in a paragraph each.
 _PARAGRAPHS = 3
 
@@ -86,7 +92,7 @@ def _causes(backend: BackendReport, whole: bool, line: Callable[[Verdict], str],
     """A paragraph for each cause, after how many there are; nothing where none was found."""
     found = backend.diagnosis.causes if backend.diagnosis else ()
     told = [causes.paragraph(cause, backend, line, width - 2, whole) for cause in found]
-    head = [f"{backend.backend}: {causes.headline(backend)}"] * bool(told)
+    head = [_wrapped(f"{backend.backend}: {causes.headline(backend)}", "  ", width)] * bool(told)
     return head + [textwrap.indent(each, "  ") for each in told]
 
 
@@ -98,7 +104,7 @@ def _remarks(backend: BackendReport, width: int) -> list[str]:
     if found.causes:
         return [textwrap.indent(each, "  ") for each in causes.remarks(found, width - 2)]
     said = causes.none_found(found)
-    return [textwrap.fill(f"{backend.backend}: {said}", width, subsequent_indent="  ")] if said else []
+    return [_wrapped(f"{backend.backend}: {said}", "  ", width)] if said else []
 
 
 def _backend(backend: BackendReport, verbose: bool, line: Callable[[Verdict], str], more: str, width: int) -> str:
@@ -108,40 +114,49 @@ def _backend(backend: BackendReport, verbose: bool, line: Callable[[Verdict], st
         paragraphs += ["  each failure:" if verbose else "  not explained:"] * bool(bad)
     elif bad:
         noun = "property does" if len(bad) == 1 else "properties do"
-        paragraphs.append(f"{backend.backend}: {len(bad)} {noun} not hold")
+        paragraphs.append(_wrapped(f"{backend.backend}: {len(bad)} {noun} not hold", "  ", width))
     cases = list(_alike(bad) if verbose else _by_case(bad))
     told = cases if verbose else cases[:_PARAGRAPHS]
-    paragraphs += [textwrap.indent(explain(same[0], same[1:], line(same[0])), "  ") for same in told]
+    paragraphs += [textwrap.indent(explain(same[0], same[1:], line(same[0]), width - 2), "  ") for same in told]
     if left := [v.property for same in cases[len(told) :] for v in same]:
-        paragraphs.append(_wrapped(f"  and {len(left)} more ({more}): {', '.join(left)}", "    "))
+        paragraphs.append(_wrapped(f"  and {len(left)} more ({more}): {', '.join(left)}", "    ", width))
     paragraphs += _remarks(backend, width)
-    paragraphs += _guards(backend, more if backend.diagnosis and backend.diagnosis.causes and not verbose else "")
-    follows = _following(backend) if backend.diagnosis and backend.diagnosis.causes and not verbose else ()
+    short = bool(backend.diagnosis and backend.diagnosis.causes and not verbose)
+    paragraphs += _guards(backend, more if short else "", width)
+    follows = _following(backend) if short else ()
     if follows:
-        paragraphs.append(f"{backend.backend}: {english.following(len(follows))} ({more})")
+        paragraphs.append(_wrapped(f"{backend.backend}: {english.following(len(follows))} ({more})", "  ", width))
+    paragraphs += [_wrapped(f"{backend.backend}: {told}", "  ", width) for told in undecided(backend, follows)]
+    return "\n".join(paragraphs)
+
+
+def undecided(backend: BackendReport, but: Sequence[Verdict] = ()) -> Iterator[str]:
+    """What was narrowed, not run, or not judged to the end, once for each reason; all ``but`` some."""
     for outcome in _UNDECIDED:
         reasons: dict[tuple[str, str], list[str]] = {}
         for verdict in backend.verdicts:
-            if verdict.outcome == outcome and verdict.fact is not None and verdict not in follows:
+            if verdict.outcome == outcome and verdict.fact is not None and verdict not in but:
                 meaning = _UNDECIDED[outcome] if not _so_far(verdict) else _NOT_TO_THE_END
                 reasons.setdefault((meaning, english.shared(verdict.fact)), []).append(verdict.property)
         for (meaning, reason), names in reasons.items():
             listed = names if len(names) <= 12 else [*names[:10], f"and {len(names) - 10} more"]
             others = sum(not v.outcome.bad and v.outcome != Outcome.NOT_DECLARED for v in backend.verdicts)
             told = "all others" if len(names) == others else ", ".join(listed)
-            paragraphs.append(_wrapped(f"{backend.backend}: {meaning}: {told} ({reason})", ""))
-    return "\n".join(paragraphs)
+            yield f"{meaning}: {told} ({reason})"
 
 
-def _guards(backend: BackendReport, more: str) -> list[str]:
+def _guards(backend: BackendReport, more: str, width: int) -> list[str]:
     """The guards that are missing: a line for each; one for all, and how ``more`` is seen, beside a cause."""
     missing = backend.missing_guards
     if not missing:
         return []
     head = f"{backend.backend}: {english.missing_guards(len(missing))}"
     if more:
-        return [_wrapped(f"{head} {', '.join(v.property for v in missing)} ({more})", "")]
-    return [head, *(f"  {v.property:<27} {v.message.splitlines()[0]}" for v in missing)]
+        return [_wrapped(f"{head} {', '.join(v.property for v in missing)} ({more})", "  ", width)]
+    return [
+        _wrapped(head, "  ", width),
+        *(_clipped(f"  {v.property:<27} {v.message.splitlines()[0]}", width) for v in missing),
+    ]
 
 
 def _following(backend: BackendReport) -> Sequence[Verdict]:
@@ -159,16 +174,16 @@ def _so_far(verdict: Verdict) -> bool:
     return isinstance(verdict.fact, CutShort) and verdict.fact.passed > 0
 
 
-def conclusion(report: Report, paint: Paint = unpainted) -> str:
+def conclusion(report: Report, paint: Paint = unpainted, width: int = WIDTH) -> str:
     """A sentence for each backend, which begins with whether it is conformant: the last thing that a person reads."""
-    lines = [f"{paint(standing, _GOOD.get(standing))}: {text}" for standing, text in map(_told, report.backends)]
+    lines = []
+    for backend in report.backends:
+        first = standing(backend)
+        told = _wrapped(f"{first}: {sentence(backend)}", "  ", width)
+        lines.append(told.replace(first, paint(first, _GOOD.get(first)), 1))
     if report.missing:
-        lines.append(f"interrupted, not begun: {', '.join(report.missing)}")
+        lines.append(_wrapped(f"interrupted, not begun: {', '.join(report.missing)}", "  ", width))
     return "\n".join(lines)
-
-
-def _told(backend: BackendReport) -> tuple[str, str]:
-    return _standing(backend), sentence(backend)
 
 
 def sentence(backend: BackendReport) -> str:
@@ -214,7 +229,8 @@ def _in_short(verdict: Verdict) -> str:
     return f"{verdict.property} {verdict.outcome}"
 
 
-def _standing(backend: BackendReport) -> str:
+def standing(backend: BackendReport) -> str:
+    """Whether a backend is conformant, in the words with which its conclusion begins."""
     if not backend.available:
         return "unavailable"
     if not backend.complete and not backend.bad:
@@ -246,37 +262,47 @@ def _alike(verdicts: Sequence[Verdict]) -> Iterator[list[Verdict]]:
     yield from groups.values()
 
 
-def explain(verdict: Verdict, also: Sequence[Verdict] = (), replay: str = "") -> str:
+def explain(verdict: Verdict, also: Sequence[Verdict] = (), replay: str = "", width: int = LINE) -> str:
     """One verdict: the property's statement, the smallest case, expected against actual, and the line that replays it.
 
     Others on the same case, ``also``, are named if they show the same, and have a line each if they do not. Where
-    cases were right all the same, those of all that show the same are counted.
+    cases were right all the same, those of all that show the same are counted. The lines have ``width`` columns, but
+    for the last one, which is there to be copied.
     """
-    statement = catalogue()[verdict.property].statement
-    lines = [f"{verdict.property} ({verdict.outcome}): {statement}"]
-    if verdict.smallest:
-        lines.append(f"  smallest  {verdict.smallest}")
-    lines.append(textwrap.indent(verdict.message, "            ").replace("            ", "  result    ", 1))
+    head = f"{verdict.property} ({verdict.outcome}): {causes.required(verdict.property)}"
+    parts = [("smallest", verdict.smallest)] if verdict.smallest else []
+    parts.append(("result", verdict.message))
     if verdict.worst is not None and verdict.worst > 1e3:
-        lines.append(f"  worst     {verdict.worst:.2g} times its bound, among all cases seen")
+        parts.append(("worst", f"{verdict.worst:.2g} times its bound, among all cases seen"))
     same = [v for v in also if v.message == verdict.message]
     if scopes := [v.scope for v in (verdict, *same) if v.scope]:
-        lines.append(f"  scope     {english.scope(_together(scopes))}")
+        parts.append(("scope", english.scope(_together(scopes))))
     if same:
-        lines.append(_wrapped(f"  also      {', '.join(v.property for v in same)}", " " * 12))
+        parts.append(("also", ", ".join(v.property for v in same)))
+    lines = [_wrapped(head, "  ", width), *(_labelled(label, text, width) for label, text in parts)]
     for v in (v for v in also if v not in same):
         # What came stands before the call: it tells more, and a long line is cut at its end.
         call = f", on {v.smallest}" if v.smallest != verdict.smallest else ""
-        lines.append(_clipped(f"  also      {v.property}: {v.message.splitlines()[0]}{call}"))
+        lines.append(_clipped(f"  {'also':<{_LABEL}}{v.property}: {v.message.splitlines()[0]}{call}", width))
     if verdict.recipe is not None:
-        lines.append(f"  replay    {replay or replay_line(verdict)}")
+        lines.append(f"  {'replay':<{_LABEL}}{replay or replay_line(verdict)}")
     return "\n".join(lines)
 
 
-def _clipped(text: str) -> str:
+def _labelled(label: str, text: str, width: int) -> str:
+    """A text of one line or several in a column of its own, behind its label."""
+    indent = " " * (_LABEL + 2)
+    room, lines = max(40, width - len(indent)), text.splitlines()
+    if left := max(0, len(lines) - _LINES):
+        lines[_LINES // 2 : -_LINES // 2] = [f"… {english.counted(left, 'line')} left out …"]
+    lines = [line if len(line) <= room else _wrapped(line, "  ", room) for line in lines]
+    return textwrap.indent("\n".join(lines), indent).replace(indent, f"  {label:<{_LABEL}}", 1)
+
+
+def _clipped(text: str, width: int) -> str:
     """The first line of a text, as much of it as fits."""
     first = text.splitlines()[0]
-    return first if len(first) <= LINE else f"{first[: LINE - 2]} …"
+    return first if len(first) <= width else f"{first[: width - 2]} …"
 
 
 def _together(scopes: Sequence[Scope]) -> Scope:
@@ -300,5 +326,6 @@ def last_line(verdict: Verdict, named: bool = False) -> str:
     return command_line([*words, *["--backend", verdict.backend] * named])
 
 
-def _wrapped(text: str, indent: str) -> str:
-    return textwrap.fill(text, LINE, subsequent_indent=indent or "  ", break_long_words=False)
+def _wrapped(text: str, indent: str, width: int) -> str:
+    """A text in lines of ``width`` columns, of which all but the first are indented. No word or name is divided."""
+    return textwrap.fill(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
