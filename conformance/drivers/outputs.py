@@ -42,7 +42,7 @@ def outputs(options: argparse.Namespace) -> Iterator[Callable[[Report], None]]:
 
 
 def _lines(text: str) -> str:
-    """A text that UTF-8 has: a name in it may hold what no encoding has. Its last line's end is added as it is written."""
+    """A text that UTF-8 has, though a name in it may not be; the end of its last line is added where it is written."""
     return text.encode("utf-8", "backslashreplace").decode().removesuffix("\n")
 
 

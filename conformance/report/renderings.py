@@ -41,6 +41,7 @@ class Rendering:
 
 
 RENDERINGS = (
+    # Rendering("html", "write the page: one file that needs no network", {"": "page:render"}),
     Rendering("markdown", "write a summary in Markdown, such as for a CI job's page", {"": "markdown:render"}),
     Rendering("junit", "write JUnit XML, one test case for each property", {"": "junit:render"}),
     Rendering("csv", "write a table, one row for each property", {"": "spreadsheet:render"}),
