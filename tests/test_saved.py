@@ -10,7 +10,7 @@ import pytest
 from programs import SAMPLES, Command
 
 from conformance.drivers import stored
-from conformance.drivers.run import make_report, run
+from conformance.drivers.run import Isolation, make_report, run
 from conformance.drivers.showing import exit_code
 from conformance.engine.plan import Settings
 from conformance.errors import UsageError
@@ -22,6 +22,7 @@ from conformance.report.difference_text import told
 from conformance.report.merging import Part, merge, merged
 from conformance.report.model import BackendReport, Report, TargetError, Verdict
 from conformance.report.renderings import RENDERINGS, Rendering
+from conformance.version import __version__
 
 IDS = ("values.output", "values.h_n", "layout.shapes", "refusals.rank")
 ERROR = Mismatch("output", (0, 0, 0), 1.0, 2.0, 1e-7, 0, 0, 0, 0, 1, 1)
@@ -406,3 +407,10 @@ def test_two_runs_of_one_lstm_do_not_differ() -> None:
     one, two = (run([f"{SAMPLES}:right"], Settings(cases=3, only=("layout",)), isolation=None).report for _ in "ab")
     difference = compare(one, two)
     assert (difference.changed, difference.grown, difference.worse, difference.whole) == ((), (), False, True)
+
+
+def test_a_backend_of_an_installed_package_has_its_version_in_whatever_process_it_is() -> None:
+    reports = [run(["numpy"], Settings(only=("smoke",)), isolation=apart).report for apart in (None, Isolation())]
+    assert [report.backends[0].version for report in reports] == [__version__, __version__]
+    newer = replace(reports[0], backends=(replace(reports[0].backends[0], version="9"),))
+    assert told(compare(reports[0], newer)).endswith(f"other versions\n  numpy: version  {__version__} → 9")

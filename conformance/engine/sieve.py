@@ -114,6 +114,7 @@ class _Sieve:
             verdicts=tuple(self.tally.verdict(p, self.session.interrupted) for p in self.plan.properties),
             note=self.plan.backend.remark(),
             own_name=self.plan.backend.own_name,
+            version=self.plan.backend.version,
             covered=len(wanted & covered(self.offers.judged)),
             combinations=len(wanted),
             cases=len(cases),
