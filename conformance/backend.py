@@ -153,6 +153,8 @@ class Backend:
     not_judged: tuple[NotJudged, ...] = ()
     #: The name that its author gave it, where ``name`` is the target by which it was found.
     own_name: str = ""
+    #: The version of the package or of the program that it belongs to, as that says it, or nothing.
+    version: str = ""
 
     def __call__(self, config: LSTMConfig, params: Params) -> Callable[..., Any]:
         """Build a model."""

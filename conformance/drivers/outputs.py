@@ -36,14 +36,14 @@ def outputs(options: argparse.Namespace) -> Iterator[Callable[[Report], None]]:
         def write(report: Report) -> None:
             with contextlib.ExitStack() as tried:
                 for form, path, put in writes:
-                    tried.callback(lambda form=form, path=path, put=put: put(_bytes(form.of(report, path))))
+                    tried.callback(lambda form=form, path=path, put=put: put(_lines(form.of(report, path))))
 
         yield write
 
 
-def _bytes(text: str) -> bytes:
-    """A text in UTF-8; a name in it may hold what no encoding has."""
-    return text.encode("utf-8", "backslashreplace") + b"\n" * (not text.endswith("\n"))
+def _lines(text: str) -> str:
+    """A text that UTF-8 has, though a name in it may not be; the end of its last line is added where it is written."""
+    return text.encode("utf-8", "backslashreplace").decode().removesuffix("\n")
 
 
 def _asked(options: argparse.Namespace) -> list[tuple[Rendering, Path]]:

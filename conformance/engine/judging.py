@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -51,6 +51,11 @@ class Answer:
     judged: bool = False
     #: The process ended at the call that all properties share: none can say anything about the case.
     shared: bool = False
+    #: The wall-clock seconds of the call that all properties share, in the process that holds the backend; None if it
+    #: did not come back.
+    took: float | None = None
+    #: The largest error of the values of the case itself as a share of its bound, where they had been judged by then.
+    share: float | None = None
 
     @property
     def wrong(self) -> bool:
@@ -152,6 +157,8 @@ class Here:
             self._signatures.asking(inquiries[0].property.id)
         trial = self._trial = Trial(self._called, recipe)
         ended = shared_call(trial)
+        # Where it raised, a later call is another one.
+        took = trial.took
         self._open()
         if ended is not None:
             yield inquiries[0], ended
@@ -160,7 +167,7 @@ class Here:
         for inquiry in inquiries:
             if self._signatures is not None:
                 self._signatures.asking(inquiry.property.id)
-            answer = check(inquiry, trial)
+            answer = replace(check(inquiry, trial), took=took, share=trial.share())
             self._open()
             if self._signatures is not None and answer.outcome is not None:
                 self._signatures.answered(inquiry.property.id)

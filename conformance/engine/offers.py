@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from conformance.cases.choices import factors
 from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer, Inquiry
+from conformance.engine.measuring import Measuring
 from conformance.engine.session import Session
 from conformance.facts import Fact, Outcome, Said, Within
 from conformance.properties.model import Cost, Property
@@ -30,6 +32,7 @@ class Offers:
         self._settings = session.plan.settings
         #: The recipes whose values were judged.
         self.judged: set[Recipe] = set()
+        self.measuring = Measuring(factors(session.plan.backend))
         #: Seconds left for cases that end the process once more.
         self._losses = _PATIENCE_LOSSES
 
@@ -42,7 +45,7 @@ class Offers:
         due = [Inquiry(p, self._turn(p)) for p in asked if p.when(recipe) and self._due(p)]
         if due or not cost:
             self._session.offered.append(recipe)
-        failures = []
+        failures, answers = [], []
         brief = bool(self._session.tally.ends)
         while due:
             began, left = time.monotonic(), due
@@ -52,6 +55,7 @@ class Offers:
                     left = []
                     break
                 left = left[1:]
+                answers.append(answer)
                 met = replace(recipe, turn=turn)
                 self._session.tally.add(p, met, answer)
                 if answer.wrong and p in self._session.pending:
@@ -64,6 +68,7 @@ class Offers:
             counts = any(self._session.counts(p, a.outcome) for p, _, a in failures if a.outcome is not None)
             # The judge stopped at a failure: at one that does not count, the others are asked all the same.
             due = [] if counts or len(left) == len(due) else left
+        self.measuring.add(recipe, answers)
         self._session.erring = [p for p in self._session.erring if self._session.tally.counts[p.id].asked_on()]
         return failures
 

@@ -117,6 +117,7 @@ class _Sieve:
             verdicts=tuple(self.tally.verdict(p, interrupted) for p in self.plan.properties),
             note=self.plan.backend.remark(),
             own_name=self.plan.backend.own_name,
+            version=self.plan.backend.version,
             covered=len(wanted & covered(self.offers.judged)),
             combinations=len(wanted),
             cases=len(cases),
@@ -131,6 +132,8 @@ class _Sieve:
             quick=Quick(len(cases), self.fixed) if self.settings.quick else None,
             signatures=self.judge.signatures,
             frameworks=self.judge.frameworks,
+            measured=self.offers.measuring.measured(),
+            choices=self.offers.measuring.choices,
         )
 
     def _advanced(self, done: int) -> None:

@@ -159,7 +159,7 @@ def _hold(parent: _Parent, request: Message) -> Backend:
     listeners.remove(calling)
     told = capabilities_to_fields(backend.capabilities)
     told |= {"type": "held", "name": backend.name, "note": backend.remark(), "origin": backend.origin}
-    told |= {"own_name": backend.own_name}
+    told |= {"own_name": backend.own_name, "version": backend.version}
     told |= {"ruled_out": " ".join(sorted(backend.ruled_out)), "threads": str(backend.capabilities.threads)}
     told["not_judged"] = json.dumps([encode(each) for each in backend.not_judged])
     told["cannot_hold"] = " ".join(dtype for dtype in DTYPES if dtype_unavailable(dtype))

@@ -279,6 +279,7 @@ class Isolated:
             not_judged=tuple(decode(NotJudged, each) for each in json.loads(fields["not_judged"])),
             origin=fields["origin"],
             own_name=fields["own_name"],
+            version=fields["version"],
         )
 
     def _next(self, child: Child, seconds: float, limit: int = _SMALL) -> Message:

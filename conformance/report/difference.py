@@ -11,7 +11,7 @@ from conformance.facts import Measured, Outcome
 from conformance.report.model import BackendReport, Report, Verdict, spoils
 
 #: A margin has grown if it is so many times the old one, and at least so much. Of two runs of one right LSTM that
-#: differ in the seed alone, none of those measured are so far apart (docs/report.md).
+#: differ in the seed alone, none that were measured are so far apart (docs/report.md).
 _TIMES, _LEAST = 4.0, 0.25
 
 
@@ -206,7 +206,8 @@ def _versions(old: Report, new: Report, both: list[tuple[BackendReport, BackendR
     yield from shared
     told = {(other.name, other.old, other.new) for other in shared}
     for one, other in both:
-        for each in _others(one.frameworks, other.frameworks, other.backend):
+        before, after = ({"version": backend.version} | backend.frameworks for backend in (one, other))
+        for each in _others(before, after, other.backend):
             if (each.name, each.old, each.new) not in told:
                 yield each
 

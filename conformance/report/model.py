@@ -87,6 +87,8 @@ class BackendReport:
     backend: str
     #: One for each property that was chosen.
     verdicts: tuple[Verdict, ...]
+    #: The version of the package or of the program that it belongs to, as that says it, or nothing.
+    version: str = ""
     #: What a reader must know about the backend, in its author's words.
     note: str = ""
     #: Three-way combinations of declared choices that were called and judged.

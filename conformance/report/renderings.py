@@ -42,11 +42,11 @@ class Rendering:
 
 _BADGE = {".svg": "badge:svg", ".json": "badge:endpoint"}
 
-RENDERINGS: tuple[Rendering, ...] = (
-    Rendering("html", "write the page: one HTML file that needs nothing else", {"": "page:render"}),
-    Rendering("markdown", "write a summary in Markdown, as the services of CI show it", {"": "markdown:render"}),
-    Rendering("junit", "write a test case for each property as JUnit XML", {"": "junit:render"}),
-    Rendering("csv", "write a row for each verdict as CSV", {"": "spreadsheet:render"}),
+RENDERINGS = (
+    Rendering("html", "write the page: one file that needs no network", {"": "page:render"}),
+    Rendering("markdown", "write a summary in Markdown, such as for a CI job's page", {"": "markdown:render"}),
+    Rendering("junit", "write JUnit XML, one test case for each property", {"": "junit:render"}),
+    Rendering("csv", "write a table, one row for each property", {"": "spreadsheet:render"}),
     Rendering(
         "badge",
         "write a badge: FILE.svg, or FILE.json for shields.io",

@@ -47,7 +47,7 @@ def load(target: str | Backend | Callable[..., Any]) -> Backend:
     else:
         sys.path[:0] = [""] if "" not in sys.path else []
         module = _import(target, lambda: importlib.import_module(place))
-    return _named(target, module, attribute)
+    return replace(_named(target, module, attribute), version=_version(module))
 
 
 def load_at(target: str, place: str) -> Backend:
@@ -67,7 +67,14 @@ def _installed(target: str, point: EntryPoint) -> Backend:
             raise
         reason = f"{package} is not installed"
         return Backend(target, Capabilities(), _not_here, lambda: reason)
-    return _named(target, module, point.attr)
+    version = getattr(point.dist, "version", "")
+    return replace(_named(target, module, point.attr), version=version or _version(module))
+
+
+def _version(module: ModuleType) -> str:
+    """The version of the package that a module belongs to, by the package's own word, or nothing."""
+    told = getattr(sys.modules.get(module.__name__.partition(".")[0], module), "__version__", "")
+    return told if isinstance(told, str) else ""
 
 
 def _not_here(config: LSTMConfig, params: Params) -> NoReturn:

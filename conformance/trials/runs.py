@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from time import perf_counter
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -53,6 +54,8 @@ class Runs:
         self._turn = recipe.turn
         #: Whether the values of the case itself were judged, by which coverage is counted.
         self.judged = False
+        #: The wall-clock seconds of the first call that came back.
+        self.took: float | None = None
         self._kept: dict[str, Any] = {}
         self._called = self.case
 
@@ -147,7 +150,12 @@ class Runs:
         """
         model = self.model(case) if model is None else model
         self.called = case
-        return call(model, case, *(handed(case) if arguments is None else arguments))
+        given = handed(case) if arguments is None else arguments
+        began = perf_counter()
+        result = call(model, case, *given)
+        if self.took is None:
+            self.took = perf_counter() - began
+        return result
 
     def run(self, case: Case, model: Callable[..., Any] | None = None, arguments: Arguments | None = None) -> Result:
         """The canonical result of one call, in copies of its own; a wrong shape is a violation."""

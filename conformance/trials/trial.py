@@ -40,6 +40,20 @@ class Trial(Runs):
         self.judged = True
         return findings
 
+    def share(self) -> float | None:
+        """The largest error of the case's own values as a share of its bound; None if they were not judged.
+
+        None too where they say nothing: the case itself makes the oracle's numbers infinite or NaN.
+        """
+        return self.once("share", self._share) if self.judged and self.arithmetic is not None else None
+
+    def _share(self) -> float | None:
+        findings = [finding for finding in self.once("findings", self._own_findings) if not finding.silent()]
+        margin = max((finding.margin() for finding in findings), default=None)
+        if margin is None or margin <= 1.0:
+            return margin
+        return margin if any(telling(finding).max(initial=0.0) > 1.0 for finding in findings) else None
+
     def findings_of(self, case: Case, observe: Observe | None = None) -> list[Finding]:
         """Every comparison of a case's results with the oracle; ``observe`` stands in for runs of the case."""
         return self._compared(self._expectation_of(case), observe or self.observing(case))

@@ -64,6 +64,7 @@ def program(target: str, limits: Limits | None = None) -> Backend:
         note="; ".join(part for part in (version, fields.get("note", "")) if part),
         origin=target,
         own_name=fields.get("name", ""),
+        version=fields.get("version", ""),
         process=running,
     )
 
