@@ -16,6 +16,8 @@ from conformance.cases.recipe import Recipe
 from conformance.drivers import cli
 from conformance.engine import plan
 from conformance.engine.offers import Offers
+from conformance.properties.gradients import sized
+from conformance.properties.sizes import bits
 from conformance.targets import registry
 
 # A shell that runs the tests in the background has them, and the commands that they start, ignore interruptions.
@@ -42,10 +44,17 @@ def _as_it_was(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 
 @pytest.fixture
-def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def fewer_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of all around it: sequences of some hundred steps in the place of ten thousand and more."""
+    monkeypatch.setattr(bits, "PAST_16_BITS", 701)
+    monkeypatch.setattr(sized, "_STRETCHES", 100)
+
+
+@pytest.fixture
+def few_rows(fewer_steps: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of all around it: of the fixed set the simplest rows, every fifth of the others, and the long one.
 
-    Large properties are asked about one case each.
+    Large properties are asked about one case each, and others that have a limit, as those of gradients, about three.
     """
 
     def fewer(backend: Backend, seed: int) -> list[Recipe]:
@@ -53,7 +62,7 @@ def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
         return [*rows[:4], *rows[4:-1:5], rows[-1]]
 
     monkeypatch.setattr(plan, "fixed_set", fewer)
-    monkeypatch.setattr(Offers, "_limit", lambda _, p: 1 if p.cost else p.limit)
+    monkeypatch.setattr(Offers, "_limit", lambda _, p: 1 if p.cost else min(p.limit, 3))
 
 
 @pytest.fixture

@@ -63,9 +63,9 @@ def _spin(config: LSTMConfig, x: Array) -> None:
 
 
 def _exhaust() -> None:
-    held = []
-    while True:
-        held.append(np.ones(1 << 22))
+    """Takes a quarter of a gibibyte, which a test can do again and again, and keeps it."""
+    _held.append(np.ones(1 << 25))
+    time.sleep(1000)
 
 
 def _fork(config: LSTMConfig, x: Array) -> None:

@@ -62,6 +62,7 @@ def test_the_fault_is_caught() -> None:
     assert report.bad
 
 
+@pytest.mark.usefixtures("few_rows")
 def test_the_backend_is_conformant() -> None:
     added = example("Add a backend")["by_hand"]
     assert isinstance(added, Backend)

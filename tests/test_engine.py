@@ -46,8 +46,8 @@ def zero_c(forward: Forward, config: LSTMConfig, x: Array, *state: Any) -> Any:
 def test_a_right_backend_passes_everything_it_declares() -> None:
     seen: list[tuple[int, int]] = []
     backend = replace(find("numpy"), capabilities=WIDE)
-    # The long and the large take half of the time; the built-in backends are asked about them.
-    settings = Settings(cases=5, exclude=("sizes",))
+    # All groups are asked of the twin (test_properties.py) and, by `lstm-conformance run`, of the built-in backends.
+    settings = Settings(cases=5, only=("smoke", "layout", "values", "state", "stack"))
     report = conform(backend, settings, lambda *progress: seen.append(progress))
     assert report.conformant
     assert report.covered == report.combinations > 0
@@ -98,7 +98,7 @@ def test_an_exception_is_an_error_and_not_a_failure() -> None:
             raise MemoryError("no room")
         return forward(x, *state)
 
-    found = by_property(conform(around(raising), replace(QUICK, only=("values.output", "sequence.chunks"))))
+    found = by_property(conform(around(raising), Settings(cases=5, only=("values.output", "sequence.chunks"))))
     assert found["values.output"].outcome == "error"
     assert "MemoryError: no room" in found["values.output"].message
     assert found["sequence.chunks"].outcome == "passed"
@@ -157,7 +157,7 @@ def test_a_backend_that_supports_nothing_is_not_conformant() -> None:
     def nothing(*call: Any) -> Any:
         raise Unsupported("not today")
 
-    assert not conform(around(nothing), QUICK).conformant
+    assert not conform(around(nothing), Settings(cases=0, only=("smoke", "values"))).conformant
 
 
 def test_expected_failures_are_strict() -> None:
@@ -302,6 +302,7 @@ _OPTIONS: dict[str, Any] = dict.fromkeys(("no_bias", "batch_first", "unbatched",
 _STACK: dict[str, Any] = dict.fromkeys(("layers", "bidirectional"), True)
 
 
+@pytest.mark.usefixtures("fewer_steps")
 @pytest.mark.parametrize(
     ("options", "limit"),
     [
@@ -326,6 +327,7 @@ def test_a_backend_that_compiles_is_asked_all_from_few_signatures(
     assert {v.property for v in report.verdicts if v.outcome == "passed"} == asked
 
 
+@pytest.mark.usefixtures("fewer_steps")
 def test_a_failure_of_a_backend_that_compiles_is_shrunk_within_few_signatures() -> None:
     met: Met = set()
 

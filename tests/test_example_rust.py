@@ -73,6 +73,7 @@ def converse(root: Path, *requests: bytes) -> tuple[list[Any], subprocess.Comple
     return responses, ended
 
 
+@pytest.mark.usefixtures("few_rows")
 def test_it_conforms(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
     report = run([f"exec:{PROGRAM}"], Settings(cases=5)).report

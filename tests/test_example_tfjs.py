@@ -71,8 +71,9 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(copy)
 
 
+@pytest.mark.usefixtures("few_rows")
 def test_tfjs_is_conformant(example: Path) -> None:
-    """On the fixed set, in the groups that the adapter itself can spoil; a run of all of them takes a minute or two."""
+    """On a few rows, in the groups that the adapter itself can spoil; a run of all of them takes a minute or two."""
     command = f"exec:node {shlex.quote(str(example / 'main.mjs'))}"
     groups = ("smoke", "layout", "values", "direction", "stack", "state", "degenerate", "refusals")
     report = check_backend(command, cases=0, properties=groups)

@@ -407,6 +407,7 @@ def test_a_narrower_declaration_is_asked_no_more(changes: dict[str, Any]) -> Non
     assert any(v.outcome == "passed" for v in report.verdicts)
 
 
+@pytest.mark.usefixtures("few_rows")
 def test_a_model_that_is_baked_in_is_judged() -> None:
     config = LSTMConfig(3, 4, 2, bidirectional=True)
     params = realise(Recipe(I=3, H=4, layers=2, bidirectional=True, seed=3)).params

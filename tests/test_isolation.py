@@ -83,7 +83,7 @@ def _nothing_is_left(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         ("abort", "crashed", "died of SIGABRT", lambda recipe: recipe.H > 4),
         ("loop", "timeout", "no answer within 2 seconds", lambda recipe: recipe.N == 2),
         ("sleeper", "timeout", "no answer within 2 seconds", lambda recipe: recipe.L > 8),
-        ("glutton", "crashed", "GiB of memory; its limit is 1 GiB", lambda recipe: recipe.L > 8),
+        ("glutton", "crashed", "GiB of memory; its limit is 0.25 GiB", lambda recipe: recipe.L > 8),
         ("forker", "crashed", "died of SIGSEGV", lambda recipe: recipe.L > 3),
     ],
 )
@@ -91,8 +91,9 @@ def test_a_case_that_ends_the_process_is_a_verdict_and_the_others_are_judged(
     name: str, outcome: str, said: str, needs: Callable[[Recipe], bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(failures, "_PATIENCE_SECONDS", 0.5)
-    # Only what hangs is to meet the limit of time.
-    report = judged(name, limits=Impatient(memory=1.0) if outcome == "timeout" else LIMITS)
+    # Only what hangs is to meet the limit of time. Each case that ends the process costs a new one: a few show it.
+    limits = Impatient(memory=0.25) if outcome == "timeout" else replace(LIMITS, memory=0.25)
+    report = judged(name, replace(SETTINGS, cases=7), limits)
     [verdict] = report.bad
     assert verdict.outcome == outcome
     assert said in verdict.message

@@ -22,6 +22,7 @@ LOADS = ("purity.load", "purity.load-copies", "purity.load-apart", "gradients.lo
 
 
 @pytest.mark.parametrize("name", ["numpy", "torch-nn", "torch-loop", "torch-nn-step"])
+@pytest.mark.usefixtures("few_rows")
 def test_the_built_in_backends_have_a_load_and_a_train(name: str) -> None:
     report = check_backend(name, cases=5, properties=LOADS)
     assert {(v.property, v.outcome, v.message) for v in report.verdicts} == {(id, "passed", "") for id in LOADS}

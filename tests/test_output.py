@@ -20,7 +20,7 @@ from conformance.drivers.storage import counterexamples, database
 from conformance.engine.plan import Settings
 from conformance.errors import UsageError
 
-RUN = ("run", f"{SAMPLES}:swapped", "--in-process", "--cases", "0", "--only", "values.gates")
+RUN = ("run", f"{SAMPLES}:swapped", "--in-process", "--cases", "0", "--diagnose", "0", "--only", "values.gates")
 
 full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 

@@ -111,9 +111,8 @@ class Silent(nn.LSTM):
 def test_dropout_is_probed_so_that_a_module_which_drops_elsewhere_is_judged() -> None:
     found = {cls: {a.option: (a.runs, a.right) for a in abilities(find(cls))}["dropout"] for cls in (LSTM, Recurrent)}
     assert found == {LSTM: (True, True), Recurrent: (True, False)}
-    verdicts = {
-        v.property: v.outcome for v in check_backend(Recurrent, cases=0, properties=["dropout"], diagnose=0).verdicts
-    }
+    report = check_backend(Recurrent, cases=0, only="dropout", shrink=False, diagnose=0)
+    verdicts = {v.property: v.outcome for v in report.verdicts}
     assert verdicts["dropout.first-layer"] == "failed"
     assert verdicts["dropout.evaluation"] == "passed"
 

@@ -86,7 +86,7 @@ def test_a_module_right_in_all_but_input_checks_exits_0_and_with_strict_1(unguar
 
 
 def test_check_backend_is_strict_on_demand_and_knows_expected_failures(unguarded: str) -> None:
-    settings: dict[str, Any] = {"cases": 0, "only": ["smoke", "refusals.broadcast-state"]}
+    settings: dict[str, Any] = {"cases": 0, "only": ["smoke", "refusals.broadcast-state"], "diagnose": 0}
     known = {"refusals.broadcast-state": "issue 7"}
     assert check_backend(unguarded, **settings).conformant
     assert not check_backend(unguarded, **settings, strict=True).conformant

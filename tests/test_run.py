@@ -127,7 +127,7 @@ def test_check_backend_takes_a_name_a_target_a_backend_or_a_function() -> None:
 
 
 def test_check_backend_survives_a_backend_that_would_end_the_process() -> None:
-    report = check_backend(f"{SAMPLES}:system_exit", cases=0, properties=["smoke"])
+    report = check_backend(f"{SAMPLES}:system_exit", cases=0, properties=["smoke"], diagnose=0)
     assert [(v.outcome, v.message.splitlines()[0]) for v in report.verdicts] == [
         ("error", "build raised SystemExit: bye")
     ]
