@@ -98,7 +98,8 @@ def once(targets: list[str], moment: float, whole: Report) -> dict[str, object]:
         failed = {(verdict.backend, verdict.property) for verdict in cut.verdicts if verdict.outcome.bad}
         lost = sum(each not in failed for each in told)
         done = sum(backend.complete for backend in cut.backends)
-        honest = cut.complete == (code in (0, 1))
+        # Killed after its last word, it is complete.
+        honest = cut.verdicts == whole.verdicts if cut.complete else code not in (0, 1)
         again = _run(folder, folder / "log", "run", "--resume", "report.json")
         went_on = "goes on from" in (folder / "log").read_text()
         final = _read(folder)
