@@ -1,7 +1,8 @@
 """How long until a wrong LSTM is seen to be wrong? ``python -m benchmarks.first_signal``.
 
 Catalogued faults of all classes, each in a file that imports torch, as a user's would, are judged by the command line
-on a terminal. The clock starts with the command, and stops when the first failure stands on the screen. Processor
+on a terminal; with ``--starter``, what a newcomer has: the file that ``lstm-conformance new`` writes, and an nn.Module
+with a mistake. The clock starts with the command, and stops when the first failure stands on the screen. Processor
 seconds, of the command and of the process that holds the fault, are those of an idle machine; seconds are this one's.
 """
 
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib import resources
 from pathlib import Path
 
 import psutil
@@ -33,7 +35,16 @@ from conformance.faults import FAULTS, backend_of
 wrong = backend_of(FAULTS[{fault!r}])
 """
 
-_FIRST = re.compile(r"wrong\.py:wrong: (\w+\.[\w-]+) fails: ")
+#: An nn.Module whose c_n is off by a thousandth.
+_MODULE = """
+from torch import nn
+class wrong(nn.LSTM):
+    def forward(self, x, state=None):
+        output, (h_n, c_n) = super().forward(x, state)
+        return output, (h_n, c_n * 1.001)
+"""
+
+_FIRST = re.compile(r"wrong\.py:\w+: (\w+\.[\w-]+) fails: ")
 
 
 def picked(count: int, seed: int, kinds: tuple[str, ...] = CLASSES) -> list[Fault]:
@@ -47,12 +58,12 @@ def picked(count: int, seed: int, kinds: tuple[str, ...] = CLASSES) -> list[Faul
     return order[:count]
 
 
-def first_signal(fault: Fault, limit: float, options: list[str]) -> list[object]:
-    """The fault, the property of its first failure on the screen, seconds until then, and processor seconds."""
+def first_signal(text: str, attribute: str, limit: float, options: list[str]) -> list[object]:
+    """Of a file: the property of its first failure on the screen, seconds until then, and processor seconds."""
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "wrong.py").write_text(_FILE.format(fault=fault.id))
+        Path(folder, "wrong.py").write_text(text)
         screen, terminal = pty.openpty()
-        command = [sys.executable, "-m", "conformance", "run", "wrong.py:wrong", *options]
+        command = [sys.executable, "-m", "conformance", "run", f"wrong.py:{attribute}", *options]
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, (os.getcwd(), os.environ.get("PYTHONPATH")))),
@@ -74,7 +85,7 @@ def first_signal(fault: Fault, limit: float, options: list[str]) -> list[object]
             process.terminate()
             os.close(screen)
             process.wait()
-    return [fault.id, fault.kind, found and found[1], seconds, processor]
+    return [found and found[1], seconds, processor]
 
 
 def _processor_seconds(pid: int) -> float:
@@ -95,12 +106,27 @@ def main() -> int:
         "--limit", type=float, default=120.0, help="seconds after which a fault is given up (%(default)s)"
     )
     parser.add_argument("--quick", action="store_true", help="of runs with --quick")
+    parser.add_argument("--starter", action="store_true", help="of the starter and of a wrong nn.Module instead")
     options = parser.parse_args()
-    rows = []
-    for fault in picked(options.faults, options.seed):
-        # A missing guard is no failure otherwise.
-        more = [*["--strict"] * (fault.kind == OPTIONS), *["--quick"] * options.quick]
-        rows.append(first_signal(fault, options.limit, more))
+    more, rows = ["--quick"] * options.quick, []
+    if options.starter:
+        starter = resources.files("conformance.targets").joinpath("starter.py").read_text(encoding="utf-8")
+        judged = [("lstm-conformance new", "starter", starter, "my_lstm", more)]
+        judged += [("c_n off by a thousandth", "nn.Module", _MODULE, "wrong", more)]
+    else:
+        # A missing guard is no failure unless the run is strict.
+        judged = [
+            (
+                fault.id,
+                fault.kind,
+                _FILE.format(fault=fault.id),
+                "wrong",
+                [*["--strict"] * (fault.kind == OPTIONS), *more],
+            )
+            for fault in picked(options.faults, options.seed)
+        ]
+    for name, kind, text, attribute, words in judged:
+        rows.append([name, kind, *first_signal(text, attribute, options.limit, words)])
         print(*rows[-1], sep="  ", file=sys.stderr, flush=True)
     print(tabulate(rows, ["fault", "class", "first", "s", "processor s"], floatfmt=".1f"))
     seen = [row for row in rows if row[2]]

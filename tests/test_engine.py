@@ -16,6 +16,7 @@ from conformance import Capabilities, LSTMConfig, Unsupported
 from conformance.backend import Backend
 from conformance.cases.fixed_set import fixed_set
 from conformance.cases.recipe import parse
+from conformance.engine.news import counting
 from conformance.engine.plan import Settings, plan
 from conformance.engine.sieve import conform, replay
 from conformance.errors import UsageError
@@ -48,7 +49,7 @@ def test_a_right_backend_passes_everything_it_declares() -> None:
     backend = replace(find("numpy"), capabilities=WIDE)
     # All groups are asked of the twin (test_properties.py) and, by `lstm-conformance run`, of the built-in backends.
     settings = Settings(cases=5, only=("smoke", "layout", "values", "state", "stack"))
-    report = conform(backend, settings, lambda *progress: seen.append(progress))
+    report = conform(backend, settings, counting(lambda *progress: seen.append(progress)))
     assert report.conformant
     assert report.covered == report.combinations > 0
     assert report.margin is not None

@@ -157,7 +157,7 @@ class Journals:
         """A target has ended; its journal is kept if it can go on."""
         journal = self._open.pop(target, None)
         if journal is not None:
-            if isinstance(judged, BackendReport) and goes_on(judged):
+            if judged is None or (isinstance(judged, BackendReport) and goes_on(judged)):
                 journal.close()
             else:
                 journal.remove()

@@ -114,11 +114,12 @@ class Live:
     def _write(self) -> None:
         """Write what is known; where that fails, the run goes on, and it is said once."""
         began, self._tried = time.monotonic(), True
-        backends = [self._known[target] for target in self._asked.targets if target in self._known]
-        missing = [t for t in self._asked.targets if t not in self._known and t not in self._errors]
+        known = [target for target in self._asked.targets if target in self._known]
+        missing = [target for target in self._asked.targets if target not in {*known, *self._errors}]
+        backends = [self._known[target] for target in known]
         report = make_report(self._settings, backends, missing, self._asked, self._errors.values())
         try:
-            self._put(document(report, [self._texts[backend.backend] for backend in backends]))
+            self._put(document(report, [self._texts[target] for target in known]))
         except Unwritten as error:
             if not self._complained:
                 self._complained = True

@@ -30,7 +30,8 @@ _EVERY = 10.0
 _NAME = 26
 
 _COUNTED = "{desc}: {n}/{total} cases{postfix}, {remaining} left"
-_UNCOUNTED = "{desc}: {postfix}"
+#: tqdm sets a comma before the postfix.
+_UNCOUNTED = "{desc}{postfix}"
 
 
 class Progress:
@@ -126,8 +127,7 @@ class _Bars:
             bar = self._bars[target]
             if bar.total != news.total:
                 bar.reset(news.total)
-            # tqdm sets a comma before it.
-            bar.bar_format, bar.postfix = _COUNTED, f", {_standing(news)}"
+            bar.bar_format, bar.postfix = _COUNTED, _standing(news)
             bar.update(news.done - bar.n)
             bar.refresh()
 

@@ -162,7 +162,7 @@ class Judgement:
         began = time.perf_counter()
         try:
             kept = database(self.backend.name, settings)
-            report = conform(clocked, settings, counting(progress), database=kept)
+            report = conform(clocked, settings, tell=counting(progress), database=kept)
         finally:
             self.judge.rest()
         rest = time.perf_counter() - began - sum(clocked.seconds.values())

@@ -155,12 +155,19 @@ def judge_target(
     judges = Judges() if judges is None else judges
     if judges.closed:
         return None
-    tell(Began())
-    judged = _judge(target, settings, isolation, diagnose, tell, judges, journals)
-    if judged is not None:
-        tell(Finished(judged))
-    if journals is not None:
-        journals.leave(target, judged)
+    judged = None
+    try:
+        tell(Began())
+        judged = _judge(target, settings, isolation, diagnose, tell, judges, journals)
+        if judged is not None:
+            tell(Finished(judged))
+    except KeyboardInterrupt:
+        if judged is None:
+            raise
+        judges.close_all()
+    finally:
+        if journals is not None:
+            journals.leave(target, judged)
     return judged
 
 
