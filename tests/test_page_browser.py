@@ -156,6 +156,33 @@ def test_search_filters_rows_columns_and_failures_and_is_kept_in_the_address(see
     assert not shown(driver, "#clear")
 
 
+def test_the_filter_stays_while_a_person_looks_around(see: Callable[..., Driver]) -> None:
+    driver = see(fragment="q=state.c")
+    click(driver, '.top a[href="#failures"]')
+    assert driver.execute_script("return [location.hash, document.activeElement.id]") == [
+        "#q=state.c",
+        "failures-title",
+    ]
+    click(driver, "#list a")
+    until(driver, "!document.getElementById('view').hidden")
+    press(driver, "/")
+    until(driver, "document.activeElement.id === 'q'")
+    assert driver.execute_script("return [location.hash, arguments[0].value]", driver.switch_to.active_element) == [
+        "#q=state.c",
+        "state.c",
+    ]
+
+
+def test_margins_stand_in_place_of_the_marks(see: Callable[..., Driver]) -> None:
+    driver = see()
+    click(driver, "#margins")
+    line = "document.querySelector('#matrix .row td.measured')"
+    assert driver.execute_script(f"return {line}.innerText").startswith(".")
+    assert "passed, margin 0." in driver.execute_script(f"return {line}.ariaLabel")
+    click(driver, "#margins")
+    assert driver.execute_script("return document.querySelector('#matrix .row td.p').innerText") == "✓"
+
+
 def test_outcomes_groups_and_backends_filter_too(see: Callable[..., Driver]) -> None:
     driver = see(fragment="outcome=failed&group=state")
     count = sum(id.startswith("state.") for id in reports.IDS)
