@@ -84,7 +84,7 @@ function showMargins(on) {
   lines.forEach((line, r) => {
     for (let c = 0; c < B.length; c++) {
       const cell = line.cells[c + 1], key = B[c].marks[r], margin = B[c].margins[r];
-      cell.textContent = key === " " ? "" : on && margin !== null ? (Number(margin) >= 100 ? Number(margin).toExponential(0).replace("e+", "e") : Number(margin).toFixed(2).replace(/^0/, "")) : on && key === "p" ? "" : MARKS[key].sign;
+      cell.textContent = key === " " ? "" : on && margin !== null ? (Number(margin) >= 100 ? Number(margin).toExponential(0).replace("e+", "e") : Number(margin) >= 10 ? Number(margin).toFixed(0) : Number(margin).toFixed(2).replace(/^0/, "")) : on && key === "p" ? "" : MARKS[key].sign;
       if (on && margin !== null) cell.style.setProperty("--k", `${Math.min(60, 60 * Number(margin)).toFixed(0)}%`);
       if (key !== " ") cell.setAttribute("aria-label", MARKS[key].words + (on && margin !== null ? `, margin ${margin}` : ""));
       cell.classList.toggle("measured", on && margin !== null && Number(margin) <= 1);
