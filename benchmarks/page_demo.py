@@ -41,13 +41,14 @@ def main() -> None:
     parser.add_argument("page", type=Path)
     parser.add_argument("--json", type=Path, help="write the report, too")
     parser.add_argument("--from", type=Path, dest="report", help="draw this report")
-    parser.add_argument("--cases", type=int, default=20)
+    parser.add_argument("--cases", type=int, default=0, help="random cases beside the fixed set (%(default)s)")
+    parser.add_argument("--diagnose", type=int, default=60, help="seconds for the causes of each (%(default)s)")
     options = parser.parse_args()
     if options.report:
         report = data.from_json(json.loads(options.report.read_text(encoding="utf-8")))
     else:
         targets = [*BUILT_IN, *(f"benchmarks.page_demo:{id.replace('-', '_')}" for id in SHOWN)]
-        report = run(targets, Settings(options.cases), diagnose=20).report
+        report = run(targets, Settings(options.cases), diagnose=options.diagnose).report
     if options.json:
         options.json.write_text(data.dumps(report), encoding="utf-8")
     options.page.write_text(page.render(report), encoding="utf-8")

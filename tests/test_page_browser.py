@@ -124,7 +124,7 @@ def until(driver: Driver, script: str) -> None:
 
 def test_the_groups_open_and_a_cell_leads_to_its_failure(see: Callable[..., Driver]) -> None:
     driver = see()
-    assert text(driver, "h1") == "1 of 2 LSTMs are conformant"
+    assert text(driver, "h1") == "1 of 2 LSTMs is conformant"
     assert not shown(driver, "#matrix .row")
     click(driver, "tbody[data-group=values] button")
     assert shown(driver, "#matrix .row th a")[0].startswith("values.")
@@ -154,6 +154,33 @@ def test_search_filters_rows_columns_and_failures_and_is_kept_in_the_address(see
     press(driver, "ESCAPE")
     assert driver.execute_script("return [location.hash, document.getElementById('q').value]") == ["", ""]
     assert not shown(driver, "#clear")
+
+
+def test_the_filter_stays_while_a_person_looks_around(see: Callable[..., Driver]) -> None:
+    driver = see(fragment="q=state.c")
+    click(driver, '.top a[href="#failures"]')
+    assert driver.execute_script("return [location.hash, document.activeElement.id]") == [
+        "#q=state.c",
+        "failures-title",
+    ]
+    click(driver, "#list a")
+    until(driver, "!document.getElementById('view').hidden")
+    press(driver, "/")
+    until(driver, "document.activeElement.id === 'q'")
+    assert driver.execute_script("return [location.hash, arguments[0].value]", driver.switch_to.active_element) == [
+        "#q=state.c",
+        "state.c",
+    ]
+
+
+def test_margins_stand_in_place_of_the_marks(see: Callable[..., Driver]) -> None:
+    driver = see()
+    click(driver, "#margins")
+    line = "document.querySelector('#matrix .row td.measured')"
+    assert driver.execute_script(f"return {line}.innerText").startswith(".")
+    assert "passed, margin 0." in driver.execute_script(f"return {line}.ariaLabel")
+    click(driver, "#margins")
+    assert driver.execute_script("return document.querySelector('#matrix .row td.p').innerText") == "✓"
 
 
 def test_outcomes_groups_and_backends_filter_too(see: Callable[..., Driver]) -> None:

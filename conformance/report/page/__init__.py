@@ -1,8 +1,8 @@
 """The page: one HTML file that needs nothing else, neither a network nor the suite.
 
 ``content`` says what stands on it, ``plots`` draws pictures, and the templates beside them lay it out. A failure, a
-backend or a property is drawn by ``page.js`` when somebody asks for it, from the data of ``drawn`` in the file. The
-script sets them as text and never as markup.
+backend or a property is drawn by a script when somebody asks for it, from the data of ``drawn`` in the file. The
+script sets every text as text, never as markup.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Page:
     failures: int
     #: How often each mark occurs, by its key.
     counts: dict[str, int]
-    #: What ``page.js`` draws from.
+    #: What the page's script draws from.
     data: dict[str, Any]
 
 
