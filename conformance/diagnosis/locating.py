@@ -42,6 +42,9 @@ TELLING = (
     *("gradients.after-others", "gradients.other-calls", "gradients.linear", "gradients.no-alias"),
 )
 
+#: Those that say it where nothing else is wrong that values show.
+TELLING_ALONE = ("degenerate", "refusals", "nonfinite", "layout.final-state")
+
 
 def located(session: Session, told: set[str], fresh: Sequence[Fresh]) -> tuple[Cause, ...]:
     """A cause for the failures that are not ``told`` of yet and fail under the same conditions, the first ones first.
@@ -59,7 +62,7 @@ def located(session: Session, told: set[str], fresh: Sequence[Fresh]) -> tuple[C
         recipe = parse(first.recipe or "")
         found = conditions(session.judge, catalogue()[first.property], recipe, until) if not first.history else None
         found = found if found is not None and found.traits and _telling(found) else None
-        broken = first.property if _rank(first) < len(TELLING) else ""
+        broken = first.property if _tells(first) else ""
         alike = [v for v in left if v is first or (found and _has(found, v)) or (broken and _akin(first, v))]
         ids = tuple(v.property for v in alike)
         left = [v for v in left if v.property not in ids]
@@ -92,7 +95,7 @@ def _place(session: Session, failed: list[Verdict], found: Conditions | None, fr
         place = Place(tensors=tuple(sorted(names))) if names else None
     else:
         call = session.judge.call
-        small = ((probe.cases[0], call(probe.cases[0])) for probe in failing(session, failed))
+        small = ((probe.calls[0].case, call(probe.calls[0].case)) for probe in failing(session, failed))
         place = locate(
             session.predictions, call, chain(small, ((c.case, told) for c, told in others)), (), session.late
         )
@@ -125,16 +128,22 @@ def _wider(session: Session, failed: list[Verdict], found: Conditions | None, of
 
 
 def _rank(verdict: Verdict) -> int:
-    """Where a property stands among the telling ones; behind all of them if it is none."""
+    """Where a property stands: the telling ones first, those that tell it where nothing else is wrong last."""
     # An error tells of the exception alone.
     names = (verdict.property, catalogue()[verdict.property].group) if verdict.outcome == Outcome.FAILED else ()
-    return next((k for k, name in enumerate(TELLING) if name in names), len(TELLING))
+    order = (*TELLING, "", *TELLING_ALONE)
+    return next((k for k, name in enumerate(order) if name in names), len(TELLING))
+
+
+def _tells(verdict: Verdict) -> bool:
+    """Whether a property says by itself what is wrong."""
+    return _rank(verdict) != len(TELLING)
 
 
 def _akin(first: Verdict, other: Verdict) -> bool:
     """Whether two telling properties are of one group: one mistake breaks several of them."""
     one, two = catalogue()[first.property].group, catalogue()[other.property].group
-    return one == two and _rank(other) < len(TELLING)
+    return one == two and _tells(other)
 
 
 def _traits(found: Conditions | None) -> frozenset[Trait]:

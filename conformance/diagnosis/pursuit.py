@@ -17,7 +17,6 @@ from functools import partial
 
 import numpy as np
 
-from conformance.cases.case import Case
 from conformance.diagnosis.library import Library
 from conformance.diagnosis.prediction import Predictions
 from conformance.diagnosis.probes import Call, Probe
@@ -34,10 +33,10 @@ _SHARE = 0.2
 _KEPT, _PROMISING = 12, 8
 
 
-def _options(case: Case) -> tuple[object, ...]:
-    """What decides most of what may show in a case."""
-    c = case.config
-    given = case.state is not None, case.lengths is not None, case.unbatched
+def _options(call: Call) -> tuple[object, ...]:
+    """What decides most of what may show in a call."""
+    case, c = call.case, call.case.config
+    given = case.state is not None, case.lengths is not None, case.unbatched, bool(call.before)
     return c.num_layers, c.bidirectional, c.bias, c.batch_first, c.proj_size > 0, c.dtype, *given
 
 
@@ -76,7 +75,7 @@ class Pursuit:
     #: By hypothesis, the probe at which its last alteration was found.
     found_at: dict[Hypothesis, Probe] = field(default_factory=dict)
     _until: float = 0.0
-    _cases: tuple[Case, ...] = ()
+    _calls: tuple[Call, ...] = ()
     _off: frozenset[str] = frozenset()
     #: Those that explain the probe at hand, and not all before it.
     _elsewhere: list[Hypothesis] = field(default_factory=list)
@@ -125,7 +124,7 @@ class Pursuit:
     def _search(self, seen: Seen) -> list[Hypothesis]:
         now = time.monotonic()
         self._until = now + _SHARE * (self.deadline - now)
-        self._cases = seen.probe.cases
+        self._calls = seen.probe.calls
         self._off = frozenset[str]().union(*(self.predictions.off(call, told) for call, told in seen.pairs()))
         self._elsewhere = []
         bases = self.kept[:_PROMISING]
@@ -153,9 +152,9 @@ class Pursuit:
 
     def _relevant(self, library: Sequence[Alteration]) -> list[Alteration]:
         """Those that may show in the probe at hand; first those that no probe that was right could have shown."""
-        plain = {_options(seen.probe.cases[0]): seen.probe.cases[0] for seen in self.right}
-        here = [self.library.relevant(case, self._off) for case in self._cases]
-        before = [self.library.relevant(case, self._off) for case in plain.values()]
+        plain = {_options(seen.probe.calls[0]): seen.probe.calls[0] for seen in self.right}
+        here = [self.library.relevant(call, self._off) for call in self._calls]
+        before = [self.library.relevant(call, self._off) for call in plain.values()]
         named = (one for one in library if one.fault not in self.without)
         return sorted((one for one in named if any(f(one) for f in here)), key=lambda one: any(f(one) for f in before))
 

@@ -31,8 +31,9 @@ from conformance.diagnosis.grouping import explained, of_gradients
 from conformance.diagnosis.library import Library, forward_library
 from conformance.diagnosis.occasions import OCCASIONS
 from conformance.diagnosis.precision import rounded
-from conformance.diagnosis.probes import Call, Probe, probes
+from conformance.diagnosis.probes import Call, Probe
 from conformance.diagnosis.pursuit import Hypothesis, Pursuit, Seen
+from conformance.diagnosis.rare_probes import forward_probes
 from conformance.diagnosis.remedies import remedy
 from conformance.diagnosis.session import Session
 from conformance.errors import UsageError
@@ -75,7 +76,7 @@ def of_forward(session: Session) -> Question:
     failed = [verdict for verdict in session.failed if not of_gradients(verdict)]
     ends = _FORWARD if len(failed) < len(session.failed) else 1.0
     library = forward_library(backend.capabilities)
-    return Question(failed, library, probes, valued_dtypes(backend), forward_call, 0.0, ends)
+    return Question(failed, library, forward_probes, valued_dtypes(backend), forward_call, 0.0, ends)
 
 
 def of_vjp(session: Session) -> Question:
@@ -172,7 +173,7 @@ class Search:
         if not (scores[best].whole if occasional else scores[best].most):
             return None
         as_well = [h for h in hypotheses if h != best and scores[h].explained == scores[best].explained]
-        seen = [Seen(Probe(one.words, (one.call.case,)), (one.reply,)) for one in cases if one.call.cotangents is None]
+        seen = [Seen(Probe(one.words, (one.call,)), (one.reply,)) for one in cases if one.call.cotangents is None]
         told = pursuit.without_coincidences(best, seen)
         if told != best:
             return _Found(told, score(self.predictions, told, cases), ())
@@ -251,8 +252,8 @@ def called(session: Session, recipes: Iterable[Recipe], vary: Vary) -> list[Prob
     found = []
     for recipe in sorted(recipes, key=_size):
         with suppress(UsageError):
-            case, loss = vary(recipe, realise(recipe, session.judge.backend.capabilities.fixed), Random(0))
-            found.append(Probe("the failing cases", (case,), () if loss is None else (loss,)))
+            call = vary(recipe, realise(recipe, session.judge.backend.capabilities.fixed), Random(0))
+            found.append(Probe("the failing cases", (call,)))
     return found[:_FAILING]
 
 
