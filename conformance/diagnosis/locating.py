@@ -9,6 +9,7 @@ from itertools import chain
 
 from conformance.cases.case import realise
 from conformance.cases.recipe import Recipe, parse
+from conformance.diagnosis.asking import called, evidence_of
 from conformance.diagnosis.conditions import conditions
 from conformance.diagnosis.confirmation import Fresh, valued_dtypes
 from conformance.diagnosis.elsewhere import misplaced
@@ -43,7 +44,7 @@ TELLING = (
 )
 
 #: Those that say it where nothing else is wrong that values show.
-TELLING_ALONE = ("degenerate", "refusals", "nonfinite", "layout.final-state")
+TELLING_ALONE = ("degenerate", "refusals", "nonfinite", "layout.final-state", "values.accumulation")
 
 
 def located(session: Session, told: set[str], fresh: Sequence[Fresh]) -> tuple[Cause, ...]:
@@ -63,7 +64,7 @@ def located(session: Session, told: set[str], fresh: Sequence[Fresh]) -> tuple[C
         found = conditions(session.judge, catalogue()[first.property], recipe, until) if not first.history else None
         found = found if found is not None and found.traits and _telling(found) else None
         broken = first.property if _tells(first) else ""
-        alike = [v for v in left if v is first or (found and _has(found, v)) or (broken and _akin(first, v))]
+        alike = [v for v in left if v is first or (found and _has(session, found, v)) or (broken and _akin(first, v))]
         ids = tuple(v.property for v in alike)
         left = [v for v in left if v.property not in ids]
         same = next((k for k, one in enumerate(causes) if found and _traits(one.conditions) == _traits(found)), None)
@@ -155,9 +156,15 @@ def _telling(found: Conditions) -> bool:
     return found.exact or all(trait.dimension != "turn" for trait in found.traits)
 
 
-def _has(found: Conditions, verdict: Verdict) -> bool:
-    """Whether the smallest case of a failure has all traits, as far as its recipe tells."""
-    return verdict.recipe is not None and not verdict.history and _all_hold(found, parse(verdict.recipe))
+def _has(session: Session, found: Conditions, verdict: Verdict) -> bool:
+    """Whether the smallest case of a failure has all traits, or else the call that its property made of it."""
+    if verdict.recipe is None or verdict.history:
+        return False
+    recipe = parse(verdict.recipe)
+    if _all_hold(found, recipe):
+        return True
+    evidence = None if session.late() else evidence_of(session.judge, catalogue()[verdict.property], recipe)
+    return evidence is not None and _all_hold(found, called(recipe, evidence))
 
 
 def _all_hold(found: Conditions, recipe: Recipe) -> bool:

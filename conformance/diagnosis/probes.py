@@ -38,11 +38,13 @@ class Probe:
     calls: tuple[Call, ...]
     #: Makes a call of the same kind from a seed: fresh cases that ask about the same thing.
     again: Callable[[int], Call] | None = None
+    #: It asks about something that single alterations alone account for: none in scopes, nor two at once.
+    rare: bool = False
 
 
-def made(name: str, again: Callable[[int], Call], seeds: Sequence[int] = (1, 2)) -> Probe:
+def made(name: str, again: Callable[[int], Call], seeds: Sequence[int] = (1, 2), rare: bool = False) -> Probe:
     """A probe whose calls are made from seeds, and others of the same kind from other seeds."""
-    return Probe(name, tuple(again(seed) for seed in seeds), again)
+    return Probe(name, tuple(again(seed) for seed in seeds), again, rare)
 
 
 #: Units at which the cell function is tabulated in one call: fewer than a kernel's tile.

@@ -29,6 +29,9 @@ Hypothesis = tuple[Alteration, ...]
 #: The share of the time left that the search at one probe may take.
 _SHARE = 0.2
 
+#: After so many probes that nothing explains only single alterations are tried; after so many, none.
+_FRUITLESS, _HOPELESS = 3, 8
+
 #: Hypotheses that are kept side by side, and those of which two more alterations are tried.
 _KEPT, _PROMISING = 12, 8
 
@@ -85,7 +88,7 @@ class Pursuit:
         if self._explains((), seen):
             self.right.append(seen)
         left = [hypothesis for hypothesis in self.kept if self._explains(hypothesis, seen)]
-        if not left:
+        if not left and len(self.unexplained) < _HOPELESS:
             left = self._search(seen)
             for hypothesis in left:
                 self.found_at.setdefault(hypothesis, seen.probe)
@@ -129,11 +132,16 @@ class Pursuit:
         self._elsewhere = []
         bases = self.kept[:_PROMISING]
         plain, scoped = partial(self._akin, self.library.everywhere), partial(self._akin, self.library.scoped)
-        steps = (self._rescoped, plain, self._more, scoped, self._more_scoped, self._occasional, self._replaced)
+        steps = [self._rescoped, plain, self._more]
+        few = seen.probe.rare or len(self.unexplained) >= _FRUITLESS
+        if not few:
+            steps += [scoped, self._more_scoped, self._occasional, self._replaced]
         for step in steps:
             found = [h for h in self._distinct(step(bases)) if self._holds(h, seen)]
             if found or self._late():
                 return found
+        if few:
+            return []
         return [h for h in self._distinct(self._two_more(bases[:2], seen)) if self._holds(h, seen)]
 
     def _late(self) -> bool:

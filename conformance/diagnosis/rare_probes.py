@@ -34,7 +34,7 @@ def _changed(name: str, recipe: Recipe, change: Callable[[Case], Case]) -> Probe
     def again(seed: int) -> Call:
         return Call(replace(change(realise(replace(recipe, seed=20 + seed))), rule="any"))
 
-    return made(name, again)
+    return made(name, again, rare=True)
 
 
 # Values
@@ -124,9 +124,9 @@ def _large_sizes(base: Recipe, c: Capabilities) -> Iterator[Probe]:
             sizes["many rows, lengths"] = replace(base, N=_ROWS, H=2, L=3, ragged=True)
             sizes["many steps, lengths"] = replace(base, N=2, H=2, L=_STEPS, ragged=True)
     for name, recipe in sizes.items():
-        yield made(name, again(recipe), (1,))
+        yield made(name, again(recipe), (1,), rare=True)
         if c.initial_state and not recipe.ragged:
-            yield made(name, again(replace(recipe, state="both")), (1,))
+            yield made(name, again(replace(recipe, state="both")), (1,), rare=True)
 
 
 # Earlier calls
@@ -167,4 +167,4 @@ def _later(name: str, *recipes: Recipe, models: int = 1) -> Probe:
         *before, last = (replace(case, params=params) for case, params in zip(cases, own, strict=True))
         return Call(last, before=tuple(Call(case) for case in before))
 
-    return made(name, again)
+    return made(name, again, rare=True)

@@ -209,7 +209,7 @@ class Table:
             return total + _WRONG_SIDE * (inside ^ failed).bit_count()
 
         best: list[tuple[int, float, Trait]] | None = None
-        for start in ([], [known[trait] for trait in given]):
+        for start in ([], [known[trait] for trait in given], _needed(candidates, failed, cost)):
             grown = _improved(start, candidates, cost)
             if best is None or cost(grown) < cost(best):
                 best = grown
@@ -224,6 +224,19 @@ class Table:
             mask = self.having(trait)
             if (failed & mask).bit_count() >= 0.6 * len(failing) and passed & ~mask:
                 yield trait
+
+
+def _needed(candidates: list[Any], failed: int, cost: Any) -> list[Any]:
+    """Of all traits that every failing case has, those that are left when each that is not needed is dropped.
+
+    Traits that tell something only together are among them; to add one at a time does not find those.
+    """
+    chosen = [one for one in candidates if not failed & ~one[0]]
+    for one in sorted(chosen, key=lambda one: -one[1]):
+        fewer = [other for other in chosen if other is not one]
+        if cost(fewer) <= cost(chosen):
+            chosen = fewer
+    return chosen
 
 
 def _improved(chosen: list[Any], candidates: list[Any], cost: Any) -> list[Any]:

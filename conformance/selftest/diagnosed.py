@@ -207,7 +207,9 @@ def _by_conditions(backend: Backend, report: BackendReport, found: Diagnosis) ->
         return PROPERTY
     first = next((cause for cause in found.causes if cause.conditions is not None), None)
     if first is None:
-        return PROPERTY if forecast(backend, alone[0], None).alike else ""
+        foreseen = forecast(backend, alone[0], None)
+        stated = any(cause.broken for cause in found.causes[:1]) and not foreseen.both
+        return PROPERTY if foreseen.alike or stated else ""
     verdict = next((v for v in alone if v.property in first.explains), alone[0])
     foreseen = forecast(backend, verdict, first.conditions)
     return CONDITIONS if foreseen.right else PROPERTY if foreseen.alike and foreseen.agreed else ""

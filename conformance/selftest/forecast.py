@@ -68,9 +68,14 @@ class Forecast:
         return self.told >= SHARE * (self.failed + self.passed)
 
     @property
+    def both(self) -> bool:
+        """Whether there is something to tell: enough cases fail, and enough pass."""
+        return min(self.asked) >= _LEAST
+
+    @property
     def alike(self) -> bool:
         """Whether there is nothing to tell: (nearly) all cases fail, or none but the one that was found."""
-        return min(self.asked) < _LEAST and sum(self.asked) >= _ALIKE
+        return not self.both and sum(self.asked) >= _ALIKE
 
     def __add__(self, other: Forecast) -> Forecast:
         asked = self.asked[0] + other.asked[0], self.asked[1] + other.asked[1]
