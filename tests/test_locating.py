@@ -6,11 +6,12 @@ from typing import Any
 
 from conformance.backend import Backend, Capabilities
 from conformance.diagnosis.diagnose import diagnose
-from conformance.diagnosis.locating import TELLING
+from conformance.diagnosis.locating import TELLING, TELLING_ALONE
 from conformance.engine.judging import Here
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.facts import Cause, Degree, Trait
+from conformance.faults import FAULTS, backend_of
 from conformance.faults.twin import Forward, Twin
 from conformance.properties import GROUPS, catalogue
 from conformance.report import where
@@ -91,4 +92,9 @@ def test_a_property_that_says_by_itself_what_is_wrong_is_the_cause() -> None:
 
 
 def test_what_tells_by_itself_is_there() -> None:
-    assert {*TELLING} <= {*catalogue(), *GROUPS}
+    assert {*TELLING, *TELLING_ALONE} <= {*catalogue(), *GROUPS}
+
+
+def test_where_values_are_right_a_property_of_nan_says_what_is_wrong() -> None:
+    [cause] = located(backend_of(FAULTS["nan-weights-cleaned"]), "nonfinite")
+    assert cause.broken == "nonfinite.nan-weight"

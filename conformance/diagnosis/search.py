@@ -209,36 +209,43 @@ class Search:
         )
 
     def _causes(self, found: _Found, pursuit: Pursuit) -> tuple[Cause, ...]:
-        """A cause for each alteration, and the failed properties that it explains."""
+        """A cause for each alteration, in all its scopes, and the failed properties that it explains."""
         self.session.progress("grouping")
         left, causes, until = list(self.question.failed), list[Cause](), self.until(_GROUPED)
-        for alteration in found.hypothesis:
-            ids = explained((alteration,), self.backend, left, until)
+        for alterations in _by_fault(found.hypothesis):
+            ids = explained(alterations, self.backend, left, until)
             left = [v for v in left if v.property not in ids]
-            causes.append(_cause(alteration, found, pursuit, ids))
+            causes.append(_cause(alterations, found, pursuit, ids))
         if left and len(causes) > 1:
             together = explained(found.hypothesis, self.backend, left, until)
             causes[0] = replace(causes[0], explains=(*causes[0].explains, *together))
         return tuple(causes)
 
 
-def _cause(alteration: Alteration, found: _Found, pursuit: Pursuit, ids: tuple[str, ...]) -> Cause:
+def _by_fault(hypothesis: Hypothesis) -> list[Hypothesis]:
+    """The alterations of each fault: one mistake that is met in two scopes is one cause."""
+    faults = dict.fromkeys(one.fault for one in hypothesis)
+    return [tuple(one for one in hypothesis if one.fault == fault) for fault in faults]
+
+
+def _cause(alterations: Hypothesis, found: _Found, pursuit: Pursuit, ids: tuple[str, ...]) -> Cause:
     fares = found.score
     others = tuple(
-        tuple(one for one in h if one not in found.hypothesis) for h in found.alternatives if alteration not in h
+        tuple(one for one in h if one not in found.hypothesis) for h in found.alternatives if not {*alterations} <= {*h}
     )
+    fixes = dict.fromkeys(filter(None, map(remedy, alterations)))
     return Cause(
         degree=Degree.CONFIRMED if fares.whole and not pursuit.unexplained else Degree.LIKELY,
-        alterations=(alteration,),
+        alterations=alterations,
         alternatives=tuple(dict.fromkeys(others)),
-        together=len(found.hypothesis),
+        together=len(_by_fault(found.hypothesis)),
         probe=pursuit.found_at[found.hypothesis].name,
         explained=fares.explained,
         tried=fares.tried,
         unexplained=fares.unexplained,
         explains=ids,
-        seen_in=known()[alteration.fault].stands_for,
-        fix=remedy(alteration),
+        seen_in=known()[alterations[0].fault].stands_for,
+        fix="\n".join(fixes),
     )
 
 
