@@ -38,6 +38,7 @@ _MOST = 3
 
 #: Properties, or groups of them, whose statements say by themselves what is wrong, the more telling ones first.
 TELLING = (
+    "parameters.fresh",
     *("purity.input-untouched", "purity.state-untouched", "purity.lengths-untouched", "purity.params-untouched"),
     *("purity", "lengths.after-others", "gradients.untouched", "gradients.repeat", "gradients.threads", "dropout"),
     *("gradients.after-others", "gradients.other-calls", "gradients.linear", "gradients.no-alias"),
