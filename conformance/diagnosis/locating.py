@@ -12,6 +12,7 @@ from conformance.cases.recipe import Recipe, parse
 from conformance.diagnosis.asking import called, evidence_of
 from conformance.diagnosis.conditions import conditions
 from conformance.diagnosis.confirmation import Fresh, valued_dtypes
+from conformance.diagnosis.earlier import earlier_calls
 from conformance.diagnosis.elsewhere import misplaced
 from conformance.diagnosis.gradient_probes import cotangents_of
 from conformance.diagnosis.grouping import of_gradients
@@ -62,9 +63,11 @@ def located(session: Session, told: set[str], fresh: Sequence[Fresh]) -> tuple[C
         session.progress("looking for conditions")
         until = now + (session.after(_PLACED) - now) / min(len(left), _MOST - len(causes))
         recipe = parse(first.recipe or "")
-        found = conditions(session.judge, catalogue()[first.property], recipe, until) if not first.history else None
-        found = found if found is not None and found.traits and _telling(found) else None
         broken = first.property if _tells(first) else ""
+        found = _of_earlier_calls(session, recipe, until) if broken or first.history else None
+        if found is None and not first.history:
+            found = conditions(session.judge, catalogue()[first.property], recipe, until)
+        found = found if found is not None and found.traits and _telling(found) else None
         alike = [v for v in left if v is first or (found and _has(session, found, v)) or (broken and _akin(first, v))]
         ids = tuple(v.property for v in alike)
         left = [v for v in left if v.property not in ids]
@@ -81,6 +84,15 @@ def located(session: Session, told: set[str], fresh: Sequence[Fresh]) -> tuple[C
         if place is not None and place != Place(error=place.error, in_roundoffs=place.in_roundoffs):
             causes.append(Cause(Degree.LOCATED, place=place))
     return tuple(causes)
+
+
+def _of_earlier_calls(session: Session, recipe: Recipe, until: float) -> Conditions | None:
+    """The conditions on earlier calls, where it takes some."""
+    dtypes = valued_dtypes(session.judge.backend)
+    c = session.judge.backend.capabilities
+    if not dtypes or c.fixed is not None or c.compiled:
+        return None
+    return earlier_calls(session.judge, session.predictions, recipe, dtypes[0], until)
 
 
 def _place(session: Session, failed: list[Verdict], found: Conditions | None, fresh: Sequence[Fresh]) -> Place | None:
@@ -164,6 +176,8 @@ def _has(session: Session, found: Conditions, verdict: Verdict) -> bool:
     recipe = parse(verdict.recipe)
     if _all_hold(found, recipe):
         return True
+    if not all(trait.dimension in features(recipe) for trait in found.traits):
+        return False
     evidence = None if session.late() else evidence_of(session.judge, catalogue()[verdict.property], recipe)
     return evidence is not None and _all_hold(found, called(recipe, evidence))
 

@@ -17,7 +17,10 @@ from conformance.backend import Backend
 from conformance.cases.recipe import Recipe, parse
 from conformance.diagnosis.asking import Asker, Late
 from conformance.diagnosis.conditions import Experiments
+from conformance.diagnosis.confirmation import valued_dtypes
 from conformance.diagnosis.draws import FILLS
+from conformance.diagnosis.earlier import Sequences, of_earlier_calls
+from conformance.diagnosis.prediction import Predictions
 from conformance.diagnosis.thresholds import QUANTITIES, largest, wrong_values
 from conformance.diagnosis.traits import features, holds
 from conformance.engine.judging import Here
@@ -36,6 +39,9 @@ _MANY = 120
 
 #: Values that are tabulated over their range, and around each end of a window.
 _VALUES = 40
+
+#: Sequences of calls, where earlier ones matter.
+_SEQUENCES = 200
 
 #: The seeds at which a case is asked.
 _SEEDS = 4
@@ -86,6 +92,8 @@ def forecast(backend: Backend, verdict: Verdict, told: Conditions | None) -> For
     """What the conditions of a failure say of fresh cases."""
     assert verdict.recipe is not None
     deadline = time.monotonic() + _SECONDS
+    if told is not None and any(of_earlier_calls(trait) for trait in told.traits):
+        return _in_sequence(backend, parse(verdict.recipe), told, deadline)
     experiments = Experiments(Here(backend), catalogue()[verdict.property], parse(verdict.recipe), deadline)
     try:
         drawn = _asked(experiments, parse(verdict.recipe), told)
@@ -143,6 +151,15 @@ def _said(told: Conditions, recipe: Recipe, asker: Asker) -> bool:
     """Whether conditions say that a case fails; a value that no case tells of is in none."""
     case = {**features(recipe), **asker.ranges(recipe)}
     return all(trait.dimension in case and holds(trait, case) for trait in told.traits)
+
+
+def _in_sequence(backend: Backend, recipe: Recipe, told: Conditions, deadline: float) -> Forecast:
+    """What conditions of earlier calls say of the last of fresh sequences."""
+    sequences = Sequences(Here(backend), Predictions(backend), recipe, valued_dtypes(backend)[0], _SEED)
+    samples = sequences.ask(_SEQUENCES, deadline)
+    failed = sum(one.failed for one in samples)
+    right = sum(all(holds(trait, one.features) for trait in told.traits) == one.failed for one in samples)
+    return Forecast(failed, len(samples) - failed, right, (failed, len(samples) - failed))
 
 
 def _tabulated(experiments: Experiments, told: Conditions) -> Forecast:
