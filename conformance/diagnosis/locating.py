@@ -64,7 +64,9 @@ def located(session: Session, told: set[str], fresh: Sequence[Fresh]) -> tuple[C
         until = now + (session.after(_PLACED) - now) / min(len(left), _MOST - len(causes))
         recipe = parse(first.recipe or "")
         broken = first.property if _tells(first) else ""
-        found = _of_earlier_calls(session, recipe, until) if broken or first.history else None
+        # Exceptions as well as values may come with a later call alone.
+        later = first.history or not {first.property, catalogue()[first.property].group}.isdisjoint(TELLING)
+        found = _of_earlier_calls(session, recipe, until) if later else None
         if found is None and not first.history:
             found = conditions(session.judge, catalogue()[first.property], recipe, until)
         found = found if found is not None and found.traits and _telling(found) else None
