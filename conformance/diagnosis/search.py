@@ -242,11 +242,16 @@ def _cause(alterations: Hypothesis, found: _Found, pursuit: Pursuit, ids: tuple[
         probe=pursuit.found_at[found.hypothesis].name,
         explained=fares.explained,
         tried=fares.tried,
-        unexplained=fares.unexplained,
+        unexplained=fares.unexplained or next(map(_told, pursuit.unexplained), None),
         explains=ids,
         seen_in=known()[alterations[0].fault].stands_for,
         fix="\n".join(fixes),
     )
+
+
+def _told(seen: Seen) -> str:
+    """A probe that is not explained, by its first call."""
+    return f"{seen.probe.calls[0].case.describe()}, {seen.probe.name}"
 
 
 def failing(session: Session, failed: Iterable[Verdict], vary: Vary = forward_call) -> list[Probe]:

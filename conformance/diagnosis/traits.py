@@ -94,7 +94,7 @@ _FARTHER = {
     "h_read": 0.3,
     "c_read": 0.3,
 }
-_FARTHER |= {name: 0.1 for name in _EARLIER if name.startswith("previous")}
+_FARTHER |= {name: 0.2 if name.startswith("previous") else 0.1 for name in _EARLIER}
 _FARTHER |= {"fill": 1.5, "gain": 1.5, **dict.fromkeys(_VALUES, 0.6), "a": 0.7, "c": 0.7}
 _PRICES = {">=": 1.0, "<=": 1.05, "=": 1.0, "not": 1.2, "multiple of": 1.3, "not a multiple of": 1.4}
 
