@@ -35,7 +35,7 @@ from conformance.facts import (
     Place,
     Trait,
 )
-from conformance.report.altered import scope
+from conformance.report.altered import altered, scope
 from conformance.report.data import from_json, to_json
 from conformance.report.merging import merged
 from conformance.report.model import BackendReport, Report, Verdict
@@ -243,6 +243,11 @@ def test_every_scope_of_the_search_has_its_words() -> None:
 def test_the_same_alteration_elsewhere_is_not_described_again() -> None:
     cause = replace(CONFIRMED, alternatives=((Alteration(CONFIRMED.alterations[0].fault, ("upper-layers",)),),))
     assert "or else   the same, only in the layers above the first\n" in diagnoses(_report(cause))
+
+
+def test_one_mistake_in_two_scopes_is_described_once() -> None:
+    twice = [Alteration("gate-order-iofg", (name,)) for name in ("weight_ih", "bias_hh")]
+    assert altered(twice) == "The gates are read in the order i, o, f, g, only in weight_ih and only in bias_hh"
 
 
 def test_of_two_mistakes_each_says_that_the_fresh_cases_need_both() -> None:

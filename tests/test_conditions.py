@@ -85,6 +85,14 @@ def test_one_dtype() -> None:
     assert told.exact
 
 
+def test_what_tells_something_only_together() -> None:
+    backend = spoiled(lambda config, x, *call: not (x.shape[-1] % 4 or config.hidden_size % 4 or x.shape[-2] % 4))
+    told = found(backend, "I=4 H=4 L=2 N=4")
+    assert {(trait.dimension, trait.relation) for trait in told.traits} >= {
+        *((size, "multiple of") for size in ("I", "H", "N"))
+    }
+
+
 def test_equal_sizes() -> None:
     backend = spoiled(lambda config, x, *call: x.shape[0] == (x.shape[1] if x.ndim == 3 else 1))
     told = found(backend, "I=2 H=3 L=3 N=3")

@@ -51,7 +51,8 @@ def test_conditions_are_right_only_if_they_say_which_fresh_cases_fail(limit: int
 
 def test_few_cases_of_a_kind_tell_nothing() -> None:
     assert not Forecast(failed=60, passed=2, told=62).right
-    assert Forecast(failed=60, passed=2, told=62).alike
+    assert Forecast(failed=30, passed=2, told=32, asked=(60, 2)).alike
+    assert not Forecast(failed=30, passed=2, told=32, asked=(30, 2)).alike
     assert not Forecast(failed=30, passed=30, told=57).right
     assert Forecast(failed=30, passed=30, told=59).right
 

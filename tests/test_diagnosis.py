@@ -16,6 +16,8 @@ from conformance.cases.cotangents import draw
 from conformance.cases.recipe import Recipe, parse
 from conformance.diagnosis.diagnose import diagnose
 from conformance.diagnosis.library import twin_of
+from conformance.diagnosis.probes import Call
+from conformance.diagnosis.session import answered
 from conformance.engine.judging import Here
 from conformance.engine.plan import Settings
 from conformance.engine.reply import Reply
@@ -70,6 +72,36 @@ def test_one_mistake_is_named_first_and_confirmed(alteration: Alteration) -> Non
     assert (cause.degree, more) == (Degree.CONFIRMED, [])
     assert cause.explained == cause.tried
     assert alteration in (*cause.alterations, *(one for several in cause.alternatives for one in several))
+
+
+@pytest.mark.parametrize(
+    ("fault", "property"),
+    [
+        # Values that code reads something off, a size, and earlier calls.
+        ("equal-biases-once", "parameters.equal"),
+        ("no-state-past-256", "sizes.aligned"),
+        ("lengths-stay", "lengths.after-others"),
+        ("state-leaks", "purity.no-leak"),
+    ],
+)
+def test_a_mistake_that_no_plain_call_shows_is_named_and_confirmed(fault: str, property: str) -> None:
+    backend = backend_of(FAULTS[fault])
+    report = conform(backend, Settings(0, quick=True, shrink=False, stop=True, only=(property,)))
+    [cause] = diagnose(Here(backend), report, 60.0).causes
+    assert (cause.degree, cause.alterations) == (Degree.CONFIRMED, (Alteration(fault),))
+
+
+def test_calls_before_are_of_the_same_model_where_weights_are_equal() -> None:
+    judge = Here(backend_of(FAULTS["state-leaks"]))
+    first, other = (realise(parse(f"I=2 H=3 L=2 N=2 seed={seed}")) for seed in (1, 2))
+    same = replace(other, params=first.params)
+    fresh, after = answered(judge, Call(first)), answered(judge, Call(first, before=(Call(same),)))
+    assert fresh.result is not None
+    assert after.result is not None
+    assert not np.array_equal(fresh.result.h_n, after.result.h_n)
+    apart = answered(judge, Call(first, before=(Call(other),)))
+    assert apart.result is not None
+    assert np.array_equal(fresh.result.h_n, apart.result.h_n)
 
 
 def test_two_mistakes_do_not_hide_each_other() -> None:

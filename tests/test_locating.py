@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 from conformance.backend import Backend, Capabilities
 from conformance.diagnosis.diagnose import diagnose
-from conformance.diagnosis.locating import TELLING
+from conformance.diagnosis.locating import TELLING, TELLING_ALONE
 from conformance.engine.judging import Here
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.facts import Cause, Degree, Trait
+from conformance.faults import FAULTS, backend_of
 from conformance.faults.twin import Forward, Twin
 from conformance.properties import GROUPS, catalogue
 from conformance.report import where
@@ -72,23 +74,28 @@ def test_failures_under_the_same_conditions_are_one_cause_and_nothing_is_called_
     assert causes[0].place.misplaced == ()
 
 
-def kept(config: LSTMConfig, params: Params) -> Forward:
-    """A call without a state goes on from the last call of its shape."""
-    forward, last = Twin().build(config, params), dict[tuple[int, ...], State]()
+def tiring(config: LSTMConfig, params: Params) -> Forward:
+    """Each call of a model adds a little more to what it returns."""
+    forward, calls = Twin().build(config, params), count()
 
-    def call(x: Array, state: State | None = None, lengths: Array | None = None) -> tuple[Array, State]:
-        output, final = forward(x, last.get(x.shape) if state is None else state, lengths)
-        last[x.shape] = (final[0].copy(), final[1].copy())
-        return output, final
+    def call(*arguments: Any, **more: Any) -> tuple[Array, State]:
+        output, final = forward(*arguments, **more)
+        return output + output.dtype.type(0.01 * next(calls)), final
 
     return call
 
 
 def test_a_property_that_says_by_itself_what_is_wrong_is_the_cause() -> None:
-    causes = located(Backend("kept", Capabilities(), kept), "purity.repeat", "purity.no-leak")
-    assert [cause.broken for cause in causes] == ["purity.repeat"]
-    assert causes[0].degree == Degree.LOCATED
+    [cause] = located(Backend("tiring", Capabilities(), tiring), "purity.repeat", "purity.no-leak")
+    assert (cause.degree, cause.broken) == (Degree.LOCATED, "purity.repeat")
+    assert cause.conditions is not None
+    assert cause.conditions.traits == (Trait("earlier", ">=", 1),)
 
 
 def test_what_tells_by_itself_is_there() -> None:
-    assert {*TELLING} <= {*catalogue(), *GROUPS}
+    assert {*TELLING, *TELLING_ALONE} <= {*catalogue(), *GROUPS}
+
+
+def test_where_values_are_right_a_property_of_nan_says_what_is_wrong() -> None:
+    [cause] = located(backend_of(FAULTS["nan-weights-cleaned"]), "nonfinite")
+    assert cause.broken == "nonfinite.nan-weight"

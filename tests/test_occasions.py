@@ -41,7 +41,7 @@ def test_a_mistake_with_one_option_alone_is_found() -> None:
     pursuit = Pursuit(Predictions(judge.backend), forward_library(FULL), time.monotonic() + 60)
     for probe in probes(judge.backend, "float64"):
         if probe.name in ("step", "rows", "lengths"):
-            pursuit.meet(Seen(probe, tuple(judge.call(*call) for call in probe.calls)))
+            pursuit.meet(Seen(probe, tuple(judge.call(call.case, call.cotangents) for call in probe.calls)))
     assert pursuit.kept[0] == (cause,)
 
 

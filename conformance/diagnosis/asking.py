@@ -90,7 +90,7 @@ class Asker:
     def _vjp(self, case: Case) -> bool | None:
         """Whether the gradients of a call are wrong, whatever its results are."""
         call = Call(case, cotangents_of(case))
-        told = self.judge.call(*call)
+        told = self.judge.call(call.case, call.cotangents)
         if told.result is None:
             return None if isinstance(told.fact, Unsupported) else True
         wrong = Predictions(self.judge.backend).wrong((), call, told) or {}

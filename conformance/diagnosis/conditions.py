@@ -199,6 +199,7 @@ class Experiments:
         quiet = 0
         for _ in range(_ROUNDS):
             self.traits = self.table.smallest(self.traits)
+            self._look_beside()
             asked = [self._asked(wanted) for wanted in self._wanted(_INSIDE, _LACKING, _ANY)]
             wrong = [one for one in asked if one is not None and one.failed != self._inside(one.features)]
             quiet = quiet + 1 if not wrong else 0
@@ -217,6 +218,16 @@ class Experiments:
             # What the fresh cases contradict is mended, and tried on others.
             if self.table.smallest(before) == before:
                 break
+
+    def _look_beside(self) -> None:
+        """Ask for the size before each threshold, as long as that fails too."""
+        for trait in self.traits:
+            name, step = trait.dimension, {">=": -1, "<=": 1}.get(trait.relation)
+            if step is None or name not in ("layers", "I", "H", "L", "N", "proj"):
+                continue
+            nearest = next((one for one in self.failing if getattr(one, name) == trait.value), None)
+            while nearest is not None and getattr(nearest, name) + step > 0:
+                nearest = self._if_fails(replace(nearest, **{name: getattr(nearest, name) + step}))
 
     def _wanted(self, inside: int, lacking: int, any: int) -> Iterator[Callable[[Any, bool], bool]]:
         """What is wanted of each case of a round, of its features, whose values may not be known yet."""

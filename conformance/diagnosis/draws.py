@@ -12,12 +12,17 @@ from conformance.cases.choices import judged_dtypes
 from conformance.cases.pool import pool
 from conformance.cases.recipe import SHAPING, STATES, VIEWS, Recipe, model_fields
 from conformance.cases.sizes import COINCIDENCES, dimension, equalled, work
+from conformance.diagnosis.traits import features
 
 #: The fills at which values differ most: the rest is much like one of these.
 FILLS = ("normal", "large-cell", "saturated", "gate-o", "gate-i", "carry", "sparse", "digital", "zero-weights")
 
 _SIZES = ("I", "H", "L", "N")
 _SMALL = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17)
+
+#: Sizes that are multiples of a tile, and others beside them.
+_TILED = (1, 2, 3, 4, 5, 8, 9, 12, 16, 17, 24, 31, 32, 33, 48, 64, 65, 128)
+
 _GAINS = (1.0, 1.0, 1.0, 0.3, 3.0, 10.0)
 
 #: The most work that a case around a smaller one may be, as a product of its sizes; around a larger one, its own.
@@ -79,7 +84,9 @@ class Draws:
 
     def _near(self, name: str) -> list[int]:
         own = getattr(self.base, name)
-        return sorted({1, 2, 3, 4, 5, 8, 9, own - 1, own + 1, own + 2, 2 * own, 2 * own + 1, own // 2, 4 * own} - {0})
+        known = features(self.base)
+        others = (known[other] for other in (*_SIZES, "width", "terms"))
+        return sorted({*_TILED, *others, own - 1, own + 1, own + 2, 2 * own, 2 * own + 1, own // 2, 4 * own} - {0})
 
     def any(self) -> Recipe | None:
         """A random case."""

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from conformance.backend import Capabilities
-from conformance.cases.case import Case
 from conformance.diagnosis.gradient_scopes import BY_STEP, INSIDE, PLACED, TENSORS, altered_pieces
 from conformance.diagnosis.library import Library, places
+from conformance.diagnosis.probes import Call
 from conformance.diagnosis.scopes import GATE_ROWS, PLACES, STEPS, Scope
 from conformance.facts import Alteration
 from conformance.faults import gradient_sizes
@@ -63,8 +63,9 @@ def _library(layers: bool, bidirectional: bool, projection: bool) -> Library:
     )
 
 
-def _relevant(case: Case, off: frozenset[str]) -> Callable[[Alteration], bool]:
-    """What tells whether an alteration may show in a case: neither everywhere nor nowhere, and in wrong tensors."""
+def _relevant(call: Call, off: frozenset[str]) -> Callable[[Alteration], bool]:
+    """What tells whether an alteration may show in a call: neither everywhere nor nowhere, and in wrong tensors."""
+    case = call.case
     wrong = {name.partition("_l")[0] for name in off}
     there = {f"grad {name}" for name in ("x", "h_0", "c_0", *(name.partition("_l")[0] for name in case.params))}
     config = case.config

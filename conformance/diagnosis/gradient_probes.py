@@ -13,7 +13,7 @@ from conformance.cases.case import Case, realise
 from conformance.cases.cotangents import LOSSES, Cotangents, draw, shapes, within
 from conformance.cases.fills import normal
 from conformance.cases.recipe import Recipe
-from conformance.diagnosis.probes import Call, Probe, options
+from conformance.diagnosis.probes import Call, Probe, made, options
 from conformance.instruments.masks import with_dropout
 from conformance.spec import Array
 
@@ -97,9 +97,7 @@ def probe(name: str, recipe: Recipe, loss: str = "all", twist: _Twist = Call) ->
         case = realise(replace(recipe, seed=recipe.seed + seed))
         return twist(case, cotangents_of(case, loss, 10 + seed))
 
-    case, cotangents = again(1)
-    assert cotangents is not None
-    return Probe(name, (case,), (cotangents,), again)
+    return made(name, again, (1,))
 
 
 def cotangents_of(case: Case, loss: str = "all", seed: int = 11) -> Cotangents:

@@ -11,12 +11,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from conformance.backend import Capabilities
-from conformance.cases.case import Case
 from conformance.conventions import Transform
 from conformance.conventions.transform import LENGTHS, REVERSE, STACK, STATE
 from conformance.diagnosis import gradient_scopes
 from conformance.diagnosis.occasions import OCCASIONS, occasions_of, on_occasion
-from conformance.diagnosis.scopes import GATE_ROWS, PARAMS, PLACES, Part, Scope, altered_pieces, combined
+from conformance.diagnosis.probes import Call
+from conformance.diagnosis.scopes import (
+    GATE_ROWS,
+    PARAMS,
+    PLACES,
+    SCOPED_PIECES,
+    Part,
+    Scope,
+    altered_pieces,
+    combined,
+)
 from conformance.facts import Alteration
 from conformance.faults import Fault
 from conformance.faults.backward import Differentiable
@@ -38,8 +47,14 @@ from conformance.faults.fault import (
 )
 from conformance.faults.twin import Twin
 
-#: Faults that no single call of a fresh model shows, or that a limit on a size decides: conditions tell those.
-_NOT_HERE = (NONFINITE, MEMORY, OPTIONS, CALLS, THREADS, DROPOUT, SIZES, STALE, GRADIENTS, LIVING)
+#: Faults that no call shows by its results alone, or that a limit on a size decides: conditions tell those.
+_NOT_HERE = (NONFINITE, MEMORY, OPTIONS, THREADS, DROPOUT, SIZES, GRADIENTS, LIVING)
+
+#: Faults that earlier calls alone show.
+_LATER = (CALLS, STALE)
+
+#: What a fault of states or lengths that shows without them begins its conditions with.
+_WITHOUT = ("no state", "no lengths")
 
 
 @dataclass(frozen=True)
@@ -50,8 +65,8 @@ class Library:
     scoped: tuple[Alteration, ...]
     #: The same alteration in other scopes.
     scopes_of: Callable[[Alteration], list[Alteration]]
-    #: What tells whether an alteration may show in a case, of which the parts with these names are wrong.
-    relevant: Callable[[Case, frozenset[str]], Callable[[Alteration], bool]]
+    #: What tells whether an alteration may show in a call, of which the parts with these names are wrong.
+    relevant: Callable[[Call, frozenset[str]], Callable[[Alteration], bool]]
     #: The same alteration on some occasions only.
     occasional: Callable[[Alteration], list[Alteration]] = lambda one: []
 
@@ -62,7 +77,7 @@ def forward_library(capabilities: Capabilities) -> Library:
         everywhere(),
         scoped(capabilities),
         lambda one: scopes_of(one, capabilities),
-        lambda case, off: relevant(case),
+        lambda call, off: relevant(call),
         occasional,
     )
 
@@ -94,18 +109,19 @@ def _scoped(layers: bool, bidirectional: bool, projection: bool) -> tuple[Altera
     )
 
 
-def relevant(case: Case) -> Callable[[Alteration], bool]:
-    """What tells whether an alteration may show in a case, by what it is about and by its scope."""
-    config = case.config
+def relevant(call: Call) -> Callable[[Alteration], bool]:
+    """What tells whether an alteration may show in a call, by what it is about and by its scope."""
+    case, config = call.case, call.case.config
     stacked, two_sided = config.num_layers > 1, config.bidirectional
     smallest = min(config.input_size, config.hidden_size, config.output_size, case.steps, case.batch)
     has = {
-        LENGTHS: case.lengths is not None,
+        LENGTHS: any(one.case.lengths is not None for one in (*call.before, call)),
         REVERSE: two_sided,
         STACK: stacked or two_sided,
-        STATE: case.state is not None,
+        STATE: any(one.case.state is not None for one in (*call.before, call)),
         HALF: config.dtype in ("float16", "bfloat16"),
         DEGENERATE: smallest == 1 or case.unbatched,
+        **dict.fromkeys(_LATER, bool(call.before)),
         "forward": two_sided,
         "reverse": two_sided,
         **dict.fromkeys(("first-layer", "upper-layers", "lower-layers", "top-layer"), stacked),
@@ -120,7 +136,8 @@ def relevant(case: Case) -> Callable[[Alteration], bool]:
 @lru_cache(maxsize=16384)
 def _about(alteration: Alteration) -> tuple[str, ...]:
     """The kind of the fault and the names of the scope."""
-    return known()[alteration.fault].kind, *alteration.scope
+    fault = known()[alteration.fault]
+    return alteration.scope if fault.shows_when.startswith(_WITHOUT) else (fault.kind, *alteration.scope)
 
 
 def scopes_of(alteration: Alteration, capabilities: Capabilities) -> list[Alteration]:
@@ -139,7 +156,7 @@ def _scopes(fault: Fault, capabilities: Capabilities) -> list[Scope]:
     none = Transform()
     transform, pieces = fault.twin.transform, altered_pieces(fault.twin)
     if transform == none:
-        return [(place,) for place in where]
+        return [(place,) for place in where] if pieces.keys() <= SCOPED_PIECES else []
     if pieces or transform.x != none.x or transform.lengths != none.lengths:
         return []
     scopes: list[Scope] = []

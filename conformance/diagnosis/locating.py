@@ -9,8 +9,10 @@ from itertools import chain
 
 from conformance.cases.case import realise
 from conformance.cases.recipe import Recipe, parse
+from conformance.diagnosis.asking import called, evidence_of
 from conformance.diagnosis.conditions import conditions
 from conformance.diagnosis.confirmation import Fresh, valued_dtypes
+from conformance.diagnosis.earlier import earlier_calls
 from conformance.diagnosis.elsewhere import misplaced
 from conformance.diagnosis.gradient_probes import cotangents_of
 from conformance.diagnosis.grouping import of_gradients
@@ -37,10 +39,14 @@ _MOST = 3
 
 #: Properties, or groups of them, whose statements say by themselves what is wrong, the more telling ones first.
 TELLING = (
+    "parameters.fresh",
     *("purity.input-untouched", "purity.state-untouched", "purity.lengths-untouched", "purity.params-untouched"),
     *("purity", "lengths.after-others", "gradients.untouched", "gradients.repeat", "gradients.threads", "dropout"),
     *("gradients.after-others", "gradients.other-calls", "gradients.linear", "gradients.no-alias"),
 )
+
+#: Those that say it where nothing else is wrong that values show.
+TELLING_ALONE = ("degenerate", "refusals", "nonfinite", "layout.final-state", "values.accumulation")
 
 
 def located(session: Session, told: set[str], fresh: Sequence[Fresh]) -> tuple[Cause, ...]:
@@ -57,10 +63,14 @@ def located(session: Session, told: set[str], fresh: Sequence[Fresh]) -> tuple[C
         session.progress("looking for conditions")
         until = now + (session.after(_PLACED) - now) / min(len(left), _MOST - len(causes))
         recipe = parse(first.recipe or "")
-        found = conditions(session.judge, catalogue()[first.property], recipe, until) if not first.history else None
+        broken = first.property if _tells(first) else ""
+        # Exceptions as well as values may come with a later call alone.
+        later = first.history or not {first.property, catalogue()[first.property].group}.isdisjoint(TELLING)
+        found = _of_earlier_calls(session, recipe, until) if later else None
+        if found is None and not first.history:
+            found = conditions(session.judge, catalogue()[first.property], recipe, until)
         found = found if found is not None and found.traits and _telling(found) else None
-        broken = first.property if _rank(first) < len(TELLING) else ""
-        alike = [v for v in left if v is first or (found and _has(found, v)) or (broken and _akin(first, v))]
+        alike = [v for v in left if v is first or (found and _has(session, found, v)) or (broken and _akin(first, v))]
         ids = tuple(v.property for v in alike)
         left = [v for v in left if v.property not in ids]
         same = next((k for k, one in enumerate(causes) if found and _traits(one.conditions) == _traits(found)), None)
@@ -78,6 +88,15 @@ def located(session: Session, told: set[str], fresh: Sequence[Fresh]) -> tuple[C
     return tuple(causes)
 
 
+def _of_earlier_calls(session: Session, recipe: Recipe, until: float) -> Conditions | None:
+    """The conditions on earlier calls, where it takes some."""
+    dtypes = valued_dtypes(session.judge.backend)
+    c = session.judge.backend.capabilities
+    if not dtypes or c.fixed is not None or c.compiled:
+        return None
+    return earlier_calls(session.judge, session.predictions, recipe, dtypes[0], until)
+
+
 def _place(session: Session, failed: list[Verdict], found: Conditions | None, fresh: Sequence[Fresh]) -> Place | None:
     """The place of failures, of their smallest cases and of fresh ones: the smallest have few steps and rows."""
     if not valued_dtypes(session.judge.backend):
@@ -92,7 +111,7 @@ def _place(session: Session, failed: list[Verdict], found: Conditions | None, fr
         place = Place(tensors=tuple(sorted(names))) if names else None
     else:
         call = session.judge.call
-        small = ((probe.cases[0], call(probe.cases[0])) for probe in failing(session, failed))
+        small = ((probe.calls[0].case, call(probe.calls[0].case)) for probe in failing(session, failed))
         place = locate(
             session.predictions, call, chain(small, ((c.case, told) for c, told in others)), (), session.late
         )
@@ -125,16 +144,22 @@ def _wider(session: Session, failed: list[Verdict], found: Conditions | None, of
 
 
 def _rank(verdict: Verdict) -> int:
-    """Where a property stands among the telling ones; behind all of them if it is none."""
+    """Where a property stands: the telling ones first, those that tell it where nothing else is wrong last."""
     # An error tells of the exception alone.
     names = (verdict.property, catalogue()[verdict.property].group) if verdict.outcome == Outcome.FAILED else ()
-    return next((k for k, name in enumerate(TELLING) if name in names), len(TELLING))
+    order = (*TELLING, "", *TELLING_ALONE)
+    return next((k for k, name in enumerate(order) if name in names), len(TELLING))
+
+
+def _tells(verdict: Verdict) -> bool:
+    """Whether a property says by itself what is wrong."""
+    return _rank(verdict) != len(TELLING)
 
 
 def _akin(first: Verdict, other: Verdict) -> bool:
     """Whether two telling properties are of one group: one mistake breaks several of them."""
     one, two = catalogue()[first.property].group, catalogue()[other.property].group
-    return one == two and _rank(other) < len(TELLING)
+    return one == two and _tells(other)
 
 
 def _traits(found: Conditions | None) -> frozenset[Trait]:
@@ -146,9 +171,17 @@ def _telling(found: Conditions) -> bool:
     return found.exact or all(trait.dimension != "turn" for trait in found.traits)
 
 
-def _has(found: Conditions, verdict: Verdict) -> bool:
-    """Whether the smallest case of a failure has all traits, as far as its recipe tells."""
-    return verdict.recipe is not None and not verdict.history and _all_hold(found, parse(verdict.recipe))
+def _has(session: Session, found: Conditions, verdict: Verdict) -> bool:
+    """Whether the smallest case of a failure has all traits, or else the call that its property made of it."""
+    if verdict.recipe is None or verdict.history:
+        return False
+    recipe = parse(verdict.recipe)
+    if _all_hold(found, recipe):
+        return True
+    if not all(trait.dimension in features(recipe) for trait in found.traits):
+        return False
+    evidence = None if session.late() else evidence_of(session.judge, catalogue()[verdict.property], recipe)
+    return evidence is not None and _all_hold(found, called(recipe, evidence))
 
 
 def _all_hold(found: Conditions, recipe: Recipe) -> bool:

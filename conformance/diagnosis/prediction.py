@@ -7,7 +7,8 @@ times a small factor, since the altered LSTM rounds too and may amplify more tha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from dataclasses import replace
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,17 +21,19 @@ from conformance.cases.case import Case
 from conformance.diagnosis.differences import DIFFERENCE, followed
 from conformance.diagnosis.library import twin_of
 from conformance.diagnosis.probes import Call
+from conformance.diagnosis.sequences import in_sequence
 from conformance.engine.reply import Reply, reply
 from conformance.facts import Alteration, Raised
 from conformance.faults.backward import Differentiable
 from conformance.faults.fault import EVERYTHING
 from conformance.faults.twin import Twin
 from conformance.spec import Array
+from conformance.trials.events import perform
 
 #: Results and gradients by their names, or the marks of their elements.
 Named = dict[str, Array]
 
-_Key = tuple[int, int]
+_Key = tuple[int, int, int]
 
 #: The bounds of two roundings, the backend's and the twin's, and as much for what an alteration amplifies.
 _TIMES = 4.0
@@ -67,7 +70,7 @@ class Predictions:
         return self._bounds[key]
 
     def _key(self, call: Call) -> _Key:
-        key = id(call.case), id(call.cotangents)
+        key = id(call.case), id(call.cotangents), id(call.before)
         self._calls[key] = call
         return key
 
@@ -133,8 +136,13 @@ def _differentiable(alterations: tuple[Alteration, ...]) -> bool:
 
 def _replied(alterations: tuple[Alteration, ...], call: Call) -> Reply | None:
     built = _backend(alterations)
-    if built is None or call.cotangents is None or _differentiable(alterations):
-        return None if built is None else reply(built.backend, *call)
+    if built is None:
+        return None
+    backend = replace(built.backend, build=replace(built.twin, shared={}).build)
+    if call.before:
+        return in_sequence(partial(perform, backend), call, backend.capabilities)
+    if call.cotangents is None or _differentiable(alterations):
+        return reply(backend, call.case, call.cotangents)
     return followed(built.backend, call.case, call.cotangents)
 
 

@@ -6,7 +6,7 @@ whatever was found there is taken for granted by the later ones: two mistakes do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -21,10 +21,12 @@ from conformance.spec import Array
 
 
 class Call(NamedTuple):
-    """A call of a fresh model: forward, or with cotangents its vjp."""
+    """A call: forward, or with cotangents its vjp. Its model is a fresh one, but for the calls before it."""
 
     case: Case
     cotangents: Cotangents | None = None
+    #: The calls before it, of the same model where weights and config are equal, and else of others.
+    before: tuple[Call, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,18 +35,16 @@ class Probe:
 
     #: What it asks about: a word of ``report/causes.py``.
     name: str
-    cases: tuple[Case, ...]
-    #: For each case, where it is a vjp that is called.
-    cotangents: tuple[Cotangents, ...] = ()
+    calls: tuple[Call, ...]
     #: Makes a call of the same kind from a seed: fresh cases that ask about the same thing.
     again: Callable[[int], Call] | None = None
+    #: It asks about something that single alterations alone account for: none in scopes, nor two at once.
+    rare: bool = False
 
-    @property
-    def calls(self) -> list[Call]:
-        """Its calls."""
-        if not self.cotangents:
-            return [Call(case) for case in self.cases]
-        return [Call(case, loss) for case, loss in zip(self.cases, self.cotangents, strict=True)]
+
+def made(name: str, again: Callable[[int], Call], seeds: Sequence[int] = (1, 2), rare: bool = False) -> Probe:
+    """A probe whose calls are made from seeds, and others of the same kind from other seeds."""
+    return Probe(name, tuple(again(seed) for seed in seeds), again, rare)
 
 
 #: Units at which the cell function is tabulated in one call: fewer than a kernel's tile.
@@ -54,10 +54,14 @@ _UNITS = 15
 _PLAIN = Recipe(I=3, H=5, L=1, N=1, gain=1.5)
 
 
+def plain(backend: Backend, dtype: str) -> Recipe:
+    """The plainest call of a backend in a dtype."""
+    return replace(_PLAIN, dtype=dtype, batch_first=not backend.capabilities.time_major)
+
+
 def probes(backend: Backend, dtype: str) -> Iterator[Probe]:
     """The probes that a backend's capabilities allow, in order, in a dtype."""
-    c = backend.capabilities
-    base = replace(_PLAIN, dtype=dtype, batch_first=not c.time_major)
+    c, base = backend.capabilities, plain(backend, dtype)
     state = "both" if c.initial_state else "none"
     yield from _cell(base, c)
     yield _probe("weight_ih", base, keep=("weight_ih", "x"))
@@ -81,8 +85,8 @@ def probes(backend: Backend, dtype: str) -> Iterator[Probe]:
         if c.initial_state:
             yield _probe(name, recipe, "both")
     if c.lengths and c.batch:
-        plain = replace(base, N=3, L=5, ragged=True, seed=4)
-        yield Probe("NaN in the padding", tuple(_poisoned(replace(plain, seed=seed)) for seed in (5, 6)))
+        ragged = replace(base, N=3, L=5, ragged=True)
+        yield made("NaN in the padding", lambda seed: Call(_poisoned(replace(ragged, seed=4 + seed))))
     yield from _wide(base, c)
 
 
@@ -165,8 +169,12 @@ def _special(base: Recipe, c: Capabilities) -> Iterator[tuple[Recipe, str]]:
 
 def _probe(name: str, recipe: Recipe, state: str = "none", keep: tuple[str, ...] = ()) -> Probe:
     """Two calls of a recipe; with ``keep``, all tensors but these are zero."""
-    made = [realise(replace(recipe, state=state, seed=recipe.seed + seed)) for seed in (1, 2)]
-    return Probe(name, tuple(_only(case, keep) if keep else case for case in made))
+
+    def again(seed: int) -> Call:
+        case = realise(replace(recipe, state=state, seed=recipe.seed + seed))
+        return Call(_only(case, keep) if keep else case)
+
+    return made(name, again)
 
 
 def _only(case: Case, keep: tuple[str, ...]) -> Case:
@@ -183,12 +191,7 @@ def _only(case: Case, keep: tuple[str, ...]) -> Case:
 def _poisoned(recipe: Recipe) -> Case:
     """The case of a recipe with NaN past each row's length, which no result may show."""
     case = realise(recipe)
-    x = case.x.copy()
-    rows = x if case.config.batch_first else x.swapaxes(0, 1)
-    assert case.lengths is not None
-    for row, length in zip(rows, case.lengths, strict=True):
-        row[length:] = np.nan
-    return replace(case, x=x)
+    return replace(case, x=np.where(case.valid, case.x, case.x.dtype.type(np.nan)))
 
 
 def _cell(base: Recipe, c: Capabilities) -> Iterator[Probe]:
@@ -198,13 +201,11 @@ def _cell(base: Recipe, c: Capabilities) -> Iterator[Probe]:
     """
     recipe = replace(base, I=1, H=_UNITS)
     for given in (("bias_ih",), ("bias_hh",), ("bias_ih", "bias_hh")):
-        case = _only(realise(recipe), ())
-        yield Probe(" and ".join(given), tuple(_biased(case, given, seed=seed) for seed in (1, 2, 3)))
+        yield made(" and ".join(given), _biases(_only(realise(recipe), ()), given), (1, 2, 3))
     if c.initial_state:
         case = _only(realise(replace(recipe, state="c")), ("c_0",))
         assert case.state is not None
-        points = [_biased(case, ("bias_ih", "bias_hh"), seed=seed) for seed in (4, 5, 6)]
-        yield Probe("cell", tuple(points))
+        yield made("cell", _biases(case), (4, 5, 6))
 
 
 def _wide(base: Recipe, c: Capabilities) -> Iterator[Probe]:
@@ -212,11 +213,15 @@ def _wide(base: Recipe, c: Capabilities) -> Iterator[Probe]:
     state = "c" if c.initial_state else "none"
     case = _only(realise(replace(base, I=1, H=_UNITS, state=state)), ("c_0",))
     for spread in (6.0, 60.0):
-        points = [_biased(case, ("bias_ih", "bias_hh"), spread, seed) for seed in (7, 8, 9)]
-        yield Probe("large values", tuple(points))
+        yield made("large values", _biases(case, spread=spread), (7, 8, 9))
 
 
-def _biased(case: Case, names: tuple[str, ...], spread: float = 1.5, seed: int = 0) -> Case:
+def _biases(case: Case, names: tuple[str, ...] = ("bias_ih", "bias_hh"), spread: float = 1.5) -> Callable[[int], Call]:
+    """Calls of a case with biases of its own for each unit, from a seed."""
+    return lambda seed: Call(_biased(case, names, spread, seed))
+
+
+def _biased(case: Case, names: tuple[str, ...], spread: float, seed: int) -> Case:
     """The case with biases of its own for each unit, and such a c_0 if it has one."""
 
     def values(name: str, zero: Array) -> Array:

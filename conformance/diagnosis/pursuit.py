@@ -17,7 +17,6 @@ from functools import partial
 
 import numpy as np
 
-from conformance.cases.case import Case
 from conformance.diagnosis.library import Library
 from conformance.diagnosis.prediction import Predictions
 from conformance.diagnosis.probes import Call, Probe
@@ -30,14 +29,17 @@ Hypothesis = tuple[Alteration, ...]
 #: The share of the time left that the search at one probe may take.
 _SHARE = 0.2
 
+#: After so many probes that nothing explains only single alterations are tried; after so many, none.
+_FRUITLESS, _HOPELESS = 3, 8
+
 #: Hypotheses that are kept side by side, and those of which two more alterations are tried.
 _KEPT, _PROMISING = 12, 8
 
 
-def _options(case: Case) -> tuple[object, ...]:
-    """What decides most of what may show in a case."""
-    c = case.config
-    given = case.state is not None, case.lengths is not None, case.unbatched
+def _options(call: Call) -> tuple[object, ...]:
+    """What decides most of what may show in a call."""
+    case, c = call.case, call.case.config
+    given = case.state is not None, case.lengths is not None, case.unbatched, bool(call.before)
     return c.num_layers, c.bidirectional, c.bias, c.batch_first, c.proj_size > 0, c.dtype, *given
 
 
@@ -76,7 +78,7 @@ class Pursuit:
     #: By hypothesis, the probe at which its last alteration was found.
     found_at: dict[Hypothesis, Probe] = field(default_factory=dict)
     _until: float = 0.0
-    _cases: tuple[Case, ...] = ()
+    _calls: tuple[Call, ...] = ()
     _off: frozenset[str] = frozenset()
     #: Those that explain the probe at hand, and not all before it.
     _elsewhere: list[Hypothesis] = field(default_factory=list)
@@ -86,7 +88,7 @@ class Pursuit:
         if self._explains((), seen):
             self.right.append(seen)
         left = [hypothesis for hypothesis in self.kept if self._explains(hypothesis, seen)]
-        if not left:
+        if not left and len(self.unexplained) < _HOPELESS:
             left = self._search(seen)
             for hypothesis in left:
                 self.found_at.setdefault(hypothesis, seen.probe)
@@ -125,16 +127,21 @@ class Pursuit:
     def _search(self, seen: Seen) -> list[Hypothesis]:
         now = time.monotonic()
         self._until = now + _SHARE * (self.deadline - now)
-        self._cases = seen.probe.cases
+        self._calls = seen.probe.calls
         self._off = frozenset[str]().union(*(self.predictions.off(call, told) for call, told in seen.pairs()))
         self._elsewhere = []
         bases = self.kept[:_PROMISING]
         plain, scoped = partial(self._akin, self.library.everywhere), partial(self._akin, self.library.scoped)
-        steps = (self._rescoped, plain, self._more, scoped, self._more_scoped, self._occasional, self._replaced)
+        steps = [self._rescoped, plain, self._more]
+        few = seen.probe.rare or len(self.unexplained) >= _FRUITLESS
+        if not few:
+            steps += [scoped, self._more_scoped, self._occasional, self._replaced]
         for step in steps:
             found = [h for h in self._distinct(step(bases)) if self._holds(h, seen)]
             if found or self._late():
                 return found
+        if few:
+            return []
         return [h for h in self._distinct(self._two_more(bases[:2], seen)) if self._holds(h, seen)]
 
     def _late(self) -> bool:
@@ -153,9 +160,9 @@ class Pursuit:
 
     def _relevant(self, library: Sequence[Alteration]) -> list[Alteration]:
         """Those that may show in the probe at hand; first those that no probe that was right could have shown."""
-        plain = {_options(seen.probe.cases[0]): seen.probe.cases[0] for seen in self.right}
-        here = [self.library.relevant(case, self._off) for case in self._cases]
-        before = [self.library.relevant(case, self._off) for case in plain.values()]
+        plain = {_options(seen.probe.calls[0]): seen.probe.calls[0] for seen in self.right}
+        here = [self.library.relevant(call, self._off) for call in self._calls]
+        before = [self.library.relevant(call, self._off) for call in plain.values()]
         named = (one for one in library if one.fault not in self.without)
         return sorted((one for one in named if any(f(one) for f in here)), key=lambda one: any(f(one) for f in before))
 

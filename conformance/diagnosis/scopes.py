@@ -41,6 +41,9 @@ _INSIDE = ("sigmoid", "tanh", "dot", "preactivations", "gates", "cell", "hidden"
 _INSIDE = (*_INSIDE, "flip", "unflip", "updates", "shows", "layer")
 _PLACED = ("weights", "start", "feed", "join", "drop")
 
+#: Those that a place may narrow.
+SCOPED_PIECES = frozenset((*_INSIDE, *_PLACED))
+
 Scope = tuple[str, ...]
 
 
@@ -77,7 +80,7 @@ def combined(parts: Sequence[Part]) -> Twin | None:
                 return None
             everywhere |= pieces
         elif pieces:
-            if not pieces.keys() <= {*_INSIDE, *_PLACED}:
+            if not pieces.keys() <= SCOPED_PIECES:
                 return None
             somewhere.append((_at(part.scope), pieces))
     if any(one.keys() & everywhere.keys() for _, one in somewhere):

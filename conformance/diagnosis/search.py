@@ -31,8 +31,9 @@ from conformance.diagnosis.grouping import explained, of_gradients
 from conformance.diagnosis.library import Library, forward_library
 from conformance.diagnosis.occasions import OCCASIONS
 from conformance.diagnosis.precision import rounded
-from conformance.diagnosis.probes import Call, Probe, probes
+from conformance.diagnosis.probes import Call, Probe
 from conformance.diagnosis.pursuit import Hypothesis, Pursuit, Seen
+from conformance.diagnosis.rare_probes import forward_probes
 from conformance.diagnosis.remedies import remedy
 from conformance.diagnosis.session import Session
 from conformance.errors import UsageError
@@ -75,7 +76,7 @@ def of_forward(session: Session) -> Question:
     failed = [verdict for verdict in session.failed if not of_gradients(verdict)]
     ends = _FORWARD if len(failed) < len(session.failed) else 1.0
     library = forward_library(backend.capabilities)
-    return Question(failed, library, probes, valued_dtypes(backend), forward_call, 0.0, ends)
+    return Question(failed, library, forward_probes, valued_dtypes(backend), forward_call, 0.0, ends)
 
 
 def of_vjp(session: Session) -> Question:
@@ -172,7 +173,7 @@ class Search:
         if not (scores[best].whole if occasional else scores[best].most):
             return None
         as_well = [h for h in hypotheses if h != best and scores[h].explained == scores[best].explained]
-        seen = [Seen(Probe(one.words, (one.call.case,)), (one.reply,)) for one in cases if one.call.cotangents is None]
+        seen = [Seen(Probe(one.words, (one.call,)), (one.reply,)) for one in cases if one.call.cotangents is None]
         told = pursuit.without_coincidences(best, seen)
         if told != best:
             return _Found(told, score(self.predictions, told, cases), ())
@@ -208,37 +209,49 @@ class Search:
         )
 
     def _causes(self, found: _Found, pursuit: Pursuit) -> tuple[Cause, ...]:
-        """A cause for each alteration, and the failed properties that it explains."""
+        """A cause for each alteration, in all its scopes, and the failed properties that it explains."""
         self.session.progress("grouping")
         left, causes, until = list(self.question.failed), list[Cause](), self.until(_GROUPED)
-        for alteration in found.hypothesis:
-            ids = explained((alteration,), self.backend, left, until)
+        for alterations in _by_fault(found.hypothesis):
+            ids = explained(alterations, self.backend, left, until)
             left = [v for v in left if v.property not in ids]
-            causes.append(_cause(alteration, found, pursuit, ids))
+            causes.append(_cause(alterations, found, pursuit, ids))
         if left and len(causes) > 1:
             together = explained(found.hypothesis, self.backend, left, until)
             causes[0] = replace(causes[0], explains=(*causes[0].explains, *together))
         return tuple(causes)
 
 
-def _cause(alteration: Alteration, found: _Found, pursuit: Pursuit, ids: tuple[str, ...]) -> Cause:
+def _by_fault(hypothesis: Hypothesis) -> list[Hypothesis]:
+    """The alterations of each fault: one mistake that is met in two scopes is one cause."""
+    faults = dict.fromkeys(one.fault for one in hypothesis)
+    return [tuple(one for one in hypothesis if one.fault == fault) for fault in faults]
+
+
+def _cause(alterations: Hypothesis, found: _Found, pursuit: Pursuit, ids: tuple[str, ...]) -> Cause:
     fares = found.score
     others = tuple(
-        tuple(one for one in h if one not in found.hypothesis) for h in found.alternatives if alteration not in h
+        tuple(one for one in h if one not in found.hypothesis) for h in found.alternatives if not {*alterations} <= {*h}
     )
+    fixes = dict.fromkeys(filter(None, map(remedy, alterations)))
     return Cause(
         degree=Degree.CONFIRMED if fares.whole and not pursuit.unexplained else Degree.LIKELY,
-        alterations=(alteration,),
+        alterations=alterations,
         alternatives=tuple(dict.fromkeys(others)),
-        together=len(found.hypothesis),
+        together=len(_by_fault(found.hypothesis)),
         probe=pursuit.found_at[found.hypothesis].name,
         explained=fares.explained,
         tried=fares.tried,
-        unexplained=fares.unexplained,
+        unexplained=fares.unexplained or next(map(_told, pursuit.unexplained), None),
         explains=ids,
-        seen_in=known()[alteration.fault].stands_for,
-        fix=remedy(alteration),
+        seen_in=known()[alterations[0].fault].stands_for,
+        fix="\n".join(fixes),
     )
+
+
+def _told(seen: Seen) -> str:
+    """A probe that is not explained, by its first call."""
+    return f"{seen.probe.calls[0].case.describe()}, {seen.probe.name}"
 
 
 def failing(session: Session, failed: Iterable[Verdict], vary: Vary = forward_call) -> list[Probe]:
@@ -251,8 +264,8 @@ def called(session: Session, recipes: Iterable[Recipe], vary: Vary) -> list[Prob
     found = []
     for recipe in sorted(recipes, key=_size):
         with suppress(UsageError):
-            case, loss = vary(recipe, realise(recipe, session.judge.backend.capabilities.fixed), Random(0))
-            found.append(Probe("the failing cases", (case,), () if loss is None else (loss,)))
+            call = vary(recipe, realise(recipe, session.judge.backend.capabilities.fixed), Random(0))
+            found.append(Probe("the failing cases", (call,)))
     return found[:_FAILING]
 
 

@@ -12,10 +12,12 @@ from conformance.cases.cotangents import Cotangents
 from conformance.cases.recipe import Recipe
 from conformance.diagnosis.prediction import Predictions
 from conformance.diagnosis.probes import Call
+from conformance.diagnosis.sequences import in_sequence
 from conformance.engine.judging import Answer, Answering, Inquiry
 from conformance.engine.reply import Reply
 from conformance.facts import Evidence
 from conformance.report.model import BackendReport, Verdict
+from conformance.trials.events import Event, Performed
 
 
 class Counting:
@@ -36,9 +38,21 @@ class Counting:
         self.calls += 1
         return self.judge.call(case, cotangents)
 
+    def perform(self, events: tuple[Event, ...]) -> Performed:
+        """What became of the last of some calls."""
+        self.calls += sum(event.called for event in events)
+        return self.judge.perform(events)
+
     def evidence(self) -> Evidence | None:
         """The evidence of the judge."""
         return self.judge.evidence()
+
+
+def answered(judge: Answering, call: Call) -> Reply:
+    """A judge's reply to a call."""
+    if call.before:
+        return in_sequence(judge.perform, call, judge.backend.capabilities)
+    return judge.call(call.case, call.cotangents)
 
 
 @dataclass
@@ -68,7 +82,7 @@ class Session:
 
     def reply(self, call: Call) -> Reply:
         """The reply to a call."""
-        return self.judge.call(*call)
+        return answered(self.judge, call)
 
     def after(self, share: float) -> float:
         """When a share of the time has passed, by ``time.monotonic``."""

@@ -24,11 +24,11 @@ from conformance.trials.mismatch import telling
 #: larger ones. How often what lies between two of them is looked at again; and how many fresh ones are asked.
 _FINE, _END, _COARSE, _CLOSER, _FRESH = 120, 40.0, 48, 4, 24
 
-#: The largest magnitude, as a share of the exponent of the dtype's largest number.
-_LARGEST = 0.75
+#: The largest magnitude, as a share of the exponent of the dtype's largest number; and the smallest.
+_LARGEST, _SMALLEST = 0.75, 1e-4
 
 #: What is tabulated: for a preactivation, of which gate.
-_QUANTITIES = ("c", *(f"a_{gate}" for gate in GATES), "x", "h_0")
+QUANTITIES = ("c", *(f"a_{gate}" for gate in GATES), "x", "h_0")
 
 #: Where a sign begins to be wrong (a magnitude), and where it ends to be; None at either end of the numbers.
 Window = tuple[float | None, float | None]
@@ -49,7 +49,7 @@ def thresholds(judge: Answering, dtype: str, waiting: Callable[[], None]) -> Con
     ):
         return None
     found: dict[str, tuple[Trait, ...]] = {}
-    for quantity in _QUANTITIES:
+    for quantity in QUANTITIES:
         if traits := _window(judge, quantity, dtype, waiting):
             found[quantity] = traits
     if not found:
@@ -64,14 +64,10 @@ def thresholds(judge: Answering, dtype: str, waiting: Callable[[], None]) -> Con
 
 
 def _window(judge: Answering, quantity: str, dtype: str, waiting: Callable[[], None]) -> tuple[Trait, ...]:
-    top = _LARGEST * np.log10(float(finfo(dtype).max))
-    if quantity != "c":
-        # Weights are the inverse.
-        top = min(top, 0.6 * np.log10(float(finfo(dtype).max)))
-    magnitudes = np.geomspace(1e-4, 10.0**top, _COARSE)
+    magnitudes = np.geomspace(_SMALLEST, largest(quantity, dtype), _COARSE)
     if quantity not in ("x", "h_0"):
         magnitudes = np.union1d(magnitudes, np.geomspace(1e-2, _END, _FINE))
-    wrong = _wrong(judge, quantity, dtype, magnitudes, waiting)
+    wrong = wrong_values(judge, quantity, dtype, magnitudes, waiting)
     if wrong is None or not wrong.any() or wrong.all():
         return ()
     edges: list[Window] = []
@@ -100,6 +96,12 @@ def _window(judge: Answering, quantity: str, dtype: str, waiting: Callable[[], N
     return (*traits, Trait(name, "<=", most)) if most is not None else traits
 
 
+def largest(quantity: str, dtype: str) -> float:
+    """The largest magnitude of a quantity that is asked; where weights are the inverse, it is smaller."""
+    share = _LARGEST if quantity == "c" else min(_LARGEST, 0.6)
+    return 10.0 ** (share * np.log10(float(finfo(dtype).max)))
+
+
 def _near(one: float | None, other: float | None) -> bool:
     return one is other or (one is not None and other is not None and abs(one - other) <= 0.01 * abs(one))
 
@@ -108,7 +110,7 @@ def _edge(judge: Answering, quantity: str, dtype: str, sign: int, right: float, 
     """The magnitude at which right values turn to wrong ones, in as few digits as lie between the two."""
     for _ in range(_CLOSER):
         between = np.geomspace(right, wrong, _COARSE)
-        seen = _wrong(judge, quantity, dtype, between, waiting)
+        seen = wrong_values(judge, quantity, dtype, between, waiting)
         if seen is None or not seen[sign].any() or seen[sign].all():
             break
         first = max(1, int(np.argmax(seen[sign])))
@@ -130,7 +132,7 @@ def _counted(
     around = [end * np.geomspace(0.2, 5.0, _FRESH // len(ends)) for end in ends]
     magnitudes = np.concatenate([*around, np.geomspace(min(ends), max(ends), _FRESH // 2)])
     magnitudes *= 1 + 0.01 * rng.random(len(magnitudes))
-    wrong = _wrong(judge, quantity, dtype, magnitudes, waiting)
+    wrong = wrong_values(judge, quantity, dtype, magnitudes, waiting)
     if wrong is None:
         return None
     within = np.ones(len(magnitudes), bool)
@@ -157,11 +159,13 @@ def _wrong_alike(
         or arithmetic(dtype, judge.backend.capabilities.arithmetic) is None
     ):
         return None
-    other = _wrong(judge, quantity, dtype, magnitudes, waiting)
+    other = wrong_values(judge, quantity, dtype, magnitudes, waiting)
     return None if other is None else float((other != wrong).mean()) < 0.1
 
 
-def _wrong(judge: Answering, quantity: str, dtype: str, magnitudes: Array, waiting: Callable[[], None]) -> Array | None:
+def wrong_values(
+    judge: Answering, quantity: str, dtype: str, magnitudes: Array, waiting: Callable[[], None]
+) -> Array | None:
     """Which of some magnitudes are wrong (2, n): with their own sign, and with the other; None if the call raised."""
     waiting()
     case = _case(quantity, np.concatenate([magnitudes, -magnitudes]), dtype, not judge.backend.capabilities.time_major)

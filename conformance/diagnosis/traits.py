@@ -20,6 +20,9 @@ a recipe's own   ``layers``, ``bidirectional``, ``bias``, ``batch_first``, ``unb
 ``h_0``, ``c_0`` given, and not zeros alone
 ``h_read``,      some step reads an h (a c) that is not zeros: h_0 (c_0) is given, or there are several steps
 ``c_read``
+``earlier``      how many calls of the same model came before
+``after_…``      some of them had more or fewer steps or rows, the same shape, lengths or none, a state or none
+``previous_…``   the last of them had
 ``|x|``, ``|h_0|``, ``|c_0|``, ``|a|``, ``a``, ``|c|``, ``c``, ``|h|``   values of a call; a is the preactivations
 ===============  =====================================================================================================
 """
@@ -63,8 +66,15 @@ _FLAGS = (
 )
 _VALUES = ("|x|", "|h_0|", "|c_0|", "|a|", "a", "|c|", "c", "|h|")
 
-#: The order in which traits are told: the model's, the call's, and then values.
-ORDER = tuple(dict.fromkeys(("layers", "bidirectional", "bias", "slots", *_COUNTS, *_FLAGS, *_WORDS, "gain", *_VALUES)))
+#: What the calls before one were like: some of the same model, and the one right before it; and of another model.
+_ALIKE = ("same_shape", "same_rows", "more_steps", "fewer_steps", "more_rows", "fewer_rows")
+_GIVEN = ("one_row", "lengths", "no_lengths", "state", "no_state")
+_EARLIER = ("after_other_model", *(f"{when}_{what}" for what in (*_ALIKE, *_GIVEN) for when in ("after", "previous")))
+
+_MODEL = ("layers", "bidirectional", "bias", "slots")
+
+#: The order in which traits are told: the model's, the call's, those of earlier calls, and then values.
+ORDER = tuple(dict.fromkeys((*_MODEL, *_COUNTS, *_FLAGS, *_WORDS, "earlier", *_EARLIER, "gain", *_VALUES)))
 
 _FACTORS = (2, 4, 8, 16, 32, 64, 128)
 
@@ -84,6 +94,7 @@ _FARTHER = {
     "h_read": 0.3,
     "c_read": 0.3,
 }
+_FARTHER |= {name: 0.2 if name.startswith("previous") else 0.1 for name in _EARLIER}
 _FARTHER |= {"fill": 1.5, "gain": 1.5, **dict.fromkeys(_VALUES, 0.6), "a": 0.7, "c": 0.7}
 _PRICES = {">=": 1.0, "<=": 1.05, "=": 1.0, "not": 1.2, "multiple of": 1.3, "not a multiple of": 1.4}
 
@@ -209,7 +220,7 @@ class Table:
             return total + _WRONG_SIDE * (inside ^ failed).bit_count()
 
         best: list[tuple[int, float, Trait]] | None = None
-        for start in ([], [known[trait] for trait in given]):
+        for start in ([], [known[trait] for trait in given], _needed(candidates, failed, cost)):
             grown = _improved(start, candidates, cost)
             if best is None or cost(grown) < cost(best):
                 best = grown
@@ -224,6 +235,19 @@ class Table:
             mask = self.having(trait)
             if (failed & mask).bit_count() >= 0.6 * len(failing) and passed & ~mask:
                 yield trait
+
+
+def _needed(candidates: list[Any], failed: int, cost: Any) -> list[Any]:
+    """Of all traits that every failing case has, those that are left when each that is not needed is dropped.
+
+    Traits that tell something only together are among them; to add one at a time does not find those.
+    """
+    chosen = [one for one in candidates if not failed & ~one[0]]
+    for one in sorted(chosen, key=lambda one: -one[1]):
+        fewer = [other for other in chosen if other is not one]
+        if cost(fewer) <= cost(chosen):
+            chosen = fewer
+    return chosen
 
 
 def _improved(chosen: list[Any], candidates: list[Any], cost: Any) -> list[Any]:
@@ -242,13 +266,14 @@ def _improved(chosen: list[Any], candidates: list[Any], cost: Any) -> list[Any]:
 
 def _possible(failing: Sequence[Features], passing: Sequence[Features]) -> Iterator[Trait]:
     """The traits that some failing case has, tight where they are thresholds."""
-    for name in (*_WORDS, *_FLAGS):
+    there = failing[0].keys() if failing else ()
+    for name in (*_WORDS, *_FLAGS, *(name for name in _EARLIER if name in there)):
         values = {case[name] for case in failing}
         yield from (Trait(name, "=", value) for value in values)
         if name in _WORDS:
             yield from (Trait(name, "not", value) for value in {case[name] for case in passing} - values)
             yield from (Trait(name, "not", value) for value in values if len(values) > 1)
-    for name in _COUNTS:
+    for name in (*_COUNTS, *(name for name in ("earlier",) if name in there)):
         values = sorted({case[name] for case in failing})
         yield from (Trait(name, ">=", value) for value in values[:_THRESHOLDS])
         yield from (Trait(name, "<=", value) for value in values[-_THRESHOLDS:])

@@ -25,6 +25,7 @@ from conformance.facts import Evidence
 from conformance.properties import catalogue
 from conformance.report.model import BackendReport
 from conformance.targets.probe import Ability
+from conformance.trials.events import Event, Performed
 from lstm_conformance_pytest.workers import part_of
 
 #: Told what is judged at the moment: the property, the cases done, and all of them.
@@ -78,6 +79,10 @@ class Clocked:
     def call(self, case: Case, cotangents: Cotangents | None = None) -> Reply:
         """The reply of a fresh model to a case of the caller's own making, or to its vjp."""
         return self._judge.call(case, cotangents)
+
+    def perform(self, events: tuple[Event, ...]) -> Performed:
+        """Make calls one after another, on fresh models; what became of the last one."""
+        return self._judge.perform(events)
 
     def run(self, recipe: Recipe) -> None:
         """Run a case for the marks that it may leave."""

@@ -89,6 +89,10 @@ class Answering(Protocol):
         """The reply of a fresh model to a case of the caller's own making, or to its vjp; never an exception."""
         ...
 
+    def perform(self, events: tuple[Event, ...]) -> Performed:
+        """Make calls one after another, on fresh models; what became of the last one."""
+        ...
+
     def evidence(self) -> Evidence | None:
         """The call that failed, of the wrong answer that was given last; None if its process ended."""
         ...

@@ -37,8 +37,11 @@ _STEPS = {"first-step": "at the first step", "later-steps": "after the first ste
 
 
 def altered(alterations: Sequence[Alteration]) -> str:
-    """Alterations in words: the faults' descriptions, each with its scope."""
-    told = [_told(one) for one in alterations]
+    """Alterations in words: the faults' descriptions, each with its scope, or with all in which it is met."""
+    scopes: dict[str, list[tuple[str, ...]]] = {}
+    for one in alterations:
+        scopes.setdefault(one.fault, []).append(one.scope)
+    told = [_told(fault, several) for fault, several in scopes.items()]
     return "; ".join(told if len(told) == 1 else (f"({at}) {each}" for at, each in enumerate(told, 1)))
 
 
@@ -50,10 +53,10 @@ def instead(others: Sequence[Alteration], alterations: Sequence[Alteration]) -> 
     return altered(others)
 
 
-def _told(one: Alteration) -> str:
-    fault = known().get(one.fault)
-    told = fault.description.rstrip(".") if fault else one.fault
-    return ", ".join(filter(None, [told, scope(one.scope)]))
+def _told(id: str, scopes: Sequence[tuple[str, ...]]) -> str:
+    fault = known().get(id)
+    told = fault.description.rstrip(".") if fault else id
+    return ", ".join(filter(None, [told, " and ".join(filter(None, map(scope, scopes)))]))
 
 
 def scope(names: Sequence[str]) -> str:

@@ -25,6 +25,7 @@ _DIMENSIONS = {
     "gain": "the gain of the weights",
     "turn": "the property's variant",
     "proj": "proj_size",
+    "earlier": "the number of earlier calls of the model",
     "slots": "layers × directions",
     "width": "D·P",
     "terms": "the longest sum's number of terms",
@@ -40,6 +41,21 @@ _DIMENSIONS = {
 
 #: The dimensions that others may be equal to.
 _SIZES = ("I", "H", "L", "N", "P", "slots", "width")
+
+#: What a call before another had.
+_EARLIER = {
+    "same_shape": "an x of the same shape",
+    "same_rows": "as many rows",
+    "more_steps": "more steps",
+    "fewer_steps": "fewer steps",
+    "more_rows": "more rows",
+    "fewer_rows": "fewer rows",
+    "one_row": "one row",
+    "lengths": "lengths",
+    "no_lengths": "no lengths",
+    "state": "a state",
+    "no_state": "no state",
+}
 
 #: The words for a trait that holds, and for its contrary.
 _FLAGS = {
@@ -57,6 +73,15 @@ _FLAGS = {
     "c_0": ("c_0 is given", "no c_0 is given"),
     "h_read": ("some step begins with an h that is not zeros", "no step begins with an h that is not zeros"),
     "c_read": ("some step begins with a c that is not zeros", "no step begins with a c that is not zeros"),
+    "after_other_model": ("another model was called before", "no other model was called before"),
+    **{
+        name: words
+        for what, told in _EARLIER.items()
+        for name, words in (
+            (f"after_{what}", (f"an earlier call had {told}", f"no earlier call had {told}")),
+            (f"previous_{what}", (f"the call before had {told}", f"the call before did not have {told}")),
+        )
+    },
     "training": ("the model is in training mode", "the model is in evaluation mode"),
 }
 
@@ -81,6 +106,9 @@ _TRAITS = {
     ("proj", ">=", 1): "there is a projection",
     ("proj", "=", 0): "there is no projection",
     ("proj", "<=", 0): "there is no projection",
+    ("earlier", ">=", 1): "the model was called before",
+    ("earlier", "=", 0): "it is the model's first call",
+    ("earlier", "<=", 0): "it is the model's first call",
     ("view", "=", "plain"): "no array is a view",
     ("view", "not", "plain"): "the arrays are views",
     ("view", "=", "readonly"): "the arrays are read-only",

@@ -27,10 +27,12 @@ from conformance.diagnosis.confirmation import Fresh, forward_call, fresh_cases,
 from conformance.diagnosis.diagnose import diagnose
 from conformance.diagnosis.gradient_probes import gradient_probes, varied
 from conformance.diagnosis.prediction import Predictions
-from conformance.diagnosis.probes import Call, probes
+from conformance.diagnosis.probes import Call
+from conformance.diagnosis.rare_probes import forward_probes
+from conformance.diagnosis.session import answered
 from conformance.engine.judging import Here
 from conformance.engine.plan import Settings
-from conformance.engine.reply import Reply, reply
+from conformance.engine.reply import Reply
 from conformance.engine.sieve import conform
 from conformance.errors import UsageError
 from conformance.facts import Alteration, Cause, Degree, Diagnosis, Outcome
@@ -205,10 +207,12 @@ def _by_conditions(backend: Backend, report: BackendReport, found: Diagnosis) ->
         return PROPERTY
     first = next((cause for cause in found.causes if cause.conditions is not None), None)
     if first is None:
-        return PROPERTY if forecast(backend, alone[0], None).alike else ""
+        foreseen = forecast(backend, alone[0], None)
+        stated = any(cause.broken for cause in found.causes[:1]) and not foreseen.both
+        return PROPERTY if foreseen.alike or stated else ""
     verdict = next((v for v in alone if v.property in first.explains), alone[0])
     foreseen = forecast(backend, verdict, first.conditions)
-    return CONDITIONS if foreseen.right else PROPERTY if foreseen.alike else ""
+    return CONDITIONS if foreseen.right else PROPERTY if foreseen.alike and foreseen.agreed else ""
 
 
 def _told(cause: Cause) -> str:
@@ -227,16 +231,16 @@ def alike(alterations: tuple[Alteration, ...], fault: Fault) -> bool:
 
 def _cases(fault: Fault) -> list[Fresh]:
     """Calls with what the fault returns: of its forward pass, or of its vjp if that is what is wrong."""
-    backend = backend_of(fault)
+    backend, judge = backend_of(fault), Here(backend_of(fault))
     of_gradients = fault.kind == GRADIENTS
 
     def ask(call: Call) -> Reply:
-        return reply(backend, *call)
+        return answered(judge, call)
 
     def vjp(recipe: Recipe, case: Case, rng: random.Random) -> Call:
         return varied(recipe, case, rng, backend.capabilities.returns)
 
-    vary, made = (vjp, gradient_probes) if of_gradients else (forward_call, probes)
+    vary, made = (vjp, gradient_probes) if of_gradients else (forward_call, forward_probes)
     dtypes = ["float64", "float32"] if of_gradients else valued_dtypes(backend)
     cases = fresh_cases(backend, ask, (), float("inf"), _SEED, vary, dtypes)
     calls = [(probe.name, call) for probe in made(backend, dtypes[0]) for call in probe.calls]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from conformance.faults.catalogue import FAULTS
-from conformance.faults.families import gradients, lengths, steps, wiring
+from conformance.faults.families import gradients, histories, lengths, steps, wiring
 from conformance.faults.families.steps import SCOPED_ONLY
 from conformance.faults.families.wiring import COPIED_ROWS, OTHER_WEIGHTS
 from conformance.faults.fault import Fault
@@ -17,7 +17,8 @@ from conformance.faults.fault import Fault
 @lru_cache(maxsize=1)
 def known() -> dict[str, Fault]:
     """Every fault that a cause may name, by its id: the catalogue, then the families."""
-    several = (*steps.families(), *wiring.families(), *lengths.families(), *gradients.families())
+    several = (*steps.families(), *wiring.families(), *lengths.families(), *histories.families())
+    several = (*several, *gradients.families())
     members = {fault.id: fault for fault in several}
     return {**members, **FAULTS}
 
