@@ -98,9 +98,12 @@ def test_calls_before_are_of_the_same_model_where_weights_are_equal() -> None:
     fresh, after = answered(judge, Call(first)), answered(judge, Call(first, before=(Call(same),)))
     assert fresh.result is not None
     assert after.result is not None
+    assert fresh.result.h_n is not None
+    assert after.result.h_n is not None
     assert not np.array_equal(fresh.result.h_n, after.result.h_n)
     apart = answered(judge, Call(first, before=(Call(other),)))
     assert apart.result is not None
+    assert apart.result.h_n is not None
     assert np.array_equal(fresh.result.h_n, apart.result.h_n)
 
 

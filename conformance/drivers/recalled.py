@@ -23,6 +23,7 @@ from conformance.errors import Ended
 from conformance.facts import Evidence
 from conformance.report.records import decode, encode
 from conformance.targets.probe import Ability
+from conformance.trials.events import Event, Performed
 
 
 class Recalled:
@@ -99,6 +100,11 @@ class Recalled:
         """The reply of a fresh model to a case of the caller's own making, or to its vjp; it is not recorded."""
         self._go_live()
         return self._judge.call(case, cotangents)
+
+    def perform(self, events: tuple[Event, ...]) -> Performed:
+        """What became of the last of some calls on fresh models; it is not recorded."""
+        self._go_live()
+        return self._judge.perform(events)
 
     def run(self, recipe: Recipe) -> None:
         """Run a case for the marks that it may leave, when it can leave any."""
