@@ -1,0 +1,36 @@
+"""The ONNX project's own evaluator in NumPy, ``onnx.reference.ReferenceEvaluator``."""
+
+# pyright: reportMissingImports=false
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from conformance import Capabilities, LSTMConfig, backend
+from conformance.spec import Params
+from implementations.install import needs
+from implementations.onnx.graph import Run, onnx_forward
+
+
+@backend(
+    "onnx-reference",
+    Capabilities(
+        layers=True,
+        bidirectional=True,
+        no_bias=True,
+        batch_first=True,
+        lengths=True,
+        dtypes=("float32", "float64", "float16"),
+    ),
+    available=needs("onnx", install="pip install onnx"),
+)
+def onnx_reference(config: LSTMConfig, params: Params) -> Callable[..., Any]:
+    """``forward(x, state, lengths)``; batch_first is the node's attribute layout=1."""
+    from onnx.reference import ReferenceEvaluator
+
+    def load(model: Any) -> Run:
+        evaluator = ReferenceEvaluator(model)
+        return lambda feeds: list(evaluator.run(None, feeds))
+
+    return onnx_forward(config, params, load)

@@ -1,0 +1,53 @@
+"""tract (https://github.com/sonos/tract), from LSTM nodes of ONNX, one plan for each shape."""
+
+# pyright: reportMissingImports=false
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from conformance import Capabilities, LSTMConfig, backend
+from conformance.spec import Array, Params
+from implementations.install import needs
+from implementations.onnx.graph import Run, onnx_forward
+
+
+@backend(
+    "tract",
+    Capabilities(layers=True, bidirectional=True, no_bias=True, batch_first=True),
+    available=needs("onnx", "tract", install="pip install onnx tract"),
+)
+def tract_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
+    """``forward(x, state)``; batch_first is the node's attribute layout=1."""
+    import tract
+
+    def load(model: Any) -> Run:
+        names = [info.name for info in model.graph.input]
+        kinds = {"float32": "f32", "float64": "f64", "float16": "f16", "int32": "i32"}
+
+        @cache
+        def runnable(*facts: str) -> Any:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder, "lstm.onnx")
+                path.write_bytes(model.SerializeToString())
+                inferred = tract.onnx().load(path)
+            for place, fact in enumerate(facts):
+                inferred.set_input_fact(place, fact)
+            for place in range(inferred.output_count()):
+                inferred.set_output_fact(place, None)
+            return inferred.into_model().into_runnable()
+
+        def run(feeds: dict[str, Array]) -> list[Array]:
+            arrays = [np.ascontiguousarray(feeds[name]) for name in names]
+            facts = [",".join(map(str, [*array.shape, kinds[array.dtype.name]])) for array in arrays]
+            return [part.to_numpy() for part in runnable(*facts).run(arrays)]
+
+        return run
+
+    return onnx_forward(config, params, load)
