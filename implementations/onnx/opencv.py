@@ -18,7 +18,8 @@ from implementations.onnx.graph import Run, onnx_forward
 
 @backend(
     "opencv-dnn",
-    Capabilities(layers=True, bidirectional=True, no_bias=True),
+    # A node without B fails beside an initial state.
+    Capabilities(layers=True, bidirectional=True),
     available=needs("onnx", "cv2", install="pip install onnx opencv-python-headless"),
 )
 def opencv_dnn(config: LSTMConfig, params: Params) -> Callable[..., Any]:

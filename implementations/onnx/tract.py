@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 
 from conformance import Capabilities, LSTMConfig, backend
-from conformance.spec import Array, Params
+from conformance.spec import Array, Params, State, state_shapes
 from implementations.install import needs
 from implementations.onnx.graph import Run, onnx_forward
 
 
 @backend(
     "tract",
-    Capabilities(layers=True, bidirectional=True, no_bias=True, batch_first=True),
+    Capabilities(layers=True, bidirectional=True, no_bias=True),
     available=needs("onnx", "tract", install="pip install onnx tract"),
 )
 def tract_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
-    """``forward(x, state)``; batch_first is the node's attribute layout=1."""
+    """``forward(x, state)``; no state is given as zeros, since the node refuses batches without one."""
     import tract
 
     def load(model: Any) -> Run:
@@ -50,4 +50,10 @@ def tract_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
 
         return run
 
-    return onnx_forward(config, params, load)
+    forward = onnx_forward(config, params, load)
+
+    def with_state(x: Array, state: State | None = None, **more: Any) -> tuple[Array, State]:
+        zeros = (np.zeros(shape, x.dtype) for shape in state_shapes(config, x.shape[1])) if x.ndim == 3 else None
+        return forward(x, state or (zeros and tuple(zeros)), **more)
+
+    return with_state
