@@ -1,7 +1,7 @@
 """LiteRT (TensorFlow Lite): its operator UNIDIRECTIONAL_SEQUENCE_LSTM, whose states are variable tensors.
 
-https://ai.google.dev/edge/litert; the operands are listed in TensorFlow's lite/kernels/lstm_shared.h: weights and biases
-of each gate in the order i, f, c, o, peepholes, a projection, the states.
+https://ai.google.dev/edge/litert; TensorFlow's lite/kernels/lstm_shared.h lists the operands: weights and biases of
+each gate in the order i, f, c, o, peepholes, a projection, the states.
 """
 
 # pyright: reportMissingImports=false

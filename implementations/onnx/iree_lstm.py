@@ -1,4 +1,4 @@
-"""IREE (https://iree.dev) on the CPU, from LSTM nodes of ONNX: one compilation for each signature, weights as inputs."""
+"""IREE (https://iree.dev) on the CPU, from LSTM nodes of ONNX: compiled for each signature, weights as inputs."""
 
 # pyright: reportMissingImports=false
 

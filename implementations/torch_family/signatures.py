@@ -1,4 +1,4 @@
-"""What is compiled or exported once for each signature, and serves all models: nn.LSTM with its weights as arguments."""
+"""nn.LSTM with its weights as arguments: compiled or exported once for each signature, it serves all models."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Functional(torch.nn.Module):
 
 
 def by_signature(config: LSTMConfig, params: Params, compile_: Callable[..., Run]) -> Callable[..., Any]:
-    """``forward(x, state)`` by ``compile_(config, *example tensors) -> run``, which is called once for each signature."""
+    """``forward(x, state)`` by ``compile_(config, *example tensors) -> run``, called once for each signature."""
     if config.dtype not in ("float32", "float64") or (config.dropout and config.training):
         raise Unsupported("float32 and float64, for evaluation")
     weights = [to_torch(params[name].copy()) for name in params]
