@@ -9,6 +9,7 @@ each gate in the order i, f, c, o, peepholes, a projection, the states.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from threading import Lock
 from typing import Any
 
@@ -79,18 +80,22 @@ def litert(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, Sta
 
     if config.dtype != "float32" or config.bidirectional or (config.dropout and config.training):
         raise Unsupported("the operator is float32, of one direction, and has no dropout")
-    loaded: dict[tuple[int, ...], tuple[Any, list[tuple[int, int]]]] = {}
     lock = Lock()
+
+    # A call of another shape needs another model: the shapes of variable tensors are fixed.
+    @lru_cache(maxsize=4)
+    def loaded(x_shape: tuple[int, ...]) -> tuple[Any, list[tuple[int, int]]]:
+        content, states = _flatbuffer(config, params, x_shape)
+        interpreter = Interpreter(model_content=content, num_threads=1)
+        interpreter.allocate_tensors()
+        return interpreter, states
 
     def forward(x: Array, state: State | None = None) -> tuple[Array, State]:
         """x (L, N, I), or (N, L, I) if batch_first -> output in x's layout, (h_n, c_n)."""
         with lock:
-            if x.shape not in loaded:
-                content, states = _flatbuffer(config, params, x.shape)
-                interpreter = Interpreter(model_content=content, num_threads=1)
-                interpreter.allocate_tensors()
-                loaded[x.shape] = interpreter, states
-            interpreter, states = loaded[x.shape]
+            interpreter, states = loaded(x.shape)
+            if state is not None and any(len(part) != config.num_layers for part in state):
+                raise ValueError(f"{config.num_layers} layers, and states of {len(state[0])} and {len(state[1])}")
             interpreter.reset_all_variables()
             for k, places in enumerate(states):
                 for place, part in zip(places, state or (), strict=False):

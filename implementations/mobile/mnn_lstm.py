@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,9 @@ from conformance import Backend, Capabilities, LSTMConfig, backend
 from conformance.spec import Array, Params
 from implementations.install import needs
 from implementations.onnx.graph import Run, onnx_forward
+
+
+CONVERTING = Lock()
 
 
 def mnn_backend(name: str, shape_mutable: bool, precision: str) -> Backend:
@@ -36,7 +40,9 @@ def mnn_backend(name: str, shape_mutable: bool, precision: str) -> Backend:
                 source, target = str(Path(folder, "lstm.onnx")), str(Path(folder, "lstm.mnn"))
                 Path(source).write_bytes(model.SerializeToString())
                 # MNN.tools would start a package installation; this is the converter that it calls.
-                _tools.mnnconvert(["mnnconvert", "-f", "ONNX", "--modelFile", source, "--MNNModel", target])
+                # It writes a file of a fixed name to the current folder.
+                with CONVERTING, contextlib.chdir(folder):
+                    _tools.mnnconvert(["mnnconvert", "-f", "ONNX", "--modelFile", source, "--MNNModel", target])
                 manager = MNN.nn.create_runtime_manager(({"backend": "CPU", "numThread": 1, "precision": precision},))
                 module = MNN.nn.load_module_from_file(
                     target, names, outputs, runtime_manager=manager, dynamic=False, shape_mutable=shape_mutable

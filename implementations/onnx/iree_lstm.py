@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def iree_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     return onnx_forward(config, params, load)
 
 
-@cache
+@lru_cache(maxsize=256)
 def _program(graph: bytes, shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> Any:
     import onnx
     from iree import runtime

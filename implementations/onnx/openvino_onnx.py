@@ -16,11 +16,11 @@ from implementations.onnx.graph import Run, onnx_forward
 
 @backend(
     "openvino-onnx",
-    Capabilities(layers=True, bidirectional=True, no_bias=True, lengths=True),
+    Capabilities(layers=True, bidirectional=True, no_bias=True),
     available=needs("onnx", "openvino", install="pip install onnx openvino"),
 )
 def openvino_onnx(config: LSTMConfig, params: Params) -> Callable[..., Any]:
-    """``forward(x, state, lengths)`` of one compiled model with dynamic shapes."""
+    """``forward(x, state)`` of one compiled model with dynamic shapes, which ignores lengths (openvino-01)."""
     import openvino
 
     core = openvino.Core()

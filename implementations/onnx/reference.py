@@ -20,13 +20,12 @@ from implementations.onnx.graph import Run, onnx_forward
         bidirectional=True,
         no_bias=True,
         batch_first=True,
-        lengths=True,
         dtypes=("float32", "float64", "float16"),
     ),
     available=needs("onnx", install="pip install onnx"),
 )
 def onnx_reference(config: LSTMConfig, params: Params) -> Callable[..., Any]:
-    """``forward(x, state, lengths)``; batch_first is the node's attribute layout=1."""
+    """``forward(x, state)``; batch_first is the attribute layout=1. Lengths are ignored."""
     from onnx.reference import ReferenceEvaluator
 
     def load(model: Any) -> Run:

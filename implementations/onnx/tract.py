@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def tract_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
         names = [info.name for info in model.graph.input]
         kinds = {"float32": "f32", "float64": "f64", "float16": "f16", "int32": "i32"}
 
-        @cache
+        @lru_cache(maxsize=8)
         def runnable(*facts: str) -> Any:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder, "lstm.onnx")

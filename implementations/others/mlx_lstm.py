@@ -48,7 +48,10 @@ def mlx_lstm(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, S
 
     def forward(x: Array, state: State | None = None) -> tuple[Array, State]:
         """x (N, L, I) or (L, I) -> output, (h_n, c_n)."""
-        arguments = [x] if state is None else [x, state[0][0], state[1][0]]
+        arguments = [x]
+        if state is not None:
+            (h_0,), (c_0,) = state
+            arguments += [h_0, c_0]
         output, h_n, c_n = WORKER.submit(lambda: [np.array(a) for a in run(weights(), *map(given, arguments))]).result()
         return output, (h_n[None], c_n[None])
 
