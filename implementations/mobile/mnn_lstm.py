@@ -18,7 +18,6 @@ from conformance.spec import Array, Params
 from implementations.install import needs
 from implementations.onnx.graph import Run, onnx_forward
 
-
 CONVERTING = Lock()
 
 
