@@ -16,7 +16,7 @@ import numpy as np
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Array, Params
-from implementations.install import needs
+from implementations.adapter import needs
 from implementations.onnx.graph import Run, onnx_forward
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from conformance import Capabilities, LSTMConfig, backend
 from conformance.spec import Params
-from implementations.install import needs
+from implementations.adapter import needs
 from implementations.onnx.graph import Run, onnx_forward
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from conformance import Capabilities, LSTMConfig, backend
 from conformance.spec import Params
-from implementations.install import needs
+from implementations.adapter import needs
 from implementations.onnx.graph import Run, onnx_forward
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from conformance import Backend, Capabilities, LSTMConfig, Unsupported, backend, reorder
 from conformance.spec import Array, Params, State, state_shapes
-from implementations.install import needs
+from implementations.adapter import needs
 
 
 def _model(config: LSTMConfig, params: Params, N: int = -1, L: int = -1) -> Any:

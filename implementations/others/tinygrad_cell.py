@@ -11,7 +11,7 @@ import numpy as np
 from conformance import Capabilities, LSTMConfig, Unsupported, cell_backend
 from conformance.backend import Step
 from conformance.spec import Array, Params, State
-from implementations.install import needs
+from implementations.adapter import needs
 
 
 def unavailable() -> str | None:

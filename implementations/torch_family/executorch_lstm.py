@@ -11,7 +11,7 @@ import torch
 
 from conformance import Backend, Capabilities, LSTMConfig, backend
 from conformance.spec import Params
-from implementations.install import needs
+from implementations.adapter import needs
 from implementations.torch_family.signatures import Functional, Run, by_signature
 
 
