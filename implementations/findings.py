@@ -1,6 +1,7 @@
 """Run the script of each finding's page, and compare what it prints with what the page says.
 
     python -m implementations.findings [--python PATH] PAGE…
+    python -m implementations.findings --index docs/findings/*.md > docs/findings/README.md
 
 A page has one block ```python or ```js, the script, and one block ```text, its standard output. A process that a signal
 ends adds a line, such as "(ended by SIGABRT)".
@@ -15,6 +16,15 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+
+INDEX = """# Findings
+
+What the suite, and reading beside it, found in software that people ship. Each page has a script that shows it without
+the suite, and `nox -s findings` runs them all. A backend's `expected_failures` name these pages. A finding's name stays.
+
+| finding | what | class | severity |
+|---|---|---|---|"""
 
 
 def block(page: str, *languages: str) -> tuple[str, str]:
@@ -37,12 +47,33 @@ def printed(language: str, script: str, python: str) -> str:
     return done.stdout + (f"(ended by {signal.Signals(-done.returncode).name})\n" if done.returncode else "")
 
 
+def header(page: str) -> dict[str, str]:
+    """The page's title, and the facts below it: environment, versions, class, severity, properties."""
+    title, _, rest = page.partition("\n")
+    facts = rest.split("```", 2)[1].strip().splitlines()
+    return {"title": title.removeprefix("# ").partition(": ")[2], **dict(fact.split(": ", 1) for fact in facts)}
+
+
+def index(pages: list[Path]) -> str:
+    """The table of all findings, as a page."""
+    rows = []
+    for path in pages:
+        facts = header(path.read_text())
+        severity = facts["severity"].partition(":")[0]
+        rows.append(f"| [{path.stem}]({path.name}) | {facts['title']} | {facts['class']} | {severity} |")
+    return "\n".join([INDEX, *rows, ""])
+
+
 def main() -> int:
     """Say of each page whether it holds; 1 if one does not."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--python", default=sys.executable, help="the interpreter with the framework")
+    parser.add_argument("--index", action="store_true", help="print the table of the pages instead")
     parser.add_argument("pages", nargs="+", type=Path, metavar="PAGE")
     arguments, wrong = parser.parse_args(), 0
+    if arguments.index:
+        print(index([path for path in arguments.pages if path.stem != "README"]), end="")
+        return 0
     for path in arguments.pages:
         page = path.read_text()
         expected, found = block(page, "text")[1], printed(*block(page, "python", "js"), arguments.python)
