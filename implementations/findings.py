@@ -17,11 +17,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-
 INDEX = """# Findings
 
 What the suite, and reading beside it, found in software that people ship. Each page has a script that shows it without
-the suite, and `nox -s findings` runs them all. A backend's `expected_failures` name these pages. A finding's name stays.
+the suite; `nox -s findings` runs them all. A backend's `expected_failures` name these pages. A finding's name stays.
 
 | finding | what | class | severity |
 |---|---|---|---|"""
