@@ -109,7 +109,14 @@ CAPABILITIES = Capabilities(
     batch=False,
     expected_failures={
         **finding("ncnn-01-state-size-crash", "refusals.state-shape", "refusals.broadcast-state"),
-        **finding("ncnn-02-features-unchecked", "refusals.feature-size"),
+        **finding(
+            "ncnn-02-features-unchecked",
+            "refusals.feature-size",
+            "refusals.rank",
+            "refusals.reshaped-x",
+            "refusals.reshaped-state",
+            "refusals.state-rank",
+        ),
         **finding("ncnn-03-double-misread", "refusals.input-dtype"),
         **finding("ncnn-04-nan-hidden", *NAN_HIDDEN),
     },
