@@ -31,7 +31,12 @@ def executorch_backend(name: str, xnnpack: bool) -> Backend:
         lowered = to_edge_transform_and_lower(program, partitioner=partitioners).to_executorch()
         loaded = Runtime.get().load_program(lowered.buffer)
         method = loaded.load_method("forward")
-        return lambda *tensors: [part.clone() for part in method.execute(list(tensors))]
+
+        def run(*tensors: torch.Tensor) -> list[torch.Tensor]:
+            # The next call writes to the same memory.
+            return [part.clone() for part in method.execute(list(tensors))]
+
+        return run
 
     @backend(
         name,

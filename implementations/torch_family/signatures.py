@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from conformance import LSTMConfig, Unsupported
+from conformance import LSTMConfig, Unsupported, guard
 from conformance.spec import Array, Params, State, state_shapes
 from conformance.torch_module import from_torch, to_torch
 
@@ -41,6 +41,7 @@ def by_signature(config: LSTMConfig, params: Params, compile_: Callable[..., Run
         """x (L, N, I), or (N, L, I) if batch_first -> output, (h_n, c_n)."""
         if x.ndim != 3:
             raise Unsupported("the exported call is batched")
+        guard(config, x, state)  # nn.LSTM's forward looks at the shapes before it makes the call that is exported
         rows = x.shape[0 if config.batch_first else 1]
         h_0, c_0 = state or [torch.zeros(shape).to(weights[0].dtype).numpy() for shape in state_shapes(config, rows)]
         tensors = [to_torch(x), to_torch(h_0), to_torch(c_0), *weights]
