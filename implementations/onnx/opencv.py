@@ -12,14 +12,28 @@ import numpy as np
 
 from conformance import Capabilities, LSTMConfig, backend
 from conformance.spec import Params
-from implementations.adapter import needs
+from implementations.adapter import finding, needs
 from implementations.onnx.graph import Run, onnx_forward
 
 
 @backend(
     "opencv-dnn",
-    # A node without B fails beside an initial state.
-    Capabilities(layers=True, bidirectional=True),
+    # A node without B fails beside an initial state: docs/findings/opencv-03-optional-inputs.md
+    Capabilities(
+        layers=True,
+        bidirectional=True,
+        expected_failures={
+            **finding("opencv-02-double-model", "refusals.undeclared"),
+            **finding(
+                "opencv-08-shapes-unchecked",
+                "refusals.rank",
+                "refusals.state-shape",
+                "refusals.broadcast-state",
+                "refusals.reshaped-state",
+                "refusals.state-rank",
+            ),
+        },
+    ),
     available=needs("onnx", "cv2", install="pip install onnx opencv-python-headless"),
 )
 def opencv_dnn(config: LSTMConfig, params: Params) -> Callable[..., Any]:
