@@ -40,7 +40,7 @@ def _weights(config: LSTMConfig, params: Params) -> bytes:
         for kind in of.keys() & {"bias_ih", "bias_hh"}:
             bias += np.stack(of[kind])
         W_hr = [[params["weight_hr" + s.suffix] for s in config.slots(k)]] if config.proj_size else []
-        parts += [b"\0\0\0\0" + np.stack(m).tobytes() for m in (of["weight_ih"], bias, of["weight_hh"], *W_hr)]
+        parts += [b"\0\0\0\0" + np.stack(m).tobytes() for m in (of["weight_ih"], list(bias), of["weight_hh"], *W_hr)]
     return b"".join(parts)
 
 

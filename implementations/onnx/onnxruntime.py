@@ -1,6 +1,6 @@
 """ONNX Runtime's CPU LSTM (https://onnxruntime.ai), from LSTM nodes as exporters write them."""
 
-# pyright: reportMissingImports=false
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """OpenVINO on the CPU, from the ONNX model: it converts the LSTM nodes to its own LSTMSequence."""
 
-# pyright: reportMissingImports=false
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def onnx_reference(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     from onnx.reference import ReferenceEvaluator
 
     def load(model: Any) -> Run:
-        evaluator = ReferenceEvaluator(model)
+        evaluator: Any = ReferenceEvaluator(model)
         return lambda feeds: list(evaluator.run(None, feeds))
 
     return onnx_forward(config, params, load)

@@ -1,6 +1,6 @@
 """tract (https://github.com/sonos/tract), from LSTM nodes of ONNX, one plan for each shape."""
 
-# pyright: reportMissingImports=false
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
