@@ -98,6 +98,8 @@ def litert(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, Sta
 
     def forward(x: Array, state: State | None = None) -> tuple[Array, State]:
         """x (L, N, I), or (N, L, I) if batch_first -> output in x's layout, (h_n, c_n)."""
+        if x.ndim != 3:
+            raise ValueError(f"the models have an input of three axes, got {x.shape}")
         with lock:
             interpreter, states = loaded(x.shape)
             if state is not None and any(len(part) != config.num_layers for part in state):
