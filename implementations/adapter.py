@@ -1,0 +1,25 @@
+"""What adapters of frameworks share: what they say where the framework is not installed, and what is known to fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+
+
+def needs(*modules: str, install: str) -> Callable[[], str | None]:
+    """``available`` for a backend that imports ``modules``; ``install`` is the command that brings them."""
+
+    def reason() -> str | None:
+        lacking = [module for module in modules if find_spec(module) is None]
+        return f"{' and '.join(lacking)} not installed: {install}" if lacking else None
+
+    return reason
+
+
+def finding(page: str, *properties: str) -> dict[str, str]:
+    """``expected_failures`` of properties that fail for one reason, with the page in docs/findings that shows it."""
+    return dict.fromkeys(properties, f"docs/findings/{page}.md")
+
+
+#: The properties that a NaN which comes out as a number breaks.
+NAN_HIDDEN = ("nonfinite.nan-kept", "nonfinite.nan-state", "nonfinite.nan-weight")

@@ -1,0 +1,1 @@
+"""Runtimes for telephones and small devices."""

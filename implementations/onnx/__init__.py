@@ -1,0 +1,1 @@
+"""LSTM nodes of ONNX, run by the runtimes that read ONNX files."""

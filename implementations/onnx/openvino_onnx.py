@@ -1,0 +1,39 @@
+"""OpenVINO on the CPU, from the ONNX model: it converts the LSTM nodes to its own LSTMSequence."""
+
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+from conformance import Capabilities, LSTMConfig, backend
+from conformance.spec import Params
+from implementations.adapter import needs
+from implementations.onnx.graph import Run, onnx_forward
+
+
+@backend(
+    "openvino-onnx",
+    Capabilities(layers=True, bidirectional=True, no_bias=True),
+    available=needs("onnx", "openvino", install="pip install onnx openvino"),
+)
+def openvino_onnx(config: LSTMConfig, params: Params) -> Callable[..., Any]:
+    """``forward(x, state)`` of one compiled model with dynamic shapes, which ignores lengths (openvino-01)."""
+    import openvino
+
+    core = openvino.Core()
+
+    def load(model: Any) -> Run:
+        # The CPU's own default may be bfloat16.
+        hints = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+        compiled = core.compile_model(core.read_model(BytesIO(model.SerializeToString())), "CPU", hints)
+
+        def run(feeds: dict[str, Any]) -> list[Any]:
+            found = compiled.create_infer_request().infer(feeds)
+            return [found[output].copy() for output in compiled.outputs]
+
+        return run
+
+    return onnx_forward(config, params, load)

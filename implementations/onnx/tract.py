@@ -1,0 +1,67 @@
+"""tract (https://github.com/sonos/tract), from LSTM nodes of ONNX, one plan for each shape."""
+
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from conformance import Capabilities, LSTMConfig, backend
+from conformance.spec import Array, Params, State, state_shapes
+from implementations.adapter import NAN_HIDDEN, finding, needs
+from implementations.onnx.graph import Run, onnx_forward
+
+
+@backend(
+    "tract",
+    Capabilities(
+        layers=True,
+        bidirectional=True,
+        no_bias=True,
+        expected_failures={
+            **finding("tract-07-features-unchecked", "refusals.feature-size", "refusals.reshaped-x"),
+            **finding("tract-08-nan-hidden", *NAN_HIDDEN),
+        },
+    ),
+    available=needs("onnx", "tract", install="pip install onnx tract"),
+)
+def tract_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
+    """``forward(x, state)``; no state is given as zeros, since the node refuses batches without one."""
+    import tract
+
+    def load(model: Any) -> Run:
+        names = [info.name for info in model.graph.input]
+        kinds = {"float32": "f32", "float64": "f64", "float16": "f16", "int32": "i32"}
+
+        @lru_cache(maxsize=8)
+        def runnable(*facts: str) -> Any:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder, "lstm.onnx")
+                path.write_bytes(model.SerializeToString())
+                inferred = tract.onnx().load(path)
+            for place, fact in enumerate(facts):
+                inferred.set_input_fact(place, fact)
+            for place in range(inferred.output_count()):
+                inferred.set_output_fact(place, None)
+            return inferred.into_model().into_runnable()
+
+        def run(feeds: dict[str, Array]) -> list[Array]:
+            arrays = [np.ascontiguousarray(feeds[name]) for name in names]
+            facts = [",".join(map(str, [*array.shape, kinds[array.dtype.name]])) for array in arrays]
+            return [part.to_numpy() for part in runnable(*facts).run(arrays)]
+
+        return run
+
+    forward = onnx_forward(config, params, load)
+
+    def with_state(x: Array, state: State | None = None, **more: Any) -> tuple[Array, State]:
+        zeros = (np.zeros(shape, x.dtype) for shape in state_shapes(config, x.shape[1])) if x.ndim == 3 else None
+        return forward(x, state or (zeros and tuple(zeros)), **more)
+
+    return with_state

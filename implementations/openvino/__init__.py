@@ -1,0 +1,1 @@
+"""OpenVINO: its own LSTM operation, and ONNX models."""

@@ -1,0 +1,1 @@
+"""What PyTorch makes of nn.LSTM: scripted, compiled, exported, quantized."""

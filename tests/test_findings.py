@@ -1,0 +1,52 @@
+"""The pages of docs/findings: each can be run, belongs to an environment, and stands in the index."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from conformance.targets.registry import installed
+from implementations.findings import block, header, index, printed
+
+HERE = Path(__file__).parents[1]
+PAGES = sorted(path for path in (HERE / "docs/findings").glob("*.md") if path.stem != "README")
+ENVIRONMENTS = tomllib.loads((HERE / "implementations/environments.toml").read_text())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_has_a_script_and_what_it_prints(page: Path) -> None:
+    text = page.read_text()
+    language, script = block(text, "python", "js")
+    if language == "python":
+        compile(script, page.name, "exec")
+    assert block(text, "text")[1]
+    facts = header(text)
+    assert facts["environment"] in ENVIRONMENTS
+    assert facts["severity"].partition(":")[0] in ("high", "medium", "low")
+    assert "import conformance" not in script, "it shows the finding without the suite"
+
+
+def test_the_index_has_every_page() -> None:
+    assert (HERE / "docs/findings/README.md").read_text() == index(PAGES), "write it again: --index"
+
+
+def test_what_adapters_call_known_has_a_page() -> None:
+    sources = [path.read_text() for path in (HERE / "implementations").glob("*/*.py")]
+    named = {part.split('"')[0] for source in sources for part in source.split('finding("')[1:]}
+    named |= {part.split('"')[1] for source in sources for part in source.split("finding(\n")[1:]}
+    assert named
+    assert named <= {page.stem for page in PAGES}
+
+
+def test_every_backend_of_an_environment_is_registered() -> None:
+    named = [backend for environment in ENVIRONMENTS.values() for backend in environment["backends"]]
+    assert len(named) == len(set(named))
+    assert set(named) <= set(installed())
+
+
+def test_a_signal_shows_in_what_a_script_prints() -> None:
+    assert printed("python", "print(1)\n", sys.executable) == "1\n"
+    assert printed("python", "import os\nos.abort()\n", sys.executable) == "(ended by SIGABRT)\n"
