@@ -34,7 +34,7 @@ def note() -> str:
     """Which Triton runs, and where."""
     if unavailable():
         return ""
-    import triton  # pyright: ignore[reportMissingImports]  # noqa: PLC0415
+    import triton  # pyright: ignore[reportMissingImports]
 
     where = device()
     on = "its interpreter" if INTERPRETED else f"{where['device']}, CUDA {where['cuda']}, driver {where['driver']}"
@@ -52,7 +52,7 @@ def lstm_backend(name: str, tail: bool) -> Backend:
         if config.dtype != "float32":
             raise Unsupported(f"dtype {config.dtype}: the kernel is float32")
         # Triton decides when it is imported whether its kernels are interpreted.
-        from implementations.triton_lstm.lstm_kernel import lstm  # noqa: PLC0415
+        from implementations.triton_lstm.lstm_kernel import lstm
 
         H = config.hidden_size
         on_device = {name: to_torch(np.array(value)).to(DEVICE) for name, value in params.items()}

@@ -1,0 +1,67 @@
+"""keras.layers.LSTM and Bidirectional on torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from conformance import LSTMConfig, backend
+from conformance.spec import Array, Params, State
+from implementations.keras_family.layers import CAPABILITIES, call, gradients_of, layers_of, unavailable, variables_of
+from implementations.options import refuse, refuse_call, zeros
+
+available = partial(unavailable, "torch", "torch")
+
+
+def model_of(unroll: bool, config: LSTMConfig, params: Params) -> Callable[..., Any]:
+    """``forward`` and ``forward.vjp`` of the layers."""
+    import torch
+
+    from conformance.torch_module import from_torch, to_torch
+
+    refuse(CAPABILITIES, config)
+    layers = layers_of(config, unroll)
+    for k, layer in enumerate(layers):
+        layer.set_weights(variables_of(config, params, k))
+    run = partial(call, layers, config)
+
+    def tensors(x: Array, state: State | None, lengths: Array | None) -> Any:
+        refuse_call(CAPABILITIES, x, lengths)
+        return to_torch(x), state and tuple(map(to_torch, state)), None if lengths is None else to_torch(lengths)
+
+    @torch.no_grad()
+    def forward(x: Array, state: State | None = None, lengths: Array | None = None) -> tuple[Array, State]:
+        """x (N, L, I) -> output (N, L, D·H), (h_n, c_n)."""
+        output, h_n, c_n = map(from_torch, run(*tensors(x, state, lengths)))
+        return output, (h_n, c_n)
+
+    def vjp(x: Array, state: State | None, lengths: Array | None, *cotangents: Array) -> Any:
+        """What ``forward`` returns, and the gradients by name."""
+        x_t, state_t, rows = tensors(x, zeros(config, x) if state is None else state, lengths)
+        leaves = [part.detach().requires_grad_() for part in (x_t, *state_t)]
+        found = run(leaves[0], tuple(leaves[1:]), rows)
+        variables = [variable.value for layer in layers for variable in layer.trainable_variables]
+        wanted, upstream = [*leaves, *variables], [to_torch(np.array(part)) for part in cotangents]
+        grads = torch.autograd.grad(found, wanted, upstream, allow_unused=True, materialize_grads=True)
+        output, h_n, c_n = map(from_torch, found)
+        inputs = dict(zip(("x", "h_0", "c_0"), map(from_torch, grads), strict=False))
+        return (output, (h_n, c_n)), inputs | gradients_of(config, list(map(from_torch, grads[3:])))
+
+    model: Any = forward
+    model.vjp = vjp
+    return model
+
+
+@backend("keras-torch", CAPABILITIES, available)
+def keras_torch(config: LSTMConfig, params: Params) -> Callable[..., Any]:
+    """Keras' own loop over the steps; with lengths, its loop with a mask."""
+    return model_of(False, config, params)
+
+
+@backend("keras-torch-unroll", CAPABILITIES, available)
+def keras_torch_unroll(config: LSTMConfig, params: Params) -> Callable[..., Any]:
+    """With unroll=True, which with lengths is another loop."""
+    return model_of(True, config, params)
