@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from conformance import Capabilities, LSTMConfig, Unsupported
@@ -39,3 +41,14 @@ def zeros(config: LSTMConfig, x: Array) -> State:
     rows = 1 if x.ndim == 2 else x.shape[0 if config.batch_first else 1]
     h, c = (np.zeros(shape, x.dtype) for shape in state_shapes(config, rows))
     return (h[:, 0], c[:, 0]) if x.ndim == 2 else (h, c)
+
+
+def refuse_slots(config: LSTMConfig, *states: Any) -> None:
+    """Raise ``ValueError`` unless each state has one entry for each layer and direction.
+
+    An adapter that takes them apart would overlook others, before its library could refuse them.
+    """
+    wanted = len(config.slots())
+    for state in states:
+        if state.shape[0] != wanted:
+            raise ValueError(f"a state for {wanted} layers and directions is wanted, got {tuple(state.shape)}")

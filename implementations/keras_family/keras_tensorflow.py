@@ -1,71 +1,41 @@
-"""keras.layers.LSTM and Bidirectional on TensorFlow, compiled as Keras' own ``predict`` compiles them."""
+"""keras.layers.LSTM and Bidirectional on TensorFlow, traced as Keras' own ``predict`` traces them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-import numpy as np
-
 from conformance import LSTMConfig, backend
-from conformance.spec import Array, Params, State
-from implementations.keras_family.layers import CAPABILITIES, call, gradients_of, layers_of, unavailable, variables_of
-from implementations.options import refuse, refuse_call, zeros
+from conformance.spec import Params
+from implementations.keras_family.layers import CAPABILITIES, call, checked, layers_of, unavailable, variables_of
+from implementations.tensorflow_family.taped import model_of
 
 COMPILED = replace(CAPABILITIES, compiled=True)
 available = partial(unavailable, "tensorflow", "tensorflow-cpu")
+layers_for = cache(layers_of)
 
 
-def model_of(unroll: bool, config: LSTMConfig, params: Params) -> Callable[..., Any]:
-    """``forward`` and ``forward.vjp`` of the layers."""
+def run(unroll: bool, config: LSTMConfig, weights: Any, x: Any, state: Any, lengths: Any) -> Any:
+    """nn.LSTM's arrays in and out."""
     import tensorflow as tf
 
-    refuse(COMPILED, config)
-    layers = layers_of(config, unroll)
-    for k, layer in enumerate(layers):
-        layer.set_weights(variables_of(config, params, k))
-    variables = [variable.value for layer in layers for variable in layer.trainable_variables]
-    run = tf.function(partial(call, layers, config))
+    matrices = {name: tf.transpose(value) for name, value in weights.items()}
+    variables = [variables_of(config, matrices, k) for k in range(config.num_layers)]
+    return call(layers_for(config, unroll), config, x, state, lengths, variables)
 
-    @tf.function
-    def differentiate(x: Any, state: Any, lengths: Any, cotangents: Any) -> Any:
-        with tf.GradientTape() as tape:
-            tape.watch((x, state))
-            found = call(layers, config, x, state, lengths)
-        sources = [x, *state, *variables]
-        return found, tape.gradient(found, sources, cotangents, tf.UnconnectedGradients.ZERO)
 
-    def tensors(*arguments: Any) -> Any:
-        return tf.nest.map_structure(lambda array: None if array is None else tf.constant(array), arguments)
-
-    def forward(x: Array, state: State | None = None, lengths: Array | None = None) -> tuple[Array, State]:
-        """x (N, L, I) -> output (N, L, D·H), (h_n, c_n)."""
-        refuse_call(COMPILED, x, lengths)
-        output, h_n, c_n = (np.array(part) for part in run(*tensors(x, state, lengths)))
-        return output, (h_n, c_n)
-
-    def vjp(x: Array, state: State | None, lengths: Array | None, *cotangents: Array) -> Any:
-        """What ``forward`` returns, and the gradients by name."""
-        refuse_call(COMPILED, x, lengths)
-        found, grads = differentiate(*tensors(x, zeros(config, x) if state is None else state, lengths, cotangents))
-        (output, h_n, c_n), grads = map(np.array, found), [np.array(grad) for grad in grads]
-        inputs = dict(zip(("x", "h_0", "c_0"), grads, strict=False))
-        return (output, (h_n, c_n)), inputs | gradients_of(config, grads[3:])
-
-    model: Any = forward
-    model.vjp = vjp
-    return model
+run_loop, run_unrolled = partial(run, False), partial(run, True)
 
 
 @backend("keras-tensorflow", COMPILED, available)
 def keras_tensorflow(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     """A tf.while_loop over the steps."""
-    return model_of(False, config, params)
+    return checked(config, model_of(run_loop, COMPILED, config, params, graph=True))
 
 
 @backend("keras-tensorflow-unroll", COMPILED, available)
 def keras_tensorflow_unroll(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     """With unroll=True: a loop of Python's, traced."""
-    return model_of(True, config, params)
+    return checked(config, model_of(run_unrolled, COMPILED, config, params, graph=True))

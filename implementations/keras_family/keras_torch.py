@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from conformance import LSTMConfig, backend
+from conformance import Capabilities, LSTMConfig, backend
 from conformance.spec import Array, Params, State
-from implementations.keras_family.layers import CAPABILITIES, call, gradients_of, layers_of, unavailable, variables_of
+from implementations.keras_family.layers import (
+    CAPABILITIES,
+    call,
+    checked,
+    gradients_of,
+    layers_of,
+    unavailable,
+    variables_of,
+)
 from implementations.options import refuse, refuse_call, zeros
 
+FLOAT32 = replace(CAPABILITIES, dtypes=("float32",))
+FLOAT64 = replace(CAPABILITIES, dtypes=("float64",))
 available = partial(unavailable, "torch", "torch")
 
 
-def model_of(unroll: bool, config: LSTMConfig, params: Params) -> Callable[..., Any]:
+def model_of(declared: Capabilities, unroll: bool, config: LSTMConfig, params: Params) -> Callable[..., Any]:
     """``forward`` and ``forward.vjp`` of the layers."""
     import torch
 
     from conformance.torch_module import from_torch, to_torch
 
-    refuse(CAPABILITIES, config)
+    refuse(declared, config)
     layers = layers_of(config, unroll)
+    matrices = {name: value.T for name, value in params.items()}
     for k, layer in enumerate(layers):
-        layer.set_weights(variables_of(config, params, k))
+        layer.set_weights(variables_of(config, matrices, k))
     run = partial(call, layers, config)
 
     def tensors(x: Array, state: State | None, lengths: Array | None) -> Any:
-        refuse_call(CAPABILITIES, x, lengths)
+        refuse_call(declared, x, lengths)
         return to_torch(x), state and tuple(map(to_torch, state)), None if lengths is None else to_torch(lengths)
 
     @torch.no_grad()
@@ -52,16 +64,22 @@ def model_of(unroll: bool, config: LSTMConfig, params: Params) -> Callable[..., 
 
     model: Any = forward
     model.vjp = vjp
-    return model
+    return checked(config, model)
 
 
-@backend("keras-torch", CAPABILITIES, available)
+@backend("keras-torch", FLOAT32, available)
 def keras_torch(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     """Keras' own loop over the steps; with lengths, its loop with a mask."""
-    return model_of(False, config, params)
+    return model_of(FLOAT32, False, config, params)
 
 
-@backend("keras-torch-unroll", CAPABILITIES, available)
+@backend("keras-torch-unroll", FLOAT32, available)
 def keras_torch_unroll(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     """With unroll=True, which with lengths is another loop."""
-    return model_of(True, config, params)
+    return model_of(FLOAT32, True, config, params)
+
+
+@backend("keras-torch-float64", FLOAT64, available)
+def keras_torch_float64(config: LSTMConfig, params: Params) -> Callable[..., Any]:
+    """``keras_torch`` with dtype="float64"."""
+    return model_of(FLOAT64, False, config, params)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
-from conformance import Capabilities, LSTMConfig
+from conformance import Capabilities, LSTMConfig, guard
+from conformance.spec import Array, State
 from implementations.install import needs
+from implementations.options import refuse_slots
 
 CAPABILITIES = Capabilities(
     layers=True,
@@ -18,6 +21,19 @@ CAPABILITIES = Capabilities(
     gradients=True,
     dtypes=("float32", "float64"),
 )
+
+
+def checked(config: LSTMConfig, model: Any) -> Callable[..., Any]:
+    """``model``, which refuses lengths that do not fit x: in the mask that Keras gets, they cannot be seen."""
+
+    def forward(x: Array, state: State | None = None, lengths: Array | None = None) -> Any:
+        if lengths is not None:
+            guard(config, x, None, lengths)
+        return model(x, state, lengths)
+
+    checking: Any = forward
+    checking.vjp = model.vjp
+    return checking
 
 
 def unavailable(backend: str, package: str) -> str | None:
@@ -52,14 +68,14 @@ def layers_of(config: LSTMConfig, unroll: bool) -> list[Any]:
     return layers
 
 
-def variables_of(config: LSTMConfig, params: Any, layer: int) -> list[Any]:
-    """One layer's variables, as arrays or tensors like ``params``: gates i, f, c, o along the columns, one bias."""
+def variables_of(config: LSTMConfig, transposed: Any, layer: int) -> list[Any]:
+    """One layer's variables from nn.LSTM's transposed: gates i, f, c, o along the columns, and one bias."""
     found = []
     for slot in config.slots(layer):
         end = slot.suffix
-        found += [params["weight_ih" + end].T, params["weight_hh" + end].T]
+        found += [transposed["weight_ih" + end], transposed["weight_hh" + end]]
         if config.bias:
-            found.append(params["bias_ih" + end] + params["bias_hh" + end])
+            found.append(transposed["bias_ih" + end] + transposed["bias_hh" + end])
     return found
 
 
@@ -78,16 +94,15 @@ def call(layers: list[Any], config: LSTMConfig, x: Any, state: Any, lengths: Any
     """x (N, L, I) and states (layers·D, N, H) -> output, h_n, c_n. ``variables`` may stand for the layers' own."""
     from keras import ops
 
-    slots = config.slots()
-    if state is not None and not len(slots) == state[0].shape[0] == state[1].shape[0]:
-        raise ValueError(f"states for {len(slots)} slots are wanted, got {state[0].shape} and {state[1].shape}")
-    mask = None if lengths is None else ops.arange(x.shape[1])[None] < lengths[:, None]
+    refuse_slots(config, *(state or ()))
+    mask = None if lengths is None else ops.arange(x.shape[1], dtype="int64")[None] < lengths[:, None]
     final = []
     for k, layer in enumerate(layers):
         initial = state and [part[slot.position(config)] for slot in config.slots(k) for part in state]
         if variables is None:
             x, *states = layer(x, initial_state=initial, mask=mask)
         else:
-            (x, *states), _ = layer.stateless_call(variables[k], [], x, initial_state=initial, mask=mask)
+            seeds = [variable.value for variable in layer.non_trainable_variables]
+            (x, *states), _ = layer.stateless_call(variables[k], seeds, x, initial_state=initial, mask=mask)
         final += states
     return x, ops.stack(final[::2]), ops.stack(final[1::2])

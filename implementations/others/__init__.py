@@ -1,0 +1,1 @@
+"""LSTMs of frameworks and libraries that belong to no larger family."""
