@@ -34,7 +34,8 @@ def run(version: int, config: LSTMConfig, weights: Any, x: Any, state: Any, leng
         found = tf.raw_ops.BlockLSTM(**inputs, **options)
     else:
         found = tf.raw_ops.BlockLSTMV2(**inputs, w=matrix, b=bias, cell_clip=0.0)
-    return found.h, found.h[-1:], found.cs[-1:]
+    # The kernels return every step's state, but no last one: with no steps it is the initial one.
+    return found.h, tf.concat([h_0, found.h], 0)[-1:], tf.concat([c_0, found.cs], 0)[-1:]
 
 
 run_1, run_2 = partial(run, 1), partial(run, 2)
