@@ -56,7 +56,7 @@ def mindspore_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
         refuse_call(CAPABILITIES, x, lengths)
         given = [tensor(part) for part in (x, *(zeros(config, x) if state is None else state))]
         rows = tensor(lengths)
-        found, pull = ms.vjp(lambda *parts: run(*parts, rows), *given, weights=list(variables.values()))
+        found, pull = ms.vjp(lambda x, h_0, c_0: run(x, h_0, c_0, rows), *given, weights=list(variables.values()))
         inputs, of_variables = pull(*map(tensor, cotangents))
         grads = zip(("x", "h_0", "c_0", *variables), (*inputs, *of_variables), strict=True)
         output, h_n, c_n = (part.asnumpy() for part in found)
