@@ -31,16 +31,17 @@ def run(optimized: bool, config: LSTMConfig, weights: Any, x: Any, state: Any, l
 
     kind = linen.OptimizedLSTMCell if optimized else linen.LSTMCell
     ends = ("_l0", "_l0_reverse") if config.bidirectional else ("_l0",)
-    cells = [kind(config.hidden_size, param_dtype=config.dtype, name=f"cell{end}") for end in ends]
+    cells = [kind(config.hidden_size, param_dtype=config.dtype) for _ in ends]
     layer = linen.Bidirectional(*map(linen.RNN, cells)) if config.bidirectional else linen.RNN(cells[0])
     carries = None if state is None else tuple((c, h) for h, c in zip(*state, strict=True))
     if carries is not None and len(carries) != len(ends):
         raise ValueError(f"a state for {len(ends)} directions is wanted, got {len(carries)}")
     time_major = x.ndim == 3 and not config.batch_first
     carry = carries if carries is None or config.bidirectional else carries[0]
-    of_cells = {"params": {f"cell{end}": variables(weights, end) for end in ends}}
+    of_cells = [{"cell": variables(weights, end)} for end in ends]
+    of_layer = dict(zip(("forward_rnn", "backward_rnn"), of_cells, strict=False)) if len(ends) == 2 else of_cells[0]
     options = {"initial_carry": carry, "seq_lengths": lengths, "return_carry": True, "time_major": time_major}
-    carry, output = layer.apply(of_cells, x, **options)
+    carry, output = layer.apply({"params": of_layer}, x, **options)
     c_n, h_n = (jnp.stack(part) for part in zip(*(carry if config.bidirectional else [carry]), strict=True))
     if lengths is not None:
         # flax says that it leaves what is computed in the padding.

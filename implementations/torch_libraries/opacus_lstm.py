@@ -19,6 +19,7 @@ CAPABILITIES = Capabilities(
     batch_first=True,
     lengths=True,
     gradients=True,
+    expected_failures={"refusals.undeclared": "docs/findings/opacus-03-unbatched-misread.md"},
 )
 
 
