@@ -74,9 +74,9 @@ def _run(options: argparse.Namespace) -> int:
         quick=options.quick,
     )
     named = options.targets or options.configured_targets
-    if not named and not registry.names():
+    if not named and not registry.usual():
         raise UsageError("no backend is installed", "name a target: module:attr or file.py:attr")
-    return exit_code(_judged(_asked(named or registry.names(), options, bool(named)), settings, options))
+    return exit_code(_judged(_asked(named or registry.usual(), options, bool(named)), settings, options))
 
 
 def _asked(targets: Sequence[str], options: argparse.Namespace, named: bool = True) -> Asked:
@@ -157,7 +157,12 @@ def _judged(asked: Asked, settings: Settings, options: argparse.Namespace, befor
 
 
 def _list(options: argparse.Namespace) -> int:
-    lines = ["backends", *(f"  {name}" for name in registry.names())]
+    usual = registry.usual()
+    adapters = [name for name in registry.names() if name not in usual]
+    lines = ["backends", *(f"  {name}" for name in usual)]
+    if adapters:
+        told = textwrap.wrap(", ".join(adapters), 96, break_on_hyphens=False)
+        lines += ["", "backends that are judged when they are named", *(f"  {line}" for line in told)]
     properties = catalogue().values()
     lines += [
         "",

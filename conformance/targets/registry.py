@@ -14,8 +14,9 @@ from typing import Any
 from conformance.backend import Backend, Build, BuildStep, Capabilities, loop_over_time
 from conformance.errors import UsageError
 
-#: The entry points by which a package registers backends.
-GROUP = "lstm_conformance.backends"
+#: The entry points by which a package registers backends, and those that are judged only when they are named: they
+#: need what is not installed with them, or take long.
+GROUP, NAMED = "lstm_conformance.backends", "lstm_conformance.adapters"
 
 #: The backends that were registered in this process, by name.
 registered: dict[str, Backend] = {}
@@ -129,9 +130,15 @@ def names() -> list[str]:
     return list(dict.fromkeys([*installed(), *registered]))
 
 
-def installed() -> dict[str, EntryPoint]:
-    """The backends that installed packages register, by name."""
-    return {point.name: point for point in entry_points(group=GROUP)}
+def usual() -> list[str]:
+    """The names that are run when none is given."""
+    named = installed(NAMED)
+    return [name for name in names() if name not in named]
+
+
+def installed(*groups: str) -> dict[str, EntryPoint]:
+    """The backends that installed packages register, by name: of both groups of entry points, if none is given."""
+    return {point.name: point for group in groups or (GROUP, NAMED) for point in entry_points(group=group)}
 
 
 def located(target: str) -> str:

@@ -1,1 +1,1 @@
-"""Frameworks that stand alone."""
+"""LSTMs of frameworks and libraries that belong to no larger family."""

@@ -1,0 +1,1 @@
+"""LSTMs that people build with JAX."""

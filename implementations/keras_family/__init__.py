@@ -1,0 +1,1 @@
+"""Keras' LSTM layer on each of its backends. A process has one of them."""

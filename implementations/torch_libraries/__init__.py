@@ -1,0 +1,1 @@
+"""LSTMs of libraries that people build on with torch or NumPy."""
