@@ -53,6 +53,15 @@ def test_every_built_in_backend_is_found_by_name() -> None:
         assert find(name).name == name
 
 
+def test_a_run_without_names_takes_the_built_in_backends_and_no_adapter() -> None:
+    adapters = set(registry.installed(registry.NAMED))
+    assert {"onnxruntime", "flax-linen"} <= adapters
+    assert BUILT_IN <= set(registry.usual())
+    assert not adapters & set(registry.usual())
+    assert adapters < set(registry.names())
+    assert registry.located("onnxruntime") == "implementations.onnx_family.onnxruntime:onnxruntime_lstm"
+
+
 def test_the_decorator_registers_and_returns_the_backend() -> None:
     mine = backend("mine", Capabilities(layers=True), available=lambda: "not today")(build)
     assert isinstance(mine, Backend)

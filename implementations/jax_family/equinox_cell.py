@@ -10,7 +10,7 @@ import numpy as np
 
 from conformance import Capabilities, LSTMConfig, cell_backend
 from conformance.spec import Array, Params, State
-from implementations.install import needs
+from implementations.adapter import needs
 from implementations.options import refuse
 
 CAPABILITIES = Capabilities(no_bias=True, dtypes=("float32", "float64", "float16", "bfloat16"), compiled=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from conformance import Capabilities, LSTMConfig, backend
 from conformance.spec import Params
-from implementations.install import needs
+from implementations.adapter import needs
 from implementations.jax_family.traced import model_of
 
 #: Of every library that computes the padding and leaves it out afterwards.

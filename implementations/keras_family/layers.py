@@ -8,7 +8,7 @@ from typing import Any
 
 from conformance import Capabilities, LSTMConfig, guard
 from conformance.spec import Array, State
-from implementations.install import needs
+from implementations.adapter import needs
 from implementations.options import refuse_slots
 
 CAPABILITIES = Capabilities(

@@ -16,7 +16,7 @@ import numpy as np
 from conformance import Backend, Capabilities, LSTMConfig, backend
 from conformance.spec import Array, Params
 from implementations.adapter import finding, needs
-from implementations.onnx.graph import Run, onnx_forward
+from implementations.onnx_family.graph import Run, onnx_forward
 
 CONVERTING = Lock()
 

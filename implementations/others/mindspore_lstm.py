@@ -9,7 +9,7 @@ import numpy as np
 
 from conformance import Capabilities, LSTMConfig, backend
 from conformance.spec import Array, Params, State
-from implementations.install import needs
+from implementations.adapter import needs
 from implementations.options import refuse, refuse_call, zeros
 
 CAPABILITIES = Capabilities(

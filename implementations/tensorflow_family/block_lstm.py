@@ -8,7 +8,7 @@ from typing import Any
 
 from conformance import Capabilities, LSTMConfig, backend
 from conformance.spec import Params
-from implementations.install import needs
+from implementations.adapter import needs
 from implementations.options import refuse_slots
 from implementations.tensorflow_family.taped import model_of
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Array, Params, State
-from implementations.install import needs
+from implementations.adapter import needs
 from implementations.options import refuse, refuse_call, refuse_slots
 
 CAPABILITIES = Capabilities(layers=True, bidirectional=True, no_bias=True, batch_first=True, gradients=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from conformance import Capabilities, LSTMConfig, backend
 from conformance.spec import Array, Params, State
-from implementations.install import needs
+from implementations.adapter import needs
 from implementations.options import refuse, refuse_call
 
 CAPABILITIES = Capabilities(layers=True, gradients=True, dtypes=("float32", "float64"))

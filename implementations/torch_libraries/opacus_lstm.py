@@ -7,7 +7,7 @@ from typing import Any
 
 from conformance import Capabilities, LSTMConfig, backend
 from conformance.spec import Params
-from implementations.install import needs
+from implementations.adapter import needs
 from implementations.options import refuse
 
 # Neither dropout nor float64 is declared: docs/findings/opacus-01-dropout-of-the-last-layer.md and

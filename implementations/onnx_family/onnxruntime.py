@@ -10,7 +10,7 @@ from typing import Any
 from conformance import Capabilities, LSTMConfig, backend
 from conformance.spec import Params
 from implementations.adapter import NAN_HIDDEN, finding, needs
-from implementations.onnx.graph import Run, onnx_forward
+from implementations.onnx_family.graph import Run, onnx_forward
 
 
 @backend(

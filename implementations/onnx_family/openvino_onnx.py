@@ -11,7 +11,7 @@ from typing import Any
 from conformance import Capabilities, LSTMConfig, backend
 from conformance.spec import Params
 from implementations.adapter import needs
-from implementations.onnx.graph import Run, onnx_forward
+from implementations.onnx_family.graph import Run, onnx_forward
 
 
 @backend(

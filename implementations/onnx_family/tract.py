@@ -15,7 +15,7 @@ import numpy as np
 from conformance import Capabilities, LSTMConfig, backend
 from conformance.spec import Array, Params, State, state_shapes
 from implementations.adapter import NAN_HIDDEN, finding, needs
-from implementations.onnx.graph import Run, onnx_forward
+from implementations.onnx_family.graph import Run, onnx_forward
 
 
 @backend(

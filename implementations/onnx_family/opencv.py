@@ -13,7 +13,7 @@ import numpy as np
 from conformance import Capabilities, LSTMConfig, backend
 from conformance.spec import Params
 from implementations.adapter import finding, needs
-from implementations.onnx.graph import Run, onnx_forward
+from implementations.onnx_family.graph import Run, onnx_forward
 
 
 @backend(
