@@ -23,7 +23,11 @@ from conformance.targets import registry
 
 def test_a_conformant_backend_exits_0_and_says_so(command: Command) -> None:
     code, out, err = command("run", f"{SAMPLES}:right", "--cases", "3", "--only", "smoke", "values.output")
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert [line.partition(" s: ")[2].partition(" ")[0] for line in err.splitlines()] == [
+        f"{SAMPLES}:right:",
+        "conformant:",
+    ]
     assert out.startswith(f"lstm-conformance {__version__} · seed 0 · fixed set + 3 random cases · numpy ")
     assert out.endswith("\nconformant: sample-right holds 2 of 2 chosen properties of what nn.LSTM computes\n")
 

@@ -51,9 +51,10 @@ def options(
 
     Raises ``UsageError`` for an option among the ``words`` that would have the run judge something else.
     """
-    command = report.asked.command
+    command = list(report.asked.command)
     # Behind a "--" of the command there are targets alone.
-    begun, now = parse(command), parse([*command[:1], *words, *command[1:]])
+    end = command.index("--") if "--" in command else len(command)
+    begun, now = parse(command), parse([*command[:end], *words, *command[end:]])
     if other := [name for name in _SETTLED if getattr(begun, name) != getattr(now, name)]:
         word = "a target" if other[0] == "targets" else f"--{other[0].replace('_', '-')}"
         told = f"--resume goes on with what the run was asked for: {word} cannot be changed"
