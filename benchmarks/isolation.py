@@ -19,7 +19,8 @@ from tabulate import tabulate
 
 from conformance.cases.case import handed, realise
 from conformance.cases.recipe import parse
-from conformance.drivers.run import Isolation, run
+from conformance.drivers.run import run
+from conformance.drivers.target import Isolation
 from conformance.engine.judging import Here, Judge
 from conformance.engine.plan import Settings
 from conformance.isolation.parent import Isolated

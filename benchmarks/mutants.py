@@ -32,7 +32,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from benchmarks.mutants_equivalent import EQUIVALENT
-from conformance.drivers.run import Isolation, judge_target
+from conformance.drivers.target import Isolation, judge_target
 from conformance.engine.plan import Settings
 from conformance.processes.supervisor import Limits
 from conformance.report.model import BackendReport

@@ -21,7 +21,8 @@ from hypothesis.strategies import builds, integers
 from programs import HOSTILE, SAMPLES, Impatient, at_work
 
 from conformance.cases.recipe import Recipe, parse
-from conformance.drivers.run import Isolation, run
+from conformance.drivers.run import run
+from conformance.drivers.target import Isolation
 from conformance.engine import failures
 from conformance.engine.judging import Inquiry
 from conformance.engine.plan import Settings

@@ -14,7 +14,8 @@ from programs import HOSTILE, Command
 from conformance import Backend, Capabilities, LSTMConfig, check_backend
 from conformance.cases.common import simplest
 from conformance.cases.recipe import Recipe, parse
-from conformance.drivers.run import Isolation, run
+from conformance.drivers.run import run
+from conformance.drivers.target import Isolation
 from conformance.engine.judging import Answer, Here, Inquiry
 from conformance.engine.plan import Settings
 from conformance.engine.scope import traits, wherever

@@ -15,7 +15,7 @@ import pytest
 from programs import SAMPLES, at_work
 
 from conformance import check_backend
-from conformance.drivers import run as runs
+from conformance.drivers import storage
 from conformance.drivers.run import run
 from conformance.engine.news import Advanced, Began, Finished, Judging, News
 from conformance.engine.plan import Settings
@@ -135,7 +135,7 @@ def test_check_backend_survives_a_backend_that_would_end_the_process() -> None:
 
 def test_backends_do_not_share_counterexamples() -> None:
     """All runs share one Hypothesis test, so without a prefix one backend would begin with another's failures."""
-    first, second = (runs.database(target, SMOKE) for target in ("first", "second"))
+    first, second = (storage.database(target, SMOKE) for target in ("first", "second"))
     first.save(b"key", b"value")
     assert list(first.fetch(b"key")) == [b"value"]
     assert list(second.fetch(b"key")) == []

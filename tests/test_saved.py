@@ -10,8 +10,9 @@ import pytest
 from programs import SAMPLES, Command
 
 from conformance.drivers import stored
-from conformance.drivers.run import Isolation, make_report, run
+from conformance.drivers.run import make_report, run
 from conformance.drivers.showing import exit_code
+from conformance.drivers.target import Isolation
 from conformance.engine.plan import Settings
 from conformance.errors import UsageError
 from conformance.facts import CutShort, Interruption, Measured, Mismatch, Outcome, Said

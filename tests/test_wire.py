@@ -19,7 +19,8 @@ from programs import ROOT, SAMPLES, Impatient, at_work
 
 from conformance import Capabilities, LSTMConfig, check_backend
 from conformance.backend import Backend
-from conformance.drivers.run import Isolation, run
+from conformance.drivers.run import run
+from conformance.drivers.target import Isolation
 from conformance.engine.judging import Here
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform

@@ -11,8 +11,8 @@ from typing import Any
 
 from conformance.drivers.diagnosing import LONG, USUAL
 from conformance.drivers.outputs import add_outputs
-from conformance.drivers.run import Isolation
 from conformance.drivers.saved_options import describe_diff, describe_merge, describe_report
+from conformance.drivers.target import Isolation
 from conformance.errors import UsageError
 from conformance.processes.supervisor import Limits
 from conformance.properties import catalogue

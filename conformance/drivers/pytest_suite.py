@@ -17,7 +17,8 @@ from conformance.drivers.last import remember
 from conformance.drivers.pytest_judging import Judged, Judgement, Key
 from conformance.drivers.pytest_progress import Progress
 from conformance.drivers.pytest_request import ConformanceTests
-from conformance.drivers.run import Isolation, judge_of, make_report
+from conformance.drivers.run import make_report
+from conformance.drivers.target import Isolation, judge_of
 from conformance.engine.judging import Here, Judge
 from conformance.engine.plan import Settings
 from conformance.errors import Ended, UsageError

@@ -19,7 +19,7 @@ from conformance.drivers import reproductions
 from conformance.drivers.console import show
 from conformance.drivers.last import recall
 from conformance.drivers.options import isolation, selection
-from conformance.drivers.run import judge_of
+from conformance.drivers.target import judge_of
 from conformance.engine import sieve
 from conformance.engine.judging import Answer
 from conformance.engine.plan import Settings, plan

@@ -11,7 +11,7 @@ from pathlib import Path
 from conformance.cases.recipe import Recipe, parse
 from conformance.drivers.console import show
 from conformance.drivers.files import claimed
-from conformance.drivers.run import Isolation, judge_of
+from conformance.drivers.target import Isolation, judge_of
 from conformance.engine.reproducing import KINDS, NotShown, Recorder, judged, reproduce
 from conformance.errors import Ended, SuiteError, UsageError
 from conformance.properties import catalogue
