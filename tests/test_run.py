@@ -15,7 +15,8 @@ import pytest
 from programs import SAMPLES, at_work
 
 from conformance import check_backend
-from conformance.drivers import storage, target
+from conformance.drivers import storage
+from conformance.drivers import target as judging
 from conformance.drivers.run import run
 from conformance.engine.news import Advanced, Began, Finished, Judging, News
 from conformance.engine.plan import Settings
@@ -92,7 +93,7 @@ def test_a_defect_of_the_suite_is_never_a_verdict_about_the_backend(monkeypatch:
     def broken(*arguments: object) -> BackendReport:
         raise ZeroDivisionError("in the engine")
 
-    monkeypatch.setattr(target, "conform", broken)
+    monkeypatch.setattr(judging, "conform", broken)
     [error] = run(["numpy"], SMOKE).errors
     assert isinstance(error, SuiteError)
     assert "a defect of lstm-conformance, not of 'numpy'" in str(error)
