@@ -33,9 +33,11 @@ def load(target: str | Backend | Callable[..., Any]) -> Backend:
     """
     if not isinstance(target, str):
         return target if isinstance(target, Backend) else _from_object(target, getattr(target, "__name__", "target"))
-    if target in registry.registered:
-        return registry.registered[target]
-    if point := registry.installed().get(target):
+    known, point = registry.registered.get(target), registry.installed().get(target)
+    # The module of an installed name has registered it, if it is loaded by now; the package still says its version.
+    if known is not None and (point is None or point.module not in sys.modules):
+        return known
+    if point is not None:
         return _installed(target, point)
     if target.endswith(".py"):
         return _only_candidate(target, _load_file(target, Path(target)))
