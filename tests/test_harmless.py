@@ -20,7 +20,7 @@ from test_formats import Elements, html_of, schema
 
 from conformance import check_backend
 from conformance.drivers import console
-from conformance.report import badge, fragment, junit, markdown, spreadsheet, text
+from conformance.report import badge, fragment, junit, markdown, page, spreadsheet, text
 from conformance.report.colour import painted, unpainted
 from conformance.report.data import dumps, from_json
 from conformance.report.harmless import TEXT, harmless
@@ -133,6 +133,7 @@ FORMS: dict[str, Callable[[Report], str]] = {
     "endpoint": badge.endpoint,
     "svg": badge.svg,
     "notebook": fragment.render,
+    "page": page.render,
 }
 
 
