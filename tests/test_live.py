@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from backends import around
 from programs import SAMPLES, Command
@@ -25,6 +26,7 @@ from conformance.engine.sieve import conform
 from conformance.facts import Outcome, Said
 from conformance.report.data import from_json
 from conformance.report.model import Report, Verdict
+from conformance.report.schema import schema
 from conformance.report.text import conclusion
 
 #: An LSTM whose c_n is wrong in some cases, and which ends its process, or interrupts it, at a call.
@@ -86,7 +88,10 @@ def _killed(at: int, *arguments: str) -> str:
 
 
 def _read(path: str = "report.json") -> Report:
-    return from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+    """The report in a file, which fits the schema at whatever moment its run was killed."""
+    data = json.loads(Path(path).read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema()).validate(data)
+    return from_json(data)
 
 
 def _verdicts(report: Report) -> dict[str, Verdict]:
