@@ -124,7 +124,7 @@ def until(driver: Driver, script: str) -> None:
 
 def test_the_groups_open_and_a_cell_leads_to_its_failure(see: Callable[..., Driver]) -> None:
     driver = see()
-    assert text(driver, "h1") == "1 of 2 LSTMs is conformant"
+    assert text(driver, "h1") == "2 LSTMs: 1 conformant, 1 not conformant"
     assert not shown(driver, "#matrix .row")
     click(driver, "tbody[data-group=values] button")
     assert shown(driver, "#matrix .row th a")[0].startswith("values.")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import html
 import re
-from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
 
@@ -17,7 +16,7 @@ from conformance.report import causes, english
 from conformance.report.columns import ENDLESS
 from conformance.report.model import BackendReport, Report, Verdict
 from conformance.report.names import named
-from conformance.report.summary import HEADERS, cells, headline, remarks
+from conformance.report.summary import HEADERS, cells, headline, remarks, standings
 from conformance.report.text import explain, head, replay_line, standing
 
 #: So many bytes it takes at most, and so many of them the table.
@@ -47,9 +46,7 @@ def render(report: Report) -> str:
 
 def _answer(report: Report) -> str:
     """The answer in a line, and whether it is one."""
-    count = Counter(map(standing, report.backends))
-    told = ", ".join(f"{number} {word}" if len(report.backends) > 1 else word for word, number in count.items())
-    lines = [f"## LSTM conformance: {told or 'nothing was judged'}"]
+    lines = [f"## LSTM conformance: {standings(report) or 'nothing was judged'}"]
     if not report.complete:
         begun = f" Not begun: {', '.join(map(_code, report.missing))}." if report.missing else ""
         lines.append(f"⚠️ **Incomplete:** the run did not come to its end.{begun}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -23,6 +24,12 @@ def cells(backend: BackendReport) -> list[str]:
     margin = "–" if backend.margin is None else f"{backend.margin:.2g}"
     shares = [share(backend.asked(question)) for question in QUESTIONS]
     return [reached(backend)[0] or "—", *shares, margin, f"{backend.seconds:.1f} s"]
+
+
+def standings(report: Report) -> str:
+    """How many backends stand how: "1 quick, 2 not conformant"; of a single one its standing alone."""
+    count = Counter(map(standing, report.backends))
+    return ", ".join(f"{number} {word}" if len(report.backends) > 1 else word for word, number in count.items())
 
 
 def headline(backend: BackendReport) -> str:

@@ -12,6 +12,7 @@ from conformance.report.model import Report
 from conformance.report.page.backends import MARKS, NAME, Shown, keys, plain, shown, unquoted
 from conformance.report.page.drawn import data
 from conformance.report.shell import command_line
+from conformance.report.summary import standings
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Page:
     statements: dict[str, str]
     #: Why it is no whole report, a line each.
     incomplete: tuple[str, ...]
-    conformant: int
-    ran: int
+    #: How many backends stand how, in words.
+    standings: str
     failures: int
     #: How often each mark occurs, by its key.
     counts: dict[str, int]
@@ -54,8 +55,7 @@ def page(report: Report) -> Page:
         groups={group: members for group, members in groups.items() if members},
         statements={id: unquoted(catalogue()[id].statement) for id in known},
         incomplete=tuple(_incomplete(report, backends)),
-        conformant=sum(b.report.conformant for b in backends),
-        ran=sum(b.report.available for b in backends),
+        standings=standings(report),
         failures=len(report.failures),
         counts={key: marks.count(key) for key in MARKS if key in marks},
         data=data(backends, known),
