@@ -1,7 +1,7 @@
 """How near to its bound can a correct LSTM be brought? ``python -m benchmarks.adversary``, resumable.
 
 Hill climbing: a climb changes a recipe step by step (sizes, options, fill, gain, seed, edits, the property's turn) and
-keeps each change that does not lower the margin of one property on one LSTM. The LSTMs are the installed ones, the
+keeps each change that does not lower the margin of one property on one LSTM. The LSTMs are the built-in ones, the
 twin, those that differ from it, and composites of these. A margin is the largest error as a share of its bound. An
 accusation is a case of a correct LSTM on which a property does not hold: a defect of the suite. It ends the climbs of
 that property on that LSTM.
