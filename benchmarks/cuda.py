@@ -42,8 +42,8 @@ from conformance.isolation.parent import Isolated
 from conformance.processes.keeper import end_children
 from conformance.processes.supervisor import Limits
 from conformance.report import english
+from conformance.report.conclusion import interruption
 from conformance.report.records import encode
-from conformance.report.text import interruption
 from implementations.cuda import ONE_SIZE, WORKSPACE, device
 
 RESULTS = Path("results/cuda.jsonl")

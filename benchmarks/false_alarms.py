@@ -34,9 +34,9 @@ from conformance.engine.plan import Settings, plan
 from conformance.engine.sieve import conform
 from conformance.faults import DIFFERENT, twin_backend
 from conformance.faults.composites import composite
+from conformance.report.conclusion import interruption
 from conformance.report.environment import environment
 from conformance.report.records import encode
-from conformance.report.text import interruption
 from conformance.targets.find import find
 from conformance.targets.registry import usual
 

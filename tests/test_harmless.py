@@ -22,6 +22,7 @@ from conformance import check_backend
 from conformance.drivers import console
 from conformance.report import badge, fragment, junit, markdown, page, spreadsheet, text
 from conformance.report.colour import painted, unpainted
+from conformance.report.conclusion import conclusion
 from conformance.report.data import dumps, from_json
 from conformance.report.harmless import TEXT, harmless
 from conformance.report.model import Report
@@ -122,7 +123,7 @@ def test_every_text_of_a_report_is_made_harmless_wherever_it_stands() -> None:
 def _terminal(report: Report) -> str:
     shown = named(report)
     parts = [text.head(shown), table(shown), text.failures(shown), text.failures(shown, verbose=True)]
-    return "\n".join([*parts, notes(shown), text.conclusion(shown)])
+    return "\n".join([*parts, notes(shown), conclusion(shown)])
 
 
 FORMS: dict[str, Callable[[Report], str]] = {
@@ -175,12 +176,12 @@ def test_xml_and_csv_hold_the_texts_and_no_more_elements_or_cells() -> None:
 
 def test_a_colour_is_the_suites_own() -> None:
     shown = named(poisoned(RICH))
-    told = table(shown, paint=painted) + text.conclusion(shown, painted, 100)
+    told = table(shown, paint=painted) + conclusion(shown, painted, 100)
     assert console.as_shown(told, painted=True) == told
     assert is_harmless(re.sub(r"\x1b\[(31|32|0)m", "", told))
     assert told.replace("\x1b[31m", "").replace("\x1b[32m", "").replace("\x1b[0m", "") == table(
         shown, paint=unpainted
-    ) + text.conclusion(shown, width=100)
+    ) + conclusion(shown, width=100)
     assert console.as_shown("\x1b[31mred\x1b[0m") == r"\x1b[31mred\x1b[0m"
 
 

@@ -24,10 +24,10 @@ from conformance.engine.news import Advanced, Began, Failed, Finished, Judging, 
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.facts import Outcome, Said
+from conformance.report.conclusion import conclusion
 from conformance.report.data import from_json
 from conformance.report.model import Report, Verdict
 from conformance.report.schema import schema
-from conformance.report.text import conclusion
 
 #: An LSTM whose c_n is wrong in some cases, and which ends its process, or interrupts it, at a call.
 MORTAL = """

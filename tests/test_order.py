@@ -18,8 +18,8 @@ from conformance.engine.sieve import conform
 from conformance.facts import LeftOut
 from conformance.properties import catalogue
 from conformance.properties.model import Cost
+from conformance.report.conclusion import conclusion
 from conformance.report.levels import reached
-from conformance.report.text import conclusion
 from conformance.targets.find import find
 
 

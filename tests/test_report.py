@@ -43,13 +43,14 @@ from conformance.properties import catalogue
 from conformance.properties.model import COMPUTES, unmet_needs
 from conformance.report import english, levels, shell
 from conformance.report.colour import painted, visible
+from conformance.report.conclusion import conclusion, sentence
 from conformance.report.data import FORMAT, from_json, to_json
 from conformance.report.evidence import arrays
 from conformance.report.levels import LEVELS, level_of, reached
 from conformance.report.model import BackendReport, Report, Verdict
 from conformance.report.names import named
 from conformance.report.table import notes, table
-from conformance.report.text import conclusion, explain, failures, head, replay_line, sentence
+from conformance.report.text import explain, failures, head, replay_line
 from conformance.trials.evidence import given
 
 PASSED = Verdict("mine", "smoke.runs", Outcome.PASSED, margin=0.1, cases=3)

@@ -25,11 +25,12 @@ from conformance.errors import UsageError
 from conformance.facts import CutShort, Evidence, Interruption, Mismatch, Outcome, Raised, apart
 from conformance.properties import catalogue
 from conformance.report import english
+from conformance.report.conclusion import conclusion
 from conformance.report.evidence import evidence
 from conformance.report.model import BackendReport, Report, Verdict
 from conformance.report.records import decode, encode
 from conformance.report.table import table
-from conformance.report.text import conclusion, failures
+from conformance.report.text import failures
 from conformance.spec import Array, Params
 from conformance.targets.find import find
 from conformance.trials.outcomes import Violation

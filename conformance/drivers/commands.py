@@ -33,12 +33,12 @@ from conformance.processes.message import Garbled
 from conformance.processes.wire.server import serve
 from conformance.properties import catalogue, select
 from conformance.properties.model import COMPUTES, Property
+from conformance.report.conclusion import conclusion
 from conformance.report.data import dumps
 from conformance.report.levels import level_of
 from conformance.report.model import Asked, Report
 from conformance.report.names import named as short_names
 from conformance.report.shell import command_line
-from conformance.report.text import conclusion
 from conformance.selftest import diagnosed, diagnosed_table, pairs, peers, score
 from conformance.targets import registry
 from conformance.targets.find import find

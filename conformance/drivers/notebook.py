@@ -24,6 +24,7 @@ from conformance.engine.sieve import conform
 from conformance.errors import UsageError
 from conformance.properties import select
 from conformance.report import data, spreadsheet, text
+from conformance.report.conclusion import conclusion
 from conformance.report.harmless import NAME, harmless
 from conformance.report.model import Asked, Report
 from conformance.report.names import named
@@ -43,13 +44,13 @@ class ShownReport(Report):
     def __repr__(self) -> str:
         shown = named(self)
         more = "print(report) shows the failures" if text.failures(shown) else ""
-        return _paragraphs(*_told(shown), text.conclusion(shown), more)
+        return _paragraphs(*_told(shown), conclusion(shown), more)
 
     def __str__(self) -> str:
         shown, columns = named(self), console.width()
         told = text.failures(shown, more="report.failures has each", width=columns)
         tables, remarks = _told(shown)
-        return _paragraphs(text.head(shown, columns), tables, told, remarks, text.conclusion(shown))
+        return _paragraphs(text.head(shown, columns), tables, told, remarks, conclusion(shown))
 
     def _repr_html_(self) -> str:
         return import_module("conformance.report.fragment").render(self)

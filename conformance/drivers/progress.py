@@ -19,9 +19,9 @@ from tqdm import tqdm
 from conformance.engine.news import Advanced, Began, Diagnosing, Failed, Finished, Judging, News, Resumed, Settled
 from conformance.report import english
 from conformance.report.columns import LINE
+from conformance.report.conclusion import sentence, standing
 from conformance.report.harmless import NAME, TEXT, harmless
 from conformance.report.model import BackendReport, Verdict
-from conformance.report.text import sentence, standing
 
 #: Seconds without a line after which a log says how far the run is.
 _EVERY = 10.0

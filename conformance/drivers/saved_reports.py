@@ -15,6 +15,7 @@ from conformance.drivers.showing import exit_code, show_report
 from conformance.drivers.stored import read_report
 from conformance.errors import UsageError
 from conformance.report import english
+from conformance.report.conclusion import conclusion
 from conformance.report.data import dumps
 from conformance.report.difference import compare
 from conformance.report.difference_text import told
@@ -24,7 +25,6 @@ from conformance.report.model import Report
 from conformance.report.names import named
 from conformance.report.records import encode
 from conformance.report.schema import schema
-from conformance.report.text import conclusion
 
 
 def report(options: argparse.Namespace) -> int:

@@ -9,10 +9,11 @@ from conformance.drivers import console
 from conformance.drivers.console import show
 from conformance.report.colour import painted, unpainted
 from conformance.report.columns import ENDLESS
+from conformance.report.conclusion import conclusion
 from conformance.report.model import Report
 from conformance.report.names import named
 from conformance.report.table import notes, table
-from conformance.report.text import conclusion, failures, head
+from conformance.report.text import failures, head
 
 
 def show_report(whole: Report, verbose: bool, stream: TextIO, last: bool = False) -> None:

@@ -8,12 +8,7 @@ interpreter may belong to another environment, which needs NumPy: the suite come
 from __future__ import annotations
 
 import json
-import sys
-import sysconfig
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import NoReturn
 
 from conformance.backend import Backend
 from conformance.cases.case import Case, realise
@@ -21,37 +16,17 @@ from conformance.cases.cotangents import Cotangents
 from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Answer, Inquiry
 from conformance.engine.reply import Reply
-from conformance.errors import Closed, Ended, Gone, SuiteError, UsageError
-from conformance.facts import Evidence, Fact, NotJudged, Outcome
+from conformance.errors import Closed, Ended, Gone, UsageError
+from conformance.facts import Evidence, Fact
+from conformance.isolation.holding import LARGE, hold, received
 from conformance.processes.message import Message
 from conformance.processes.parcel import pack, pack_events, unpack_events, unpack_performed
 from conformance.processes.supervisor import Child, Limits, Patience
-from conformance.processes.wire.fields import capabilities_from_fields
 from conformance.report.records import decode
-from conformance.spec import LSTMConfig, Params, Result
+from conformance.spec import Result
 from conformance.targets.probe import Ability
-from conformance.targets.registry import located
 from conformance.trials.events import ENDED, Event, Performed
 from conformance.trials.outcomes import said
-
-#: Loads this very copy of the suite in any interpreter, then runs ``child.py``.
-_BOOTSTRAP = """
-import sys
-sys.path[:1] = []
-import importlib.util
-if sys.version_info < (3, 11):
-    sys.exit("lstm-conformance needs Python 3.11 or newer; this is " + sys.version.split()[0])
-for name in ("conformance", "implementations"):
-    place = sys.argv[1] + "/" + name
-    spec = importlib.util.spec_from_file_location(name, place + "/__init__.py", submodule_search_locations=[place])
-    sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[name])
-from conformance.isolation.child import main
-main()
-"""
-
-#: Bytes of elements that a child may send at once: an answer is text, a fixed model has its params.
-_SMALL, _LARGE = 1 << 20, 1 << 30
 
 
 class Isolated:
@@ -124,7 +99,7 @@ class Isolated:
             seconds = self._patience.seconds(brief=True)
             child.send(pack(case, cotangents), seconds)
             with self._patience.measured():
-                message = self._next(child, seconds, _LARGE)
+                message = received(child, seconds, LARGE)
         except Ended as ended:
             self._lost()
             return Reply(fact=said(str(ended)))
@@ -145,7 +120,7 @@ class Isolated:
             child, seconds = self._running(), self._patience.seconds()
             told = {"recipes": json.dumps([str(recipe) for recipe in recipes])}
             child.send(Message({"type": "record", "inquiry": f"{inquiry.property.id}:{inquiry.turn}", **told}), seconds)
-            while (message := self._next(child, seconds, _LARGE)).type == "events":
+            while (message := received(child, seconds, LARGE)).type == "events":
                 events += unpack_events(message)
         except Ended:
             self._lost()
@@ -158,7 +133,7 @@ class Isolated:
             child, seconds = self._running(), self._patience.seconds(brief=True)
             child.send(pack_events(events), seconds)
             with self._patience.measured():
-                return unpack_performed(self._next(child, seconds, _LARGE))
+                return unpack_performed(received(child, seconds, LARGE))
         except Ended as ended:
             self._lost()
             return Performed(f"{ENDED}{ended}")
@@ -219,99 +194,16 @@ class Isolated:
         return self._child
 
     def _start(self) -> Backend:
-        command = [self._python or sys.executable, "-c", _BOOTSTRAP, str(Path(__file__).parents[2])]
-        child = Child(command, self.target, self.limits)
-        try:
-            backend = self._hold(child, command[0])
-        except BaseException:
-            child.kill()
-            raise
-        self._child = child
+        self._child, backend, frameworks = hold(self.target, self.limits, self._python)
+        self.frameworks |= frameworks
         return backend
-
-    def _hold(self, child: Child, interpreter: str) -> Backend:
-        """Have the child find the backend; the backend as it declares itself."""
-        try:
-            child.receive(self.limits.start, _SMALL)
-        except Ended as ended:
-            raise UsageError(
-                f"the suite does not run in {interpreter}: {ended}", "it needs Python 3.11 or newer, and NumPy"
-            ) from None
-        path = sys.path if not self._python else _own_path()
-        fields = {"type": "hold", "target": self.target, "place": located(self.target), "path": json.dumps(path)}
-        child.send(Message(fields | {"replace_path": str(not self._python)}), self.limits.start)
-        return self._held(self._probed(child))
-
-    def _probed(self, child: Child) -> Message:
-        """What the child has found: its import may take long, and each call of a probe as long as any other call."""
-        message = self._next(child, self.limits.start, _LARGE)
-        while message.type == "calling":
-            call, seconds = message.fields, self.limits.seconds
-            try:
-                message = self._next(child, seconds, _LARGE)
-            except Ended as ended:
-                if ended.outcome != Outcome.TIMEOUT:
-                    raise
-                told = f"{call['call']} did not return within {seconds:g} s on {call['case']}"
-                raise Ended(ended.outcome, told) from None
-        return message
-
-    def _held(self, message: Message) -> Backend:
-        fields = message.fields
-        reason = fields.get("unavailable")
-        self.frameworks |= json.loads(fields["frameworks"])
-        capabilities = capabilities_from_fields(fields, message.tensors)
-        # A dtype that the other environment cannot hold is not asked.
-        unheld = fields["cannot_hold"].split() if self._python else []
-        judged = tuple(dtype for dtype in capabilities.dtypes if dtype not in unheld)
-        capabilities = replace(capabilities, dtypes=judged or capabilities.dtypes)
-        # The report's own environment is that of this process.
-        own = f"held by {self._python}: {fields['environment']}" if self._python else ""
-        if self._python and len(judged) < len(fields["dtypes"].split()):
-            own += f"; without {fields['cannot_hold']}, which it cannot hold"
-        return Backend(
-            name=fields["name"],
-            capabilities=replace(capabilities, threads=fields["threads"] == "True"),
-            build=_elsewhere,
-            available=lambda: reason,
-            ruled_out=frozenset(fields["ruled_out"].split()),
-            note="; ".join(part for part in (fields["note"], own) if part),
-            not_judged=tuple(decode(NotJudged, each) for each in json.loads(fields["not_judged"])),
-            origin=fields["origin"],
-            own_name=fields["own_name"],
-            version=fields["version"],
-        )
-
-    def _next(self, child: Child, seconds: float, limit: int = _SMALL) -> Message:
-        """The next message that says something: beats only say that the child is at work."""
-        while True:
-            message = child.receive(seconds, limit)
-            if message.type == "usage":
-                raise UsageError(message.fields["message"], message.fields["hint"])
-            if message.type == "defect":
-                raise SuiteError(message.fields["message"])
-            if message.type != "beat":
-                return message
 
     def _timed(self, child: Child, seconds: float) -> Message:
         with self._patience.measured():
-            return self._next(child, seconds)
+            return received(child, seconds)
 
     def _lost(self) -> None:
         # If the judge was closed, that ended the child: it is no verdict.
         self._child = None
         if self._closed:
             raise Closed
-
-
-def _elsewhere(config: LSTMConfig, params: Params) -> NoReturn:
-    raise AssertionError("an isolated backend is built in its own process")
-
-
-def _own_path() -> list[str]:
-    """The folders of ``sys.path`` that belong to no environment: another one's interpreter finds modules there too."""
-    library = sysconfig.get_paths()["stdlib"]
-    own = [Path(entry) for entry in sys.path if entry and Path(entry).suffix != ".zip"]
-    return [
-        str(p) for p in own if not {"site-packages", "dist-packages"} & {*p.parts} and not p.is_relative_to(library)
-    ]

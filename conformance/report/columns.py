@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 #: Those of tables and paragraphs.
 WIDTH = 100
 
@@ -10,3 +12,8 @@ ENDLESS = 10**6
 
 #: Those of single lines that are cut at their end: a failure's, an array's, a sign of progress.
 LINE = 118
+
+
+def wrapped(text: str, indent: str, width: int) -> str:
+    """A text in lines of ``width`` columns, of which all but the first are indented. No word or name is divided."""
+    return textwrap.fill(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 
 from conformance.report import english
-from conformance.report.columns import WIDTH
+from conformance.report.columns import WIDTH, wrapped
 from conformance.report.difference import Change, Changed, Difference, Other
 
 #: How far the time of a call may be from what it was for a text to say that it is about the same.
@@ -42,10 +41,7 @@ def told(difference: Difference, width: int = WIDTH) -> str:
 
 
 def _fitted(text: str, width: int) -> str:
-    return "\n".join(
-        textwrap.fill(line, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
-        for line in text.splitlines()
-    )
+    return "\n".join(wrapped(line, "    ", width) for line in text.splitlines())
 
 
 def _head(difference: Difference) -> str:

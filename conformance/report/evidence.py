@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from conformance.facts import Compared, Evidence, Tensor, apart, first_and_worst
-from conformance.report.columns import LINE
+from conformance.report.columns import LINE, wrapped
 from conformance.spec import numpy_dtype
 
 _NAME = 22
@@ -70,4 +70,4 @@ def _numbers(tensor: Tensor) -> str:
 
 def _named(head: str, names: str) -> list[str]:
     text = f"{head:<{_NAME}}{names}"
-    return [textwrap.fill(text, LINE, subsequent_indent=" " * _NAME, break_long_words=False)] if names else []
+    return [wrapped(text, " " * _NAME, LINE)] if names else []

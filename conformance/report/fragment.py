@@ -9,10 +9,11 @@ from jinja2 import Environment, StrictUndefined
 
 from conformance.report import causes
 from conformance.report.columns import ENDLESS, WIDTH
+from conformance.report.conclusion import standing
 from conformance.report.model import BackendReport, Report
 from conformance.report.names import named
 from conformance.report.summary import HEADERS, cells, headline, remarks
-from conformance.report.text import explain, head, standing
+from conformance.report.text import explain, head
 
 #: The signs of the words for a backend's standing, which many fonts have.
 _MARKS = {"conformant": "✓", "not conformant": "✗"}

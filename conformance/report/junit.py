@@ -14,10 +14,11 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from conformance.facts import Outcome
 from conformance.report.causes import in_short
+from conformance.report.conclusion import ending, interruption, standing
 from conformance.report.levels import reached
 from conformance.report.model import BackendReport, Report, Verdict, spoils
 from conformance.report.names import named
-from conformance.report.text import ending, explain, interruption, standing
+from conformance.report.text import explain
 
 #: The case that a suite has besides if its run did not come to its end.
 _COMPLETE = "run.complete"

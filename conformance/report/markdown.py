@@ -14,10 +14,11 @@ from itertools import chain
 from conformance.facts import Cause
 from conformance.report import causes, english
 from conformance.report.columns import ENDLESS
+from conformance.report.conclusion import standing
 from conformance.report.model import BackendReport, Report, Verdict
 from conformance.report.names import named
 from conformance.report.summary import HEADERS, cells, headline, remarks, standings
-from conformance.report.text import explain, head, replay_line, standing
+from conformance.report.text import explain, head, replay_line
 
 #: So many bytes it takes at most, and so many of them the table.
 MOST, _TABLE = 900_000, 300_000

@@ -6,28 +6,20 @@ loaded, a plain LSTM by which a reader can check the expected values, the calls,
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import textwrap
-import zlib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
-
 from conformance.processes.wire.client import PROGRAM
 from conformance.report.harmless import harmless
+from conformance.report.literals import WIDTH, Literals
 from conformance.report.shell import command_line
 from conformance.spec import Array, LSTMConfig
 from conformance.trials.events import ENDED, Event
 from conformance.trials.reproduction import Reproduction, Wanted
-
-_WIDTH = 110
-
-#: An array of more elements is packed: its numbers would fill pages.
-_MANY = 400
 
 #: The line by which ``replay`` reads a script again begins so.
 MARK = "# lstm-conformance: "
@@ -37,59 +29,9 @@ _GIVEN = "What the implementation is given; its weights have the names of torch.
 _VJP = ("grad_output", "grad_h_n", "grad_c_n")
 
 
-class _Arrays:
-    """Every different array of a script, under a name of its own."""
-
-    def __init__(self) -> None:
-        self._names: dict[tuple[object, ...], str] = {}
-        self.lines: list[str] = []
-        self.packed = False
-
-    def name(self, role: str, value: Array) -> str:
-        """The name of an array, which is written down where it is met first."""
-        key = role, value.dtype.name, value.shape, value.tobytes()
-        if key not in self._names:
-            taken, name, k = set(self._names.values()), role, 2
-            while name in taken:
-                name, k = f"{role}_{k}", k + 1
-            self._names[key] = name
-            self.lines.append(self.literal(f"{name} = ", value))
-        return self._names[key]
-
-    def literal(self, head: str, value: Array, rounded: bool = False) -> str:
-        """An array as text behind ``head``: its rows on lines, or packed where it has many elements."""
-        shape = f".reshape({value.shape})" if not value.size else ""
-        dtype = "ml_dtypes.bfloat16" if value.dtype.name == "bfloat16" else f'"{value.dtype.name}"'
-        if value.size > _MANY:
-            self.packed = True
-            text = base64.b85encode(zlib.compress(np.ascontiguousarray(value).tobytes(), 9)).decode()
-            lines = "\n".join(f'    "{part}"' for part in (text[k : k + 100] for k in range(0, len(text), 100)))
-            return f"{head}unpacked({dtype}, {value.shape},\n{lines}\n)"
-        if value.dtype.name == "bfloat16":
-            value = value.astype("float32")
-        formatter = {"float_kind": lambda number: _upwards(number)} if rounded else None
-        text = np.array2string(
-            value,
-            max_line_width=_WIDTH - len(head) - 10,
-            separator=", ",
-            threshold=value.size + 1,
-            floatmode="unique",
-            prefix=head + "np.array(",
-            formatter=formatter,  # type: ignore[arg-type]
-        )
-        text = re.sub(r"\n+", "\n", text)
-        return f"{head}np.array({text}, {dtype}){shape}"
-
-
-def _upwards(number: float) -> str:
-    """A bound in few digits, none of them less than it."""
-    text = f"{number:.2e}"
-    return text if float(text) >= number or not np.isfinite(number) else f"{np.nextafter(number * 1.01, np.inf):.2e}"
-
-
 def script(told: Reproduction, statement: str) -> str:
     """The script of a reproduction; ``statement`` is the property's. Raises ``ValueError`` for what has none."""
-    arrays = _Arrays()
+    arrays = Literals()
     calls = _calls(told, arrays)
     wanted = _wanted(told.wanted, arrays)
     packed = [_piece("unpacked")] if arrays.packed else []
@@ -219,7 +161,7 @@ def _config(config: LSTMConfig) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in given.items() if value != usual[name])
 
 
-def _calls(told: Reproduction, arrays: _Arrays) -> str:
+def _calls(told: Reproduction, arrays: Literals) -> str:
     """The function that makes the calls: ``run() -> returned, given``; the last of them keeps what it was given."""
     lines = [
         "def run():",
@@ -259,13 +201,13 @@ def _calls(told: Reproduction, arrays: _Arrays) -> str:
     return "\n\n\n".join([*["\n".join(before)] * bool(before), *helpers, text])
 
 
-def _dict(event: Event, arrays: _Arrays) -> str:
+def _dict(event: Event, arrays: Literals) -> str:
     parts = [f'"{name}": {_value(event, name, arrays)}' for name in event.arrays]
     line = f"{{{', '.join(parts)}}}"
-    return line if len(line) < _WIDTH - 15 else "{\n        " + ",\n        ".join(parts) + ",\n    }"
+    return line if len(line) < WIDTH - 15 else "{\n        " + ",\n        ".join(parts) + ",\n    }"
 
 
-def _value(event: Event, name: str, arrays: _Arrays) -> str:
+def _value(event: Event, name: str, arrays: Literals) -> str:
     text, how = arrays.name(name, event.arrays[name]), event.placed.get(name)
     return f"{text}.copy()" if how is None else f"placed({text}, {how.strides}, {how.offset}, {how.readonly})"
 
@@ -279,7 +221,7 @@ def _called(event: Event, given: Mapping[str, str]) -> str:
     return f"({given['x']})" if state == "None" else f"({given['x']}, {state})"
 
 
-def _wanted(wanted: Mapping[str, Wanted], arrays: _Arrays) -> list[str]:
+def _wanted(wanted: Mapping[str, Wanted], arrays: Literals) -> list[str]:
     if not wanted:
         return []
     expected = [arrays.literal(f'EXPECTED["{name}"] = ', one.expected) for name, one in wanted.items()]
@@ -291,7 +233,7 @@ def _wanted(wanted: Mapping[str, Wanted], arrays: _Arrays) -> list[str]:
 def _again(told: Reproduction) -> str:
     """How the plain LSTM is called for the values that are expected."""
     last, weights = told.last, _weights(told.events)
-    arrays = _Arrays()
+    arrays = Literals()
     # The same names as above, for the same arrays are met in the same order.
     _calls(told, arrays)
     names = {name: arrays.name(name, value) for name, value in weights.items()}
@@ -307,7 +249,7 @@ def _weights(events: Sequence[Event]) -> Mapping[str, Array]:
 
 
 def _gradients(told: Reproduction) -> str:
-    arrays = _Arrays()
+    arrays = Literals()
     _calls(told, arrays)
     given = {name: arrays.name(name, value) for name, value in told.last.arrays.items()}
     names = {name: arrays.name(name, value) for name, value in _weights(told.events).items()}

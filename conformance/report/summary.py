@@ -10,10 +10,11 @@ from conformance.facts import Outcome
 from conformance.properties.model import QUESTIONS
 from conformance.report import causes, english
 from conformance.report.columns import ENDLESS
+from conformance.report.conclusion import standing
 from conformance.report.levels import reached
 from conformance.report.model import BackendReport, Report
 from conformance.report.table import notes, share
-from conformance.report.text import standing, undecided
+from conformance.report.text import undecided
 
 #: What stands above the cells of a row.
 HEADERS = ("backend", "", "level", *QUESTIONS, "margin", "time")

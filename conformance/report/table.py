@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 
 from tabulate import tabulate
@@ -12,7 +11,7 @@ from conformance.properties import GROUPS
 from conformance.properties.model import QUESTIONS
 from conformance.report import english
 from conformance.report.colour import Paint, unpainted, visible
-from conformance.report.columns import WIDTH
+from conformance.report.columns import WIDTH, wrapped
 from conformance.report.levels import reached, whole
 from conformance.report.model import BackendReport, Report, Verdict
 from conformance.report.unjudged import unjudged
@@ -31,7 +30,7 @@ def table(report: Report, width: int = WIDTH, paint: Paint = unpainted) -> str:
         if backend not in ran:
             first = next(v for v in backend.verdicts if v.outcome != Outcome.NOT_RUN)
             told = f"{backend.backend}  {first.outcome}: {first.message.splitlines()[0]}"
-            lines.append(textwrap.fill(told, width, subsequent_indent="  ", break_long_words=False))
+            lines.append(wrapped(told, "  ", width))
     if any(_seen(verdict) for backend in ran for verdict in backend.verdicts):
         lines.append("~: no failure in the cases that were checked before the run ended")
     return "\n".join(lines).rstrip()
@@ -46,7 +45,7 @@ def notes(report: Report, width: int = WIDTH) -> str:
             told.append(f"{backend.backend}: {remark}")
         if left := unjudged(backend):
             told.append(f"{backend.backend}: NOT judged: {left}")
-    return "\n".join(textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False) for text in told)
+    return "\n".join(wrapped(text, "  ", width) for text in told)
 
 
 def _ran(report: Report) -> list[BackendReport]:

@@ -7,13 +7,10 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from conformance.facts import AdapterBroken, CutShort, Discarded, LeftOut, NotStarted, Outcome, Quick, Scope
-from conformance.properties import catalogue
-from conformance.properties.model import COMPUTES, QUESTIONS
+from conformance.facts import Discarded, Outcome, Scope
 from conformance.report import causes, english
-from conformance.report.colour import Paint, unpainted
-from conformance.report.columns import ENDLESS, LINE, WIDTH
-from conformance.report.levels import reached, whole
+from conformance.report.columns import LINE, WIDTH, wrapped
+from conformance.report.conclusion import NOT_TO_THE_END, so_far
 from conformance.report.model import BackendReport, Report, Verdict
 from conformance.report.shell import command_line
 
@@ -26,12 +23,8 @@ _LINES = 40
 #: So many failing cases are told in a paragraph each.
 _PARAGRAPHS = 3
 
-#: Of the words with which the conclusion begins, the good ones and the bad ones.
-GOOD = {"conformant": True, "not conformant": False}
-
 #: The outcomes that are neither good nor bad, and how a person is told of them.
 _UNDECIDED = {Outcome.NARROWED: "narrowed, not passed", Outcome.NOT_RUN: "not run"}
-_NOT_TO_THE_END = "not judged to the end"
 
 
 def head(report: Report, width: int = WIDTH) -> str:
@@ -92,7 +85,7 @@ def _causes(backend: BackendReport, whole: bool, line: Callable[[Verdict], str],
     """A paragraph for each cause, after how many there are; nothing where none was found."""
     found = backend.diagnosis.causes if backend.diagnosis else ()
     told = [causes.paragraph(cause, backend, line, width - 2, whole) for cause in found]
-    head = [_wrapped(f"{backend.backend}: {causes.headline(backend)}", "  ", width)] * bool(told)
+    head = [wrapped(f"{backend.backend}: {causes.headline(backend)}", "  ", width)] * bool(told)
     return head + [textwrap.indent(each, "  ") for each in told]
 
 
@@ -104,7 +97,7 @@ def _remarks(backend: BackendReport, width: int) -> list[str]:
     if found.causes:
         return [textwrap.indent(each, "  ") for each in causes.remarks(found, width - 2)]
     said = causes.none_found(found)
-    return [_wrapped(f"{backend.backend}: {said}", "  ", width)] if said else []
+    return [wrapped(f"{backend.backend}: {said}", "  ", width)] if said else []
 
 
 def _backend(backend: BackendReport, verbose: bool, line: Callable[[Verdict], str], more: str, width: int) -> str:
@@ -114,19 +107,19 @@ def _backend(backend: BackendReport, verbose: bool, line: Callable[[Verdict], st
         paragraphs += ["  each failure:" if verbose else "  not explained:"] * bool(bad)
     elif bad:
         noun = "property does" if len(bad) == 1 else "properties do"
-        paragraphs.append(_wrapped(f"{backend.backend}: {len(bad)} {noun} not hold", "  ", width))
+        paragraphs.append(wrapped(f"{backend.backend}: {len(bad)} {noun} not hold", "  ", width))
     cases = list(_alike(bad) if verbose else _by_case(bad))
     told = cases if verbose else cases[:_PARAGRAPHS]
     paragraphs += [textwrap.indent(explain(same[0], same[1:], line(same[0]), width - 2), "  ") for same in told]
     if left := [v.property for same in cases[len(told) :] for v in same]:
-        paragraphs.append(_wrapped(f"  and {len(left)} more ({more}): {', '.join(left)}", "    ", width))
+        paragraphs.append(wrapped(f"  and {len(left)} more ({more}): {', '.join(left)}", "    ", width))
     paragraphs += _remarks(backend, width)
     short = bool(backend.diagnosis and backend.diagnosis.causes and not verbose)
     paragraphs += _guards(backend, more if short else "", width)
     follows = _following(backend) if short else ()
     if follows:
-        paragraphs.append(_wrapped(f"{backend.backend}: {english.following(len(follows))} ({more})", "  ", width))
-    paragraphs += [_wrapped(f"{backend.backend}: {told}", "  ", width) for told in undecided(backend, follows)]
+        paragraphs.append(wrapped(f"{backend.backend}: {english.following(len(follows))} ({more})", "  ", width))
+    paragraphs += [wrapped(f"{backend.backend}: {told}", "  ", width) for told in undecided(backend, follows)]
     return "\n".join(paragraphs)
 
 
@@ -136,7 +129,7 @@ def undecided(backend: BackendReport, but: Sequence[Verdict] = ()) -> Iterator[s
         reasons: dict[tuple[str, str], list[str]] = {}
         for verdict in backend.verdicts:
             if verdict.outcome == outcome and verdict.fact is not None and verdict not in but:
-                meaning = _UNDECIDED[outcome] if not _so_far(verdict) else _NOT_TO_THE_END
+                meaning = _UNDECIDED[outcome] if not so_far(verdict) else NOT_TO_THE_END
                 reasons.setdefault((meaning, english.shared(verdict.fact)), []).append(verdict.property)
         for (meaning, reason), names in reasons.items():
             listed = names if len(names) <= 12 else [*names[:10], f"and {len(names) - 10} more"]
@@ -152,9 +145,9 @@ def _guards(backend: BackendReport, more: str, width: int) -> list[str]:
         return []
     head = f"{backend.backend}: {english.missing_guards(len(missing))}"
     if more:
-        return [_wrapped(f"{head} {', '.join(v.property for v in missing)} ({more})", "  ", width)]
+        return [wrapped(f"{head} {', '.join(v.property for v in missing)} ({more})", "  ", width)]
     return [
-        _wrapped(head, "  ", width),
+        wrapped(head, "  ", width),
         *(_clipped(f"  {v.property:<27} {v.message.splitlines()[0]}", width) for v in missing),
     ]
 
@@ -162,90 +155,6 @@ def _guards(backend: BackendReport, more: str, width: int) -> list[str]:
 def _following(backend: BackendReport) -> Sequence[Verdict]:
     """The verdicts on what was not judged since what it builds on is wrong: they need no telling beside the cause."""
     return [verdict for verdict in backend.verdicts if isinstance(verdict.fact, Discarded)]
-
-
-def ending(verdict: Verdict) -> str:
-    """The outcome of a verdict; of what a run that was cut short had seen hold, that it was not judged to the end."""
-    return _NOT_TO_THE_END if _so_far(verdict) else str(verdict.outcome)
-
-
-def _so_far(verdict: Verdict) -> bool:
-    """Whether a run that was cut short had seen the property hold by then."""
-    return isinstance(verdict.fact, CutShort) and verdict.fact.passed > 0
-
-
-def conclusion(report: Report, paint: Paint = unpainted, width: int = ENDLESS) -> str:
-    """A sentence for each backend, which begins with whether it is conformant: the last thing that a person reads.
-
-    Unless a ``width`` is given it is a line, for programs that look for it.
-    """
-    lines = []
-    for backend in report.backends:
-        first = standing(backend)
-        told = _wrapped(f"{first}: {sentence(backend)}", "  ", width)
-        lines.append(told.replace(first, paint(first, GOOD.get(first)), 1))
-    if report.missing:
-        lines.append(_wrapped(f"interrupted, not begun: {', '.join(report.missing)}", "  ", width))
-    return "\n".join(lines)
-
-
-def sentence(backend: BackendReport) -> str:
-    """A backend's answers to the three questions, as far as they were asked; what was seen where the run has no end."""
-    if not backend.available:
-        return backend.backend
-    if backend.interrupted is not None:
-        open = sum(map(_so_far, backend.verdicts))
-        return f"{backend.backend}: {english.cut_short(backend.interrupted, len(backend.bad), open)}"
-    if gate := next((v for v in backend.verdicts if isinstance(v.fact, AdapterBroken | NotStarted)), None):
-        return f"{backend.backend}: {gate.message}"
-    if backend.quick:
-        return f"{backend.backend}: {_quick(backend.quick, backend)}"
-    parts = []
-    for question in QUESTIONS:
-        asked = backend.asked(question)
-        good = sum(verdict.outcome.good for verdict in asked)
-        bad = [verdict for verdict in asked if verdict.outcome.bad]
-        expected = sum(verdict.outcome == Outcome.EXPECTED_FAILURE for verdict in asked)
-        if asked and question == COMPUTES:
-            level = reached(backend)[0]
-            unexpected = sum(verdict.outcome == Outcome.UNEXPECTED_PASS for verdict in bad)
-            told = english.computes(good, len(bad), len(asked), level, whole(backend), expected, unexpected)
-            parts.append(told)
-        elif asked:
-            parts.append(english.others(question, good, len(asked), [_in_short(v) for v in bad]))
-    return backend.backend + (" " if backend.asked(COMPUTES) else ": ") + "; ".join(parts)
-
-
-def _quick(quick: Quick, backend: BackendReport) -> str:
-    """What a quick run found and left out; a missing guard counts where it would count elsewhere."""
-    left, missing = [v for v in backend.verdicts if isinstance(v.fact, LeftOut)], backend.missing_guards
-    asked = [v for question in QUESTIONS for v in backend.asked(question) if v not in left and v not in missing]
-    good = sum(v.outcome.good for v in asked)
-    return english.quick(quick, good, len(asked), len(left), len(missing))
-
-
-def _in_short(verdict: Verdict) -> str:
-    """What fails, in the property's few words; what they do not say, by its id."""
-    fails = catalogue()[verdict.property].fails
-    if verdict.outcome == Outcome.FAILED:
-        return fails or verdict.property
-    return f"{verdict.property} {verdict.outcome}"
-
-
-def standing(backend: BackendReport) -> str:
-    """Whether a backend is conformant, in the words with which its conclusion begins."""
-    if not backend.available:
-        return "unavailable"
-    if not backend.complete and not backend.bad:
-        return "interrupted"
-    if backend.quick and backend.sound:
-        return "quick"
-    return "conformant" if backend.conformant else "not conformant"
-
-
-def interruption(backend: BackendReport) -> str:
-    """Why a backend's run ended early, or nothing."""
-    return "" if backend.interrupted is None else english.interruption(backend.interrupted)
 
 
 def _by_case(verdicts: Sequence[Verdict]) -> Iterator[list[Verdict]]:
@@ -282,7 +191,7 @@ def explain(verdict: Verdict, also: Sequence[Verdict] = (), replay: str = "", wi
         parts.append(("scope", english.scope(_together(scopes))))
     if same:
         parts.append(("also", ", ".join(v.property for v in same)))
-    lines = [_wrapped(head, "  ", width), *(_labelled(label, text, width) for label, text in parts)]
+    lines = [wrapped(head, "  ", width), *(_labelled(label, text, width) for label, text in parts)]
     for v in (v for v in also if v not in same):
         # What came stands before the call: it tells more, and a long line is cut at its end.
         call = f", on {v.smallest}" if v.smallest != verdict.smallest else ""
@@ -298,7 +207,7 @@ def _labelled(label: str, text: str, width: int) -> str:
     room, lines = max(40, width - len(indent)), text.splitlines()
     if left := max(0, len(lines) - _LINES):
         lines[_LINES // 2 : -_LINES // 2] = [f"… {english.counted(left, 'line')} left out …"]
-    lines = [line if len(line) <= room else _wrapped(line, "  ", room) for line in lines]
+    lines = [line if len(line) <= room else wrapped(line, "  ", room) for line in lines]
     return textwrap.indent("\n".join(lines), indent).replace(indent, f"  {label:<{_LABEL}}", 1)
 
 
@@ -327,8 +236,3 @@ def last_line(verdict: Verdict, named: bool = False) -> str:
     """The command that shows a failure of the last run again; with its backend ``named`` where others fail it too."""
     words = ["lstm-conformance", "replay", "--last", verdict.property]
     return command_line([*words, *["--backend", verdict.backend] * named])
-
-
-def _wrapped(text: str, indent: str, width: int) -> str:
-    """A text in lines of ``width`` columns, of which all but the first are indented. No word or name is divided."""
-    return textwrap.fill(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

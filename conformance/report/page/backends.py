@@ -11,9 +11,9 @@ from conformance.properties import GROUPS
 from conformance.properties.model import QUESTIONS
 from conformance.report import causes, english
 from conformance.report.altered import instead
+from conformance.report.conclusion import GOOD, ending, sentence, standing
 from conformance.report.levels import reached, whole
 from conformance.report.model import BackendReport, Verdict
-from conformance.report.text import GOOD, ending, sentence, standing
 from conformance.report.unjudged import unjudged
 
 #: So many characters of a name, and of any other text, are shown.
