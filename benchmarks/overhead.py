@@ -10,13 +10,14 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from tabulate import tabulate
 
-from conformance.backend import Backend
+from conformance.backend import Backend, can_be_called
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.spec import LSTMConfig, Params
@@ -25,32 +26,54 @@ from conformance.targets.registry import names
 
 
 class Clock:
-    """Seconds spent inside the functions it wraps, and how often they were called."""
+    """CPU seconds of this process spent inside the functions that it times, and how often they were called.
+
+    The threads of one property are all counted while one of them is inside; it is one property of many.
+    """
 
     def __init__(self) -> None:
         self.seconds = 0.0
         self.calls = 0
+        self._inside = 0
 
     def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """``function`` with its time added to the clock's."""
+        """``function`` with its time added to the clock's, and its attributes, whose calls are timed too."""
+        return _Timed(self, function)
 
-        def wrapped(*arguments: Any, **options: Any) -> Any:
-            started = time.perf_counter()
-            try:
-                return function(*arguments, **options)
-            finally:
-                self.seconds += time.perf_counter() - started
-                self.calls += 1
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Time one call. A call within a call is a part of it."""
+        self.calls += 1
+        self._inside += 1
+        started = time.process_time()
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            if not self._inside:
+                self.seconds += time.process_time() - started
 
-        return wrapped
+
+class _Timed:
+    def __init__(self, clock: Clock, function: Callable[..., Any]) -> None:
+        self._clock, self._function = clock, function
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        with self._clock.running():
+            return self._function(*arguments, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        own = getattr(self._function, name)
+        return _Timed(self._clock, own) if callable(own) else own
 
 
 def clocked(backend: Backend, clock: Clock) -> Backend:
-    """The backend with all of its own work on the clock. The threads of one property count twice; it is one of many."""
+    """The backend with all of its own work on the clock: ``build``, and what the model that it builds can do."""
     build = clock.timed(backend.build)
 
-    def build_clocked(config: LSTMConfig, params: Params) -> Callable[..., Any]:
-        return clock.timed(build(config, params))
+    def build_clocked(config: LSTMConfig, params: Params) -> Any:
+        model = build(config, params)
+        return clock.timed(model) if can_be_called(model) else model
 
     return replace(backend, build=build_clocked)
 

@@ -134,13 +134,13 @@ def outer(a: Approx, b: Approx, valid: Array) -> Approx:
     inherited = a.largest.T @ b.error
     growth = 1 + 2 * (len(a.value) + 1) * a.arithmetic.accumulate
     error = total.error + growth * inherited
-    return a.arithmetic.bounded(total.value, error, (np.abs(total.value) + error) / a.arithmetic.largest)
+    return a.arithmetic.bounded(total.value, error, np.abs(total.value) + error)
 
 
 def scaled(values: Approx, scale: Array) -> Approx:
     """The product with zeros and powers of two, which is exact."""
     value, error = values.value * scale, values.error * np.abs(scale)
-    return values.arithmetic.bounded(value, error, (np.abs(value) + error) / values.arithmetic.largest)
+    return values.arithmetic.bounded(value, error, np.abs(value) + error)
 
 
 def forward_pass(
