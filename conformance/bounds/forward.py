@@ -103,7 +103,10 @@ class Finding:
 
     def margin(self) -> float:
         """The largest error as a share of its bound: at most 1 for a correct implementation."""
-        return float(self.ratios().max(initial=0.0))
+        with np.errstate(all="ignore"):
+            largest = float((np.abs(self.actual - self.expected) / self.bound).max(initial=0.0))
+        # A number: no bound is 0 where there is an error, none is NaN, and an error without a bound has a share of 0.
+        return largest if np.isfinite(largest) else float(self.ratios().max(initial=0.0))
 
 
 def finding(tensor: str, layers: int, slot: Slot, actual: Array, want: Approx) -> Finding:
@@ -195,18 +198,54 @@ def _steps(
     # Of all four blocks at once: one call costs less than it wastes on the third.
     sigmoids, g = a.sigmoid(), a[..., 2 * H : 3 * H].tanh()
     i, f, o = (sigmoids[..., gate * H : (gate + 1) * H] for gate in (0, 1, 3))
-    update = i * g
-    cells = [c]
-    for t in range(len(valid)):
-        new = f[t] * c + update[t]
-        c = new if valid[t].all() else new.where(valid[t], c)
-        cells.append(c)
-    stacked = stack(cells)
+    stacked = _cells(f, i * g, c, valid)
     tanh_c = stacked[1:].tanh()
     m = output = o * tanh_c
     if p.weight_hr is not None:
         output = dot([(m, p.weight_hr)], [], rule)
-    return output, c, Steps(x, h, a, i, f, g, o, stacked[:-1], stacked[1:], tanh_c, m)
+    return output, stacked[-1], Steps(x, h, a, i, f, g, o, stacked[:-1], stacked[1:], tanh_c, m)
+
+
+def _cells(f: Approx, update: Approx, c: Approx, valid: Array) -> Approx:
+    """c (N, H) and what becomes of it, (T + 1, N, H): f[t]·c + update[t] where a step is valid.
+
+    Written out as ``Approx`` computes it, for the steps of a long sequence cannot be taken together; and what may be
+    beyond the range is looked at once, at the end.
+    """
+    a, steps = f.arithmetic, len(valid)
+    value, error = np.empty((steps + 1, *c.value.shape)), np.empty((steps + 1, *c.value.shape))
+    value[0], error[0] = c.value, c.error
+    # The magnitudes of the products and of the sums.
+    products, sums = np.empty(f.value.shape), np.empty(f.value.shape)
+    largest, added, whole = f.largest, np.broadcast_to(update.error, f.value.shape), valid.all((1, 2))
+    for t in range(steps):
+        product, size, total = f.value[t] * value[t], products[t], sums[t]
+        reach = np.abs(value[t])
+        reach += error[t]
+        reach *= largest[t]
+        np.multiply(a.unit, reach, out=size)
+        size += reach
+        size += a.tiny
+        inherited = size - np.abs(product)
+        inherited += added[t]
+        product += update.value[t]
+        np.abs(product, out=total)
+        rounded = total + inherited
+        rounded *= a.unit
+        inherited += rounded
+        total += inherited
+        if whole[t]:
+            value[t + 1], error[t + 1] = product, inherited
+        else:
+            value[t + 1] = np.where(valid[t], product, value[t])
+            error[t + 1] = np.where(valid[t], inherited, error[t])
+    if all(part.max(initial=0.0) / a.largest <= 1.0 for part in (products, sums)):
+        return Approx(value, error, a)
+    cells = [c]
+    for t in range(steps):
+        new = f[t] * cells[-1] + update[t]
+        cells.append(new if whole[t] else new.where(valid[t], cells[-1]))
+    return stack(cells)
 
 
 def joined(halves: list[Expected]) -> Approx:
