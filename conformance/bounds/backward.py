@@ -162,7 +162,7 @@ def forward_pass(
         slots = (k + 1) * config.num_directions
         trusted = result is not None and (result is whole or same_below(result, whole, slots))
         output = result.in_float64().output if result is not None and trusted else None
-        layers.append(expectation.layer(k, below, output, strays[k - 1] if k and strays else 0.0))
+        layers.append(expectation.layer(k, below, output, strays[k - 1] if k and strays else 0.0, keep=True))
         below = joined(layers[k]) if output is None else declared.observed(output)
         below = scaled(below, scales[k]) if k < len(scales) else below
     return layers

@@ -25,6 +25,9 @@ from conformance.cases.case import Case
 from conformance.reference.forward import time_order, weights
 from conformance.spec import Array, LSTMConfig, Result, Slot
 
+#: So many preactivations are computed together: a long sequence of a large model needs no more memory than that at once.
+_TOGETHER = 2**22
+
 
 class Steps(NamedTuple):
     """The values of consecutive steps of one layer and direction, in the order it reads them, each with its bound.
@@ -50,7 +53,8 @@ class Steps(NamedTuple):
 class Expected:
     """The expected results of one layer and direction: output (L, N, P), h_n (N, P), c_n (N, H), each with its bound.
 
-    ``spans`` are the steps that lead there: all of them together, or one by one where nothing was observed.
+    ``spans`` are the steps that lead there, if they were to be kept: together as far as they fit into memory, or one by
+    one where nothing was observed.
     """
 
     output: Approx
@@ -134,14 +138,14 @@ class Expectation:
         self._params: dict[Slot, LayerParams] = {}
 
     @np.errstate(over="ignore", invalid="ignore")
-    def layer(self, k: int, x: Approx, outputs: Array | None, stray: float = 0.0) -> list[Expected]:
+    def layer(self, k: int, x: Approx, outputs: Array | None, stray: float = 0.0, keep: bool = False) -> list[Expected]:
         """Each direction of layer k, which reads x (L, N, ·); ``outputs`` (L, N, D·P) are its own, None if unseen.
 
-        ``stray`` is what else may stand in a preactivation, in magnitude.
+        ``stray`` is what else may stand in a preactivation, in magnitude. ``keep`` the steps, for a backward pass.
         """
         config = self.case.config
         return [
-            self._expected(slot, x, None if outputs is None else outputs[..., slot.features(config)], stray)
+            self._expected(slot, x, None if outputs is None else outputs[..., slot.features(config)], stray, keep)
             for slot in config.slots(k)
         ]
 
@@ -149,34 +153,41 @@ class Expectation:
         """Each direction of layer k with nothing observed, neither of it nor of the layers below."""
         while len(self._free_running) <= k:
             lowest = len(self._free_running)
-            self._free_running.append(self.layer(lowest, self.below(lowest), None))
+            self._free_running.append(self.layer(lowest, self.below(lowest), None, keep=True))
         return self._free_running[k]
 
     def below(self, k: int) -> Approx:
         """The input of layer k with nothing observed."""
         return joined(self.free_running(k - 1)) if k else self.x
 
-    def _expected(self, slot: Slot, x: Approx, observed: Array | None, stray: float) -> Expected:
+    def _expected(self, slot: Slot, x: Approx, observed: Array | None, stray: float, keep: bool) -> Expected:
         """One layer and direction that reads x; ``observed`` is its own output (L, N, P), None if unseen."""
         p, rule, at = self._layer_params(slot), self.case.rule, slot.position(self.case.config)
         valid, lengths, (h_0, c_0) = self._valid, self._lengths, (part[at] for part in self._state)
         x = x.time_order(lengths, slot.reverse)
         c = Approx(c_0, x.arithmetic.given * np.abs(c_0), x.arithmetic)
+        outputs, spans = list[Approx](), list[Steps]()
         if observed is None:
-            h, outputs, spans = Approx(h_0, EXACT, x.arithmetic), [], []
+            h = Approx(h_0, EXACT, x.arithmetic)
             for t in range(len(valid)):
                 h_t, c, span = _steps(p, x[t : t + 1], h[None], c, valid[t : t + 1], rule, stray)
                 h = h_t[0].where(valid[t], h)
                 outputs.append(h_t)
-                spans.append(span)
+                spans += [span] * keep
             output = concatenate(outputs, 0)
         else:
             returned = time_order(observed, lengths, slot.reverse)[:-1]
             previous = x.arithmetic.carried(np.concatenate([h_0[None], returned]))
             if previous.error.ndim:
                 previous.error[0] = np.where(np.isfinite(h_0), 0.0, np.inf)
-            output, c, span = _steps(p, x, previous, c, valid, rule, stray)
-            h, spans = output[(lengths - 1, np.arange(len(lengths)))], [span]
+            together = max(1, _TOGETHER // (4 * c.value.size))
+            for first in range(0, len(valid), together):
+                some = slice(first, first + together)
+                part, c, span = _steps(p, x[some], previous[some], c, valid[some], rule, stray)
+                outputs.append(part)
+                spans += [span] * keep
+            output = outputs[0] if len(outputs) == 1 else concatenate(outputs, 0)
+            h = output[(lengths - 1, np.arange(len(lengths)))]
         return Expected(output.masked(valid).time_order(lengths, slot.reverse), h, c, spans)
 
     def _layer_params(self, slot: Slot) -> LayerParams:
