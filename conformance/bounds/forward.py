@@ -25,7 +25,7 @@ from conformance.cases.case import Case
 from conformance.reference.forward import time_order, weights
 from conformance.spec import Array, LSTMConfig, Result, Slot
 
-#: So many preactivations are computed together: a long sequence of a large model needs no more memory than that at once.
+#: So many preactivations are computed together: long sequences of large models need no more memory than that at once.
 _TOGETHER = 2**22
 
 

@@ -167,8 +167,8 @@ class Occurred:
     """The sizes, their meetings with options, and the combinations of three features, of the recipes that were added.
 
     Features are options and size features. They are numbered as they come, and a set of them is kept as the bits of a
-    number: ``_missing[a][b]`` holds those that never occurred in one recipe with a and b, a < b; where it has no b, these
-    are all features, a and b themselves included.
+    number: ``_missing[a][b]`` holds those that never occurred in one recipe with a and b, a < b. Where it has no b,
+    these are all features, a and b themselves included.
     """
 
     def __init__(self) -> None:
