@@ -93,6 +93,7 @@ def uniform(seed: int, name: str, shape: tuple[int, ...]) -> Array:
     return ((raw >> np.uint64(11)).astype(np.float64) * 2.0**-53).reshape(shape)
 
 
+@lru_cache(maxsize=4096)
 def pick(seed: int, name: str, count: int) -> int:
     """One of 0 … count − 1."""
     return int(stream(seed, name, 1)[0] % np.uint64(count))
