@@ -4,8 +4,8 @@ Judges each backend several times in this process, one after the other, and has 
 ``vjp`` on a clock. The table tells the CPU seconds of a default run, the backend's own share of them, and what the
 suite itself takes for each call: drawing, realising, oracle, bound, comparison, report. Below it stand the CPU seconds
 of imports, each in fresh processes; and with ``--large`` what judging a large case takes beside the oracle's own pass,
-and the most memory that it holds. Figures are medians, with the lowest and the highest of the rounds: CPU time, since other
-work on the machine changes it little.
+and the most memory that it holds. Figures are medians, with the lowest and the highest of the rounds: CPU time, since
+other work on the machine changes it little.
 """
 
 from __future__ import annotations
