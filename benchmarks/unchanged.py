@@ -76,7 +76,7 @@ def record(backend: Backend, settings: Settings) -> Record:
         told = hashlib.blake2b(repr(finding.place()).encode(), digest_size=8)
         for part in (finding.actual, finding.expected, finding.bound):
             told.update(repr(part.shape).encode())
-            told.update(np.ascontiguousarray(part))
+            told.update(np.ascontiguousarray(part).tobytes())
         compared.add(told.hexdigest())
 
     judge = Recording(clocked(backend, clock))

@@ -48,7 +48,6 @@ class Recording(Here):
             yield inquiry, answer
 
 
-@pytest.mark.usefixtures("fewer_steps")
 @pytest.mark.parametrize("gradients", [True, False])
 def test_every_variant_is_met(gradients: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the properties that have several, in two halves that take about as long."""

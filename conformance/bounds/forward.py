@@ -228,7 +228,7 @@ def _cells(f: Approx, update: Approx, c: Approx, valid: Array) -> Approx:
     value[0], error[0] = c.value, c.error
     # The magnitudes of the products and of the sums.
     products, sums = np.empty(f.value.shape), np.empty(f.value.shape)
-    largest, added, whole = f.largest, np.broadcast_to(update.error, f.value.shape), valid.all((1, 2))
+    largest, added, whole = f.largest, np.broadcast_to(update.error, f.value.shape), np.asarray(valid.all((1, 2)))
     for t in range(steps):
         product, size, total = f.value[t] * value[t], products[t], sums[t]
         reach = np.abs(value[t])
