@@ -57,11 +57,12 @@ class Cell(NamedTuple):
 
         Where a step is not valid, the row keeps its state and its output is 0.
         """
-        output, steps = np.zeros((len(x), *h.shape), h.dtype), []
+        output, steps, H = np.zeros((len(x), *h.shape), h.dtype), [], c.shape[1]
         for t, x_t in enumerate(x):
             read = np.concatenate([x_t, h], axis=1)
-            a_i, a_f, a_g, a_o = np.split(product(read, self.weight) + self.bias, 4, axis=1)
-            i, f, g, o = sigmoid(a_i), sigmoid(a_f), np.tanh(a_g), sigmoid(a_o)
+            a = product(read, self.weight) + self.bias
+            i, f, o = sigmoid(a[:, :H]), sigmoid(a[:, H : 2 * H]), sigmoid(a[:, 3 * H :])
+            g = np.tanh(a[:, 2 * H : 3 * H])
             c_t = f * c + i * g
             tanh_c = np.tanh(c_t)
             m = o * tanh_c
@@ -85,8 +86,8 @@ class Cell(NamedTuple):
             d_c_t = np.where(valid[t], d_c, 0) + d_m * o * (1 - tanh_c**2)
             d_i, d_f, d_g, d_o = d_c_t * g, d_c_t * c, d_c_t * i, d_m * tanh_c
             d_a = np.concatenate([d_i * i * (1 - i), d_f * f * (1 - f), d_g * (1 - g**2), d_o * o * (1 - o)], axis=1)
-            d_x[t], d_h_before = np.split(product(d_a, self.weight.T), [features], axis=1)
-            d_h = np.where(valid[t], d_h_before, d_h)
+            d_read = product(d_a, self.weight.T)
+            d_x[t], d_h = d_read[:, :features], np.where(valid[t], d_read[:, features:], d_h)
             d_c = np.where(valid[t], d_c_t * f, d_c)
             d_as.append(d_a)
             d_hs.append(d_h_t)

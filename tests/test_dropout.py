@@ -104,9 +104,14 @@ def test_gross_deviations_are_seen_in_nearly_every_case(p: float) -> None:
 )
 def test_a_fault_of_dropout_comes_back(fault: Fault) -> None:
     """Shared masks change the rate by chance, which comes and goes; that they are shared is seen every time."""
-    messages = accused(backend_of(fault), Settings(cases=0, only=("dropout",))).values()
-    assert messages
-    assert any("in some draws only" not in message for message in messages) or fault.id == "dropout-a-tenth-less"
+
+    def comes_back(stop: bool) -> bool:
+        messages = accused(backend_of(fault), Settings(cases=0, only=("dropout",), stop=stop)).values()
+        assert messages
+        return any("in some draws only" not in message for message in messages)
+
+    # Mostly the first failure tells.
+    assert fault.id == "dropout-a-tenth-less" or comes_back(stop=True) or comes_back(stop=False)
 
 
 def test_half_precision_is_not_read() -> None:

@@ -134,13 +134,13 @@ def outer(a: Approx, b: Approx, valid: Array) -> Approx:
     inherited = a.largest.T @ b.error
     growth = 1 + 2 * (len(a.value) + 1) * a.arithmetic.accumulate
     error = total.error + growth * inherited
-    return a.arithmetic.bounded(total.value, error, (np.abs(total.value) + error) / a.arithmetic.largest)
+    return a.arithmetic.bounded(total.value, error, np.abs(total.value) + error)
 
 
 def scaled(values: Approx, scale: Array) -> Approx:
     """The product with zeros and powers of two, which is exact."""
     value, error = values.value * scale, values.error * np.abs(scale)
-    return values.arithmetic.bounded(value, error, (np.abs(value) + error) / values.arithmetic.largest)
+    return values.arithmetic.bounded(value, error, np.abs(value) + error)
 
 
 def forward_pass(
@@ -162,7 +162,7 @@ def forward_pass(
         slots = (k + 1) * config.num_directions
         trusted = result is not None and (result is whole or same_below(result, whole, slots))
         output = result.in_float64().output if result is not None and trusted else None
-        layers.append(expectation.layer(k, below, output, strays[k - 1] if k and strays else 0.0))
+        layers.append(expectation.layer(k, below, output, strays[k - 1] if k and strays else 0.0, keep=True))
         below = joined(layers[k]) if output is None else declared.observed(output)
         below = scaled(below, scales[k]) if k < len(scales) else below
     return layers

@@ -25,6 +25,9 @@ from conformance.cases.case import Case
 from conformance.reference.forward import time_order, weights
 from conformance.spec import Array, LSTMConfig, Result, Slot
 
+#: So many preactivations are computed together: 2 MB an array, which a cache holds, however long a sequence is.
+_TOGETHER = 2**18
+
 
 class Steps(NamedTuple):
     """The values of consecutive steps of one layer and direction, in the order it reads them, each with its bound.
@@ -50,7 +53,8 @@ class Steps(NamedTuple):
 class Expected:
     """The expected results of one layer and direction: output (L, N, P), h_n (N, P), c_n (N, H), each with its bound.
 
-    ``spans`` are the steps that lead there: all of them together, or one by one where nothing was observed.
+    ``spans`` are the steps that lead there, if they were to be kept: together as far as they fit into memory, or one by
+    one where nothing was observed.
     """
 
     output: Approx
@@ -103,7 +107,10 @@ class Finding:
 
     def margin(self) -> float:
         """The largest error as a share of its bound: at most 1 for a correct implementation."""
-        return float(self.ratios().max(initial=0.0))
+        with np.errstate(all="ignore"):
+            largest = float((np.abs(self.actual - self.expected) / self.bound).max(initial=0.0))
+        # A number: no bound is 0 where there is an error, none is NaN, and an error without a bound has a share of 0.
+        return largest if np.isfinite(largest) else float(self.ratios().max(initial=0.0))
 
 
 def finding(tensor: str, layers: int, slot: Slot, actual: Array, want: Approx) -> Finding:
@@ -131,14 +138,14 @@ class Expectation:
         self._params: dict[Slot, LayerParams] = {}
 
     @np.errstate(over="ignore", invalid="ignore")
-    def layer(self, k: int, x: Approx, outputs: Array | None, stray: float = 0.0) -> list[Expected]:
+    def layer(self, k: int, x: Approx, outputs: Array | None, stray: float = 0.0, keep: bool = False) -> list[Expected]:
         """Each direction of layer k, which reads x (L, N, ·); ``outputs`` (L, N, D·P) are its own, None if unseen.
 
-        ``stray`` is what else may stand in a preactivation, in magnitude.
+        ``stray`` is what else may stand in a preactivation, in magnitude. ``keep`` the steps, for a backward pass.
         """
         config = self.case.config
         return [
-            self._expected(slot, x, None if outputs is None else outputs[..., slot.features(config)], stray)
+            self._expected(slot, x, None if outputs is None else outputs[..., slot.features(config)], stray, keep)
             for slot in config.slots(k)
         ]
 
@@ -146,34 +153,41 @@ class Expectation:
         """Each direction of layer k with nothing observed, neither of it nor of the layers below."""
         while len(self._free_running) <= k:
             lowest = len(self._free_running)
-            self._free_running.append(self.layer(lowest, self.below(lowest), None))
+            self._free_running.append(self.layer(lowest, self.below(lowest), None, keep=True))
         return self._free_running[k]
 
     def below(self, k: int) -> Approx:
         """The input of layer k with nothing observed."""
         return joined(self.free_running(k - 1)) if k else self.x
 
-    def _expected(self, slot: Slot, x: Approx, observed: Array | None, stray: float) -> Expected:
+    def _expected(self, slot: Slot, x: Approx, observed: Array | None, stray: float, keep: bool) -> Expected:
         """One layer and direction that reads x; ``observed`` is its own output (L, N, P), None if unseen."""
         p, rule, at = self._layer_params(slot), self.case.rule, slot.position(self.case.config)
         valid, lengths, (h_0, c_0) = self._valid, self._lengths, (part[at] for part in self._state)
         x = x.time_order(lengths, slot.reverse)
         c = Approx(c_0, x.arithmetic.given * np.abs(c_0), x.arithmetic)
+        outputs, spans = list[Approx](), list[Steps]()
         if observed is None:
-            h, outputs, spans = Approx(h_0, EXACT, x.arithmetic), [], []
+            h = Approx(h_0, EXACT, x.arithmetic)
             for t in range(len(valid)):
                 h_t, c, span = _steps(p, x[t : t + 1], h[None], c, valid[t : t + 1], rule, stray)
                 h = h_t[0].where(valid[t], h)
                 outputs.append(h_t)
-                spans.append(span)
+                spans += [span] * keep
             output = concatenate(outputs, 0)
         else:
             returned = time_order(observed, lengths, slot.reverse)[:-1]
             previous = x.arithmetic.carried(np.concatenate([h_0[None], returned]))
             if previous.error.ndim:
                 previous.error[0] = np.where(np.isfinite(h_0), 0.0, np.inf)
-            output, c, span = _steps(p, x, previous, c, valid, rule, stray)
-            h, spans = output[(lengths - 1, np.arange(len(lengths)))], [span]
+            together = max(1, _TOGETHER // (4 * c.value.size))
+            for first in range(0, len(valid), together):
+                some = slice(first, first + together)
+                part, c, span = _steps(p, x[some], previous[some], c, valid[some], rule, stray)
+                outputs.append(part)
+                spans += [span] * keep
+            output = outputs[0] if len(outputs) == 1 else concatenate(outputs, 0)
+            h = output[(lengths - 1, np.arange(len(lengths)))]
         return Expected(output.masked(valid).time_order(lengths, slot.reverse), h, c, spans)
 
     def _layer_params(self, slot: Slot) -> LayerParams:
@@ -195,18 +209,54 @@ def _steps(
     # Of all four blocks at once: one call costs less than it wastes on the third.
     sigmoids, g = a.sigmoid(), a[..., 2 * H : 3 * H].tanh()
     i, f, o = (sigmoids[..., gate * H : (gate + 1) * H] for gate in (0, 1, 3))
-    update = i * g
-    cells = [c]
-    for t in range(len(valid)):
-        new = f[t] * c + update[t]
-        c = new if valid[t].all() else new.where(valid[t], c)
-        cells.append(c)
-    stacked = stack(cells)
+    stacked = _cells(f, i * g, c, valid)
     tanh_c = stacked[1:].tanh()
     m = output = o * tanh_c
     if p.weight_hr is not None:
         output = dot([(m, p.weight_hr)], [], rule)
-    return output, c, Steps(x, h, a, i, f, g, o, stacked[:-1], stacked[1:], tanh_c, m)
+    return output, stacked[-1], Steps(x, h, a, i, f, g, o, stacked[:-1], stacked[1:], tanh_c, m)
+
+
+def _cells(f: Approx, update: Approx, c: Approx, valid: Array) -> Approx:
+    """c (N, H) and what becomes of it, (T + 1, N, H): f[t]·c + update[t] where a step is valid.
+
+    Written out as ``Approx`` computes it, for the steps of a long sequence cannot be taken together; and what may be
+    beyond the range is looked at once, at the end.
+    """
+    a, steps = f.arithmetic, len(valid)
+    value, error = np.empty((steps + 1, *c.value.shape)), np.empty((steps + 1, *c.value.shape))
+    value[0], error[0] = c.value, c.error
+    # The magnitudes of the products and of the sums.
+    products, sums = np.empty(f.value.shape), np.empty(f.value.shape)
+    largest, added, whole = f.largest, np.broadcast_to(update.error, f.value.shape), np.asarray(valid.all((1, 2)))
+    for t in range(steps):
+        product, size, total = f.value[t] * value[t], products[t], sums[t]
+        reach = np.abs(value[t])
+        reach += error[t]
+        reach *= largest[t]
+        np.multiply(a.unit, reach, out=size)
+        size += reach
+        size += a.tiny
+        inherited = size - np.abs(product)
+        inherited += added[t]
+        product += update.value[t]
+        np.abs(product, out=total)
+        rounded = total + inherited
+        rounded *= a.unit
+        inherited += rounded
+        total += inherited
+        if whole[t]:
+            value[t + 1], error[t + 1] = product, inherited
+        else:
+            value[t + 1] = np.where(valid[t], product, value[t])
+            error[t + 1] = np.where(valid[t], inherited, error[t])
+    if all(part.max(initial=0.0) / a.largest <= 1.0 for part in (products, sums)):
+        return Approx(value, error, a)
+    cells = [c]
+    for t in range(steps):
+        new = f[t] * cells[-1] + update[t]
+        cells.append(new if whole[t] else new.where(valid[t], cells[-1]))
+    return stack(cells)
 
 
 def joined(halves: list[Expected]) -> Approx:

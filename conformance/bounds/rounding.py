@@ -75,12 +75,16 @@ class Arithmetic:
             return Approx(values, error, self)
         return Approx(np.where(known, values, 0.0), np.where(known, error, np.inf), self)
 
-    def bounded(self, value: Array, error: Array, share: Array) -> Approx:
-        """A value and its error, or nothing known of it where its magnitude may be a ``share`` of the range beyond 1.
+    def bounded(self, value: Array, error: Array, magnitude: Array, share: Array | float = 0.0) -> Approx:
+        """A value and its error, or nothing known of it where it may be beyond the range.
 
+        That is where ``magnitude``, as a share of the range, and what else is a ``share`` of one are beyond 1 together.
         A NaN, which no operation makes out of finite numbers, stays one.
         """
-        inside = share <= 1.0
+        # Division and addition are monotone: where the largest of both is within 1, all are.
+        if np.max(magnitude, initial=0.0) / self.largest + np.max(share, initial=0.0) <= 1.0:
+            return Approx(value, error, self)
+        inside = share + magnitude / self.largest <= 1.0
         if inside.all():
             return Approx(value, error, self)
         inside |= np.isnan(value)
@@ -138,15 +142,20 @@ class Approx:
 
     def __mul__(self, other: Approx) -> Approx:
         value, a = self.value * other.value, self.arithmetic
-        largest = self.largest * other.largest
-        largest = largest + a.unit * largest + a.tiny
-        return a.bounded(value, largest - np.abs(value), largest / a.largest)
+        product = self.largest * other.largest
+        largest = a.unit * product
+        largest += product
+        largest += a.tiny
+        return a.bounded(value, largest - np.abs(value), largest)
 
     def __add__(self, other: Approx) -> Approx:
         value, a = self.value + other.value, self.arithmetic
         error, magnitude = self.error + other.error, np.abs(value)
-        error = error + a.unit * (magnitude + error)
-        return a.bounded(value, error, (magnitude + error) / a.largest)
+        rounded = magnitude + error
+        rounded *= a.unit
+        error = error + rounded
+        magnitude += error
+        return a.bounded(value, error, magnitude)
 
     def __neg__(self) -> Approx:
         return Approx(-self.value, self.error, self.arithmetic)
@@ -223,7 +232,8 @@ class Weight:
     @cached_property
     def least(self) -> float:
         """The smallest magnitude that is not 0."""
-        return float(self.magnitude.min(initial=np.inf, where=self.magnitude > 0))
+        least = float(self.magnitude.min(initial=np.inf))
+        return least if least > 0 else float(self.magnitude.min(initial=np.inf, where=self.magnitude > 0))
 
 
 def dot(
@@ -247,36 +257,55 @@ def dot(
     a = terms[0][0].arithmetic
     factors = [(x, x.largest, W if isinstance(W, Weight) else Weight(W)) for x, W in terms]
     products = [x.value @ weight.W.T for x, _, weight in factors]
-    S = np.asarray(sum([*products, *biases], 0.0))
-    A = sum([*(largest @ weight.magnitude for _, largest, weight in factors), *map(np.abs, biases)], 0.0)
+    S = _sum([*products, *biases])
+    A = _sum([*(largest @ weight.magnitude for _, largest, weight in factors), *map(np.abs, biases)])
     # Of finite terms, in float64 itself.
     S = np.where(np.isnan(S) & np.isinf(A), 0.0, S) if np.isinf(A).any() else S
-    inherited = sum((error for x, _, weight in factors for error in _inherited(x, weight)), 0.0)
+    magnitude = np.abs(S)
+    inherited = [error for x, _, weight in factors for error in _inherited(x, weight)]
     if rule == "exact":
         # Of few digits, so that what is handed over is stored as it is; the sums may have more.
-        stored = a.given * (sum(map(np.abs, products), 0.0) + np.abs(S))
-        return a.bounded(S, 0.0 * np.asarray(A) + inherited + stored, (A + np.abs(S)) / 2 / a.largest)
+        stored = a.given * (sum(map(np.abs, products), 0.0) + magnitude)
+        return a.bounded(S, 0.0 * A + sum(inherited, 0.0) + stored, (A + magnitude) / 2)
     n = len(biases) + sum(weight.W.shape[1] for _, _, weight in factors)
-    rounding = (n + 1) * a.accumulate * (1 + 2 * n * a.accumulate) * (A + np.abs(S) + inherited) / 2
+    before = _sum(inherited) if inherited else 0.0
+    rounding = A + magnitude
+    rounding += before
+    rounding *= (n + 1) * a.accumulate * (1 + 2 * n * a.accumulate)
+    rounding /= 2
     inputs = a.inputs + a.given
-    converted = inputs * (2 + inputs) * A
+    converted = inputs * (2 + inputs) * A if inputs else 0.0
     if rule == "iid":
         squares = [(largest * largest) @ weight.square for _, largest, weight in factors]
-        Q = sum([*squares, *(b * b for b in biases)], 0.0)
+        Q = _sum([*squares, *(b * b for b in biases)])
         variance = n * (S * S / 9 + Q / 18) + Q / 3
         rounding = np.minimum(rounding, _DEVIATIONS * a.accumulate * np.sqrt(variance))
-        converted = np.minimum(converted, _DEVIATIONS * inputs * np.sqrt(2 * Q / 3))
+        # Where even Q is beyond float64's range, this is not a number, and so nothing is known.
+        if inputs or not np.isfinite(Q).all():
+            converted = np.minimum(inputs * (2 + inputs) * A, _DEVIATIONS * inputs * np.sqrt(2 * Q / 3))
     # Partial sums lie between the sums of the terms of either sign, (A ± S)/2.
-    end = -np.abs(S) if activated else np.abs(S)
-    underflows, share = n + 2, (A + end) / 2 / a.largest_sum
+    end = -magnitude if activated else magnitude
+    underflows, share = n + 2, A + end
+    share /= 2
+    share /= a.largest_sum
     if a.wide:
         parts = [np.abs(part) for part in (*biases, *products)]
-        sums = (len(parts) - 1) * (sum(parts) + np.abs(S)) / 2
+        sums = (len(parts) - 1) * (sum(parts) + magnitude) / 2
         stored = sum(parts[len(biases) :]) + sums
-        rounding = rounding + a.unit * (1 + 2 * len(parts) * a.unit) * (stored + inherited)
+        rounding = rounding + a.unit * (1 + 2 * len(parts) * a.unit) * (stored + before)
         underflows, share = 2 * len(parts), np.maximum(share, (sum(parts) + end) / 2 / a.largest)
-    error = inherited + rounding + converted + underflows * a.tiny
-    return a.bounded(S, error, share + error / a.largest)
+    error = before + rounding
+    error += converted
+    error += underflows * a.tiny
+    return a.bounded(S, error, error, share)
+
+
+def _sum(parts: Sequence[Array]) -> Array:
+    """The sum of arrays, the first of which has the shape of all; in a new array."""
+    total = 0.0 + parts[0]
+    for part in parts[1:]:
+        total += part
+    return total
 
 
 def _inherited(x: Approx, weight: Weight) -> Iterator[Array]:

@@ -50,11 +50,19 @@ def _grow(combination: Choice, factors: Factors, uncovered: set[Choice], rng: ra
 
     for name, values in rest:
         chosen = ordered(row.items())
+        before = [choice for choice in chosen if place[choice[0]] < place[name]]
+        after = chosen[len(before) :]
+        around = [
+            (some, others)
+            for count in range(ways)
+            for some in combinations(before, count)
+            for others in combinations(after, ways - 1 - count)
+        ]
         gains = {}
         for value in values:
             new = (name, value)
             if feasible((*chosen, new)):
-                covered = sum(ordered((*some, new)) in uncovered for some in combinations(chosen, ways - 1))
+                covered = sum([(*some, new, *others) in uncovered for some, others in around])
                 # Less than one more combination: it decides between equals.
                 gains[value] = covered + rng.random() / 2
         row[name] = max(gains, key=lambda value: gains[value])

@@ -11,6 +11,7 @@ Each is to meet every option.
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Hashable
 from dataclasses import replace
 from functools import lru_cache
@@ -166,40 +167,42 @@ class Occurred:
     """The sizes, their meetings with options, and the combinations of three features, of the recipes that were added.
 
     Features are options and size features. They are numbered as they come, and a set of them is kept as the bits of a
-    number: ``_missing[a, b]`` holds those that never occurred in one recipe with a and b, a < b; at first all features,
-    a and b themselves included.
+    number: ``_missing[a][b]`` holds those that never occurred in one recipe with a and b, a < b. Where it has no b,
+    these are all features, a and b themselves included.
     """
 
     def __init__(self) -> None:
         self._sizes: set[Hashable] = set()
         self._meetings: set[Hashable] = set()
         self._numbers: dict[Hashable, int] = {}
-        self._missing: dict[tuple[int, int], int] = {}
+        self._missing: defaultdict[int, dict[int, int]] = defaultdict(dict)
 
     def gain(self, recipe: Recipe, options: tuple[Hashable, ...]) -> int:
         """How much a recipe would add: about the number of new combinations, and more for new sizes and meetings.
 
         Each new combination is counted by its three pairs, hence the division; and each new pair by its two features.
         """
-        pairs, bits = self._pairs(recipe, options)
-        missing = self._missing.get
-        new = sum([(bits & missing(pair, _ALL)).bit_count() for pair in pairs])
+        numbers, bits = self._features(recipe, options)
+        new = 0
+        for at, a in enumerate(numbers, 1):
+            missing = self._missing[a].get
+            new += sum([(bits & missing(b, _ALL)).bit_count() for b in numbers[at:]])
         sizes, meetings = _sizes(recipe) - self._sizes, _meetings(recipe, options) - self._meetings
         return new // 3 + _NEW_SIZE * len(sizes) + _NEW_MEETING * len(meetings)
 
     def add(self, recipe: Recipe, options: tuple[Hashable, ...]) -> None:
         """Remember a recipe."""
-        pairs, bits = self._pairs(recipe, options)
+        numbers, bits = self._features(recipe, options)
         self._sizes |= _sizes(recipe)
         self._meetings |= _meetings(recipe, options)
-        for pair in pairs:
-            self._missing[pair] = self._missing.get(pair, _ALL) & ~bits
+        for a, b in combinations(numbers, 2):
+            self._missing[a][b] = self._missing[a].get(b, _ALL) & ~bits
 
-    def _pairs(self, recipe: Recipe, options: tuple[Hashable, ...]) -> tuple[combinations[tuple[int, int]], int]:
-        """Every two features' numbers, and the bits of all features."""
+    def _features(self, recipe: Recipe, options: tuple[Hashable, ...]) -> tuple[list[int], int]:
+        """The features' numbers in ascending order, and their bits."""
         features = *options, *size_features(recipe)
-        numbers = sorted(self._numbers.setdefault(feature, len(self._numbers)) for feature in features)
-        return combinations(numbers, 2), sum(1 << number for number in numbers)
+        numbers = sorted([self._numbers.setdefault(feature, len(self._numbers)) for feature in features])
+        return numbers, sum([1 << number for number in numbers])
 
 
 def _sizes(recipe: Recipe) -> set[Hashable]:

@@ -125,16 +125,15 @@ def _layer(
     """One layer and direction: x (L, N, I), h (N, P), c (N, H) -> output (L, N, P), h_n (N, P), c_n (N, H), tape."""
     x, valid = time_order(x, lengths, reverse), valid_steps(len(x), lengths)
     output = np.zeros((*x.shape[:2], h.shape[1]))
-    tape = []
+    tape, H = [], c.shape[1]
     for t, x_t in enumerate(x):
         a = x_t @ p["weight_ih"].T + h @ p["weight_hh"].T
         if "bias_ih" in p:
             a = a + p["bias_ih"] + p["bias_hh"]
-        a_i, a_f, a_g, a_o = np.split(a, 4, axis=1)
-        i = sigmoid(a_i)
-        f = sigmoid(a_f)
-        g = np.tanh(a_g)
-        o = sigmoid(a_o)
+        i = sigmoid(a[:, :H])
+        f = sigmoid(a[:, H : 2 * H])
+        g = np.tanh(a[:, 2 * H : 3 * H])
+        o = sigmoid(a[:, 3 * H :])
         c_next = f * c + i * g
         tanh_c = np.tanh(c_next)
         m = h_next = o * tanh_c

@@ -136,7 +136,7 @@ class Runs:
         """A freshly built model of ``case``, from copies of its parameters or from the very ``params`` given."""
         given = fresh_params(case.params) if params is None else params
         # A case's arrays fit its config; so must parameters that come beside it.
-        config = replace(case, params=given).config
+        config = case.config if params is None else replace(case, params=given).config
         self.called = case
         with blaming("build", case):
             model = self.backend.build(config, given)
