@@ -85,6 +85,7 @@ def test_growth_is_what_every_block_leaves_and_a_cache_that_fills_is_none() -> N
         ("packed-calls-kept", 3, "calls with every option left"),
         ("dropped-outputs-kept", 4, "calls in training left"),
         ("tapes-kept", 4, "vjps left"),
+        ("a-little-kept", 4, "256 vjps left"),
         ("models-kept", 4, "models that are gone left"),
     ],
 )

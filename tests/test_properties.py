@@ -172,7 +172,7 @@ PROOF = {
     "sizes.aligned": "aligned-to-8",
     "sizes.products": "output-offset-of-16-bits",
     "sizes.sweep": "units-41-to-48",
-    "sizes.past-16-bits": "row-number-of-16-bits",
+    "sizes.past-16-bits": "row-number-of-17-bits",
     "sizes.steps-past-16-bits": "step-counter-of-16-bits",
     "refusals.feature-size": "extra-features-cut",
     "refusals.state-shape": "state-cut",
@@ -190,7 +190,15 @@ PROOF = {
 }
 
 
-@pytest.mark.parametrize(("property", "fault"), PROOF.items())
+#: Faults of further kinds that some of them ask in turn.
+FURTHER = (
+    ("purity.other-calls", "ragged-rows-of-first-call"),
+    ("gradients.other-calls", "gradient-zeros-of-first-rows"),
+    ("sizes.stacked", "reverse-units-past-512"),
+)
+
+
+@pytest.mark.parametrize(("property", "fault"), [*PROOF.items(), *FURTHER])
 def test_the_property_alone_catches_its_fault(property: str, fault: str) -> None:
     backend = backend_of(FAULTS[fault])
     [verdict] = conform(backend, Settings(cases=30, only=(property,), shrink=False, stop=True)).verdicts

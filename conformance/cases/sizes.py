@@ -45,7 +45,7 @@ COMMON_SIZES = (
 COMPILED_SIZES = {"I": 3, "H": 4, "L": 3, "N": 2}
 LONG = 257
 WIDE = {"I": 132, "H": 128, "L": 3, "N": 35}
-MANY_ROWS = {"I": 1, "H": 1, "L": 2, "N": 70_001}
+MANY_ROWS = {"I": 1, "H": 1, "L": 2, "N": 140_002}
 
 #: Sizes of which the candidates are made, 2^k and 2^k ± 1 among them; and larger ones, at most one in a candidate.
 _SIZES = {

@@ -66,6 +66,17 @@ def _traced_without_state(model: Model, x: Array, state: State | None, *more: An
     return result, grads if given_first or state is None else grads | {name: 0 * grads[name] for name in ("h_0", "c_0")}
 
 
+def _zeros_for_first_rows(model: Model, x: Array, state: State | None, *more: Any) -> Returned:
+    """The zeros that stand for no state are kept: they have no gradient for rows beyond the first such vjp's."""
+    result, grads = model.call(x, state, *more)
+    if state is None and x.ndim == 3:
+        rows = model.memory.setdefault("zeros", model.rows(x)[0])
+        grads |= {
+            name: np.where(np.arange(model.rows(x)[0])[:, None] < rows, grads[name], 0) for name in ("h_0", "c_0")
+        }
+    return result, grads
+
+
 def _unbatched_stays(model: Model, x: Array, *more: Any) -> Returned:
     """After an unbatched vjp the gradients of the weights are the first row's, of no use to a batch."""
     result, grads = model.call(x, *more)
@@ -112,6 +123,16 @@ def _ragged_plan_by_rows(model: Model, x: Array, state: State | None, lengths: A
     if lengths is not None and lengths.min() < model.steps(x):
         lengths = np.minimum(lengths, model.memory.setdefault(model.rows(x), model.steps(x)))
     return model.call(x, state, lengths)
+
+
+def _ragged_rows_of_first(model: Model, x: Array, state: State | None, lengths: Array | None) -> Results:
+    """With lengths, a batch has as many rows as the first one that had any: further ones put out zeros."""
+    output, finals = model.call(x, state, lengths)
+    if lengths is not None:
+        rows = model.memory.setdefault("rows", len(lengths))
+        output = output.copy()
+        (output if model.config.batch_first else output.swapaxes(0, 1))[rows:] = 0
+    return output, finals
 
 
 def _lengths_of_the_last_caller(model: Model, x: Array, state: State | None, lengths: Array | None) -> Results:
@@ -167,6 +188,9 @@ FAULTS = (
         "caches by a part of the shape", "the same N and more steps", vjp(_plan_by_rows)),
     fault("gradient-graph-without-state", "After a first vjp without a state no state has a gradient.",
         "graphs traced once", "a vjp with a state after one without", vjp(_traced_without_state)),
+    fault("gradient-zeros-of-first-rows", "Without a state, rows past the first such vjp's give h_0 no gradient.",
+        "zeros kept in place of a state", "no state, more rows than in the first vjp without one",
+        vjp(_zeros_for_first_rows)),
     fault("gradient-after-unbatched", "After an unbatched vjp a batch gives W_ih no gradient.", "flags that are kept",
         "a batch after an unbatched vjp", vjp(_unbatched_stays)),
     fault("gradients-kept-uncopied", "For the same arguments the very arrays returned before are returned again.",
@@ -179,6 +203,9 @@ FAULTS = (
     Fault("ragged-plan-by-rows", "A plan for lengths is kept for each N: rows end with the steps of the first call.",
         "caches by a part of the shape (tensorflow#41832)", "unequal lengths, the same N and more steps", CALLS,
         called(_ragged_plan_by_rows), _TRAINED),
+    Fault("ragged-rows-of-first-call", "With lengths, rows beyond those of the first such call put out zeros.",
+        "pytorch#15319", "unequal lengths, more rows than in the first call with lengths", CALLS,
+        called(_ragged_rows_of_first), _TRAINED),
     Fault("lengths-of-the-last-caller", "A call has the lengths of the call of its model that began last.",
         "onnxruntime#1544", "two threads in one model", THREADS, called(_lengths_of_the_last_caller), _TRAINED),
     fault("gradients-of-the-last-caller", "A vjp returns the parameters' gradients of the one that ended last.",

@@ -228,6 +228,8 @@ FAULTS = (
         "many calls of other shapes", CALLS, kept_by(lambda x: x.shape)),
     Fault("tapes-kept", "What every vjp read is kept.", "graphs that are never freed", "many gradients", CALLS,
         keeping(lambda result, x: x.copy(), "d_around"), _GRADIENTS),
+    Fault("a-little-kept", "Every vjp keeps 2 KiB, whatever the sizes.", "pytorch#3665", "many gradients", CALLS,
+        keeping(lambda result, x: bytearray(2048), "d_around"), _GRADIENTS),
     Fault("packed-calls-kept", "Every other call with lengths keeps its x.", "pytorch#33864",
         "many calls with lengths", CALLS, called(_packed_kept)),
     Fault("outputs-kept-of-both-directions", "The outputs of bidirectional calls are kept.", "openvino#11669",

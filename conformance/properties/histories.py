@@ -35,6 +35,11 @@ HISTORIES = (
     # What is planned for the first lengths may be kept by the number of rows alone.
     History({"ragged": True, "L": 4}, {"ragged": True, "L": 7}),
     History({"ragged": True, "L": 7}, {"ragged": True, "L": 4}),
+    # Lengths, and zeros in place of a state, are kept for the rows of the first call that has them.
+    History({"ragged": True, "N": 2}, {"ragged": True, "N": 4}),
+    History({"state": "none", "N": 2}, {"state": "none", "N": 4}),
+    History({"ragged": True, "N": 4}, {"ragged": True, "N": 2}),
+    History({"state": "none", "N": 4}, {"state": "none", "N": 2}),
     History({"state": "both"}, {"state": "none"}),
     History({"state": "none"}, {"state": "both"}),
     History(_BATCH, _SINGLE),

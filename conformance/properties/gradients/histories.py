@@ -27,7 +27,7 @@ _HISTORIES_AND_CALLS = pairs(HISTORIES, _CALLS)
 @gradient_prop(
     "gradients.other-calls",
     needs=("gradients", "values"),
-    limit=20,
+    limit=24,
     turns=len(_HISTORIES_AND_CALLS),
 )
 def other_calls(trial: Trial) -> None:
