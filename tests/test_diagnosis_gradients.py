@@ -14,7 +14,9 @@ from conformance.diagnosis.diagnose import diagnose
 from conformance.engine.judging import Here
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
-from conformance.facts import Alteration, Degree, Diagnosis
+from conformance.facts import Alteration, Degree, Diagnosis, Outcome
+from conformance.faults import FAULTS, backend_of
+from conformance.report.model import BackendReport, Verdict
 from conformance.spec import Array, LSTMConfig, Params
 
 CAPABILITIES = Capabilities(gradients=True, dtypes=("float64",))
@@ -108,6 +110,20 @@ def test_a_slip_in_a_backward_pass_is_named_and_confirmed(mistake: str, alterati
     assert cause.degree is Degree.CONFIRMED
     assert (alteration,) in same, same
     assert cause.explains
+
+
+@pytest.mark.parametrize(
+    ("fault", "id", "recipe"),
+    [
+        ("gradient-past-32-units", "gradients.untapped", "I=3 H=35 L=2 N=2"),
+        ("gradient-accumulates", "gradients.repeat", "I=3 H=4 L=2 N=2"),
+    ],
+)
+def test_what_large_sizes_or_later_calls_alone_show_is_named(fault: str, id: str, recipe: str) -> None:
+    backend = backend_of(FAULTS[fault])
+    failed = Verdict(backend.name, id, Outcome.FAILED, recipe=recipe)
+    (cause,) = diagnose(Here(backend), BackendReport(backend.name, (failed,)), 60.0).causes
+    assert (cause.degree, cause.alterations) == (Degree.CONFIRMED, (Alteration(fault),))
 
 
 def test_what_no_alteration_explains_is_not_confirmed() -> None:
