@@ -42,7 +42,7 @@ def diagnose(
         return Diagnosis(limit=seconds)
     session = Session(Counting(judge), report, seconds, progress, without)
     forward = Search(session, of_forward(session))
-    causes = _with_spoiled(session, forward.causes())
+    causes = _with_spoiled(session, forward, forward.causes())
     gradients = Search(session, of_vjp(session, {id for cause in causes for id in cause.explains}))
     causes = _with_gradients(session, causes, gradients)
     told = {id for cause in causes for id in cause.explains}
@@ -71,15 +71,16 @@ def _seen_right(session: Session, words: tuple[str, ...], fresh: Sequence[Fresh]
     return tuple(word for word in words if word not in Result._fields or (wrong and word not in wrong))
 
 
-def _with_spoiled(session: Session, causes: tuple[Cause, ...]) -> tuple[Cause, ...]:
+def _with_spoiled(session: Session, search: Search, causes: tuple[Cause, ...]) -> tuple[Cause, ...]:
     """The causes with what follows from weights that models share: as a cause of its own, where no formula tells it."""
-    if not any(verdict.property == FRESH for verdict in session.failed):
+    told = {id for cause in causes for id in cause.explains}
+    fails = any(verdict.property == FRESH for verdict in session.failed)
+    if not fails or (FRESH in told and not search.spoiled):
         return causes
     session.progress("other sizes")
-    told = {id for cause in causes for id in cause.explains}
     left = [verdict for verdict in session.failed if verdict.property not in told]
     ids = spoiled(session.judge, left, session.after(_FOLLOWED))
-    if FRESH in told and causes:
+    if search.spoiled and causes:
         return (replace(causes[0], explains=(*causes[0].explains, *ids)), *causes[1:])
     return (*causes, Cause(Degree.LOCATED, broken=FRESH, explains=(FRESH, *(id for id in ids if id != FRESH))))
 

@@ -142,12 +142,14 @@ class Search:
     def _pursued(self) -> Pursuit:
         self.session.progress("probing")
         deadline = self.until(_SEARCHED)
-        pursuit = Pursuit(self.predictions, self.question.library, deadline, self.session.without)
-        self._meet(pursuit, self.question.first(self.backend, self.question.dtypes[0]))
-        if any(pursuit.kept):
+        first, pursuit = (
+            Pursuit(self.predictions, self.question.library, deadline, self.session.without) for _ in range(2)
+        )
+        self._meet(first, self.question.first(self.backend, self.question.dtypes[0]))
+        if any(first.kept):
             # What all models share has spoiled every other call.
             self.spoiled = True
-            return pursuit
+            return first
         several = self.question.probes(self.backend, self.question.dtypes[0])
         self._meet(pursuit, (*several, *failing(self.session, self.question.failed, self.question.vary)))
         if len(pursuit.right) == len(pursuit.met) and not pursuit.unexplained:

@@ -44,6 +44,8 @@ _SIZES = ("I", "H", "L", "N", "P", "slots", "width")
 
 #: What a call before another had.
 _EARLIER = {
+    # Of older reports.
+    "same_shape": "an x of the same shape",
     "same_rows": "as many rows",
     "same_steps": "as many steps",
     "more_steps": "more steps",
@@ -173,7 +175,7 @@ def trait(one: Trait) -> str:
 def _of_earlier(dimension: str) -> tuple[str, str]:
     """The words for what a call before had, such as "previous_same_rows+lengths", and for the contrary."""
     when, _, names = dimension.partition("_")
-    told = enumerated([_EARLIER[name] for name in names.split("+")])
+    told = enumerated([_EARLIER.get(name, name) for name in names.split("+")])
     if when == "after":
         return f"an earlier call had {told}", f"no earlier call had {told}"
     return f"the call before had {told}", f"the call before did not have {told}"

@@ -99,6 +99,8 @@ def _slots() -> Iterator[Fault]:
             STACK, _layer_below),
         "weights-of-first-layer": ("All layers use the first layer's parameters, where they fit.", "layers > 1", STACK,
             _first_layer),
+        "weights-of-second-layer": ("All layers above the second use the second's parameters.", "layers > 2", STACK,
+            _second_layer),
     }  # fmt: skip
     for id, (words, when, kind, other) in weights.items():
         yield Fault(id, words, "", when, kind, Twin(transform=renamed(other)))
