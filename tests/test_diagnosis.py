@@ -72,6 +72,7 @@ def names(diagnosis: Diagnosis) -> list[Alteration]:
         Alteration("parameters-ignored", ("bias_ih", "upper-layers")),
         Alteration("candidate-linear", ("top-layer",)),
         Alteration("first-layer-state-for-all", ("c_0",)),
+        Alteration("c-0-as-h-0", ("without-lengths",)),
         Alteration("lengths-flip-whole-unflip-whole"),
     ],
     ids=str,

@@ -66,7 +66,10 @@ def by_hand(mistake: str = "") -> Backend:
                 d_c = d_h * o * slope + (0 if mistake == "the later cell's overwritten" and t < len(x) - 1 else d_c)
                 d_a_i = d_c * g * (i if mistake == "1 − i is missing" else i * (1 - i))
                 d_a_f = d_c * (np.tanh(c) if mistake == "the squashed cell" else c) * f * (1 - f)
-                d_a = np.concatenate([d_a_i, d_a_f, d_c * i * (1 - g**2), d_h * np.tanh(new) * o * (1 - o)], axis=1)
+                parts = [d_a_i, d_a_f, d_c * i * (1 - g**2), d_h * np.tanh(new) * o * (1 - o)]
+                if mistake == "packed i, g, f, o":
+                    parts[1:3] = parts[2], parts[1]
+                d_a = np.concatenate(parts, axis=1)
                 d_W += d_a.T @ x_t
                 d_U += d_a[:1].T @ h[:1] if mistake == "the first row's recurrent weights" else d_a.T @ h
                 d_b += d_a.mean(axis=0) if mistake == "biases averaged over rows" else d_a.sum(axis=0)
@@ -101,6 +104,7 @@ def found(backend: Backend, *more: str, seconds: float = 60.0) -> Diagnosis:
             "the first row's recurrent weights",
             Alteration("gradient-weights-of-first-row-alone", ("grad weight_hh",)),
         ),
+        ("packed i, g, f, o", Alteration("gradient-of-gates-in-order-igfo")),
         ("biases averaged over rows", Alteration("gradients-divided-by-n", ("grad bias_ih", "grad bias_hh"))),
     ],
 )
