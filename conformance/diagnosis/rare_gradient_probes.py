@@ -55,7 +55,7 @@ def _large_sizes(base: Recipe, c: Capabilities) -> Iterator[Probe]:
         sizes["gradient with many rows and units"] = [replace(base, N=40, H=units) for units in (34, 130)]
     for name, recipes in sizes.items():
         calls = _each_in_turn(recipes)
-        yield Probe(name, tuple(map(calls, range(len(recipes)))), calls, rare=True, times=_AGAIN)
+        yield Probe(name, tuple(map(calls, range(len(recipes)))), calls, rare=True, times=_AGAIN, costly=True)
 
 
 def _each_in_turn(recipes: Sequence[Recipe]) -> Callable[[int], Call]:

@@ -160,6 +160,8 @@ class Search:
 
     def _meet(self, pursuit: Pursuit, several: Iterable[Probe]) -> None:
         for probe in several:
+            if probe.costly and any(pursuit.kept) and not pursuit.unexplained:
+                continue
             if time.monotonic() > pursuit.deadline:
                 self.session.untried.append(probe.name)
             else:
