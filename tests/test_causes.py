@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -192,6 +193,9 @@ def test_what_builds_on_a_told_cause_takes_one_line() -> None:
         (Trait("H", "not a multiple of", 8), "H is not a multiple of 8"),
         (Trait("N", "=", "L"), "N = L"),
         (Trait("width", "not", "slots"), "D·P ≠ layers × directions"),
+        (Trait("I", ">", "H"), "I > H"),
+        (Trait("after_same_rows+lengths", "=", True), "an earlier call had as many rows and lengths"),
+        (Trait("previous_more_steps", "=", False), "the call before did not have more steps"),
         (Trait("state", "=", "both"), "a state is given"),
         (Trait("state", "not", "none"), "a state is given"),
         (Trait("bidirectional", "=", False), "there is one direction"),
@@ -394,6 +398,13 @@ def test_the_command_diagnose_takes_longer_and_no_random_cases(command: Command,
     with open("report.json", encoding="utf-8") as file:
         assert json.load(file)["backends"][0]["diagnosis"]["limit"] == 60
     assert command("diagnose", f"{SAMPLES}:right", "--in-process", "--only", "smoke", "--seconds", "5").code == 0
+    Path("pyproject.toml").write_text(
+        '[tool.lstm-conformance.expected-failures."' + target + '"]\n"values.gates" = "known"\n'
+    )
+    assert command("run", target, *RUN[2:]).code == 0
+    assert command("diagnose", target, "--in-process", "--only", "values.gates").code == 1, (
+        "what is expected has a cause too"
+    )
     assert command("diagnose").code == 2
 
 

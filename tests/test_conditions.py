@@ -100,6 +100,12 @@ def test_equal_sizes() -> None:
     assert told.failed == told.inside
 
 
+def test_one_size_beyond_another() -> None:
+    told = found(spoiled(lambda config, x, state, lengths: config.input_size > config.hidden_size), "I=5 H=3 L=2 N=2")
+    assert traits(told) == {("I", ">", "H")}
+    assert told.exact
+
+
 def test_a_row_of_one_step_in_reverse() -> None:
     backend = spoiled(lambda config, x, s, n: config.bidirectional and n is not None and n.min() == 1)
     told = found(backend, "I=1 H=2 bidirectional L=3 N=3 ragged seed=2")

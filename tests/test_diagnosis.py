@@ -47,6 +47,16 @@ def found(backend: Backend, without: frozenset[str] = frozenset(), seconds: floa
     return diagnose(Here(backend), report, seconds, without=without)
 
 
+def test_weights_that_models_share_are_one_cause_of_all_that_they_spoil() -> None:
+    backend = altered(Alteration("stale-by-config"))
+    report = conform(backend, replace(FEW, only=("stack.composition", "parameters.fresh", "purity.two-models")))
+    assert len(report.bad) == 3
+    diagnosis = diagnose(Here(backend), report, 60.0)
+    [cause] = diagnosis.causes
+    assert (cause.degree, cause.alterations) == (Degree.CONFIRMED, (Alteration("stale-by-config"),))
+    assert not diagnosis.remaining
+
+
 def names(diagnosis: Diagnosis) -> list[Alteration]:
     return [one for cause in diagnosis.causes for one in cause.alterations]
 
@@ -62,6 +72,7 @@ def names(diagnosis: Diagnosis) -> list[Alteration]:
         Alteration("parameters-ignored", ("bias_ih", "upper-layers")),
         Alteration("candidate-linear", ("top-layer",)),
         Alteration("first-layer-state-for-all", ("c_0",)),
+        Alteration("c-0-as-h-0", ("without-lengths",)),
         Alteration("lengths-flip-whole-unflip-whole"),
     ],
     ids=str,

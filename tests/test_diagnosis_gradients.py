@@ -14,7 +14,9 @@ from conformance.diagnosis.diagnose import diagnose
 from conformance.engine.judging import Here
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
-from conformance.facts import Alteration, Degree, Diagnosis
+from conformance.facts import Alteration, Degree, Diagnosis, Outcome
+from conformance.faults import FAULTS, backend_of
+from conformance.report.model import BackendReport, Verdict
 from conformance.spec import Array, LSTMConfig, Params
 
 CAPABILITIES = Capabilities(gradients=True, dtypes=("float64",))
@@ -64,7 +66,10 @@ def by_hand(mistake: str = "") -> Backend:
                 d_c = d_h * o * slope + (0 if mistake == "the later cell's overwritten" and t < len(x) - 1 else d_c)
                 d_a_i = d_c * g * (i if mistake == "1 − i is missing" else i * (1 - i))
                 d_a_f = d_c * (np.tanh(c) if mistake == "the squashed cell" else c) * f * (1 - f)
-                d_a = np.concatenate([d_a_i, d_a_f, d_c * i * (1 - g**2), d_h * np.tanh(new) * o * (1 - o)], axis=1)
+                parts = [d_a_i, d_a_f, d_c * i * (1 - g**2), d_h * np.tanh(new) * o * (1 - o)]
+                if mistake == "packed i, g, f, o":
+                    parts[1:3] = parts[2], parts[1]
+                d_a = np.concatenate(parts, axis=1)
                 d_W += d_a.T @ x_t
                 d_U += d_a[:1].T @ h[:1] if mistake == "the first row's recurrent weights" else d_a.T @ h
                 d_b += d_a.mean(axis=0) if mistake == "biases averaged over rows" else d_a.sum(axis=0)
@@ -99,6 +104,7 @@ def found(backend: Backend, *more: str, seconds: float = 60.0) -> Diagnosis:
             "the first row's recurrent weights",
             Alteration("gradient-weights-of-first-row-alone", ("grad weight_hh",)),
         ),
+        ("packed i, g, f, o", Alteration("gradient-of-gates-in-order-igfo")),
         ("biases averaged over rows", Alteration("gradients-divided-by-n", ("grad bias_ih", "grad bias_hh"))),
     ],
 )
@@ -108,6 +114,20 @@ def test_a_slip_in_a_backward_pass_is_named_and_confirmed(mistake: str, alterati
     assert cause.degree is Degree.CONFIRMED
     assert (alteration,) in same, same
     assert cause.explains
+
+
+@pytest.mark.parametrize(
+    ("fault", "id", "recipe"),
+    [
+        ("gradient-past-32-units", "gradients.untapped", "I=3 H=35 L=2 N=2"),
+        ("gradient-accumulates", "gradients.repeat", "I=3 H=4 L=2 N=2"),
+    ],
+)
+def test_what_large_sizes_or_later_calls_alone_show_is_named(fault: str, id: str, recipe: str) -> None:
+    backend = backend_of(FAULTS[fault])
+    failed = Verdict(backend.name, id, Outcome.FAILED, recipe=recipe)
+    (cause,) = diagnose(Here(backend), BackendReport(backend.name, (failed,)), 60.0).causes
+    assert (cause.degree, cause.alterations) == (Degree.CONFIRMED, (Alteration(fault),))
 
 
 def test_what_no_alteration_explains_is_not_confirmed() -> None:

@@ -63,7 +63,7 @@ class Asker:
         self._known.clear()
 
     def _ask(self, recipe: Recipe) -> bool | None:
-        return _said(self.judge, self._property, recipe)
+        return said(self.judge, self._property, recipe)
 
     def evidence(self, recipe: Recipe) -> Evidence | None:
         """The call at which the property fails, if it does."""
@@ -132,10 +132,10 @@ class Asker:
 
 def evidence_of(judge: Answering, property: Property, recipe: Recipe) -> Evidence | None:
     """The call at which a property fails, if it does."""
-    return judge.evidence() if _said(judge, property, recipe) else None
+    return judge.evidence() if said(judge, property, recipe) else None
 
 
-def _said(judge: Answering, property: Property, recipe: Recipe) -> bool | None:
+def said(judge: Answering, property: Property, recipe: Recipe) -> bool | None:
     """Whether a property fails; None if it says nothing of a case."""
     if not property.when(recipe):
         return None

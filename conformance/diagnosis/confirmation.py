@@ -17,8 +17,8 @@ from conformance.engine.reply import Reply
 from conformance.errors import UsageError
 from conformance.facts import Alteration
 
-#: Fresh cases, those that are made of the recipes that failed, and those of a probe that is made again.
-_FRESH, _LIKE_FAILURES, _AGAIN = 40, 16, 6
+#: Fresh cases, and those that are made of the recipes that failed.
+_FRESH, _LIKE_FAILURES = 40, 16
 
 #: So many elements of all layers' outputs are few.
 SMALL = 4000
@@ -104,7 +104,7 @@ def again(probes: Iterable[Probe], ask: Callable[[Call], Reply], deadline: float
     """Probes that can be made again from other seeds, with the backend's replies."""
     found = []
     for probe in probes:
-        for seed in range(_AGAIN if probe.again is not None else 0):
+        for seed in range(probe.times if probe.again is not None else 0):
             if probe.again is not None and time.monotonic() < deadline:
                 call = probe.again(100 + seed)
                 found.append(Fresh(f"{call.case.describe()}, {probe.name}", call, ask(call)))

@@ -16,8 +16,9 @@ from conformance.diagnosis.locating import located
 from conformance.diagnosis.right import right_parts
 from conformance.diagnosis.search import Search, of_forward, of_vjp
 from conformance.diagnosis.session import Counting, Session
+from conformance.diagnosis.shared import FRESH, spoiled
 from conformance.engine.judging import Answering
-from conformance.facts import Cause, Diagnosis
+from conformance.facts import Cause, Degree, Diagnosis
 from conformance.report.model import BackendReport
 from conformance.spec import Result
 
@@ -40,8 +41,9 @@ def diagnose(
     if not report.bad:
         return Diagnosis(limit=seconds)
     session = Session(Counting(judge), report, seconds, progress, without)
-    forward, gradients = Search(session, of_forward(session)), Search(session, of_vjp(session))
-    causes = forward.causes()
+    forward = Search(session, of_forward(session))
+    causes = _with_spoiled(session, forward, forward.causes())
+    gradients = Search(session, of_vjp(session, {id for cause in causes for id in cause.explains}))
     causes = _with_gradients(session, causes, gradients)
     told = {id for cause in causes for id in cause.explains}
     fresh = [
@@ -67,6 +69,20 @@ def _seen_right(session: Session, words: tuple[str, ...], fresh: Sequence[Fresh]
     """The words for what is right, without the tensors that no wrong fresh case shows to be right."""
     wrong = {name for one in fresh for name in session.predictions.off(one.call, one.reply)}
     return tuple(word for word in words if word not in Result._fields or (wrong and word not in wrong))
+
+
+def _with_spoiled(session: Session, search: Search, causes: tuple[Cause, ...]) -> tuple[Cause, ...]:
+    """The causes with what follows from weights that models share: as a cause of its own, where no formula tells it."""
+    told = {id for cause in causes for id in cause.explains}
+    fails = any(verdict.property == FRESH for verdict in session.failed)
+    if not fails or (FRESH in told and not search.spoiled):
+        return causes
+    session.progress("other sizes")
+    left = [verdict for verdict in session.failed if verdict.property not in told]
+    ids = spoiled(session.judge, left, session.after(_FOLLOWED))
+    if search.spoiled and causes:
+        return (replace(causes[0], explains=(*causes[0].explains, *ids)), *causes[1:])
+    return (*causes, Cause(Degree.LOCATED, broken=FRESH, explains=(FRESH, *(id for id in ids if id != FRESH))))
 
 
 def _with_gradients(session: Session, causes: tuple[Cause, ...], search: Search) -> tuple[Cause, ...]:

@@ -18,7 +18,7 @@ from conformance.cases.recipe import STATES, Recipe
 from conformance.diagnosis.prediction import Predictions
 from conformance.diagnosis.probes import Call
 from conformance.diagnosis.session import answered
-from conformance.diagnosis.traits import Sample, Table, features, holds
+from conformance.diagnosis.traits import EARLIER, ORDER, Sample, Table, features, holds
 from conformance.engine.judging import Answering
 from conformance.facts import Conditions, Trait, Unsupported
 
@@ -28,6 +28,9 @@ _FIRST, _LEAST, _MORE, _FRESH, _TIMES = 100, 2, 150, 60, 4
 
 #: The share of a sequence's fields that one near it keeps.
 _KEPT = 0.75
+
+#: The numbers of features and of units that models of one sequence after the other have.
+_FEATURES, _UNITS = 40, 20
 
 #: The fields of a call that differ within a sequence.
 _VARIED = ("L", "N", "state", "ragged")
@@ -41,10 +44,13 @@ class _Calls(NamedTuple):
 
 
 class Sequences:
-    """Sequences of calls of models like that of a recipe, of small sizes; the same ones for the same seed."""
+    """Sequences of calls of models like that of a recipe, of small sizes; the same ones for the same seed.
+
+    Each has models of sizes that no other has: what models of equal sizes share is new to it.
+    """
 
     def __init__(self, judge: Answering, predictions: Predictions, recipe: Recipe, dtype: str, seed: int = 0) -> None:
-        self._judge, self._predictions, self._rng = judge, predictions, Random(seed)
+        self._judge, self._predictions, self._rng, self._number = judge, predictions, Random(seed), seed
         self._base = replace(_plain(recipe), dtype=dtype)
         self._failing = list[_Calls]()
 
@@ -53,7 +59,7 @@ class Sequences:
         asked = list[Sample]()
         while len(asked) < count and time.monotonic() < deadline:
             calls = self._drawn()
-            call, known = _call(calls), _features(calls)
+            known, call = _features(calls), _call(self._apart(calls))
             reply = answered(self._judge, call)
             if isinstance(reply.fact, Unsupported):
                 continue
@@ -76,6 +82,13 @@ class Sequences:
                 recipes[k] = replace(recipes[k], **kept)
             own = [*near.own, *own, *[True] * size][:size]
         return _Calls(tuple(recipes), tuple(own))
+
+    def _apart(self, calls: _Calls) -> _Calls:
+        """The calls of models of the next sizes."""
+        self._number += 1
+        units, features = divmod(self._number % (_FEATURES * _UNITS), _FEATURES)
+        base = self._base
+        return calls._replace(recipes=tuple(replace(r, I=base.I + features, H=base.H + units) for r in calls.recipes))
 
     def _one(self, c: Capabilities) -> Recipe:
         rng = self._rng
@@ -122,7 +135,8 @@ def _followed(sample: Sample) -> bool:
 def _counted(traits: tuple[Trait, ...], samples: Sequence[Sample]) -> Conditions | None:
     inside = [one.failed for one in samples if all(holds(trait, one.features) for trait in traits)]
     outside = [one.failed for one in samples if not all(holds(trait, one.features) for trait in traits)]
-    return Conditions(traits, sum(inside), len(inside), sum(outside), len(outside)) if traits else None
+    told = tuple(sorted(traits, key=lambda trait: ORDER.index(trait.dimension)))
+    return Conditions(told, sum(inside), len(inside), sum(outside), len(outside)) if traits else None
 
 
 def _plain(recipe: Recipe) -> Recipe:
@@ -144,16 +158,18 @@ def _features(calls: _Calls) -> dict[str, Any]:
     last, *before = calls.recipes
     same = [one for one, own in zip(before, calls.own[1:], strict=True) if own]
     known = features(last) | {"earlier": len(same), "after_other_model": not all(calls.own)}
-    for what, test in _TESTS.items():
-        known[f"after_{what}"] = any(test(one, last) for one in same)
-        known[f"previous_{what}"] = bool(same) and test(same[-1], last)
+    had = [{what for what, test in _TESTS.items() if test(one, last)} for one in same]
+    for names in EARLIER:
+        each = [one.issuperset(names) for one in had]
+        known[f"after_{'+'.join(names)}"] = any(each)
+        known[f"previous_{'+'.join(names)}"] = bool(each) and each[-1]
     return known
 
 
 #: What is asked of a call before another, by its name in ``traits.py``.
 _TESTS: dict[str, Callable[[Recipe, Recipe], bool]] = {
-    "same_shape": lambda one, last: (one.L, one.N) == (last.L, last.N),
     "same_rows": lambda one, last: one.N == last.N,
+    "same_steps": lambda one, last: one.L == last.L,
     "more_steps": lambda one, last: one.L > last.L,
     "fewer_steps": lambda one, last: one.L < last.L,
     "more_rows": lambda one, last: one.N > last.N,

@@ -11,30 +11,42 @@ from conformance.diagnosis.library import Library, places
 from conformance.diagnosis.probes import Call
 from conformance.diagnosis.scopes import GATE_ROWS, PLACES, STEPS, Scope
 from conformance.facts import Alteration
-from conformance.faults import gradient_sizes
 from conformance.faults.backward import Differentiable
 from conformance.faults.families import known
 from conformance.faults.families.gradients import SCOPED_FIRST
 from conformance.faults.fault import Fault
 
-#: Faults that no single vjp of a fresh model shows, or that a limit on a size decides: conditions tell those.
+#: Faults that no vjp shows by its own numbers: those of threads, of masks that chance drew, and of arrays that change.
 _NOT_HERE = {
-    *(fault.id for fault in gradient_sizes.FAULTS),
-    "gradient-of-unused-output",
     "gradients-in-two-buffers",
-    "gradient-of-state-until-the-ninth-call",
-    "gradient-kept-by-arguments",
+    "gradients-kept-uncopied",
+    "gradients-of-the-last-caller",
     "gradient-of-no-rows",
-    "gradient-accumulates",
+    "gradient-of-first-broadcast",
     "gradient-of-output-clipped-in-place",
     "gradient-of-c-n-as-scratch",
-    "gradient-at-last-forward",
-    "gradient-in-a-longer-workspace",
     "gradient-by-recursion",
     "gradient-in-one-workspace",
     "gradient-dropout-turned",
     "gradient-dropout-masks-reversed",
     "gradient-dropout-first-masks",
+    "gradient-dropout-first-backward-mask",
+    "gradient-dropout-mask-of-the-last-caller",
+}
+
+#: Faults that earlier calls alone show.
+_LATER = {
+    "gradient-of-unused-output",
+    "gradient-of-state-until-the-ninth-call",
+    "gradient-kept-by-arguments",
+    "gradient-accumulates",
+    "gradient-at-last-forward",
+    "gradient-in-a-longer-workspace",
+    "gradient-rows-of-first-call",
+    "gradient-lengths-stay",
+    "gradient-plan-by-rows",
+    "gradient-graph-without-state",
+    "gradient-after-unbatched",
 }
 
 
@@ -71,6 +83,8 @@ def _relevant(call: Call, off: frozenset[str]) -> Callable[[Alteration], bool]:
     config = case.config
 
     def shows(one: Alteration) -> bool:
+        if one.fault in _LATER and not call.before:
+            return False
         named = there.intersection(one.scope)
         if not set(TENSORS).isdisjoint(one.scope) and (not named or not named <= wrong):
             return False

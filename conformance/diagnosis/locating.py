@@ -46,7 +46,10 @@ TELLING = (
 )
 
 #: Those that say it where nothing else is wrong that values show.
-TELLING_ALONE = ("degenerate", "refusals", "nonfinite", "layout.final-state", "values.accumulation")
+TELLING_ALONE = (
+    *("degenerate", "refusals", "nonfinite", "layout.final-state", "values.accumulation"),
+    *("gradients.broadcast", "gradients.no-rows"),
+)
 
 
 def located(session: Session, told: set[str], fresh: Sequence[Fresh]) -> tuple[Cause, ...]:

@@ -179,7 +179,10 @@ OWN_CODE: dict[str, str] = {
     ),
     # Wiring
     **dict.fromkeys(
-        ("weights-of-other-direction", "weights-of-layer-below", "weights-of-first-layer"),
+        (
+            *("weights-of-other-direction", "weights-of-layer-below", "weights-of-first-layer"),
+            "weights-of-second-layer",
+        ),
         f"{_of('weight_ih')}\n{_of('weight_hh')}\n{_BIASES}",
     ),
     **dict.fromkeys(
@@ -187,7 +190,7 @@ OWN_CODE: dict[str, str] = {
             "initial-state-ignored",
             *("state-of-other-direction", "state-of-layer-below", "state-rows-before-directions"),
             *("state-of-row-before", "upper-layers-run-on", "reverse-runs-on", "one-state-for-all-layers"),
-            "rows-run-on",
+            *("rows-run-on", "c-0-as-h-0", "h-0-as-c-0"),
         ),
         _START,
     ),
@@ -202,7 +205,10 @@ OWN_CODE: dict[str, str] = {
     "output-shows-cell": _SHOWN,
     "reverse-output-rows-flipped": _REVERSE,
     **dict.fromkeys(
-        ("top-layer-not-run", "layers-read-two-below", "upper-layers-read-first-step", "upper-layers-read-last-step"),
+        (
+            *("top-layer-not-run", "layers-read-two-below", "upper-layers-read-first-step"),
+            *("upper-layers-read-last-step", "upper-layers-read-x"),
+        ),
         _LAYER_BY_LAYER,
     ),
     "final-states-zeros": _FINAL,

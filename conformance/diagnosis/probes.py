@@ -40,6 +40,10 @@ class Probe:
     again: Callable[[int], Call] | None = None
     #: It asks about something that single alterations alone account for: none in scopes, nor two at once.
     rare: bool = False
+    #: How many such calls are made as fresh cases.
+    times: int = 6
+    #: It is asked only while nothing explains what is wrong: it takes long.
+    costly: bool = False
 
 
 def made(name: str, again: Callable[[int], Call], seeds: Sequence[int] = (1, 2), rare: bool = False) -> Probe:

@@ -2,9 +2,9 @@
 
 Invariant: every hypothesis that is kept explains each probe that was met and is not among the unexplained ones.
 Order: a hypothesis is replaced only where a probe refutes it. Then, in this order and until some explain the probe and
-all those before it: the last alterations in other scopes, one akin in the place of another, one more, the same two in
-scopes, one that explains this probe but not all before it on some occasions only, any in the place of another, two
-more. All that explain are kept: later probes tell them apart.
+all those before it: the last alterations in other scopes or on some occasions only, one akin in the place of another,
+one more, the same two in scopes, one that explains this probe but not all before it on some occasions only, any in the
+place of another, two more. All that explain are kept: later probes tell them apart.
 Termination: the probes are finite, each is met once, and each search is finite and ends at the deadline.
 """
 
@@ -173,10 +173,11 @@ class Pursuit:
     # What is tried, from the simplest on
 
     def _rescoped(self, bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
-        for base in bases:
-            for k, one in enumerate(base):
-                for other in self.library.scopes_of(one):
-                    yield (*base[:k], other, *base[k + 1 :])
+        for others in (self.library.scopes_of, self.library.occasional):
+            for base in bases:
+                for k, one in enumerate(base):
+                    for other in others(one):
+                        yield (*base[:k], other, *base[k + 1 :])
 
     def _akin(self, library: Sequence[Alteration], bases: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
         for base in bases[:2]:

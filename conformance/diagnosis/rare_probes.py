@@ -12,7 +12,7 @@ from conformance.backend import Backend, Capabilities
 from conformance.cases.case import Case, realise
 from conformance.cases.recipe import Recipe
 from conformance.diagnosis.probes import Call, Probe, made, plain, probes
-from conformance.spec import Array
+from conformance.spec import Array, Params
 
 #: The magnitude of large inputs and states; what multiplies it is as small.
 _LARGE = 200.0
@@ -154,17 +154,75 @@ def _later_calls(base: Recipe, c: Capabilities) -> Iterator[Probe]:
         yield _later("call after one of more rows", replace(base, N=4), base)
         for other in given:
             yield _later("calls after one of one row", replace(other, N=1), replace(other, N=1), other)
-    yield _later("second model", base, base, models=2)
-    yield _later("two models in turn", base, base, base, models=2)
 
 
-def _later(name: str, *recipes: Recipe, models: int = 1) -> Probe:
-    """The last of some calls, whose models follow each other in turn."""
+def _later(name: str, *recipes: Recipe) -> Probe:
+    """The last of some calls of one model."""
 
     def again(seed: int) -> Call:
         cases = [realise(replace(one, seed=100 * seed + k)) for k, one in enumerate(recipes)]
-        own = [cases[k % models].params for k in range(len(cases))]
-        *before, last = (replace(case, params=params) for case, params in zip(cases, own, strict=True))
+        *before, last = (replace(case, params=cases[0].params) for case in cases)
         return Call(last, before=tuple(Call(case) for case in before))
 
     return made(name, again, rare=True)
+
+
+# Other models
+
+#: The parameters of a model from those of the one before it and from random ones.
+_Params = Callable[[Params, Params], Params]
+
+
+def model_probes(backend: Backend, dtype: str) -> Iterator[Probe]:
+    """A model's call after those of one or two others of its sizes, which no other probe has.
+
+    What all models of a process share is new to each of these, though it spoils any other call.
+    """
+    c, base = backend.capabilities, replace(plain(backend, dtype), L=3, N=3 if backend.capabilities.batch else 1)
+    several: list[tuple[str, Recipe, _Params, bool]] = [
+        ("second model", base, _other, False),
+        ("two models in turn", base, _other, True),
+        ("second model with the same first weights", base, _with_first_weights, False),
+        ("second model whose last elements differ", base, _with_other_ends, False),
+    ]
+    if c.layers:
+        several.append(("second model with the same first layer", replace(base, layers=2), _with_first_layer, False))
+    if c.projection:
+        several.append(("second model with projection", replace(base, proj=2), _other, False))
+    for number, (name, recipe, params, again) in enumerate(several):
+        yield made(name, _of_models(number, recipe, params, again), rare=True)
+
+
+def _other(first: Params, other: Params) -> Params:
+    return other
+
+
+def _with_first_weights(first: Params, other: Params) -> Params:
+    return {**other, "weight_ih_l0": first["weight_ih_l0"]}
+
+
+def _with_first_layer(first: Params, other: Params) -> Params:
+    return {name: (first if name.partition("_reverse")[0].endswith("_l0") else other)[name] for name in other}
+
+
+def _with_other_ends(first: Params, other: Params) -> Params:
+    ends = {name: value.copy() for name, value in first.items()}
+    for name, value in ends.items():
+        value.reshape(-1)[-1] = other[name].reshape(-1)[-1]
+    return ends
+
+
+def _of_models(number: int, base: Recipe, params: _Params, again: bool) -> Callable[[int], Call]:
+    """A second model's call after the first one's; or with ``again`` the first one's after that."""
+
+    def call(seed: int) -> Call:
+        # The seeds of a probe are 1 and 2, those of fresh cases begin at 100.
+        place = 10 * number + (seed if seed < 3 else 3 + seed % 7)
+        recipe = replace(base, I=44 + place % 30, H=24 + place // 30, seed=100 * seed)
+        first, second, third = (realise(replace(recipe, seed=recipe.seed + k)) for k in range(3))
+        second = replace(second, params=params(dict(first.params), dict(second.params)))
+        calls = [first, second, replace(third, params=first.params)] if again else [first, second]
+        *before, last = calls
+        return Call(last, before=tuple(Call(case) for case in before))
+
+    return call

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,16 +26,18 @@ from conformance.diagnosis.confirmation import (
     valued_dtypes,
 )
 from conformance.diagnosis.gradient_library import gradient_library
-from conformance.diagnosis.gradient_probes import gradient_probes, varied
+from conformance.diagnosis.gradient_probes import varied
 from conformance.diagnosis.grouping import explained, of_gradients
 from conformance.diagnosis.library import Library, forward_library
 from conformance.diagnosis.occasions import OCCASIONS
 from conformance.diagnosis.precision import rounded
 from conformance.diagnosis.probes import Call, Probe
 from conformance.diagnosis.pursuit import Hypothesis, Pursuit, Seen
-from conformance.diagnosis.rare_probes import forward_probes
+from conformance.diagnosis.rare_gradient_probes import vjp_probes
+from conformance.diagnosis.rare_probes import forward_probes, model_probes
 from conformance.diagnosis.remedies import remedy
 from conformance.diagnosis.session import Session
+from conformance.diagnosis.shared import FRESH
 from conformance.errors import UsageError
 from conformance.facts import Alteration, Cause, Degree
 from conformance.faults.families import known
@@ -62,6 +64,8 @@ class Question:
     failed: list[Verdict]
     library: Library
     probes: Callable[[Backend, str], Iterable[Probe]]
+    #: What is asked before, and alone if it shows what is wrong.
+    first: Callable[[Backend, str], Iterable[Probe]]
     #: The dtypes of the probes, of which the first is taken, and of the fresh cases.
     dtypes: list[str]
     vary: Vary
@@ -76,13 +80,19 @@ def of_forward(session: Session) -> Question:
     failed = [verdict for verdict in session.failed if not of_gradients(verdict)]
     ends = _FORWARD if len(failed) < len(session.failed) else 1.0
     library = forward_library(backend.capabilities)
-    return Question(failed, library, forward_probes, valued_dtypes(backend), forward_call, 0.0, ends)
+    shared = any(verdict.property == FRESH for verdict in failed)
+    first = model_probes if shared else _nothing
+    return Question(failed, library, forward_probes, first, valued_dtypes(backend), forward_call, 0.0, ends)
 
 
-def of_vjp(session: Session) -> Question:
-    """The question of gradients, in a dtype that leaves their errors small."""
+def _nothing(backend: Backend, dtype: str) -> Iterable[Probe]:
+    return ()
+
+
+def of_vjp(session: Session, told: Collection[str] = ()) -> Question:
+    """The question of gradients whose failures are not ``told`` of, in a dtype that leaves their errors small."""
     backend = session.judge.backend
-    failed = [verdict for verdict in session.failed if of_gradients(verdict)]
+    failed = [verdict for verdict in session.failed if of_gradients(verdict) and verdict.property not in told]
     begins = _FORWARD if len(failed) < len(session.failed) else 0.0
     dtypes = [dtype for dtype in ("float64", "float32") if dtype in valued_dtypes(backend)]
 
@@ -90,7 +100,7 @@ def of_vjp(session: Session) -> Question:
         return varied(recipe, case, rng, backend.capabilities.returns)
 
     library = gradient_library(backend.capabilities)
-    return Question(failed, library, gradient_probes, dtypes, vary, begins, 1.0)
+    return Question(failed, library, vjp_probes, _nothing, dtypes, vary, begins, 1.0)
 
 
 @dataclass(frozen=True)
@@ -110,6 +120,8 @@ class Search:
         self.backend, self.predictions = session.judge.backend, session.predictions
         #: The recipes of failing calls.
         self.recipes = [replace(parse(v.recipe), edits=()) for v in question.failed if v.recipe]
+        #: Whether other models' weights have spoiled all calls but those of sizes of their own.
+        self.spoiled = False
 
     def causes(self) -> tuple[Cause, ...]:
         """The causes that a formula tells; none if there is none."""
@@ -130,7 +142,14 @@ class Search:
     def _pursued(self) -> Pursuit:
         self.session.progress("probing")
         deadline = self.until(_SEARCHED)
-        pursuit = Pursuit(self.predictions, self.question.library, deadline, self.session.without)
+        first, pursuit = (
+            Pursuit(self.predictions, self.question.library, deadline, self.session.without) for _ in range(2)
+        )
+        self._meet(first, self.question.first(self.backend, self.question.dtypes[0]))
+        if any(first.kept):
+            # What all models share has spoiled every other call.
+            self.spoiled = True
+            return first
         several = self.question.probes(self.backend, self.question.dtypes[0])
         self._meet(pursuit, (*several, *failing(self.session, self.question.failed, self.question.vary)))
         if len(pursuit.right) == len(pursuit.met) and not pursuit.unexplained:
@@ -141,6 +160,8 @@ class Search:
 
     def _meet(self, pursuit: Pursuit, several: Iterable[Probe]) -> None:
         for probe in several:
+            if probe.costly and any(pursuit.kept) and not pursuit.unexplained:
+                continue
             if time.monotonic() > pursuit.deadline:
                 self.session.untried.append(probe.name)
             else:
@@ -182,6 +203,8 @@ class Search:
     @cached_property
     def fresh(self) -> list[Fresh]:
         """Cases that took no part in the search, with the backend's replies."""
+        if self.spoiled:
+            return []
         ask, until, question = self.session.reply, self.until(_CONFIRMED), self.question
         return fresh_cases(self.backend, ask, self.recipes, until, vary=question.vary, dtypes=question.dtypes)
 

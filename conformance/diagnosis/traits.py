@@ -21,7 +21,8 @@ a recipe's own   ``layers``, ``bidirectional``, ``bias``, ``batch_first``, ``unb
 ``h_read``,      some step reads an h (a c) that is not zeros: h_0 (c_0) is given, or there are several steps
 ``c_read``
 ``earlier``      how many calls of the same model came before
-``after_…``      some of them had more or fewer steps or rows, the same shape, lengths or none, a state or none
+``after_…``      one of them had more, fewer or as many steps or rows, lengths or none, a state or none, or several of
+                 these at once: ``after_same_rows+lengths``
 ``previous_…``   the last of them had
 ``|x|``, ``|h_0|``, ``|c_0|``, ``|a|``, ``a``, ``|c|``, ``c``, ``|h|``   values of a call; a is the preactivations
 ===============  =====================================================================================================
@@ -31,7 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -66,10 +67,20 @@ _FLAGS = (
 )
 _VALUES = ("|x|", "|h_0|", "|c_0|", "|a|", "a", "|c|", "c", "|h|")
 
-#: What the calls before one were like: some of the same model, and the one right before it; and of another model.
-_ALIKE = ("same_shape", "same_rows", "more_steps", "fewer_steps", "more_rows", "fewer_rows")
-_GIVEN = ("one_row", "lengths", "no_lengths", "state", "no_state")
-_EARLIER = ("after_other_model", *(f"{when}_{what}" for what in (*_ALIKE, *_GIVEN) for when in ("after", "previous")))
+#: What a call before another is asked, of each kind one thing at most; and all that may be asked of it at once.
+_ASKED = (
+    ("same_rows", "more_rows", "fewer_rows", "one_row"),
+    ("same_steps", "more_steps", "fewer_steps"),
+    ("lengths", "no_lengths"),
+    ("state", "no_state"),
+)
+EARLIER = tuple(
+    names for chosen in product(*(("", *kind) for kind in _ASKED)) if 0 < len(names := tuple(filter(None, chosen))) <= 3
+)
+
+#: Whether some call before of the same model was like that, or the one right before it; and one of another model.
+_OF_ONE = tuple(f"{when}_{'+'.join(names)}" for names in EARLIER for when in ("after", "previous"))
+_EARLIER = ("after_other_model", *_OF_ONE)
 
 _MODEL = ("layers", "bidirectional", "bias", "slots")
 
@@ -94,9 +105,10 @@ _FARTHER = {
     "h_read": 0.3,
     "c_read": 0.3,
 }
-_FARTHER |= {name: 0.2 if name.startswith("previous") else 0.1 for name in _EARLIER}
+_FARTHER |= {name: 0.1 + 0.1 * name.startswith("previous") + 0.45 * name.count("+") for name in _EARLIER}
 _FARTHER |= {"fill": 1.5, "gain": 1.5, **dict.fromkeys(_VALUES, 0.6), "a": 0.7, "c": 0.7}
-_PRICES = {">=": 1.0, "<=": 1.05, "=": 1.0, "not": 1.2, "multiple of": 1.3, "not a multiple of": 1.4}
+_PRICES = {">=": 1.0, "<=": 1.05, "=": 1.0, ">": 1.25, "<": 1.25, "not": 1.2}
+_PRICES |= {"multiple of": 1.3, "not a multiple of": 1.4}
 
 #: A case on the wrong side of a conjunction costs as much as this share of a trait.
 _WRONG_SIDE = 0.5
@@ -158,6 +170,10 @@ def holds(trait: Trait, case: Features) -> bool:
             return have >= want
         case "<=":
             return have <= want
+        case ">":
+            return have > want
+        case "<":
+            return have < want
         case "multiple of":
             return have % want == 0
         case _:
@@ -269,7 +285,8 @@ def _possible(failing: Sequence[Features], passing: Sequence[Features]) -> Itera
     there = failing[0].keys() if failing else ()
     for name in (*_WORDS, *_FLAGS, *(name for name in _EARLIER if name in there)):
         values = {case[name] for case in failing}
-        yield from (Trait(name, "=", value) for value in values)
+        # That no call had two things at once is hard to follow.
+        yield from (Trait(name, "=", value) for value in values if value or "+" not in name)
         if name in _WORDS:
             yield from (Trait(name, "not", value) for value in {case[name] for case in passing} - values)
             yield from (Trait(name, "not", value) for value in values if len(values) > 1)
@@ -287,6 +304,8 @@ def _possible(failing: Sequence[Features], passing: Sequence[Features]) -> Itera
     for one, other in combinations(_EQUAL, 2):
         yield Trait(one, "=", other)
         yield Trait(one, "not", other)
+        yield Trait(one, ">", other)
+        yield Trait(one, "<", other)
     values = sorted({case["gain"] for case in failing})
     yield from (Trait("gain", ">=", value) for value in values[:_THRESHOLDS])
     yield from (Trait("gain", "<=", value) for value in values[-_THRESHOLDS:])

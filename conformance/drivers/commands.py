@@ -108,7 +108,7 @@ def _resume(options: argparse.Namespace) -> int:
 
 
 def _diagnose(options: argparse.Namespace) -> int:
-    settings = Settings(options.cases, options.seed, *selection(options), strict=options.strict)
+    settings = Settings(options.cases, options.seed, *selection(options), strict=options.strict, expecting=False)
     return exit_code(_judged(_asked([options.target], options), settings, options))
 
 

@@ -37,6 +37,8 @@ class Settings:
     strict: bool = False
     #: Failures that are expected, {property id: reason with a link}, beside those that the backend declares.
     expected_failures: Mapping[str, str] = field(default_factory=dict)
+    #: Whether any failure is expected; without, those that are declared fail like others, and have a cause like others.
+    expecting: bool = True
 
     def __post_init__(self) -> None:
         """A quick run draws nothing."""
@@ -67,6 +69,8 @@ class Plan:
     @property
     def expected(self) -> Mapping[str, str]:
         """The properties that are expected to fail, by id, with the reasons."""
+        if not self.settings.expecting:
+            return {}
         return {**self.backend.capabilities.expected_failures, **self.settings.expected_failures}
 
     def opening(self) -> list[Recipe]:

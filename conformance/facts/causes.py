@@ -37,7 +37,7 @@ class Trait:
 
     #: A config's or a call's option, a size or a dtype: "layers", "N", "state" …
     dimension: str
-    #: "=", "not", ">=", "<=", "multiple of", "not a multiple of".
+    #: "=", "not", ">=", "<=", ">", "<", "multiple of", "not a multiple of".
     relation: str
     #: The value that it is compared with, or the name of another dimension.
     value: int | float | str | bool

@@ -44,8 +44,10 @@ _SIZES = ("I", "H", "L", "N", "P", "slots", "width")
 
 #: What a call before another had.
 _EARLIER = {
+    # Of older reports.
     "same_shape": "an x of the same shape",
     "same_rows": "as many rows",
+    "same_steps": "as many steps",
     "more_steps": "more steps",
     "fewer_steps": "fewer steps",
     "more_rows": "more rows",
@@ -74,14 +76,6 @@ _FLAGS = {
     "h_read": ("some step begins with an h that is not zeros", "no step begins with an h that is not zeros"),
     "c_read": ("some step begins with a c that is not zeros", "no step begins with a c that is not zeros"),
     "after_other_model": ("another model was called before", "no other model was called before"),
-    **{
-        name: words
-        for what, told in _EARLIER.items()
-        for name, words in (
-            (f"after_{what}", (f"an earlier call had {told}", f"no earlier call had {told}")),
-            (f"previous_{what}", (f"the call before had {told}", f"the call before did not have {told}")),
-        )
-    },
     "training": ("the model is in training mode", "the model is in evaluation mode"),
 }
 
@@ -117,7 +111,7 @@ _TRAITS = {
     ("view", "=", "offset"): "the arrays begin within a larger buffer",
 }
 
-_SIGNS = {"=": "=", "not": "≠", ">=": "≥", "<=": "≤"}
+_SIGNS = {"=": "=", "not": "≠", ">=": "≥", "<=": "≤", ">": ">", "<": "<"}
 
 #: What those that fail in the same way do; of all others, that they are wrong.
 _FAILS = {Outcome.ERROR: "Raises", Outcome.CRASHED: "Crashes", Outcome.TIMEOUT: "Hangs"}
@@ -154,7 +148,10 @@ def trait(one: Trait) -> str:
     """A trait as a clause: "layers ≥ 2", "H is a multiple of 4", "a state is given"."""
     name, relation, value = _DIMENSIONS.get(one.dimension, one.dimension), one.relation, one.value
     if type(value) is bool:
-        holds, not_so = _FLAGS.get(one.dimension, (f"{name} holds", f"{name} does not hold"))
+        if one.dimension.startswith(("after_", "previous_")) and one.dimension not in _FLAGS:
+            holds, not_so = _of_earlier(one.dimension)
+        else:
+            holds, not_so = _FLAGS.get(one.dimension, (f"{name} holds", f"{name} does not hold"))
         return holds if value == (relation != "not") else not_so
     if told := _TRAITS.get((one.dimension, relation, value)):
         return told
@@ -167,12 +164,21 @@ def trait(one: Trait) -> str:
     match relation:
         case "=" | "not" if word or one.dimension == "turn":
             return f"{name} is {'not ' * (relation == 'not')}{told}"
-        case "=" | "not" | ">=" | "<=":
+        case "=" | "not" | ">=" | "<=" | ">" | "<":
             return f"{name} {_SIGNS[relation]} {told}"
         case "multiple of":
             return f"{name} is a multiple of {told}"
         case _:
             return f"{name} is {relation} {told}"
+
+
+def _of_earlier(dimension: str) -> tuple[str, str]:
+    """The words for what a call before had, such as "previous_same_rows+lengths", and for the contrary."""
+    when, _, names = dimension.partition("_")
+    told = enumerated([_EARLIER.get(name, name) for name in names.split("+")])
+    if when == "after":
+        return f"an earlier call had {told}", f"no earlier call had {told}"
+    return f"the call before had {told}", f"the call before did not have {told}"
 
 
 def place(found: Place) -> str:

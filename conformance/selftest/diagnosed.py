@@ -25,9 +25,10 @@ from conformance.cases.recipe import Recipe
 from conformance.conventions.transform import FINAL, GATES, LAYOUT, LENGTHS, REVERSE, STACK, STATE
 from conformance.diagnosis.confirmation import Fresh, forward_call, fresh_cases, valued_dtypes
 from conformance.diagnosis.diagnose import diagnose
-from conformance.diagnosis.gradient_probes import gradient_probes, varied
+from conformance.diagnosis.gradient_probes import varied
 from conformance.diagnosis.prediction import Predictions
 from conformance.diagnosis.probes import Call
+from conformance.diagnosis.rare_gradient_probes import vjp_probes
 from conformance.diagnosis.rare_probes import forward_probes
 from conformance.diagnosis.session import answered
 from conformance.engine.judging import Here
@@ -58,6 +59,12 @@ _SEED = 20_240
 
 #: The seconds that one diagnosis may take.
 LIMIT = 20.0
+
+#: The properties of gradients that one vjp at a time shows.
+_OF_ONE_VJP = tuple(
+    f"gradients.{name}"
+    for name in ("primal", "preactivations", "input", "state", "weights", "biases", "padding", "none-is-zeros")
+)
 
 #: What is invented of a correct LSTM: failures that it has not.
 _INVENTED = {"values.output": "I=3 H=4 L=5 N=2 layers=2 bidirectional", "gradients.weights": "I=2 H=3 L=4 N=2"}
@@ -184,14 +191,15 @@ def _of_correct(name: str, limit: float) -> Diagnosed:
 
 
 def _report(fault: Fault) -> BackendReport:
-    """The failures of a quick run of what its kind fails, or of all, or else of a whole run."""
+    """The failures of a quick run of the plainest properties, of all that its kind fails, of all, or of a whole run."""
     backend, quick = backend_of(fault), Settings(0, quick=True)
     whole = replace(quick, quick=False, stop=True)
-    for settings in (replace(quick, only=asked_first(fault.kind)), quick, whole):
+    plainest = (replace(quick, only=_OF_ONE_VJP),) if fault.kind == GRADIENTS else ()
+    for settings in (*plainest, replace(quick, only=asked_first(fault.kind)), quick):
         report = conform(backend, settings)
         if report.bad:
             return report
-    return report
+    return conform(backend, whole)
 
 
 def _timed(backend: Backend, report: BackendReport, without: frozenset[str], limit: float) -> tuple[Diagnosis, float]:
@@ -225,6 +233,8 @@ def _told(cause: Cause) -> str:
 
 def alike(alterations: tuple[Alteration, ...], fault: Fault) -> bool:
     """Whether alterations give what a fault gives, on cases that took no part in any diagnosis."""
+    if alterations == (Alteration(fault.id),):
+        return True
     predictions = Predictions(backend_of(fault))
     return all(predictions.explains(alterations, one.call, one.reply) for one in _cases(fault))
 
@@ -240,7 +250,7 @@ def _cases(fault: Fault) -> list[Fresh]:
     def vjp(recipe: Recipe, case: Case, rng: random.Random) -> Call:
         return varied(recipe, case, rng, backend.capabilities.returns)
 
-    vary, made = (vjp, gradient_probes) if of_gradients else (forward_call, forward_probes)
+    vary, made = (vjp, vjp_probes) if of_gradients else (forward_call, forward_probes)
     dtypes = ["float64", "float32"] if of_gradients else valued_dtypes(backend)
     cases = fresh_cases(backend, ask, (), float("inf"), _SEED, vary, dtypes)
     calls = [(probe.name, call) for probe in made(backend, dtypes[0]) for call in probe.calls]

@@ -59,6 +59,22 @@ def _first_layer(name: str) -> str:
     return "_".join([f"{kind}_l0", *place.split("_")[1:]])
 
 
+def _second_layer(name: str) -> str:
+    kind, _, place = name.rpartition("_l")
+    layer, *rest = place.split("_")
+    return "_".join([f"{kind}_l{min(1, int(layer))}", *rest])
+
+
+def _c_0_as_h_0(config: LSTMConfig, state: State) -> State:
+    h_0, c_0 = state
+    return (c_0, 0 * c_0) if h_0.shape == c_0.shape else state
+
+
+def _h_0_as_c_0(config: LSTMConfig, state: State) -> State:
+    h_0, c_0 = state
+    return (0 * h_0, h_0) if h_0.shape == c_0.shape else state
+
+
 def _across_directions(config: LSTMConfig, value: Array) -> Array:
     return value[np.arange(len(value)) ^ (config.num_directions - 1)]
 
@@ -83,9 +99,17 @@ def _slots() -> Iterator[Fault]:
             STACK, _layer_below),
         "weights-of-first-layer": ("All layers use the first layer's parameters, where they fit.", "layers > 1", STACK,
             _first_layer),
+        "weights-of-second-layer": ("All layers above the second use the second's parameters.", "layers > 2", STACK,
+            _second_layer),
     }  # fmt: skip
     for id, (words, when, kind, other) in weights.items():
         yield Fault(id, words, "", when, kind, Twin(transform=renamed(other)))
+    moved = {
+        "c-0-as-h-0": ("c_0 is taken for h_0, and the cell starts from zeros.", _c_0_as_h_0),
+        "h-0-as-c-0": ("h_0 is taken for c_0, and h starts from zeros.", _h_0_as_c_0),
+    }
+    for id, (words, state) in moved.items():
+        yield Fault(id, words, "", "state given", STATE, Twin(transform=Transform(state=state)))
     slots = {
         "initial-state-ignored": ("The initial state is ignored.", "state given", lambda config, value: 0 * value),
         "state-of-other-direction": ("Each direction starts from the other's state.", "bidirectional, state given",
@@ -204,6 +228,10 @@ def _below(at: Place, sequences: Sequence[Array]) -> Array:
     return sequences[-1]
 
 
+def _x_where_it_fits(at: Place, sequences: Sequence[Array]) -> Array:
+    return sequences[0] if sequences[0].shape == sequences[-1].shape else sequences[-1]
+
+
 def _stack(begin: Begin = _own, reads: Reads = _below, runs: Callable[[Place], bool] = lambda at: True) -> Twin:
     """The loop over the layers with another start, another input, or layers that are not run."""
 
@@ -262,6 +290,8 @@ def _stacks() -> Iterator[Fault]:
             _stack(runs=lambda at: not at.last or not at.layer)),
         "layers-read-two-below": ("Layers above the second read the output of the layer two below.", "layers > 2",
             _stack(reads=lambda at, sequences: sequences[-2] if at.layer > 1 else sequences[-1])),
+        "upper-layers-read-x": ("Upper layers read x in place of the layer below, where it fits.",
+            "layers > 1, I = D·P", _stack(reads=_x_where_it_fits)),
         "upper-layers-read-first-step": ("Upper layers read the first step of the layer below at every step.",
             "layers > 1, L > 1", made("feed", lambda at, v: np.repeat(v[:1], len(v), axis=0) if at.layer else v)),
         "upper-layers-read-last-step": ("Upper layers read the last step of the layer below at every step.",

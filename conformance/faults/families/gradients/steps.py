@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from conformance.backend import reorder
+from conformance.conventions.parameters import ORDERS
 from conformance.faults import backward as correct
 from conformance.faults import twin as forward
-from conformance.faults.alter import made
+from conformance.faults.alter import given, made
 from conformance.faults.backward import Adjoint, Differentiable, Step
 from conformance.faults.fault import Fault
 from conformance.faults.gradients import fault, slope
@@ -25,6 +27,7 @@ def families() -> Iterator[Fault]:
     yield from _slopes()
     yield from _factors()
     yield from _recurrences()
+    yield from _orders()
 
 
 # One step
@@ -158,6 +161,32 @@ def _block(index: int, factor: int) -> Callable[[Place, Array], Array]:
 
 def _step_gives(change: Callable[[Place, Adjoint], Adjoint]) -> Twin:
     return made("d_step", change)
+
+
+def _orders() -> Iterator[Fault]:
+    """The preactivations' gradients packed in another order: for all that is made of them, or for d_x and d_h alone."""
+    for order in ORDERS:
+        if order == PACKED:
+            continue
+        packed = _in_order(order)
+        yield fault(
+            f"gradient-of-gates-in-order-{order}",
+            f"The gradients of the gates' preactivations are packed {', '.join(order)}, and used as i, f, g, o.",
+            "",
+            "always",
+            made("d_gates", lambda at, d_a, packed=packed: packed(d_a)),
+        )
+        yield fault(
+            f"gradient-products-in-order-{order}",
+            f"d_x and d_h are made of preactivations' gradients that are packed {', '.join(order)}.",
+            "",
+            "always",
+            given("d_preactivations", lambda at, w, d_a, packed=packed: (w, packed(d_a))),
+        )
+
+
+def _in_order(order: str) -> Callable[[Array], Array]:
+    return lambda d_a: reorder(d_a.T, order).T
 
 
 def _untransposed(name: str) -> Twin:
