@@ -1,4 +1,4 @@
-"""The reports of real implementations as rows: whose it is, what holds, what it costs, and what it fails without a finding."""
+"""The reports of real implementations as rows: whose it is, what holds, what it costs, and what has no finding."""
 
 from __future__ import annotations
 
@@ -86,13 +86,11 @@ class Row:
 
 def projects(path: Path = HERE / "projects.toml") -> list[Project]:
     """The projects of the file, by name."""
-    found = tomllib.loads(path.read_text(encoding="utf-8"))
-    of = {name: {**own, "kernels": tuple(tuple(k.split()) for k in own["kernels"])} for name, own in found.items()}
-    return [Project(name, **own | {"findings": tuple(own["findings"])}) for name, own in sorted(of.items(), key=_order)]
-
-
-def _order(item: tuple[str, Any]) -> str:
-    return item[0].lower()
+    found = []
+    for name, own in tomllib.loads(path.read_text(encoding="utf-8")).items():
+        kernels = tuple(tuple(kernel.split()) for kernel in own["kernels"])
+        found.append(Project(name, own["url"], own["package"], tuple(own["findings"]), kernels))
+    return sorted(found, key=lambda project: project.name.lower())
 
 
 def environments(path: Path = HERE / "environments.toml") -> dict[str, Any]:
@@ -102,7 +100,9 @@ def environments(path: Path = HERE / "environments.toml") -> dict[str, Any]:
 
 def pages(folder: Path = PAGES) -> dict[str, dict[str, str]]:
     """The facts of each finding's page, by its id; ``severity`` is the word alone."""
-    found = {path.stem: header(path.read_text(encoding="utf-8")) for path in folder.glob("*.md") if path.stem != "README"}
+    found = {
+        path.stem: header(path.read_text(encoding="utf-8")) for path in folder.glob("*.md") if path.stem != "README"
+    }
     return {id: facts | {"severity": facts["severity"].partition(":")[0]} for id, facts in sorted(found.items())}
 
 
@@ -127,22 +127,29 @@ def rows(reports: Iterable[Report], known: Iterable[Project], envs: Mapping[str,
     for report in reports:
         for own in report.backends:
             if own.available:
-                at, project = place.get(own.backend, (len(place), None))
-                order = project.backends.index(own.backend) if project else 0
-                found.append(((at, order, own.backend), _row(report, own, project, envs)))
+                name = name_of(own)
+                at, project = place.get(name, (len(place), None))
+                order = project.backends.index(name) if project else 0
+                found.append(((at, order, name), _row(report, own, project, envs)))
     return [row for _, row in sorted(found, key=lambda pair: pair[0])]
+
+
+def name_of(own: BackendReport) -> str:
+    """The name that a backend has in the files: that which it gave itself, also of a program."""
+    return own.own_name or own.backend
 
 
 def _row(report: Report, own: BackendReport, project: Project | None, envs: Mapping[str, Any]) -> Row:
     level, _ = reached(own)
-    package = project.package if project else own.backend
-    version = pinned(package, own.backend, envs) or own.frameworks.get(package, own.version)
+    name = name_of(own)
+    package = project.package if project else name
+    version = pinned(package, name, envs) or own.frameworks.get(package, own.version)
     named = (v.expected.rpartition("/")[2].removesuffix(".md") for v in own.verdicts if v.expected)
     undeclared = next((v for v in own.verdicts if v.property == "refusals.undeclared"), None)
     values = (v.margin for v in own.verdicts if v.property.startswith("values.") and v.margin is not None)
     return Row(
-        backend=own.backend,
-        project=project.name if project else own.backend,
+        backend=name,
+        project=project.name if project else name,
         version=version,
         level=level,
         dtypes=own.dtypes,

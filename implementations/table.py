@@ -1,14 +1,15 @@
 """Write the table of real implementations: results/README.md, the page results/index.html, and the table in README.md.
 
-    python -m implementations.table              from results/matrix/*.json
-    python -m implementations.table --check      write nothing; 1 if something is stale or must not be published
-    python -m implementations.table --take FILE… put reports that were made elsewhere into results/matrix first
-    python -m implementations.table --judge FILE… only say what fails without a finding in these reports, of any budget
+python -m implementations.table              from results/matrix/*.json
+python -m implementations.table --check      write nothing; 1 if a table is stale or must not be published
+python -m implementations.table --take FILE… put reports into results/matrix first; --only-take nothing else
+python -m implementations.table --judge FILE… only say what fails without a finding in these reports, of any budget
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections import Counter
@@ -30,6 +31,7 @@ from implementations.matrix import (
     Share,
     complaints,
     environments,
+    name_of,
     pages,
     projects,
     read,
@@ -38,6 +40,9 @@ from implementations.matrix import (
 
 RESULTS = ROOT / "results"
 REPORTS = RESULTS / "matrix"
+
+#: What each environment took, as noxfile.py measures it.
+COSTS = RESULTS / "environments.json"
 
 #: The lines between which the table stands in README.md.
 BEGIN, END = "<!-- table: python -m implementations.table -->", "<!-- end of table -->"
@@ -118,7 +123,9 @@ def summary(found: Sequence[Row], known: Sequence[Project], pages: Pages) -> str
     kernels = sum(bool(judged & set(kernel)) for project in known for kernel in project.kernels)
     of = len({row.project for row in found})
     failing = [row for row in found if row.unexplained]
-    told = f"{len(found)} implementations ({kernels} kernels) of {of} project{'s' * (of != 1)}, and {len(pages)} findings"
+    told = (
+        f"{len(found)} implementations ({kernels} kernels) of {of} project{'s' * (of != 1)}, and {len(pages)} findings"
+    )
     end = f"{len(failing)} fail something without a finding" if failing else "no failure is without a finding"
     return f"{told}: {counted(list(pages), pages)}. In this table {end}."
 
@@ -154,8 +161,8 @@ def long(found: Sequence[Row], known: Sequence[Project], pages: Pages) -> Iterat
         yield _line(*cells, call(row), margin(row), day)
 
 
-def costs(found: Sequence[Row], envs: Mapping[str, Any]) -> Iterator[str]:
-    """The table of environments: what each takes."""
+def costs(found: Sequence[Row], envs: Mapping[str, Any], taken: Mapping[str, Any]) -> Iterator[str]:
+    """The table of environments: what each takes, of what was measured."""
     yield _line("environment", "disk", "install", "runs", "from Debian", "judges")
     yield "|---|--:|--:|--:|---|---|"
     seconds = {row.backend: row.seconds for row in found}
@@ -163,8 +170,10 @@ def costs(found: Sequence[Row], envs: Mapping[str, Any]) -> Iterator[str]:
         judged = [seconds[backend] for backend in own["backends"] if backend in seconds]
         runs = f"{sum(judged) / 60:.0f} min" if judged else "–"
         apt = ", ".join(own.get("apt", ())) or "–"
-        taken = own.get("takes", {})
-        yield _line(name, taken.get("disk", "–"), taken.get("install", "–"), runs, apt, ", ".join(own["backends"]))
+        cost = taken.get(name, {})
+        disk = f"{cost['bytes'] / 1e9:.1f} GB" if "bytes" in cost else "–"
+        install = f"{cost['seconds']} s" if "seconds" in cost else "–"
+        yield _line(name, disk, install, runs, apt, ", ".join(own["backends"]))
 
 
 def page(found: Sequence[Row], known: Sequence[Project], pages: Pages, envs: Mapping[str, Any], head: str) -> str:
@@ -181,28 +190,31 @@ def page(found: Sequence[Row], known: Sequence[Project], pages: Pages, envs: Map
         *long(found, known, pages),
         "",
         *(["Without a finding:", "", *unexplained, ""] if unexplained else []),
-        "- *computes*, *edges*, *guards*: how many properties pass, of those that were asked. The others fail as their",
-        "  findings say. *level* and dtypes as in [docs/backends.md](../docs/backends.md#levels).",
-        "- *undeclared options*: each option that the adapter does not declare was tried. All are refused, or right after",
-        "  all; or a finding tells which is not.",
-        "- *findings*: the pages that this implementation's failures name; in a project's line, all that it has.",
-        "- *a small call*: the median seconds of the run's calls in float32 of at most 8 steps and 16 units, whatever their",
-        "  other options. The adapter's conversions and, of what compiles, some compilations are in it. Two busy cores.",
-        "- *accuracy*: the largest error of the properties on values, as a share of what rounding explains; 1 is the limit.",
+        EXPLAINED,
         "",
         "## Make it again",
         "",
         head,
         "",
-        *costs(found, envs),
+        *costs(found, envs, json.loads(COSTS.read_text(encoding="utf-8")) if COSTS.exists() else {}),
         "",
     ]
     return "\n".join(lines)
 
 
-HOW = """`nox -s matrix` builds each environment, judges what has no report in [matrix/](matrix), and writes this page. Delete
-a report to have it made again. A run is `lstm-conformance run NAME --json FILE` with the usual budget, seed 0. *runs* is the
-wall-clock time of all runs in the environment."""
+EXPLAINED = """- *computes*, *edges*, *guards*: how many properties pass, of those that were asked. The others fail as
+  their findings say. The level and the dtypes are those of [docs/backends.md](../docs/backends.md#levels).
+- *undeclared options*: each option that the adapter does not declare was tried. "refused or right" says that each
+  is refused, or right after all; "a finding" that a page tells which is not; "none" that everything is declared.
+- *findings*: the pages that this implementation's failures name; in a project's line, all that it has.
+- *a small call*: the median seconds of the run's calls in float32 of at most 8 steps and 16 units, whatever their
+  other options. The adapter's conversions are in it, and some compilations of what compiles. Two cores, which were
+  busy with other runs: compare orders of magnitude.
+- *accuracy*: the largest error of the properties on values, as a share of what rounding explains; 1 is the limit."""
+
+HOW = """`nox -s matrix` builds each environment, judges what has no report in [matrix/](matrix), and writes this page.
+Delete a report to have it made again. A run is `lstm-conformance run NAME --json FILE` with the usual budget, seed
+0. *runs* is the wall-clock time of all runs in the environment."""
 
 
 # Files
@@ -214,20 +226,20 @@ def portable(report: Report) -> Report:
     return loads(_PATHS.sub("", dumps(replace(report, asked=asked))))
 
 
-def files() -> dict[Path, str]:
-    """What the command writes, by path."""
+def files(tables_only: bool = False) -> dict[Path, str]:
+    """What the command writes, by path; the page too, unless ``tables_only``."""
     known, envs, told = projects(), environments(), pages()
     reports = read(REPORTS.glob("*.json"))
     found = rows(reports, known, envs)
     written = {RESULTS / "README.md": page(found, known, told, envs, HOW)}
-    if reports:
+    if reports and not tables_only:
         reasons = {
             f"docs/findings/{id}.md": Reason(id, f"../docs/findings/{id}.md", facts["severity"])
             for id, facts in told.items()
         }
         whole = merge([Part(report.backends[0].backend, report) for report in reports])
         order = {row.backend: at for at, row in enumerate(found)}
-        backends = sorted(whole.backends, key=lambda own: order.get(own.backend, len(order)))
+        backends = sorted(whole.backends, key=lambda own: order.get(name_of(own), len(order)))
         written[RESULTS / "index.html"] = render(replace(whole, backends=tuple(backends)), reasons)
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
@@ -243,6 +255,7 @@ def main() -> int:
     """Write or check the files, and tell what must not be published; 1 if there is such a thing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--only-take", action="store_true")
     parser.add_argument("--take", nargs="+", type=Path, default=[], metavar="FILE")
     parser.add_argument("--judge", nargs="+", type=Path, default=[], metavar="FILE")
     given = parser.parse_args()
@@ -254,9 +267,11 @@ def main() -> int:
     for path in given.take:
         report = portable(loads(path.read_text(encoding="utf-8")))
         for own in report.backends:
-            (REPORTS / f"{own.backend}.json").write_text(dumps(replace(report, backends=(own,))) + "\n", "utf-8")
+            (REPORTS / f"{name_of(own)}.json").write_text(dumps(replace(report, backends=(own,))) + "\n", "utf-8")
+    if given.only_take:
+        return 0
     told = complaints(rows(read(REPORTS.glob("*.json")), projects(), environments()), pages())
-    for path, text in files().items():
+    for path, text in files(tables_only=given.check).items():
         if not given.check:
             path.write_text(text, "utf-8")
         elif not path.exists() or path.read_text(encoding="utf-8") != text:

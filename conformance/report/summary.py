@@ -31,7 +31,7 @@ def cells(backend: BackendReport) -> list[str]:
 
 
 def small_call(backend: BackendReport) -> float | None:
-    """The median seconds of its calls of ``SMALL_CALL``, whatever other options they have; None where there were none."""
+    """The median seconds of its calls of ``SMALL_CALL``, whatever other options they have; None without such calls."""
     steps, hidden = SMALL_CALL
     sizes = [m for m in backend.measured if m.dtype == "float32" and m.steps <= steps and m.hidden <= hidden]
     return statistics.median(m.seconds for m in sizes for _ in range(m.cases)) if sizes else None
