@@ -94,7 +94,7 @@ def subset(session: nox.Session) -> None:
     if python := _interpreter(SUBSET, told):
         own, report = ENVIRONMENTS[SUBSET], BUILT / f"{SUBSET}.json"
         report.unlink(missing_ok=True)
-        targets = [_target(SUBSET, backend) for backend in own["backends"]]
+        targets = [_target(SUBSET, backend) for backend in _backends(SUBSET)]
         _suite("conformance", "run", *targets, *_where(SUBSET, python), "--quick", "--jobs", "2", "--json", report)
         if _suite("implementations.table", "--judge", report):
             told.append("a failure has no finding: see above")
@@ -117,8 +117,13 @@ def _chosen(arguments: list[str]) -> dict[str, list[str]]:
     chosen: dict[str, list[str]] = {}
     for argument in arguments or (name for name in ENVIRONMENTS if name != SUBSET):
         name, _, backend = argument.partition(":")
-        chosen.setdefault(name, []).extend([backend] if backend else ENVIRONMENTS[name]["backends"])
+        chosen.setdefault(name, []).extend([backend] if backend else _backends(name))
     return chosen
+
+
+def _backends(name: str) -> list[str]:
+    """What is judged in an environment: backends of Python, and programs."""
+    return [*ENVIRONMENTS[name].get("backends", ()), *ENVIRONMENTS[name].get("programs", ())]
 
 
 def _target(name: str, backend: str) -> str:
@@ -128,14 +133,12 @@ def _target(name: str, backend: str) -> str:
 
 def _where(name: str, python: str | None) -> list[str]:
     """The options that put Python's backends into the environment."""
-    programs = ENVIRONMENTS[name].get("programs", {})
-    python_backends = [backend for backend in ENVIRONMENTS[name]["backends"] if backend not in programs]
-    return [word for backend in python_backends for word in ("--python", f"{backend}={python}")]
+    return [word for own in ENVIRONMENTS[name].get("backends", ()) for word in ("--python", f"{own}={python}")]
 
 
 def _folder(name: str) -> Path:
     """An environment's folder: other requirements have another one."""
-    text = "\n".join(ENVIRONMENTS[name]["requirements"])
+    text = "\n".join(ENVIRONMENTS[name].get("requirements", ()))
     return BUILT / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
@@ -147,15 +150,14 @@ def _interpreter(name: str, told: list[str]) -> str | None:
         begun = time.monotonic()
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        # The suite is found where it is; the child needs its dependencies only.
-        suite = ["numpy", "hypothesis", "psutil", "tabulate", "threadpoolctl", "tqdm", "ml_dtypes"]
-        commands = [
-            [sys.executable, "-m", "venv", folder],
-            [python, "-m", "pip", "install", *suite, *wanted["requirements"]],
-        ]
-        commands += (
-            [["npm", "install", "--no-audit", "--no-fund", "--prefix", HERE / wanted["npm"]]] if "npm" in wanted else []
-        )
+        commands: list[list[Any]] = [[sys.executable, "-m", "venv", folder]]
+        if "requirements" in wanted:
+            # The suite is found where it is; the child needs its dependencies only.
+            suite = ["numpy", "hypothesis", "psutil", "tabulate", "threadpoolctl", "tqdm", "ml_dtypes"]
+            commands.append([python, "-m", "pip", "install", *suite, *wanted["requirements"]])
+        if "npm" in wanted:
+            options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock"]
+            commands.append(["npm", "install", *options, "--prefix", HERE / wanted["npm"]])
         with log.open("w") as output:
             for command in commands:
                 try:

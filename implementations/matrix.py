@@ -106,11 +106,16 @@ def pages(folder: Path = PAGES) -> dict[str, dict[str, str]]:
     return {id: facts | {"severity": facts["severity"].partition(":")[0]} for id, facts in sorted(found.items())}
 
 
+def judged_in(environment: Mapping[str, Any]) -> list[str]:
+    """What is judged in an environment: backends of Python, and programs."""
+    return [*environment.get("backends", ()), *environment.get("programs", ())]
+
+
 def pinned(package: str, backend: str, envs: Mapping[str, Any]) -> str:
     """The version of a package in the environment of a backend, by its pins; nothing if it has none."""
     for environment in envs.values():
-        if backend in environment["backends"]:
-            for pin in environment["requirements"]:
+        if backend in judged_in(environment):
+            for pin in environment.get("requirements", ()):
                 name, _, version = pin.partition("==")
                 if name.partition("[")[0].lower() == package.lower():
                     return version
