@@ -58,6 +58,7 @@ def matrix(session: nox.Session) -> None:
                 told.append(f"{name}: {backend} ended with {status}")
     if _suite("implementations.table"):
         told.append("the table has something that must not be published: see above")
+    _suite("implementations.porting.page")
     _end(session, told)
 
 

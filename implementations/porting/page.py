@@ -65,10 +65,10 @@ For example, weights that were trained in Keras, for ONNX:
 W, R, B = to_onnx(*from_keras({"kernel": kernel, "recurrent_kernel": recurrent_kernel, "bias": bias})).values()
 ```
 
-Layers and directions are moved one by one. nn.LSTM names them `weight_ih_l{k}`, and `weight_ih_l{k}_reverse` for
-the second direction; its h_0 and c_0 have them in the order layer 0, layer 0 reversed, layer 1 … A framework with
-one bias gives `b_hh` as zeros, and gets the sum of both. The reverse direction's half of the features comes second,
-in nn.LSTM and in all that join them.
+Layers and directions are moved one by one; ONNX and OpenVINO stack the directions of a layer, `np.stack([…])`.
+nn.LSTM names them `weight_ih_l{k}`, and `weight_ih_l{k}_reverse` for the second direction; its h_0 and c_0 have
+them in the order layer 0, layer 0 reversed, layer 1 … A framework with one bias gives `b_hh` as zeros, and gets the
+sum of both. The reverse direction's half of the features comes second, in nn.LSTM and in all that join them.
 
 The code needs NumPy only. It is written from the conventions that [conventions.md](conventions.md) verifies, and it
 is what that page's command runs: the arrays of each framework were given to each other one, which had to return
