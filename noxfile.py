@@ -19,7 +19,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -148,7 +147,7 @@ def _interpreter(name: str, told: list[str]) -> str | None:
     folder, wanted = _folder(name), ENVIRONMENTS[name]
     python, log = folder / "bin/python", folder / "install.log"
     if not (folder / "installed").exists():
-        begun = time.monotonic()
+        begun = os.times()
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         commands: list[list[Any]] = [[sys.executable, "-m", "venv", folder]]
@@ -171,12 +170,14 @@ def _interpreter(name: str, told: list[str]) -> str | None:
                     told.append(f"{name}: not installed ({failed}), see {log.relative_to(HERE)}")
                     return None
         (folder / "installed").touch()
-        _record(name, folder, time.monotonic() - begun)
+        ended = os.times()
+        spent = ended.children_user - begun.children_user + ended.children_system - begun.children_system
+        _record(name, folder, spent)
     return str(python)
 
 
 def _record(name: str, folder: Path, seconds: float) -> None:
-    """Keep what an environment took, for the table."""
+    """Keep the bytes and the CPU seconds that an environment took, for the table."""
     costs = json.loads(COSTS.read_text()) if COSTS.exists() else {}
     size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_symlink())
     costs[name] = {"bytes": size, "seconds": round(seconds)}

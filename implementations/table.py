@@ -173,7 +173,7 @@ def costs(found: Sequence[Row], envs: Mapping[str, Any], taken: Mapping[str, Any
         apt = ", ".join(own.get("apt", ())) or "–"
         cost = taken.get(name, {})
         disk = f"{cost['bytes'] / 1e9:.1f} GB" if "bytes" in cost else "–"
-        install = f"{cost['seconds']} s" if "seconds" in cost else "–"
+        install = f"{cost['seconds']} CPU s" if "seconds" in cost else "–"
         yield _line(name, disk, install, runs, apt, ", ".join(judged_in(own)))
 
 

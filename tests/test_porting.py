@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -148,3 +149,31 @@ def test_weights_judged_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     assert verify.port(told, LINEN, "") <= 1.0
     told["returned"][0][0][0][0] += 1e-3
     assert verify.port(told, LINEN, "") > 1.0
+
+
+def test_what_the_file_does_not_say_is_seen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``--check`` fails for a convention that is no longer so, for one that is new, and for a framework that ends."""
+    found = {"arrays": {"W": [1.0]}, "verified": True, "agree": [["ifgo", 0, "hc", "L N I", 0.1]]}
+    monkeypatch.setattr(verify, "_alone", lambda *given: (dict(found), ""))
+
+    def wrong(known: dict[str, Any]) -> bool:
+        return verify._search("mlx", "", {"frameworks": known}, check=True)
+
+    assert not wrong({"mlx": found})
+    assert wrong({})
+    assert wrong({"mlx": found | {"arrays": {}}})
+    found["verified"] = False
+    assert wrong({"mlx": found})
+    assert "right as [['ifgo', 0, 'hc', 'L N I']]" in capsys.readouterr().out
+    monkeypatch.setattr(verify, "_alone", lambda *given: (None, "Segmentation fault"))
+    assert wrong({"mlx": found})
+    assert "mlx: Segmentation fault" in capsys.readouterr().out
+
+
+def test_weights_that_are_wrong_elsewhere_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "_alone", lambda *given: ({"keras": 0.5, "haiku": 7.0}, ""))
+    there: dict[str, Any] = {"frameworks": {}, "ported": {}}
+    assert verify._port("mlx", "", tmp_path, there)
+    assert there["ported"] == {"mlx": {"keras": 0.5, "haiku": 7.0}}

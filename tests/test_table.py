@@ -9,6 +9,8 @@ from programs import ROOT
 
 from conformance.facts import Measured, Outcome, Quick
 from conformance.report.model import Asked, BackendReport, Report, Verdict
+from conformance.report.page import render
+from conformance.report.page.backends import Reason
 from conformance.report.summary import small_call
 from implementations import table
 from implementations.matrix import Project, complaints, environments, judged_in, pages, pinned, projects, read, rows
@@ -140,3 +142,33 @@ def test_the_reports_hold_no_path_of_a_machine() -> None:
     for path in (ROOT / "results/matrix").glob("*.json"):
         words = path.read_text(encoding="utf-8").split('"')
         assert not [word for word in words if word.startswith(("/tmp", "/root", "/home"))], path
+
+
+# The page
+
+
+def test_the_page_links_what_is_known_of_a_reason() -> None:
+    known = {KNOWN.expected: Reason("mine-01-wrong", "../docs/findings/mine-01-wrong.md", "high")}
+    told = render(report(PASSED, KNOWN), known)
+    assert '<a href="../docs/findings/mine-01-wrong.md">mine-01-wrong</a> <span class="muted">high</span>' in told
+    assert '<th scope="col">findings</th>' not in render(report(PASSED, KNOWN)), "nothing is known of it"
+
+
+def test_the_page_has_the_time_of_a_small_call() -> None:
+    told = render(report(measured=(Measured("float32", 1, 1, 1, None, 0.00125),)))
+    assert '<td class="num">1.25 ms</td>' in told
+
+
+def test_a_page_of_many_has_no_pictures_of_each() -> None:
+    own = report(
+        measured=(Measured("float32", 1, 1, 1, 0.5, 0.001), Measured("float32", 2, 1, 1, 0.5, 0.001))
+    ).backends[0]
+    many = tuple(replace(own, backend=f"b{k}", own_name=f"b{k}") for k in range(15))
+    assert "data-plots" in render(replace(report(), backends=many[:14])).partition("<script")[0]
+    assert "<template data-plots" not in render(replace(report(), backends=many))
+
+
+def test_the_table_of_the_readme() -> None:
+    told = table.short(rows([report(PASSED, KNOWN, BAD)], [PROJECT], ENVIRONMENTS), PAGES).splitlines()[-1]
+    assert told.startswith("| Mine 1.2.3: [mine](results/README.md) | 1/1 ")
+    assert "| 0/1 **✕ without a finding: 1** | 1 high |" in told
