@@ -123,10 +123,7 @@ def pinned(package: str, backend: str, envs: Mapping[str, Any]) -> str:
 
 
 def rows(reports: Iterable[Report], known: Iterable[Project], envs: Mapping[str, Any]) -> list[Row]:
-    """A row for each backend of the reports that could run, by project, in the projects' order.
-
-    One of no project comes last, under its own name.
-    """
+    """A row for each backend of the reports that could run, by project, in the projects' order; of none, last."""
     place = {backend: (at, project) for at, project in enumerate(known) for backend in project.backends}
     found = []
     for report in reports:
@@ -154,7 +151,7 @@ def _row(report: Report, own: BackendReport, project: Project | None, envs: Mapp
     values = (v.margin for v in own.verdicts if v.property.startswith("values.") and v.margin is not None)
     return Row(
         backend=name,
-        project=project.name if project else name,
+        project=project.name if project else "",
         version=version,
         level=level,
         dtypes=own.dtypes,
@@ -195,7 +192,7 @@ def complaints(found: Iterable[Row], known_pages: Iterable[str], strict: bool = 
         told += [f"{row.backend}: {id} passes, though it is expected to fail" for id in row.unexpected]
         told += [f"{row.backend}: docs/findings/{id}.md does not exist" for id in row.findings if id not in there]
         told += [f"{row.backend}: {row.partial}"] if strict and row.partial else []
-        told += [f"{row.backend}: no project in implementations/projects.toml"] if row.project == row.backend else []
+        told += [f"{row.backend}: no project in implementations/projects.toml"] if not row.project else []
     return told
 
 

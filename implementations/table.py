@@ -49,7 +49,7 @@ COSTS = RESULTS / "environments.json"
 BEGIN, END = "<!-- table: python -m implementations.table -->", "<!-- end of table -->"
 
 #: A path of the machine on which a report was made, up to what is the same everywhere.
-_PATHS = re.compile(r"/(?:[\w.@+-]+/)+(?=(?:site-packages|implementations|conformance)/)")
+_PATHS = re.compile(r"/(?:[\w.@+-]+/)+(?=(?:site-packages|implementations|conformance)/|bin/python)")
 
 Pages = Mapping[str, Mapping[str, str]]
 
@@ -154,7 +154,8 @@ def long(found: Sequence[Row], known: Sequence[Project], pages: Pages) -> Iterat
             last, own = row.project, [id for id in pages if id.startswith(project.findings)]
             name = f"**[{project.name}]({project.url})** {row.version}"
             yield _line(name, "", "", "", "", f"all: {by_severity(own, pages, folder)}", "", "", "")
-        told = ", ".join(link(id, pages, folder) for id in row.findings) or "–"
+        worst = sorted(row.findings, key=lambda id: SEVERITIES.index(pages[id]["severity"]) if id in pages else -1)
+        told = ", ".join(link(id, pages, folder) for id in worst) or "–"
         told += f"; **unexpected passes: {', '.join(row.unexpected)}**" if row.unexpected else ""
         name = f"[{row.backend}](index.html#view=backend&backend={row.backend})"
         day = row.day + (f" **{row.partial}**" if row.partial else "")

@@ -15,7 +15,7 @@ from typing import Any
 
 from conformance.facts import Outcome
 from conformance.report.model import BackendReport
-from implementations.matrix import ROOT, name_of, read
+from implementations.matrix import ROOT, name_of, pages, projects, read
 from implementations.porting.code import HELPERS, whole
 from implementations.porting.native import NATIVE
 from implementations.porting.sides import SIDES, Side
@@ -100,7 +100,7 @@ def conventions(found: Found, reports: Mapping[str, BackendReport]) -> str:
     ]
     for side in SIDES:
         for backend in side.backends:
-            cells = [side.name, backend, *_judged(reports.get(backend))]
+            cells = [side.name, backend, *_judged(backend, reports.get(backend))]
             lines.append(_line(cells))
     return HEAD + "\n".join([*lines, ""])
 
@@ -138,15 +138,24 @@ def _verified(side: Side, found: Found) -> str:
     return "; ".join(told)
 
 
-def _judged(report: BackendReport | None) -> Iterator[str]:
+def _judged(backend: str, report: BackendReport | None) -> Iterator[str]:
+    """What the report of a backend says of lengths, stacks and directions, and of dtypes."""
     if report is None:
         yield from ("not judged",) * 4
         return
     for group in ("lengths", "stack", "direction"):
         own = [v for v in report.verdicts if v.property.startswith(f"{group}.") and v.outcome != Outcome.NOT_DECLARED]
         good = sum(v.outcome == Outcome.PASSED for v in own)
-        yield ("judged" if good == len(own) else f"{good} of {len(own)} hold") if own else "–"
+        told = ("judged" if good == len(own) else f"{good} of {len(own)} hold") if own else "–"
+        ignored = _ignoring(backend) if group == "lengths" and not own else None
+        yield f"ignored: [{ignored[:-16]}](findings/{ignored}.md)" if ignored else told
     yield ", ".join(report.dtypes)
+
+
+def _ignoring(backend: str) -> str | None:
+    """The finding that the project of a backend takes lengths and ignores them."""
+    own = next((project.findings for project in projects() if backend in project.backends), ())
+    return next((id for id in pages() if id.startswith(own) and id.endswith("-lengths-ignored")), None)
 
 
 def porting(found: Found) -> str:
