@@ -59,8 +59,13 @@ Pages = Mapping[str, Mapping[str, str]]
 
 def link(id: str, pages: Pages, folder: str) -> str:
     """A finding, by the name of the library and its number, linked to its page."""
+    return f"[{numbered(id)}]({folder}{id}.md)" if id in pages else id
+
+
+def numbered(id: str) -> str:
+    """A finding's name without what it is about."""
     number = re.match(r".*?-\d+(?=-|$)", id)
-    return f"[{number[0] if number else id}]({folder}{id}.md)" if id in pages else id
+    return number[0] if number else id
 
 
 def counted(ids: Sequence[str], pages: Pages) -> str:
@@ -235,9 +240,10 @@ def files(tables_only: bool = False) -> dict[Path, str]:
     found = rows(reports, known, envs)
     written = {RESULTS / "README.md": page(found, known, told, envs, HOW)}
     if reports and not tables_only:
+        worst = sorted(told, key=lambda id: (SEVERITIES.index(told[id]["severity"]), id))
         reasons = {
-            f"docs/findings/{id}.md": Reason(id, f"../docs/findings/{id}.md", facts["severity"])
-            for id, facts in told.items()
+            f"docs/findings/{id}.md": Reason(numbered(id), f"../docs/findings/{id}.md", told[id]["severity"])
+            for id in worst
         }
         whole = merge([Part(report.backends[0].backend, report) for report in reports])
         order = {row.backend: at for at, row in enumerate(found)}

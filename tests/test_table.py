@@ -156,7 +156,8 @@ def test_the_reports_hold_no_path_of_a_machine() -> None:
 def test_the_page_links_what_is_known_of_a_reason() -> None:
     known = {KNOWN.expected: Reason("mine-01-wrong", "../docs/findings/mine-01-wrong.md", "high")}
     told = render(report(PASSED, KNOWN), known)
-    assert '<a href="../docs/findings/mine-01-wrong.md">mine-01-wrong</a> <span class="muted">high</span>' in told
+    assert '<span class="muted">high:</span> <a href="../docs/findings/mine-01-wrong.md">mine-01-wrong</a>' in told
+    assert '<span class="of">0/1</span>' in told, "what fails as expected does not pass"
     assert '<th scope="col">findings</th>' not in render(report(PASSED, KNOWN)), "nothing is known of it"
 
 

@@ -29,9 +29,9 @@ class Side:
     axes: str = "N H"
     #: The axes of a sequence; without L, it takes one step.
     x: str = "L N I"
-    #: Backends that judge it in the table.
+    #: The backend of the table for each of ``programs``.
     backends: tuple[str, ...] = field(default=())
-    #: By which program it is called where its arrays are those of a format; one that ``native`` calls for each.
+    #: The programs that ``native`` calls, where the arrays are those of a format.
     programs: tuple[str, ...] = ("",)
 
     @property

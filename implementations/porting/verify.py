@@ -3,6 +3,7 @@
     python -m implementations.porting.verify FILE          the conventions of those that are installed, into FILE
     python -m implementations.porting.verify FILE --port   the weights of each framework in FILE, judged in these
     … --check                                              the same, and FILE stays: 1 if it says something else
+    … --backends NAME…                                     of what these backends are, which must be installed
 
 For each framework, every order of the gates, with and without 1 added to the forget gate, either order of the state and
 either order of the sequence's axes are tried: the oracle, by its bound, says which agree. A convention is verified if
@@ -44,6 +45,11 @@ Reading = tuple[str, int, str, str]
 def key(side: str, program: str) -> str:
     """The name of a side in a program, in the file."""
     return f"{side}: {program}" if program else side
+
+
+def backend_of(id: str, program: str) -> str:
+    """The backend of the table that runs a side in a program."""
+    return _BY_ID[id].backends[_BY_ID[id].programs.index(program)]
 
 
 def case_of(side: Side) -> Case:
@@ -189,6 +195,7 @@ def main() -> int:
     parser.add_argument("file", type=Path, nargs="?", metavar="FILE")
     parser.add_argument("--port", action="store_true")
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--backends", nargs="*", metavar="NAME")
     parser.add_argument("--one", nargs=2, metavar=("SIDE", "PROGRAM"))
     given = parser.parse_args()
     if given.one:
@@ -203,9 +210,12 @@ def main() -> int:
     there = {"frameworks": {}, "ported": {}} | there
     wrong = 0
     for id, program in NATIVE:
-        try:
-            versions(NATIVE[id, program][0])
-        except ImportError:
+        if given.backends is None:
+            try:
+                versions(NATIVE[id, program][0])
+            except ImportError:
+                continue
+        elif backend_of(id, program) not in given.backends:
             continue
         if given.port:
             wrong += _port(id, program, given.file, there)

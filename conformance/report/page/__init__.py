@@ -27,7 +27,8 @@ _PICTURED = 14
 def render(report: Report, reasons: Mapping[str, Reason] | None = None) -> str:
     """The report as the text of an HTML file.
 
-    ``reasons`` say more of the reasons of expected failures, by their texts: then the backends' table links them.
+    ``reasons`` say more of the reasons of expected failures, by their texts, and in the order in which the
+    backends' table is to link them.
     """
     shown = content.page(named(report), reasons or {})
     templates = Environment(

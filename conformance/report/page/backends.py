@@ -83,7 +83,7 @@ def mark_of(verdict: Verdict, strict: bool) -> str:
 
 @dataclass(frozen=True)
 class Answers:
-    """How many properties of one question hold, of those that were asked."""
+    """How many properties of one question pass, of those that were asked: the others are bad, known, or undecided."""
 
     question: str
     good: int
@@ -180,7 +180,7 @@ def shown(backend: BackendReport, key: str, reasons: Mapping[str, Reason]) -> Sh
         answers=tuple(_answers(question, backend.asked(question)) for question in QUESTIONS),
         groups={group: _group(marks, group) for group in GROUPS},
         coverage=share,
-        reasons=tuple(reasons[text] for text in dict.fromkeys(v.expected for v in backend.verdicts) if text in reasons),
+        reasons=tuple(known for text, known in reasons.items() if text in {v.expected for v in backend.verdicts}),
         call=small_call(backend),
         headline=causes.headline(backend) if found and backend.bad else "",
         causes=tuple(_card(cause, backend) for cause in explained),
@@ -202,7 +202,8 @@ def _unavailable(backend: BackendReport) -> str:
 
 
 def _answers(question: str, asked: Sequence[Verdict]) -> Answers:
-    return Answers(question, sum(v.outcome.good for v in asked), len(asked), sum(v.outcome.bad for v in asked))
+    passed = sum(v.outcome == Outcome.PASSED for v in asked)
+    return Answers(question, passed, len(asked), sum(v.outcome.bad for v in asked))
 
 
 def _group(marks: Mapping[str, str], group: str) -> Group:
