@@ -36,16 +36,13 @@ def matrix(session: nox.Session) -> None:
         missing = [backend for backend in backends if not (REPORTS / f"{backend}.json").exists()]
         if not missing:
             continue
-        python = _installed(name)
+        python = _interpreter(name)
         if python is None:
             told.append(f"{name}: not installed, see {_folder(name) / 'install.log'}")
             continue
-        wanted = ENVIRONMENTS[name]
-        programs, options = wanted.get("programs", {}), wanted.get("options", [])
         for backend in missing:
-            report, target = REPORTS / f"{backend}.json", programs.get(backend, backend)
-            held = [] if backend in programs else ["--python", python]
-            command = [sys.executable, "-m", "conformance", "run", target, *held, *options]
+            report, options = REPORTS / f"{backend}.json", ENVIRONMENTS[name].get("options", [])
+            command = [sys.executable, "-m", "conformance", "run", backend, "--python", python, *options]
             session.log(f"{name}: {backend}")
             # 0 and 1 are verdicts; otherwise there is no complete report, and the next run tries again.
             status = subprocess.run([*command, "--json", report], cwd=HERE, check=False).returncode
@@ -61,7 +58,7 @@ def findings(session: nox.Session) -> None:
     told: list[str] = []
     for name in _chosen(session.posargs):
         pages = [page for page in sorted(FINDINGS.glob("*.md")) if f"environment: {name}\n" in page.read_text()]
-        python = _installed(name) if pages else None
+        python = _interpreter(name) if pages else None
         if pages and python is None:
             told.append(f"{name}: not installed, see {_folder(name) / 'install.log'}")
         elif pages:
@@ -76,36 +73,29 @@ def _chosen(arguments: list[str]) -> dict[str, list[str]]:
     chosen: dict[str, list[str]] = {}
     for argument in arguments or ENVIRONMENTS:
         name, _, backend = argument.partition(":")
-        every = [*ENVIRONMENTS[name].get("backends", []), *ENVIRONMENTS[name].get("programs", {})]
-        chosen.setdefault(name, []).extend([backend] if backend else every)
+        chosen.setdefault(name, []).extend([backend] if backend else ENVIRONMENTS[name]["backends"])
     return chosen
 
 
 def _folder(name: str) -> Path:
     """An environment's folder: other requirements have another one."""
-    text = "\n".join(ENVIRONMENTS[name].get("requirements", []))
+    text = "\n".join(ENVIRONMENTS[name]["requirements"])
     return BUILT / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def _installed(name: str) -> str | None:
-    """The interpreter of the environment, which is made where there is none; None if something does not install.
-
-    Programs have no interpreter of their own: npm installs what they need, and this one stands for it.
-    """
+def _interpreter(name: str) -> str | None:
+    """The environment's interpreter, built where there is none; None if it does not install."""
     folder, wanted = _folder(name), ENVIRONMENTS[name]
     python, log = folder / "bin/python", folder / "install.log"
-    if (folder / "installed").exists():
-        return str(python)
-    subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-    # The suite is found where it is; the child needs its dependencies only.
-    suite = ["numpy", "hypothesis", "psutil", "tabulate", "threadpoolctl", "tqdm", "ml_dtypes"]
-    command, where = [str(python), "-m", "pip", "install", *suite, *wanted.get("requirements", [])], HERE
-    if "npm" in wanted:
-        command, where = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts"], HERE / wanted["npm"]
-    with log.open("w") as output:
-        if subprocess.run(command, cwd=where, stdout=output, stderr=output, check=False).returncode:
-            return None
-    (folder / "installed").touch()
+    if not (folder / "installed").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        # The suite is found where it is; the child needs its dependencies only.
+        suite = ["numpy", "hypothesis", "psutil", "tabulate", "threadpoolctl", "tqdm", "ml_dtypes"]
+        with log.open("w") as output:
+            command = [python, "-m", "pip", "install", *suite, *wanted["requirements"]]
+            if subprocess.run(command, stdout=output, stderr=output, check=False).returncode:
+                return None
+        (folder / "installed").touch()
     return str(python)
 
 
