@@ -41,13 +41,13 @@ def jittor_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
         variable.assign(np.array(params[name]))
     # It stays in training: eval() would stop the gradients of its parameters, and it drops nothing here.
 
-    def call(x: Any, state: Any, lengths: None) -> Any:
+    def call(x: Any, state: Any, lengths: Any) -> Any:
         if config.proj_size and state is None:
             raise Unsupported("a projection without a state: docs/findings/jittor-03-projection-without-state.md")
         output, (h_n, c_n) = lstm(jt.array(np.array(x)), state and tuple(jt.array(np.array(part)) for part in state))
         return output.numpy(), h_n.numpy(), c_n.numpy()
 
-    def differentiate(x: Any, state: Any, lengths: None, cotangents: Any) -> Any:
+    def differentiate(x: Any, state: Any, lengths: Any, cotangents: Any) -> Any:
         leaves = [jt.array(np.array(part)) for part in (x, *state)]
         output, (h_n, c_n) = lstm(leaves[0], tuple(leaves[1:]))
         pairs = zip((output, h_n, c_n), cotangents, strict=True)

@@ -43,7 +43,7 @@ def mindspore_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     def tensor(array: Array) -> Any:
         return ms.Tensor(np.array(array))
 
-    def call(x: Any, state: Any, lengths: None) -> Any:
+    def call(x: Any, state: Any, lengths: Any) -> Any:
         output, (h_n, c_n) = lstm(tensor(x), state and tuple(map(tensor, state)))
         return output.asnumpy(), h_n.asnumpy(), c_n.asnumpy()
 
@@ -51,7 +51,7 @@ def mindspore_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
         output, (h_n, c_n) = lstm(x, (h_0, c_0))
         return output, h_n, c_n
 
-    def differentiate(x: Any, state: Any, lengths: None, cotangents: Any) -> Any:
+    def differentiate(x: Any, state: Any, lengths: Any, cotangents: Any) -> Any:
 
         found, pull = ms.vjp(run, *map(tensor, (x, *state)), weights=list(variables.values()))
         inputs, of_variables = pull(*map(tensor, cotangents))

@@ -49,12 +49,12 @@ def pytensor_scan(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     weights = [np.array(params[name]) for name in NAMES]
     run, gradient = compiled(config.dtype)
 
-    def call(x: Any, state: Any, lengths: None) -> Any:
+    def call(x: Any, state: Any, lengths: Any) -> Any:
         (h_0,), (c_0,) = state or zeros(config, x)
         output, h_n, c_n = run(*map(np.array, (x, h_0, c_0)), *weights)
         return output, h_n[None], c_n[None]
 
-    def differentiate(x: Any, state: Any, lengths: None, cotangents: Any) -> Any:
+    def differentiate(x: Any, state: Any, lengths: Any, cotangents: Any) -> Any:
         d_output, (d_h_n,), (d_c_n,) = cotangents
         given = map(np.array, (x, state[0][0], state[1][0], *weights, d_output, d_h_n, d_c_n))
         output, h_n, c_n, d_x, d_h_0, d_c_0, *grads = gradient(*given)
