@@ -93,8 +93,10 @@ def _interpreter(name: str) -> str | None:
         suite = ["numpy", "hypothesis", "psutil", "tabulate", "threadpoolctl", "tqdm", "ml_dtypes"]
         with log.open("w") as output:
             command = [python, "-m", "pip", "install", *suite, *wanted["requirements"]]
-            if subprocess.run(command, stdout=output, stderr=output, check=False).returncode:
-                return None
+            packages = [["npm", "install", "--prefix", HERE / path] for path in wanted.get("npm", [])]
+            for install in [command, *packages]:
+                if subprocess.run(install, stdout=output, stderr=output, check=False).returncode:
+                    return None
         (folder / "installed").touch()
     return str(python)
 

@@ -1,13 +1,13 @@
-// ONNX Runtime in JavaScript, from LSTM nodes of ONNX: `node onnxruntime.mjs web` is the one for browsers, which is
-// WebAssembly, `node onnxruntime.mjs node` the native one.
+// ONNX Runtime in JavaScript, from LSTM nodes of ONNX. The script that imports this one names the package.
 
 import { readFileSync } from "node:fs";
+import { basename } from "node:path";
 import { onnxModel } from "./onnx_lstm.mjs";
 import { Refused, Unsupported, serve } from "./serve.mjs";
 
-const name = `onnxruntime-${process.argv[2]}`;
+const name = basename(process.argv[1], ".mjs").replace("_", "-"); // onnxruntime-node or onnxruntime-web
 const ort = await import(name);
-if (ort.env.wasm) ort.env.wasm.numThreads = 1;
+if (name === "onnxruntime-web") ort.env.wasm.numThreads = 1;
 ort.env.logLevel = "fatal";
 
 // Findings of the native runtime, of which both are built.
@@ -50,7 +50,7 @@ function build(config, params) {
       }
     }
     if (lengths) feeds.lengths = new ort.Tensor("int32", Int32Array.from(lengths.data, Number), lengths.shape);
-    const options = { executionProviders: [process.argv[2] === "web" ? "wasm" : "cpu"], intraOpNumThreads: 1 };
+    const options = { executionProviders: [name === "onnxruntime-web" ? "wasm" : "cpu"], intraOpNumThreads: 1 };
     const model = () => ort.InferenceSession.create(onnxModel(config, params, !!h_0, !!lengths), options);
     const found = await (await (sessions[[!!h_0, !!lengths]] ??= model())).run(feeds);
     const N = x.shape[1];
