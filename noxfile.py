@@ -48,9 +48,7 @@ def matrix(session: nox.Session) -> None:
             session.log(f"{name}: {backend}")
             made, options = BUILT / f"{backend}.json", ENVIRONMENTS[name].get("options", [])
             # 0 and 1 are verdicts; otherwise there is no complete report, and the next run tries again.
-            status = _suite(
-                "conformance", "run", _target(name, backend), *_where(name, python), *options, "--json", made
-            )
+            status = _suite("conformance", "run", backend, "--python", python, *options, "--json", made)
             if status in (0, 1):
                 _suite("implementations.table", "--take", made, "--only-take")
             else:
@@ -92,10 +90,9 @@ def subset(session: nox.Session) -> None:
     if python := _interpreter(SUBSET, told):
         own, report = ENVIRONMENTS[SUBSET], BUILT / f"{SUBSET}.json"
         report.unlink(missing_ok=True)
-        targets = [_target(SUBSET, backend) for backend in _backends(SUBSET)]
-        options = [*_where(SUBSET, python), "--quick", "--jobs", "2", "--json", report]
+        options = ["--python", python, "--quick", "--jobs", "2", "--json", report]
         # 0 and 1 are verdicts; what fails may have a finding.
-        if (status := _suite("conformance", "run", *targets, *options)) not in (0, 1):
+        if (status := _suite("conformance", "run", *own["backends"], *options)) not in (0, 1):
             told.append(f"the quick runs ended with {status}")
         elif _suite("implementations.table", "--judge", report):
             told.append("a failure has no finding: see above")
@@ -107,7 +104,15 @@ def subset(session: nox.Session) -> None:
 
 
 def _verify(python: str, name: str, *options: str, told: list[str]) -> None:
-    command = [python, "-m", "implementations.porting.verify", CONVENTIONS, *options, "--backends", *_backends(name)]
+    command = [
+        python,
+        "-m",
+        "implementations.porting.verify",
+        CONVENTIONS,
+        *options,
+        "--backends",
+        *ENVIRONMENTS[name]["backends"],
+    ]
     if subprocess.run(command, cwd=HERE, env=_environment(), check=False).returncode:
         told.append(f"{name}: a convention is not as it is stated: see above")
 
@@ -122,28 +127,13 @@ def _chosen(arguments: list[str]) -> dict[str, list[str]]:
     chosen: dict[str, list[str]] = {}
     for argument in arguments or (name for name in ENVIRONMENTS if name != SUBSET):
         name, _, backend = argument.partition(":")
-        chosen.setdefault(name, []).extend([backend] if backend else _backends(name))
+        chosen.setdefault(name, []).extend([backend] if backend else ENVIRONMENTS[name]["backends"])
     return chosen
-
-
-def _backends(name: str) -> list[str]:
-    """What is judged in an environment: backends of Python, and programs."""
-    return [*ENVIRONMENTS[name].get("backends", ()), *ENVIRONMENTS[name].get("programs", ())]
-
-
-def _target(name: str, backend: str) -> str:
-    """What ``run`` is given for a backend: its name, or the command of a program."""
-    return ENVIRONMENTS[name].get("programs", {}).get(backend, backend)
-
-
-def _where(name: str, python: str | None) -> list[str]:
-    """The options that put Python's backends into the environment."""
-    return [word for own in ENVIRONMENTS[name].get("backends", ()) for word in ("--python", f"{own}={python}")]
 
 
 def _folder(name: str) -> Path:
     """An environment's folder: other requirements have another one."""
-    text = "\n".join(ENVIRONMENTS[name].get("requirements", ()))
+    text = "\n".join(ENVIRONMENTS[name]["requirements"])
     return BUILT / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
@@ -155,14 +145,13 @@ def _interpreter(name: str, told: list[str]) -> str | None:
         begun = os.times()
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
+        # The suite is found where it is; the child needs its dependencies only.
+        suite = ["numpy", "hypothesis", "psutil", "tabulate", "threadpoolctl", "tqdm", "ml_dtypes"]
         commands: list[list[Any]] = [[sys.executable, "-m", "venv", folder]]
-        if "requirements" in wanted:
-            # The suite is found where it is; the child needs its dependencies only.
-            suite = ["numpy", "hypothesis", "psutil", "tabulate", "threadpoolctl", "tqdm", "ml_dtypes"]
-            commands.append([python, "-m", "pip", "install", *suite, *wanted["requirements"]])
-        if "npm" in wanted:
+        commands.append([python, "-m", "pip", "install", *suite, *wanted["requirements"]])
+        for packages in wanted.get("npm", ()):
             options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock"]
-            commands.append(["npm", "install", *options, "--prefix", HERE / wanted["npm"]])
+            commands.append(["npm", "install", *options, "--prefix", HERE / packages])
         with log.open("w") as output:
             for command in commands:
                 try:

@@ -106,16 +106,11 @@ def pages(folder: Path = PAGES) -> dict[str, dict[str, str]]:
     return {id: facts | {"severity": facts["severity"].partition(":")[0]} for id, facts in sorted(found.items())}
 
 
-def judged_in(environment: Mapping[str, Any]) -> list[str]:
-    """What is judged in an environment: backends of Python, and programs."""
-    return [*environment.get("backends", ()), *environment.get("programs", ())]
-
-
 def pinned(package: str, backend: str, envs: Mapping[str, Any]) -> str:
     """The version of a package in the environment of a backend, by its pins; nothing if it has none."""
     for environment in envs.values():
-        if backend in judged_in(environment):
-            for pin in environment.get("requirements", ()):
+        if backend in environment["backends"]:
+            for pin in environment["requirements"]:
                 name, _, version = pin.partition("==")
                 if name.partition("[")[0].lower() == package.lower():
                     return version
@@ -185,11 +180,13 @@ def _partial(report: Report, own: BackendReport) -> str:
 
 
 def complaints(found: Iterable[Row], known_pages: Iterable[str], strict: bool = True) -> list[str]:
-    """What must not be in a published table, a line each; without ``strict``, partial runs are no matter."""
+    """What must not be in a published table, in lines; without ``strict``, partial runs are no matter."""
     told, there = [], set(known_pages)
     for row in found:
-        told += [f"{row.backend}: {id} fails without a finding" for id in row.unexplained]
-        told += [f"{row.backend}: {id} passes, though it is expected to fail" for id in row.unexpected]
+        told += [f"{row.backend} fails without a finding: {', '.join(row.unexplained)}"] if row.unexplained else []
+        told += (
+            [f"{row.backend} is expected to fail, and passes: {', '.join(row.unexpected)}"] if row.unexpected else []
+        )
         told += [f"{row.backend}: docs/findings/{id}.md does not exist" for id in row.findings if id not in there]
         told += [f"{row.backend}: {row.partial}"] if strict and row.partial else []
         told += [f"{row.backend}: no project in implementations/projects.toml"] if not row.project else []

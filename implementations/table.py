@@ -31,7 +31,6 @@ from implementations.matrix import (
     Share,
     complaints,
     environments,
-    judged_in,
     name_of,
     pages,
     projects,
@@ -174,13 +173,13 @@ def costs(found: Sequence[Row], envs: Mapping[str, Any], taken: Mapping[str, Any
     yield "|---|--:|--:|--:|---|---|"
     seconds = {row.backend: row.seconds for row in found}
     for name, own in envs.items():
-        judged = [seconds[backend] for backend in judged_in(own) if backend in seconds]
+        judged = [seconds[backend] for backend in own["backends"] if backend in seconds]
         runs = f"{sum(judged) / 60:.0f} min" if judged else "–"
         apt = ", ".join(own.get("apt", ())) or "–"
         cost = taken.get(name, {})
         disk = f"{cost['bytes'] / 1e9:.1f} GB" if "bytes" in cost else "–"
         install = f"{cost['seconds']} CPU s" if "seconds" in cost else "–"
-        yield _line(name, disk, install, runs, apt, ", ".join(judged_in(own)))
+        yield _line(name, disk, install, runs, apt, ", ".join(own["backends"]))
 
 
 def page(found: Sequence[Row], known: Sequence[Project], pages: Pages, envs: Mapping[str, Any], head: str) -> str:

@@ -42,7 +42,7 @@ def test_what_adapters_call_known_has_a_page() -> None:
 
 
 def test_every_backend_of_an_environment_is_registered() -> None:
-    named = [own for name, e in ENVIRONMENTS.items() if name != "subset" for own in e.get("backends", [])]
+    named = [own for name, e in ENVIRONMENTS.items() if name != "subset" for own in e["backends"]]
     assert len(named) == len(set(named))
     assert set(named) <= set(installed())
     assert set(ENVIRONMENTS["subset"]["backends"]) <= set(named), "what CI judges has another environment too"
