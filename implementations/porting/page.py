@@ -37,6 +37,10 @@ the gates, with and without 1 added to the forget gate's bias, for both orders o
 the sequence's axes. **Verified** says that the framework is right as it stands here, and with no other of these
 readings. σ and tanh are verified with it: no other activations give these numbers.
 
+What reads nn.LSTM or an ONNX file (torch.export, ExecuTorch, TVM; MNN, IREE) has the conventions of those. The other
+implementations of the [table](../results/README.md) were not searched: their adapters in
+[implementations/](../implementations) show how they take nn.LSTM's arrays.
+
 """
 
 COLUMNS = """- *arrays*: nn.LSTM's own are `W_ih` (4H, I), `W_hh` (4H, H), `b_ih` and `b_hh` (4H,). `b` is the sum
