@@ -76,7 +76,8 @@ sum of both. The reverse direction's half of the features comes second, in nn.LS
 
 The code needs NumPy only. It is written from the conventions that [conventions.md](conventions.md) verifies, and it
 is what that page's command runs: the arrays of each framework were given to each other one, which had to return
-what the first one had returned, within the bound of float32.
+what the first one had returned, within the bound of float32. The table tells the larger of both errors, as a share
+of its bound.
 
 """
 
@@ -182,7 +183,7 @@ def porting(found: Found) -> str:
 def _ported(found: Found) -> Iterator[str]:
     """Which weights were judged in which framework."""
     all_of = len(found.get("frameworks", {}))
-    yield _line(("weights of all others, judged in", "right", "largest share of the bound"))
+    yield _line(("weights of all others, judged in", "right", "largest share of the bound, of either"))
     yield "|---|---|--:|"
     for id, program in NATIVE:
         name = next(side.name for side in SIDES if side.id == id) + (f" in {program}" if program else "")
