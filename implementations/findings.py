@@ -17,6 +17,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+#: Where npm installs the packages that the scripts in JavaScript import.
+JAVASCRIPT = Path(__file__).parent / "javascript"
+
 INDEX = """# Findings
 
 What the suite, and reading beside it, found in software that people ship. Each page has a script that shows it without
@@ -37,10 +40,14 @@ def block(page: str, *languages: str) -> tuple[str, str]:
 def printed(language: str, script: str, python: str) -> str:
     """What the script prints to standard output, and the signal that ended it."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, f"finding.{'py' if language == 'python' else 'mjs'}")
+        path = Path(folder, "finding.py")
         path.write_text(script)
-        command = [python if language == "python" else "node", str(path)]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+        command = [python, str(path)]
+        if language == "js":
+            # What Node reads from standard input finds the packages of the folder in which it is started.
+            command, folder = ["node", "--input-type=module"], str(JAVASCRIPT)
+        options = {"cwd": folder, "input": script if language == "js" else "", "timeout": 300}
+        done = subprocess.run(command, **options, capture_output=True, text=True, check=False)
     if done.returncode > 0:
         return f"{done.stdout}{done.stderr}(exit status {done.returncode})\n"
     return done.stdout + (f"(ended by {signal.Signals(-done.returncode).name})\n" if done.returncode else "")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
-from conformance.spec import Array, Params, State
-from conformance.torch_module import from_torch, to_torch, vjp_of
-from implementations.torch_nn import load, load_weights
+from conformance.spec import Params
+from implementations.torch_family.tensors import model_of
+from implementations.torch_nn import load
 
 
 @backend(
@@ -28,7 +27,7 @@ from implementations.torch_nn import load, load_weights
         dtypes=("float32", "float64", "float16", "bfloat16"),
     ),
 )
-def torch_nn_step(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, State]]:
+def torch_nn_step(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     """``forward(x, state)`` and ``forward.vjp`` that call nn.LSTM once for each time step."""
     if config.bidirectional:
         raise Unsupported("bidirectional: the reverse direction begins at an element that has not come yet")
@@ -45,14 +44,4 @@ def torch_nn_step(config: LSTMConfig, params: Params) -> Callable[..., tuple[Arr
             outputs.append(output)
         return torch.cat(outputs, dim=time_axis), (h_n, c_n)
 
-    @torch.no_grad()
-    def forward(x: Array, state: State | None = None) -> tuple[Array, State]:
-        """x (L, N, I), or (N, L, I) if batch_first, or (L, I) -> output in x's layout, (h_n, c_n)."""
-        hx = None if state is None else (to_torch(state[0]), to_torch(state[1]))
-        output, (h_n, c_n) = run(to_torch(x), hx)
-        return from_torch(output), (from_torch(h_n), from_torch(c_n))
-
-    model: Any = forward
-    model.vjp = vjp_of(run, config, dict(lstm.named_parameters()))
-    model.load, model.train = partial(load_weights, lstm), lstm.train
-    return model
+    return model_of(run, config, lstm)

@@ -17,6 +17,8 @@ FRAMEWORKS = (
     *("torch", "lightning", "tensorflow", "keras", "tflite_runtime", "ai_edge_litert"),
     *("jax", "flax", "equinox", "haiku", "onnx", "onnxruntime", "openvino"),
     *("mlx", "tinygrad", "paddle", "mindspore", "mxnet", "theano", "pytensor", "cupy", "numba", "triton"),
+    *("cv2", "ncnn", "MNN", "tract", "tvm", "executorch", "jittor", "sonnet"),
+    *("opacus", "brevitas", "labml_nn", "thinc"),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +17,9 @@ from conformance.report.model import BackendReport, Report
 from conformance.report.table import notes, share
 from conformance.report.text import undecided
 
+#: The calls whose time is compared: float32, of so many steps and units at most.
+SMALL_CALL = 8, 16
+
 #: What stands above the cells of a row.
 HEADERS = ("backend", "", "level", *QUESTIONS, "margin", "time")
 
@@ -25,6 +29,13 @@ def cells(backend: BackendReport) -> list[str]:
     margin = "–" if backend.margin is None else f"{backend.margin:.2g}"
     shares = [share(backend.asked(question)) for question in QUESTIONS]
     return [reached(backend)[0] or "—", *shares, margin, f"{backend.seconds:.1f} s"]
+
+
+def small_call(backend: BackendReport) -> float | None:
+    """The median seconds of its calls of ``SMALL_CALL``, whatever other options they have; None without such calls."""
+    steps, hidden = SMALL_CALL
+    sizes = [m for m in backend.measured if m.dtype == "float32" and m.steps <= steps and m.hidden <= hidden]
+    return statistics.median(m.seconds for m in sizes for _ in range(m.cases)) if sizes else None
 
 
 def standings(report: Report) -> str:

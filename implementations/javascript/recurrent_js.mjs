@@ -62,4 +62,4 @@ function column(values) {
   return mat;
 }
 
-serve(capabilities, build);
+await serve(capabilities, build);

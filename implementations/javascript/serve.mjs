@@ -1,6 +1,6 @@
 // A program of docs/protocol.md around any LSTM: `serve(capabilities, build)` answers until standard input ends.
 //
-// `build(config, params)` gives `forward(call)`, which takes and gives tensors { dtype, shape, data }.
+// `build(config, params)` gives `forward(call)`, which takes and gives tensors { dtype, shape, data }, or promises them.
 
 import { readMessage, writeMessage } from "../tfjs_lstm/message.mjs";
 
@@ -16,7 +16,7 @@ export class Refused extends Error {
   kind = "refused";
 }
 
-export function serve(capabilities, build) {
+export async function serve(capabilities, build) {
   console.log = console.info = console.error; // standard output is for messages alone
   const models = new Map();
   const find = (model) => {
@@ -32,8 +32,8 @@ export function serve(capabilities, build) {
       models.set(model, build(configOf(fields), params));
       return [{ type: "built" }];
     },
-    forward({ model }, call) {
-      return [{ type: "result" }, find(model)(call)];
+    async forward({ model }, call) {
+      return [{ type: "result" }, await find(model)(call)];
     },
     release({ model }) {
       find(model);
@@ -47,7 +47,7 @@ export function serve(capabilities, build) {
     let response;
     try {
       if (!Object.hasOwn(answers, type)) throw new Unsupported(`requests of type ${type}`);
-      response = answers[type](fields, tensors);
+      response = await answers[type](fields, tensors);
     } catch (error) {
       response = [{ type: "error", kind: error.kind ?? "failed", message: error.message }];
     }

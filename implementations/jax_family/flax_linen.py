@@ -8,7 +8,7 @@ from typing import Any
 
 from conformance import LSTMConfig, backend
 from conformance.spec import Params
-from implementations.jax_family.flax_nnx import CAPABILITIES, available
+from implementations.jax_family.flax_rnn import CAPABILITIES, available, called
 from implementations.jax_family.traced import model_of
 
 
@@ -25,29 +25,16 @@ def variables(weights: Any, end: str) -> Any:
 
 
 def run(optimized: bool, config: LSTMConfig, weights: Any, x: Any, state: Any, lengths: Any) -> Any:
-    """nn.LSTM's arrays in and out. A carry of linen is (c, h)."""
+    """nn.LSTM's arrays in and out."""
     from flax import linen
-    from jax import numpy as jnp
 
     kind = linen.OptimizedLSTMCell if optimized else linen.LSTMCell
-    ends = ("_l0", "_l0_reverse") if config.bidirectional else ("_l0",)
-    cells = [kind(config.hidden_size, param_dtype=config.dtype) for _ in ends]
-    layer = linen.Bidirectional(*map(linen.RNN, cells)) if config.bidirectional else linen.RNN(cells[0])
-    carries = None if state is None else tuple((c, h) for h, c in zip(*state, strict=True))
-    if carries is not None and len(carries) != len(ends):
-        raise ValueError(f"a state for {len(ends)} directions is wanted, got {len(carries)}")
-    time_major = x.ndim == 3 and not config.batch_first
-    carry = carries if carries is None or config.bidirectional else carries[0]
-    of_cells = [{"cell": variables(weights, end)} for end in ends]
-    of_layer = dict(zip(("forward_rnn", "backward_rnn"), of_cells, strict=False)) if len(ends) == 2 else of_cells[0]
-    options = {"initial_carry": carry, "seq_lengths": lengths, "return_carry": True, "time_major": time_major}
-    carry, output = layer.apply({"params": of_layer}, x, **options)
-    c_n, h_n = (jnp.stack(part) for part in zip(*(carry if config.bidirectional else [carry]), strict=True))
-    if lengths is not None:
-        # flax says that it leaves what is computed in the padding.
-        valid = jnp.arange(x.shape[0 if time_major else 1])[:, None] < lengths  # (L, N)
-        output = jnp.where((valid if time_major else valid.T)[..., None], output, 0)
-    return output, h_n, c_n
+    rnns = [linen.RNN(kind(config.hidden_size, param_dtype=config.dtype)) for _ in config.slots()]
+    cells = [{"cell": variables(weights, slot.suffix)} for slot in config.slots()]
+    layer, of_layer = rnns[0], cells[0]
+    if config.bidirectional:
+        layer, of_layer = linen.Bidirectional(*rnns), dict(zip(("forward_rnn", "backward_rnn"), cells, strict=True))
+    return called(partial(layer.apply, {"params": of_layer}), config, x, state, lengths)
 
 
 run_plain, run_optimized = partial(run, False), partial(run, True)

@@ -6,27 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from conformance import Capabilities, LSTMConfig, backend
+from conformance import LSTMConfig, backend
 from conformance.spec import Params
-from implementations.adapter import needs
+from implementations.jax_family.flax_rnn import CAPABILITIES, available, called
 from implementations.jax_family.traced import model_of
-
-#: Of every library that computes the padding and leaves it out afterwards.
-PADDING = {
-    "degenerate.no-length": "docs/findings/flax-01-length-zero.md",
-    "gradients.padding": "docs/findings/flax-02-nan-padding-gradient.md",
-}
-CAPABILITIES = Capabilities(
-    bidirectional=True,
-    batch_first=True,
-    unbatched=True,
-    lengths=True,
-    gradients=True,
-    dtypes=("float32", "float64", "float16", "bfloat16"),
-    compiled=True,
-    expected_failures=PADDING,
-)
-available = needs("flax", install="pip install flax")
 
 
 def direction(optimized: bool, config: LSTMConfig, weights: Any, end: str) -> Any:
@@ -48,25 +31,11 @@ def direction(optimized: bool, config: LSTMConfig, weights: Any, end: str) -> An
 
 
 def run(optimized: bool, config: LSTMConfig, weights: Any, x: Any, state: Any, lengths: Any) -> Any:
-    """nn.LSTM's arrays in and out. A carry of nnx is (c, h)."""
+    """nn.LSTM's arrays in and out."""
     from flax import nnx
-    from jax import numpy as jnp
 
-    ends = ("_l0", "_l0_reverse") if config.bidirectional else ("_l0",)
-    rnns = [direction(optimized, config, weights, end) for end in ends]
-    layer = nnx.Bidirectional(*rnns) if config.bidirectional else rnns[0]
-    carries = None if state is None else tuple((c, h) for h, c in zip(*state, strict=True))
-    if carries is not None and len(carries) != len(rnns):
-        raise ValueError(f"a state for {len(rnns)} directions is wanted, got {len(carries)}")
-    time_major = x.ndim == 3 and not config.batch_first
-    carry = carries if carries is None or config.bidirectional else carries[0]
-    carry, output = layer(x, initial_carry=carry, seq_lengths=lengths, return_carry=True, time_major=time_major)
-    c_n, h_n = (jnp.stack(part) for part in zip(*(carry if config.bidirectional else [carry]), strict=True))
-    if lengths is not None:
-        # flax says that it leaves what is computed in the padding.
-        valid = jnp.arange(x.shape[0 if time_major else 1])[:, None] < lengths  # (L, N)
-        output = jnp.where((valid if time_major else valid.T)[..., None], output, 0)
-    return output, h_n, c_n
+    rnns = [direction(optimized, config, weights, slot.suffix) for slot in config.slots()]
+    return called(nnx.Bidirectional(*rnns) if config.bidirectional else rnns[0], config, x, state, lengths)
 
 
 run_plain, run_optimized = partial(run, False), partial(run, True)

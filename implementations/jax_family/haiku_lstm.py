@@ -9,6 +9,7 @@ from conformance import Capabilities, LSTMConfig, backend
 from conformance.spec import Params
 from implementations.adapter import needs
 from implementations.jax_family.traced import model_of
+from implementations.options import refuse_slots
 
 CAPABILITIES = Capabilities(
     layers=True,
@@ -37,20 +38,16 @@ def run(config: LSTMConfig, weights: Any, x: Any, state: Any, lengths: Any) -> A
     import haiku as hk
     from jax import numpy as jnp
 
+    refuse_slots(config, *(state or ()))
     time_major = x.ndim == 2 or not config.batch_first
     names = [f"lstm{k}" for k in range(config.num_layers)]
 
     def unrolled(x: Any, state: Any) -> Any:
         core = hk.DeepRNN([hk.LSTM(config.hidden_size, name=name) for name in names])
-        if state is None:
-            state = core.initial_state(None if x.ndim == 2 else x.shape[1 if time_major else 0])
-            state = (
-                jnp.stack([s.hidden for s in state]).astype(x.dtype),
-                jnp.stack([s.cell for s in state]).astype(x.dtype),
-            )
-        states = tuple(hk.LSTMState(h.astype(x.dtype), c.astype(x.dtype)) for h, c in zip(*state, strict=True))
-        if len(states) != len(names):
-            raise ValueError(f"a state for {len(names)} layers is wanted, got {len(states)}")
+        states = [hk.LSTMState(h, c) for h, c in zip(*state, strict=True)] if state else None
+        states = states or core.initial_state(None if x.ndim == 2 else x.shape[1 if time_major else 0])
+        # hk.LSTM's initial state is float32, whatever x is.
+        states = tuple(hk.LSTMState(*(part.astype(x.dtype) for part in state)) for state in states)
         return hk.dynamic_unroll(core, x, states, time_major=time_major)
 
     of_layers = {f"{name}/linear": variables(weights, k) for k, name in enumerate(names)}

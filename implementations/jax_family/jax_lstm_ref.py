@@ -8,7 +8,7 @@ from typing import Any
 from conformance import Capabilities, LSTMConfig, backend
 from conformance.spec import Params
 from implementations.adapter import needs
-from implementations.jax_family.flax_nnx import PADDING
+from implementations.jax_family.flax_rnn import PADDING
 from implementations.jax_family.traced import model_of
 
 CAPABILITIES = Capabilities(

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from conformance import Capabilities, LSTMConfig
-from conformance.spec import Array, Params, State
-from implementations.options import refuse, refuse_call, zeros
+from conformance.spec import Params
+from implementations import model
+from implementations.options import refuse
 
 #: ``run(config, weights, x, state, lengths) -> output, h_n, c_n``, of JAX arrays by nn.LSTM's names and shapes.
 Run = Callable[..., Any]
@@ -23,28 +24,17 @@ def model_of(run: Run, declared: Capabilities, config: LSTMConfig, params: Param
     refuse(declared, config)
     jax.config.update("jax_enable_x64", True)
     weights = {name: jax.numpy.array(value) for name, value in params.items()}
-    call, differentiate = compiled(run, config)
+    run_compiled, gradient = compiled(run, config)
 
-    def forward(x: Array, state: State | None = None, lengths: Array | None = None) -> tuple[Array, State]:
-        """x (L, N, I), or (N, L, I) if batch_first, or (L, I) -> output in x's layout, (h_n, c_n)."""
-        refuse_call(declared, x, lengths)
-        # XLA may read the caller's memory after this call has returned: hand it copies.
-        arrays = jax.tree.map(np.array, (x, state, lengths))
-        output, h_n, c_n = map(np.array, call(weights, *arrays))
-        return output, (h_n, c_n)
+    def on_arrays(function: Callable[..., Any], *arguments: Any) -> Any:
+        # XLA may read the caller's memory after the call has returned: hand it copies.
+        return jax.tree.map(np.array, function(weights, *jax.tree.map(np.array, arguments)))
 
-    def vjp(x: Array, state: State | None, lengths: Array | None, *cotangents: Array) -> Any:
-        """What ``forward`` returns, and the gradients by name."""
-        refuse_call(declared, x, lengths)
-        state = zeros(config, x) if state is None else state
-        arrays = jax.tree.map(np.array, (x, state, lengths, cotangents))
-        found = jax.tree.map(np.array, differentiate(weights, *arrays))
-        (output, h_n, c_n), (grads, d_x, (d_h_0, d_c_0)) = found
-        return (output, (h_n, c_n)), {"x": d_x, "h_0": d_h_0, "c_0": d_c_0, **grads}
+    def differentiate(*arguments: Any) -> Any:
+        found, (grads, d_x, (d_h_0, d_c_0)) = on_arrays(gradient, *arguments)
+        return found, {"x": d_x, "h_0": d_h_0, "c_0": d_c_0, **grads}
 
-    model: Any = forward
-    model.vjp = vjp
-    return model
+    return model.model_of(declared, config, lambda *arguments: on_arrays(run_compiled, *arguments), differentiate)
 
 
 @cache

@@ -9,10 +9,14 @@ from typing import Any
 
 from conformance import LSTMConfig, backend
 from conformance.spec import Params
+from implementations.adapter import finding
 from implementations.jax_family.traced import model_of
 from implementations.keras_family.layers import CAPABILITIES, call, checked, layers_of, unavailable, variables_of
 
-COMPILED = replace(CAPABILITIES, compiled=True)
+PADDING = finding("keras-06-jax-nan-padding-gradient", "gradients.padding")
+COMPILED = replace(CAPABILITIES, compiled=True, expected_failures=PADDING)
+# Without lengths: docs/findings/keras-04-jax-unroll-ignores-zero-output.md.
+UNROLLED = replace(CAPABILITIES, compiled=True, lengths=False)
 available = partial(unavailable, "jax", "jax")
 layers_for = cache(layers_of)
 
@@ -33,7 +37,7 @@ def keras_jax(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     return checked(config, model_of(run_scan, COMPILED, config, params))
 
 
-@backend("keras-jax-unroll", COMPILED, available)
+@backend("keras-jax-unroll", UNROLLED, available)
 def keras_jax_unroll(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     """With unroll=True: a loop of Python's, traced."""
-    return checked(config, model_of(run_unrolled, COMPILED, config, params))
+    return checked(config, model_of(run_unrolled, UNROLLED, config, params))

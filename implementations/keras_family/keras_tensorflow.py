@@ -9,10 +9,14 @@ from typing import Any
 
 from conformance import LSTMConfig, backend
 from conformance.spec import Params
+from implementations.adapter import finding
 from implementations.keras_family.layers import CAPABILITIES, call, checked, layers_of, unavailable, variables_of
 from implementations.tensorflow_family.taped import model_of
 
-COMPILED = replace(CAPABILITIES, compiled=True)
+PADDING = finding("keras-07-tensorflow-nan-padding-gradient", "gradients.padding")
+COMPILED = replace(CAPABILITIES, compiled=True, expected_failures=PADDING)
+# Without lengths: docs/findings/keras-03-tensorflow-unroll-backwards-mask.md.
+UNROLLED = replace(CAPABILITIES, compiled=True, lengths=False)
 available = partial(unavailable, "tensorflow", "tensorflow-cpu")
 layers_for = cache(layers_of)
 
@@ -35,7 +39,7 @@ def keras_tensorflow(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     return checked(config, model_of(run_loop, COMPILED, config, params, graph=True))
 
 
-@backend("keras-tensorflow-unroll", COMPILED, available)
+@backend("keras-tensorflow-unroll", UNROLLED, available)
 def keras_tensorflow_unroll(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     """With unroll=True: a loop of Python's, traced."""
-    return checked(config, model_of(run_unrolled, COMPILED, config, params, graph=True))
+    return checked(config, model_of(run_unrolled, UNROLLED, config, params, graph=True))

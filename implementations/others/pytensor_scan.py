@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from conformance import Capabilities, LSTMConfig, backend
-from conformance.spec import Array, Params, State
+from conformance.spec import Params
 from implementations.adapter import needs
-from implementations.options import refuse, refuse_call, zeros
+from implementations.model import model_of
+from implementations.options import refuse, zeros
 
 CAPABILITIES = Capabilities(gradients=True, dtypes=("float32", "float64"))
 NOTE = "the equations of a step are the adapter's; the loop, its compilation and its gradient are PyTensor's"
@@ -43,28 +44,21 @@ def compiled(dtype: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 @backend("pytensor-scan", CAPABILITIES, needs("pytensor", install="pip install pytensor"), note=NOTE)
 def pytensor_scan(config: LSTMConfig, params: Params) -> Callable[..., Any]:
-    """``forward(x, state)`` and ``forward.vjp``."""
+    """One layer, one direction, time-major."""
     refuse(CAPABILITIES, config)
     weights = [np.array(params[name]) for name in NAMES]
-    run, differentiate = compiled(config.dtype)
+    run, gradient = compiled(config.dtype)
 
-    def arrays(x: Array, state: State | None) -> list[Array]:
-        refuse_call(CAPABILITIES, x)
-        (h_0,), (c_0,) = zeros(config, x) if state is None else state
-        return [np.array(part) for part in (x, h_0, c_0)]
+    def call(x: Any, state: Any, lengths: Any) -> Any:
+        (h_0,), (c_0,) = state or zeros(config, x)
+        output, h_n, c_n = run(*map(np.array, (x, h_0, c_0)), *weights)
+        return output, h_n[None], c_n[None]
 
-    def forward(x: Array, state: State | None = None) -> tuple[Array, State]:
-        """x (L, N, I) -> output (L, N, H), (h_n, c_n)."""
-        output, h_n, c_n = run(*arrays(x, state), *weights)
-        return output, (h_n[None], c_n[None])
-
-    def vjp(x: Array, state: State | None, lengths: None, *cotangents: Array) -> Any:
-        """What ``forward`` returns, and the gradients by name."""
-        upstream = [np.array(part) for part in (cotangents[0], cotangents[1][0], cotangents[2][0])]
-        output, h_n, c_n, d_x, d_h_0, d_c_0, *grads = differentiate(*arrays(x, state), *weights, *upstream)
+    def differentiate(x: Any, state: Any, lengths: Any, cotangents: Any) -> Any:
+        d_output, (d_h_n,), (d_c_n,) = cotangents
+        given = map(np.array, (x, state[0][0], state[1][0], *weights, d_output, d_h_n, d_c_n))
+        output, h_n, c_n, d_x, d_h_0, d_c_0, *grads = gradient(*given)
         inputs = {"x": d_x, "h_0": d_h_0[None], "c_0": d_c_0[None]}
-        return (output, (h_n[None], c_n[None])), inputs | dict(zip(NAMES, grads, strict=True))
+        return (output, h_n[None], c_n[None]), inputs | dict(zip(NAMES, grads, strict=True))
 
-    model: Any = forward
-    model.vjp = vjp
-    return model
+    return model_of(CAPABILITIES, config, call, differentiate)

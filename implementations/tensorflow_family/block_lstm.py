@@ -8,13 +8,13 @@ from typing import Any
 
 from conformance import Capabilities, LSTMConfig, backend
 from conformance.spec import Params
-from implementations.adapter import needs
+from implementations.adapter import finding, needs
 from implementations.options import refuse_slots
 from implementations.tensorflow_family.taped import model_of
 
-NO_ROWS = {"gradients.no-rows": "docs/findings/tensorflow-02-block-no-rows-uninitialised.md"}
+NO_ROWS = finding("tensorflow-02-block-no-rows-uninitialised", "gradients.no-rows")
 WRONG = ("preactivations", "dyadic", "untapped", "input", "long", "large", "equal-sizes")
-GATES = {f"gradients.{name}": "docs/findings/tensorflow-01-block-v2-gradient.md" for name in WRONG}
+GATES = finding("tensorflow-01-block-v2-gradient", *(f"gradients.{name}" for name in WRONG))
 CAPABILITIES = Capabilities(gradients=True, expected_failures=NO_ROWS)
 CAPABILITIES_2 = Capabilities(gradients=True, expected_failures=NO_ROWS | GATES)
 available = needs("tensorflow", install="pip install tensorflow-cpu")

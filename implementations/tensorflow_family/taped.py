@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from conformance import Capabilities, LSTMConfig
-from conformance.spec import Array, Params, State
-from implementations.options import refuse, refuse_call, zeros
+from conformance.spec import Params
+from implementations import model
+from implementations.options import refuse
 
 
 def model_of(
@@ -34,26 +35,13 @@ def model_of(
             found = run(config, weights, x, state, lengths)
         return found, tape.gradient(found, sources, cotangents, tf.UnconnectedGradients.ZERO)
 
-    if graph:
-        call, differentiate = tf.function(call), tf.function(differentiate)
+    def on_arrays(function: Callable[..., Any]) -> Callable[..., Any]:
+        function = tf.function(function) if graph else function
 
-    def tensors(x: Array, *more: Any) -> Any:
-        return tf.nest.map_structure(lambda part: None if part is None else tf.constant(np.array(part)), (x, *more))
+        def with_arrays(*arguments: Any) -> Any:
+            given = (None if part is None else tf.constant(np.array(part)) for part in tf.nest.flatten(arguments))
+            return tf.nest.map_structure(np.array, function(*tf.nest.pack_sequence_as(arguments, list(given))))
 
-    def forward(x: Array, state: State | None = None, lengths: Array | None = None) -> tuple[Array, State]:
-        """x in the config's layout -> output in x's layout, (h_n, c_n)."""
-        refuse_call(declared, x, lengths)
-        output, h_n, c_n = (np.array(part) for part in call(*tensors(x, state, lengths)))
-        return output, (h_n, c_n)
+        return with_arrays
 
-    def vjp(x: Array, state: State | None, lengths: Array | None, *cotangents: Array) -> Any:
-        """What ``forward`` returns, and the gradients by name."""
-        refuse_call(declared, x, lengths)
-        given = x, zeros(config, x) if state is None else state, lengths
-        found, grads = differentiate(*tensors(*given, cotangents))
-        output, h_n, c_n = (np.array(part) for part in found)
-        return (output, (h_n, c_n)), {name: np.array(grad) for name, grad in grads.items()}
-
-    model: Any = forward
-    model.vjp = vjp
-    return model
+    return model.model_of(declared, config, on_arrays(call), on_arrays(differentiate))

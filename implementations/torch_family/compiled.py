@@ -1,4 +1,4 @@
-"""torch.compile of nn.LSTM, which is compiled only with ``allow_rnn``, and of the textbook loop in torch."""
+"""torch.compile of nn.LSTM, which is compiled only with ``allow_rnn``: with oneDNN's layer, and without."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
-from conformance.spec import Array, Params, State
-from conformance.torch_module import from_torch, to_torch, vjp_of
+from conformance.spec import Params
+from implementations.torch_family.tensors import forward_of, model_of, refuse_many_steps, without_onednn
 from implementations.torch_nn import load
 
 CAPABILITIES = Capabilities(
@@ -28,48 +28,40 @@ CAPABILITIES = Capabilities(
 
 
 @cache
-def _compiled() -> Callable[..., Any]:
+def compiled() -> Callable[..., Any]:
+    """``compiled(module, x, hx)``, ``module(x, hx)`` compiled by inductor for each signature."""
     torch._dynamo.config.allow_rnn = True
     # Each signature is a compilation of the same function.
     torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = 100_000
 
     # fullgraph raises if anything is not compiled; dynamic shapes would be another implementation.
     @torch.compile(fullgraph=True, dynamic=False)
-    def compiled(lstm: torch.nn.LSTM, x: Tensor, hx: tuple[Tensor, Tensor] | None) -> Any:
-        return lstm(x, hx)
+    def called(module: torch.nn.Module, x: Tensor, hx: tuple[Tensor, Tensor] | None) -> Any:
+        return module(x, hx)
 
-    return compiled
+    return called
+
+
+def _lstm(config: LSTMConfig, params: Params) -> torch.nn.LSTM:
+    if config.dtype not in CAPABILITIES.dtypes or (config.dropout and config.training):
+        raise Unsupported("compiled in float32 and float64, for evaluation")
+    return load(config, params)
 
 
 @backend("torch-compile", CAPABILITIES)
 def torch_compile(config: LSTMConfig, params: Params) -> Callable[..., Any]:
-    """``forward(x, state)`` of nn.LSTM compiled by inductor, without gradients."""
-    if config.dtype not in CAPABILITIES.dtypes or (config.dropout and config.training):
-        raise Unsupported("compiled in float32 and float64, for evaluation")
-    lstm, compiled = load(config, params), _compiled()
-
-    @torch.no_grad()
-    def forward(x: Array, state: State | None = None) -> tuple[Array, State]:
-        hx = None if state is None else (to_torch(state[0]), to_torch(state[1]))
-        output, (h_n, c_n) = compiled(lstm, to_torch(x), hx)
-        return from_torch(output), (from_torch(h_n), from_torch(c_n))
-
-    return forward
+    """``forward(x, state)`` of nn.LSTM, each layer oneDNN's; with gradients it fails (torch-01)."""
+    lstm = _lstm(config, params)
+    return forward_of(lambda x, hx: compiled()(lstm, x, hx))
 
 
 @backend("torch-compile-native", replace(CAPABILITIES, gradients=True))
 def torch_compile_native(config: LSTMConfig, params: Params) -> Callable[..., Any]:
-    """``torch_compile`` and its gradients with oneDNN off: the steps are unrolled and compiled themselves."""
-    forward: Any = torch_compile(config, params)
-    lstm = load(config, params)
+    """``forward(x, state)`` and its gradients with oneDNN off: the steps are written out and compiled themselves."""
+    lstm = _lstm(config, params)
 
-    def without(function: Callable[..., Any]) -> Any:
-        def called(*arguments: Any) -> Any:
-            with torch.backends.mkldnn.flags(enabled=False):
-                return function(*arguments)
+    def run(x: Tensor, hx: tuple[Tensor, Tensor] | None) -> Any:
+        refuse_many_steps(config, x, 64)
+        return without_onednn(compiled())(lstm, x, hx)
 
-        return called
-
-    model: Any = without(forward)
-    model.vjp = without(vjp_of(lambda x, hx: _compiled()(lstm, x, hx), config, dict(lstm.named_parameters())))
-    return model
+    return model_of(run, config, lstm)

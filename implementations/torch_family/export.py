@@ -31,4 +31,4 @@ def _export(config: LSTMConfig, *example: torch.Tensor) -> Run:
 )
 def torch_export(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     """``forward(x, state)`` of a program exported for each signature: nn.LSTM's steps are unrolled."""
-    return by_signature(config, params, _export)
+    return by_signature(config, params, _export, most_steps=1_000)

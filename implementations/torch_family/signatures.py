@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,10 @@ import torch
 from torch import Tensor
 
 from conformance import LSTMConfig, Unsupported, guard
-from conformance.spec import Array, Params, State, state_shapes
+from conformance.spec import Array, Params, State, param_shapes
 from conformance.torch_module import from_torch, to_torch
+from implementations.options import zeros
+from implementations.torch_family.tensors import refuse_many_steps
 
 #: x, h_0, c_0 and the weights in nn.LSTM's order -> output, h_n, c_n.
 Run = Callable[..., Any]
@@ -30,11 +33,16 @@ class Functional(torch.nn.Module):
         return torch._VF.lstm(x, (h_0, c_0), list(weights), *options)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def by_signature(config: LSTMConfig, params: Params, compile_: Callable[..., Run]) -> Callable[..., Any]:
-    """``forward(x, state)`` by ``compile_(config, *example tensors) -> run``, called once for each signature."""
+def by_signature(
+    config: LSTMConfig, params: Params, compile_: Callable[..., Run], most_steps: int = sys.maxsize
+) -> Callable[..., Any]:
+    """``forward(x, state)`` by ``compile_(config, *example tensors) -> run``, called once for each signature.
+
+    ``most_steps`` is what can be compiled in a minute where each step is written out.
+    """
     if config.dtype not in ("float32", "float64") or (config.dropout and config.training):
         raise Unsupported("float32 and float64, for evaluation")
-    weights = [to_torch(params[name].copy()) for name in params]
+    weights = [to_torch(params[name].copy()) for name in param_shapes(config)]
 
     @torch.no_grad()
     def forward(x: Array, state: State | None = None) -> tuple[Array, State]:
@@ -42,9 +50,8 @@ def by_signature(config: LSTMConfig, params: Params, compile_: Callable[..., Run
         if x.ndim != 3:
             raise Unsupported("the exported call is batched")
         guard(config, x, state)  # nn.LSTM's forward looks at the shapes before it makes the call that is exported
-        rows = x.shape[0 if config.batch_first else 1]
-        h_0, c_0 = state or [torch.zeros(shape).to(weights[0].dtype).numpy() for shape in state_shapes(config, rows)]
-        tensors = [to_torch(x), to_torch(h_0), to_torch(c_0), *weights]
+        tensors = [*map(to_torch, (x, *(state or zeros(config, x)))), *weights]
+        refuse_many_steps(config, tensors[0], most_steps)
         key = (config, *((tensor.shape, tensor.dtype) for tensor in tensors))
         if (compile_, key) not in _compiled:
             # Programs are made for plain memory.

@@ -47,4 +47,4 @@ def _compile(config: LSTMConfig, *example: torch.Tensor) -> Run:
 )
 def tvm_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     """``forward(x, state)`` of a program for each signature, with the weights as inputs."""
-    return by_signature(config, params, _compile)
+    return by_signature(config, params, _compile, most_steps=1_000)

@@ -9,31 +9,45 @@ from typing import Any
 import numpy as np
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
-from conformance.spec import Array, Params, State
-from implementations.adapter import needs
-from implementations.options import refuse, refuse_call, refuse_slots
+from conformance.spec import Array, Params
+from implementations.adapter import finding, needs
+from implementations.options import refuse, refuse_slots
+from implementations.torch_libraries.autograd import model_of, one_bias
 
-CAPABILITIES = Capabilities(layers=True, bidirectional=True, no_bias=True, batch_first=True, gradients=True)
+CAPABILITIES = Capabilities(
+    layers=True,
+    bidirectional=True,
+    no_bias=True,
+    batch_first=True,
+    gradients=True,
+    expected_failures=finding("brevitas-03-more-than-ten-layers", "stack.deep"),
+)
 QUANTIZERS = ("weight", "bias", "io", "gate_acc", "sigmoid", "tanh", "cell_state")
+GATES = ("input", "forget", "cell", "output")
 
 
 @backend("brevitas", CAPABILITIES, needs("brevitas", install="pip install brevitas"))
 def brevitas_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     """It loads nn.LSTM's state_dict, and keeps a weight for each gate."""
-    import torch
     from brevitas.nn import QuantLSTM
 
-    from conformance.torch_module import from_torch, to_torch, vjp_of
+    from conformance.torch_module import to_torch
 
     refuse(CAPABILITIES, config)
-    sizes = config.input_size, config.hidden_size, config.num_layers
-    options = {"bias": config.bias, "batch_first": config.batch_first, "bidirectional": config.bidirectional}
+    sizes = config.input_size, config.hidden_size, config.num_layers, config.bias, config.batch_first
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         off = dict.fromkeys(f"{name}_quant" for name in QUANTIZERS)
-        lstm = QuantLSTM(*sizes, **options, **off, dtype=getattr(torch, config.dtype))
+        lstm = QuantLSTM(*sizes, bidirectional=config.bidirectional, **off)
     lstm.load_state_dict({name: to_torch(value) for name, value in params.items()})
     lstm.eval()
+    leaves: dict[Any, Any] = {}
+    places = {"weight_ih": "input_weight.weight", "weight_hh": "hidden_weight.weight"}
+    for slot in config.slots():
+        layer = lstm.layers[slot.layer][slot.direction]
+        for name, place in (places | ({"bias_ih": "bias"} if config.bias else {})).items():
+            names = ((name + slot.suffix, gate) for gate in GATES)
+            leaves |= {(key, gate): layer.get_parameter(f"{gate}_gate_params.{place}") for key, gate in names}
 
     def run(x: Any, state: Any) -> Any:
         if state is not None:
@@ -42,33 +56,8 @@ def brevitas_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
                 raise Unsupported("a state for several layers: docs/findings/brevitas-01-state-of-a-stack.md")
         return lstm(x, *(state or ()))
 
-    @torch.no_grad()
-    def forward(x: Array, state: State | None = None) -> tuple[Array, State]:
-        """x (L, N, I), or (N, L, I) if batch_first -> output in x's layout, (h_n, c_n)."""
-        refuse_call(CAPABILITIES, x)
-        output, (h_n, c_n) = run(to_torch(x), state and tuple(map(to_torch, state)))
-        return from_torch(output), (from_torch(h_n), from_torch(c_n))
+    def packed(grads: dict[Any, Array]) -> dict[str, Array]:
+        whole = {name: np.concatenate([grads[name, gate] for gate in GATES]) for name, _ in leaves}
+        return {name: grads[name] for name in ("x", "h_0", "c_0")} | one_bias(whole)
 
-    gates = ("input", "forget", "cell", "output")
-    places = {"weight_ih": "input_weight.weight", "weight_hh": "hidden_weight.weight", "bias_ih": "bias"}
-    places = {name: place for name, place in places.items() if config.bias or name != "bias_ih"}
-    leaves = {}
-    for slot in config.slots():
-        layer = lstm.layers[slot.layer][slot.direction]
-        for name, place in places.items():
-            leaves |= {(name + slot.suffix, gate): layer.get_parameter(f"{gate}_gate_params.{place}") for gate in gates}
-    differentiate = vjp_of(run, config, leaves)  # pyright: ignore[reportArgumentType]
-
-    def vjp(*arguments: Any) -> Any:
-        """What ``forward`` returns, and the gradients by name."""
-        found, grads = differentiate(*arguments)
-        packed = {name: grads[name] for name in ("x", "h_0", "c_0")}
-        for name in {name for name, _ in leaves}:
-            packed[name] = np.concatenate([grads[name, gate] for gate in gates])
-            if name.startswith("bias_ih"):
-                packed[name.replace("bias_ih", "bias_hh")] = packed[name]
-        return found, packed
-
-    model: Any = forward
-    model.vjp = vjp
-    return model
+    return model_of(CAPABILITIES, config, run, leaves, packed)

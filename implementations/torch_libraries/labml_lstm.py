@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from conformance import Capabilities, LSTMConfig, backend
-from conformance.spec import Array, Params, State
+from conformance.spec import Params
 from implementations.adapter import needs
-from implementations.options import refuse, refuse_call
+from implementations.options import refuse
+from implementations.torch_libraries.autograd import model_of, one_bias
 
 CAPABILITIES = Capabilities(layers=True, gradients=True, dtypes=("float32", "float64"))
 
@@ -19,7 +20,7 @@ def labml_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     import torch
     from labml_nn.lstm import LSTM
 
-    from conformance.torch_module import from_torch, to_torch, vjp_of
+    from conformance.torch_module import to_torch
 
     refuse(CAPABILITIES, config)
     lstm = LSTM(config.input_size, config.hidden_size, config.num_layers).to(getattr(torch, config.dtype))
@@ -32,21 +33,4 @@ def labml_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
             x.weight.copy_(to_torch(params["weight_ih" + end]))
             h.weight.copy_(to_torch(params["weight_hh" + end]))
             h.bias.copy_(to_torch(params["bias_ih" + end] + params["bias_hh" + end]))
-
-    @torch.no_grad()
-    def forward(x: Array, state: State | None = None) -> tuple[Array, State]:
-        """x (L, N, I) -> output (L, N, H), (h_n, c_n)."""
-        refuse_call(CAPABILITIES, x)
-        output, (h_n, c_n) = lstm(to_torch(x), state and tuple(map(to_torch, state)))
-        return from_torch(output), (from_torch(h_n), from_torch(c_n))
-
-    differentiate = vjp_of(lstm, config, leaves)
-
-    def vjp(*arguments: Any) -> Any:
-        """What ``forward`` returns, and the gradients by name; both biases have that of their sum."""
-        found, grads = differentiate(*arguments)
-        return found, grads | {f"bias_hh_l{k}": grads[f"bias_ih_l{k}"] for k in range(config.num_layers)}
-
-    model: Any = forward
-    model.vjp = vjp
-    return model
+    return model_of(CAPABILITIES, config, lstm, leaves, one_bias)

@@ -8,6 +8,7 @@ script sets every text as text, never as markup.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -15,14 +16,21 @@ from markupsafe import Markup
 from conformance.report.model import Report
 from conformance.report.names import named
 from conformance.report.page import content, plots
-from conformance.report.page.backends import MARKS
+from conformance.report.page.backends import MARKS, Reason
 
 _TEMPLATES = "conformance.report.page"
 
+#: Of so many backends each has pictures of its own: they are the largest part of a page.
+_PICTURED = 14
 
-def render(report: Report) -> str:
-    """The report as the text of an HTML file."""
-    shown = content.page(named(report))
+
+def render(report: Report, reasons: Mapping[str, Reason] | None = None) -> str:
+    """The report as the text of an HTML file.
+
+    ``reasons`` say more of the reasons of expected failures, by their texts, and in the order in which the
+    backends' table is to link them.
+    """
+    shown = content.page(named(report), reasons or {})
     templates = Environment(
         loader=PackageLoader(_TEMPLATES, "templates"),
         autoescape=True,
@@ -36,7 +44,8 @@ def render(report: Report) -> str:
         assert templates.loader is not None
         return Markup(templates.loader.get_source(templates, name)[0])
 
-    drawn = plots.overview(shown.backends), {b.key: plots.of_backend(b) for b in shown.backends}
+    few = shown.backends if len(shown.backends) <= _PICTURED else ()
+    drawn = plots.overview(shown.backends), {b.key: plots.of_backend(b) for b in few}
     template = templates.get_template("page.html")
     return template.render(
         page=shown,

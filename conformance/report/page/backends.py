@@ -14,6 +14,7 @@ from conformance.report.altered import instead
 from conformance.report.conclusion import GOOD, ending, sentence, standing
 from conformance.report.levels import reached, whole
 from conformance.report.model import BackendReport, Verdict
+from conformance.report.summary import small_call
 from conformance.report.unjudged import unjudged
 
 #: So many characters of a name, and of any other text, are shown.
@@ -82,7 +83,7 @@ def mark_of(verdict: Verdict, strict: bool) -> str:
 
 @dataclass(frozen=True)
 class Answers:
-    """How many properties of one question hold, of those that were asked."""
+    """How many properties of one question pass, of those that were asked: the others are bad, known, or undecided."""
 
     question: str
     good: int
@@ -117,6 +118,16 @@ class CauseCard:
 
 
 @dataclass(frozen=True)
+class Reason:
+    """What is known of a reason for which properties are expected to fail."""
+
+    name: str
+    address: str
+    #: How bad it is, in a word.
+    severity: str
+
+
+@dataclass(frozen=True)
 class Shown:
     """A backend on the page."""
 
@@ -134,6 +145,10 @@ class Shown:
     groups: dict[str, Group]
     #: The share of three-way combinations that were judged, or None.
     coverage: float | None
+    #: The reasons of its expected failures of which something is known.
+    reasons: tuple[Reason, ...]
+    #: The seconds of a small call, or None.
+    call: float | None
     headline: str
     causes: tuple[CauseCard, ...]
     #: What else came of the diagnosis: a label and a text each.
@@ -144,7 +159,7 @@ class Shown:
     marks: dict[str, str]
 
 
-def shown(backend: BackendReport, key: str) -> Shown:
+def shown(backend: BackendReport, key: str, reasons: Mapping[str, Reason]) -> Shown:
     """A backend as it is shown under a key."""
     told, (level, gap) = standing(backend), reached(backend)
     found = backend.diagnosis
@@ -165,6 +180,8 @@ def shown(backend: BackendReport, key: str) -> Shown:
         answers=tuple(_answers(question, backend.asked(question)) for question in QUESTIONS),
         groups={group: _group(marks, group) for group in GROUPS},
         coverage=share,
+        reasons=tuple(known for text, known in reasons.items() if text in {v.expected for v in backend.verdicts}),
+        call=small_call(backend),
         headline=causes.headline(backend) if found and backend.bad else "",
         causes=tuple(_card(cause, backend) for cause in explained),
         remarks=tuple(_remarks(found)) if found else (),
@@ -185,7 +202,8 @@ def _unavailable(backend: BackendReport) -> str:
 
 
 def _answers(question: str, asked: Sequence[Verdict]) -> Answers:
-    return Answers(question, sum(v.outcome.good for v in asked), len(asked), sum(v.outcome.bad for v in asked))
+    passed = sum(v.outcome == Outcome.PASSED for v in asked)
+    return Answers(question, passed, len(asked), sum(v.outcome.bad for v in asked))
 
 
 def _group(marks: Mapping[str, str], group: str) -> Group:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from conformance.properties import GROUPS, catalogue
 from conformance.report import english
 from conformance.report.model import Report
-from conformance.report.page.backends import MARKS, NAME, Shown, keys, plain, shown, unquoted
+from conformance.report.page.backends import MARKS, NAME, Reason, Shown, keys, plain, shown, unquoted
 from conformance.report.page.drawn import data
 from conformance.report.shell import command_line
 from conformance.report.summary import standings
@@ -39,9 +39,9 @@ class Page:
     data: dict[str, Any]
 
 
-def page(report: Report) -> Page:
+def page(report: Report, reasons: Mapping[str, Reason]) -> Page:
     """All that stands on the page of a report."""
-    backends = tuple(map(shown, report.backends, keys(report.backends)))
+    backends = tuple(shown(one, key, reasons) for one, key in zip(report.backends, keys(report.backends), strict=True))
     ids = {verdict.property for verdict in report.verdicts}
     known = [id for id in catalogue() if id in ids]
     groups = {g: tuple(id for id in known if id.startswith(f"{g}.")) for g in GROUPS}

@@ -1,0 +1,1 @@
+"""LSTMs in JavaScript."""

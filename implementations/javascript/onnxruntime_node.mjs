@@ -1,0 +1,3 @@
+// onnxruntime-node, which calls the native library.
+
+import "./onnxruntime.mjs";

@@ -1,0 +1,3 @@
+// onnxruntime-web, the one for browsers: WebAssembly.
+
+import "./onnxruntime.mjs";

@@ -1,0 +1,1 @@
+"""LSTMs of libraries in C and C++, which are compiled where they are used."""

@@ -1,0 +1,1 @@
+"""LSTMs of libraries that need NumPy alone."""

@@ -1,0 +1,71 @@
+"""mxnet.gluon.rnn.LSTM on the CPU. MXNet is archived, and of NumPy 1.23."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from conformance import Capabilities, LSTMConfig, backend
+from conformance.spec import Params
+from implementations.adapter import needs
+from implementations.model import model_of
+from implementations.options import refuse, refuse_slots
+
+CAPABILITIES = Capabilities(
+    layers=True,
+    bidirectional=True,
+    batch_first=True,
+    gradients=True,
+    dropout=True,
+    dtypes=("float32", "float64"),
+    threads=False,  # a parameter keeps its gradient
+)
+
+
+@backend("mxnet", CAPABILITIES, needs("mxnet", install="pip install mxnet==1.9.1 'numpy<2'"))
+def mxnet_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
+    """It has nn.LSTM's gates, two biases, and states (h, c)."""
+    np.bool = bool  # pyright: ignore[reportAttributeAccessIssue]  # MXNet asks for the name that NumPy 1.24 took away
+    import mxnet as mx
+
+    refuse(CAPABILITIES, config)
+    sizes = config.hidden_size, config.num_layers, "NTC" if config.batch_first else "TNC"
+    options = {"bidirectional": config.bidirectional, "dropout": config.dropout, "dtype": config.dtype}
+    lstm = mx.gluon.rnn.LSTM(*sizes, input_size=config.input_size, **options)
+    lstm.initialize()
+    leaves = {}
+    for slot in config.slots():
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            kind, way = name.split("_")
+            place = getattr(lstm, f"{'lr'[slot.direction]}{slot.layer}_{way[0]}2h_{kind}")
+            place.set_data(mx.nd.array(params[name + slot.suffix], dtype=config.dtype))
+            leaves[name + slot.suffix] = place
+
+    def run(x: Any, state: Any) -> Any:
+        if state is None:
+            return lstm(x, lstm.begin_state(x.shape[0 if config.batch_first else 1], dtype=config.dtype))
+        refuse_slots(config, *state)
+        return lstm(x, list(state))
+
+    def tensor(array: Any) -> Any:
+        return mx.nd.array(array, dtype=config.dtype)
+
+    def call(x: Any, state: Any, lengths: Any) -> Any:
+        with mx.autograd.record(train_mode=config.training):
+            output, (h_n, c_n) = run(tensor(x), state and list(map(tensor, state)))
+        return output.asnumpy(), h_n.asnumpy(), c_n.asnumpy()
+
+    def differentiate(x: Any, state: Any, lengths: Any, cotangents: Any) -> Any:
+        given = [tensor(part) for part in (x, *state)]
+        for part in given:
+            part.attach_grad()
+        with mx.autograd.record(train_mode=config.training):
+            output, (h_n, c_n) = run(given[0], given[1:])
+        found = [output, h_n, c_n]
+        mx.autograd.backward(found, list(map(tensor, cotangents)), train_mode=config.training)
+        grads = dict(zip(("x", "h_0", "c_0"), (part.grad.asnumpy() for part in given), strict=True))
+        return tuple(part.asnumpy() for part in found), grads | {n: p.grad().asnumpy() for n, p in leaves.items()}
+
+    return model_of(CAPABILITIES, config, call, differentiate)
