@@ -10,7 +10,7 @@ from torch import Tensor
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Params
-from implementations.torch_family.tensors import model_of
+from implementations.torch_family.tensors import tensor_model
 from implementations.torch_nn import load
 
 
@@ -44,4 +44,4 @@ def torch_nn_step(config: LSTMConfig, params: Params) -> Callable[..., Any]:
             outputs.append(output)
         return torch.cat(outputs, dim=time_axis), (h_n, c_n)
 
-    return model_of(run, config, lstm)
+    return tensor_model(run, config, lstm)

@@ -21,8 +21,8 @@ from implementations.onnx_family.graph import Run, onnx_forward
 CONVERTING = Lock()
 
 
-def mnn_backend(name: str, shape_mutable: bool, precision: str) -> Backend:
-    """The converted model as a Module, for changing shapes or for those of the first call."""
+def mnn_backend(name: str, precision: str) -> Backend:
+    """The converted model as a Module for changing shapes."""
 
     @backend(
         name,
@@ -61,7 +61,7 @@ def mnn_backend(name: str, shape_mutable: bool, precision: str) -> Backend:
                     _tools.mnnconvert(["mnnconvert", "-f", "ONNX", "--modelFile", source, "--MNNModel", target])
                 manager = MNN.nn.create_runtime_manager(({"backend": "CPU", "numThread": 1, "precision": precision},))
                 module = MNN.nn.load_module_from_file(
-                    target, names, outputs, runtime_manager=manager, dynamic=False, shape_mutable=shape_mutable
+                    target, names, outputs, runtime_manager=manager, dynamic=False, shape_mutable=True
                 )
             lock = Lock()
 
@@ -79,5 +79,5 @@ def mnn_backend(name: str, shape_mutable: bool, precision: str) -> Backend:
     return build
 
 
-mnn_dynamic = mnn_backend("mnn", True, "high")
-mnn_default = mnn_backend("mnn-default", True, "normal")
+mnn_dynamic = mnn_backend("mnn", "high")
+mnn_default = mnn_backend("mnn-default", "normal")

@@ -12,36 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from conformance import Backend, Capabilities, LSTMConfig, Unsupported, backend, reorder
+from conformance import Backend, Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Array, Params, State
 from implementations.adapter import NAN_HIDDEN, finding, needs
-
-
-def _network(config: LSTMConfig, state: bool) -> str:
-    """The network in ncnn's text form: each layer reads y, and h and c if there is a state, and writes y, hn and cn."""
-    D, lines = config.num_directions, ["Input x 0 1 y_0"]
-    for k in range(config.num_layers):
-        lines += [f"Input {name}_{k} 0 1 {name}_{k}" for name in "hc" if state]
-        size = config.layer_input_size(k) * 4 * config.hidden_size * D
-        blobs = f"3 3 y_{k} h_{k} c_{k}" if state else f"1 3 y_{k}"
-        options = f"0={config.output_size} 1={size} 2={2 * (D - 1)} 3={config.hidden_size}"
-        lines.append(f"LSTM lstm_{k} {blobs} y_{k + 1} hn_{k} cn_{k} {options}")
-    tops = sum(int(line.split()[3]) for line in lines)
-    return "\n".join(["7767517", f"{len(lines)} {tops}", *lines, ""])
-
-
-def _weights(config: LSTMConfig, params: Params) -> bytes:
-    """For each layer W (D, 4H, I), bias (D, 4H), R (D, 4H, P) and W_hr (D, P, H), each behind the tag of float32."""
-    parts = []
-    for k in range(config.num_layers):
-        of = {kind: [reorder(params[kind + s.suffix], "ifog") for s in config.slots(k)] for kind in
-              ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if config.bias else ()))}  # fmt: skip
-        bias = np.zeros((config.num_directions, 4 * config.hidden_size), np.float32)
-        for kind in of.keys() & {"bias_ih", "bias_hh"}:
-            bias += np.stack(of[kind])
-        W_hr = [[params["weight_hr" + s.suffix] for s in config.slots(k)]] if config.proj_size else []
-        parts += [b"\0\0\0\0" + np.stack(m).tobytes() for m in (of["weight_ih"], list(bias), of["weight_hh"], *W_hr)]
-    return b"".join(parts)
+from implementations.mobile.ncnn_model import network, weights
 
 
 def _extract(extractor: Any, name: str) -> Array:
@@ -60,7 +34,7 @@ def ncnn_backend(name: str, capabilities: Capabilities, **options: bool) -> Back
 
         if config.dtype != "float32" or config.batch_first or (config.dropout and config.training):
             raise Unsupported("ncnn has no batches, float32 blobs and no dropout")
-        weights, D = _weights(config, params), config.num_directions
+        content, D = weights(config, params), config.num_directions
 
         @cache
         def net(state: bool) -> Any:
@@ -70,8 +44,8 @@ def ncnn_backend(name: str, capabilities: Capabilities, **options: bool) -> Back
                 setattr(loaded.opt, option, value)
             with tempfile.TemporaryDirectory() as folder:
                 paths = [str(Path(folder, file)) for file in ("lstm.param", "lstm.bin")]
-                Path(paths[0]).write_text(_network(config, state))
-                Path(paths[1]).write_bytes(weights)
+                Path(paths[0]).write_text(network(config, state))
+                Path(paths[1]).write_bytes(content)
                 if loaded.load_param(paths[0]) or loaded.load_model(paths[1]):
                     raise RuntimeError("ncnn does not load the network")
             return loaded

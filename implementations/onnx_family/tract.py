@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from conformance import Capabilities, LSTMConfig, backend
-from conformance.spec import Array, Params, State, state_shapes
+from conformance.spec import Array, Params, State
 from implementations.adapter import NAN_HIDDEN, finding, needs
 from implementations.onnx_family.graph import Run, onnx_forward
+from implementations.options import zeros
 
 
 @backend(
@@ -61,7 +62,6 @@ def tract_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     forward = onnx_forward(config, params, load)
 
     def with_state(x: Array, state: State | None = None, **more: Any) -> tuple[Array, State]:
-        zeros = (np.zeros(shape, x.dtype) for shape in state_shapes(config, x.shape[1])) if x.ndim == 3 else None
-        return forward(x, state or (zeros and tuple(zeros)), **more)
+        return forward(x, state or (zeros(config, x) if x.ndim == 3 else None), **more)
 
     return with_state

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Params
-from implementations.torch_family.tensors import forward_of, model_of, refuse_many_steps, without_onednn
+from implementations.torch_family.tensors import forward_of, refuse_many_steps, tensor_model, without_onednn
 from implementations.torch_nn import load
 
 CAPABILITIES = Capabilities(
@@ -64,4 +64,4 @@ def torch_compile_native(config: LSTMConfig, params: Params) -> Callable[..., An
         refuse_many_steps(config, x, 64)
         return without_onednn(compiled())(lstm, x, hx)
 
-    return model_of(run, config, lstm)
+    return tensor_model(run, config, lstm)

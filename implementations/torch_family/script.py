@@ -11,7 +11,7 @@ from torch import Tensor
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Params, param_shapes
-from implementations.torch_family.tensors import model_of
+from implementations.torch_family.tensors import tensor_model
 from implementations.torch_nn import load, load_weights
 
 
@@ -60,6 +60,6 @@ def torch_jit_script(config: LSTMConfig, params: Params) -> Callable[..., Any]:
         with torch.jit.optimized_execution(False):  # pyright: ignore[reportPrivateImportUsage]
             return scripted(x, hx)
 
-    model = model_of(run, config, scripted.lstm)
+    model = tensor_model(run, config, scripted.lstm)
     model.train = scripted.train
     return model

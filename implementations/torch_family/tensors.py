@@ -30,7 +30,7 @@ def forward_of(run: Callable[..., Any]) -> Any:
     return forward
 
 
-def model_of(run: Callable[..., Any], config: LSTMConfig, lstm: torch.nn.LSTM) -> Any:
+def tensor_model(run: Callable[..., Any], config: LSTMConfig, lstm: torch.nn.LSTM) -> Any:
     """``forward_of(run)`` with ``vjp``, ``load`` and ``train``, where ``run`` reads the weights of ``lstm``."""
     model = forward_of(run)
     model.vjp = vjp_of(run, config, dict(lstm.named_parameters()))
