@@ -47,11 +47,11 @@ def pydynet_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
         leaves, found = run(x, state)
         for place in places.values():
             place.zero_grad()
-        loss = sum(
+        loss: Any = sum(
             (part * pdn.Tensor(grad, dtype=config.dtype)).sum() for part, grad in zip(found, cotangents, strict=True)
         )
         loss.backward()
-        grads = dict(zip(("x", "h_0", "c_0"), (np.array(leaf.grad) for leaf in leaves), strict=True))
+        grads: dict[str, Any] = dict(zip(("x", "h_0", "c_0"), (np.array(leaf.grad) for leaf in leaves), strict=True))
         for name, place in places.items():
             grad = np.array(place.grad)
             grads[name] = reorder(grad.T if grad.ndim == 2 else grad, "fiog")  # that order of itself is nn.LSTM's

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from conformance import Capabilities, LSTMConfig, backend
+from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Array, Params
-from implementations.adapter import finding, needs
+from implementations.adapter import needs
 from implementations.model import model_of
 from implementations.options import refuse
 
@@ -21,7 +21,7 @@ CAPABILITIES = Capabilities(
     batch_first=True,
     gradients=True,
     dropout=True,
-    expected_failures=finding("mindspore-01-gradients-in-two-threads", "gradients.threads", "purity.threads"),
+    threads=False,  # docs/findings/mindspore-01-gradients-in-two-threads.md
 )
 
 
@@ -31,6 +31,8 @@ def mindspore_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     import mindspore as ms
 
     refuse(CAPABILITIES, config)
+    if config.dropout == 1:
+        raise Unsupported("dropout of 1: it takes less than 1")
     ms.set_context(mode=ms.PYNATIVE_MODE, device_target="CPU")
     options = {"batch_first": config.batch_first, "dropout": float(config.dropout)}
     sizes = config.input_size, config.hidden_size, config.num_layers
