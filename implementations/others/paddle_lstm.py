@@ -9,24 +9,10 @@ import numpy as np
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Params
-from implementations.adapter import finding
 from implementations.model import model_of
 from implementations.options import refuse
-from implementations.others.paddle_parts import available, layer_of, tensor
+from implementations.others.paddle_parts import KNOWN, available, layer_of, tensor
 
-GRADIENTS = ("weights", "dyadic", "long", "untapped", "sums", "large", "equal-sizes")
-NAN = ("nan-kept", "nan-state", "nan-weight", "infinite-state")
-KNOWN = {
-    **finding("paddle-04-no-steps-crash", "degenerate.no-steps", "degenerate.then-right"),
-    **finding("paddle-06-dropout-in-float32", "dropout.elements"),
-    **finding("paddle-07-two-threads-crash", "gradients.threads", "dropout.threads"),
-    **finding("paddle-08-nan-padding", "lengths.padding", "gradients.padding", *(f"nonfinite.{name}" for name in NAN)),
-    **finding("paddle-09-reverse-gradient", *(f"gradients.{name}" for name in GRADIENTS)),
-    **finding("paddle-09-reverse-gradient", "dropout.everything-gradients"),
-    **finding("paddle-10-one-dropout-mask", "dropout.independence"),
-    **finding("paddle-11-no-rows-crash", "degenerate.no-rows", "gradients.no-rows"),
-    **finding("paddle-12-cotangent-shape", "refusals.cotangents"),
-}
 # Models without biases end the process: docs/findings/paddle-01-no-bias-crash.md.
 CAPABILITIES = Capabilities(
     layers=True,
