@@ -11,7 +11,7 @@ from conformance.spec import Array, Params, State
 from implementations.adapter import needs
 from implementations.options import refuse, refuse_rows
 
-CAPABILITIES = Capabilities(dtypes=("float32", "float64"))
+CAPABILITIES = Capabilities(dtypes=("float32", "float64"), threads=False)  # a layer keeps its state
 
 
 @cell_backend("dezero", CAPABILITIES, needs("dezero", install="pip install dezero"))

@@ -13,7 +13,7 @@ from implementations.adapter import needs
 from implementations.options import refuse, refuse_rows
 
 # The layer over the steps: docs/findings/numpy-ml-01-layer-cannot-be-made.md.
-CAPABILITIES = Capabilities(dtypes=("float64",))
+CAPABILITIES = Capabilities(dtypes=("float64",), threads=False)  # a cell keeps its state
 
 
 @cell_backend("numpy-ml", CAPABILITIES, needs("numpy_ml", install="pip install numpy-ml"))
