@@ -21,5 +21,11 @@ def finding(page: str, *properties: str) -> dict[str, str]:
     return dict.fromkeys(properties, f"docs/findings/{page}.md")
 
 
+#: The properties that a state breaks which is broadcast, or not compared with x.
+STATES_UNCHECKED = tuple(
+    f"refusals.{name}"
+    for name in ("reshaped-x", "state-shape", "broadcast-state", "batch-mismatch", "reshaped-state", "state-rank")
+)
+
 #: The properties that a NaN which comes out as a number breaks.
 NAN_HIDDEN = ("nonfinite.nan-kept", "nonfinite.nan-state", "nonfinite.nan-weight")

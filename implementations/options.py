@@ -52,3 +52,11 @@ def refuse_slots(config: LSTMConfig, *states: Any) -> None:
     for state in states:
         if state.shape[0] != wanted:
             raise ValueError(f"a state for {wanted} layers and directions is wanted, got {tuple(state.shape)}")
+
+
+def refuse_rows(config: LSTMConfig, x_t: Array, *states: Array) -> None:
+    """Raise ``ValueError`` unless each state is (N, H), for a library whose cell has no way to be given one."""
+    wanted = (len(x_t), config.hidden_size)
+    for state in states:
+        if state.shape != wanted:
+            raise ValueError(f"a state {wanted} is wanted, got {state.shape}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tomllib
 from pathlib import Path
@@ -51,3 +52,9 @@ def test_every_backend_of_an_environment_is_registered() -> None:
 def test_a_signal_shows_in_what_a_script_prints() -> None:
     assert printed("python", "print(1)\n", sys.executable) == "1\n"
     assert printed("python", "import os\nos.abort()\n", sys.executable) == "(ended by SIGABRT)\n"
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_a_script_in_javascript_runs_where_npm_installs_its_packages() -> None:
+    script = "import { basename } from 'node:path';\nconsole.log(basename(process.cwd()));\n"
+    assert printed("js", script, sys.executable) == "javascript\n"

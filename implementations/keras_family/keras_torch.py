@@ -9,13 +9,14 @@ from typing import Any
 
 from conformance import Capabilities, LSTMConfig, backend
 from conformance.spec import Array, Params
-from implementations.adapter import finding
+from implementations.adapter import STATES_UNCHECKED, finding
 from implementations.keras_family import layers
 from implementations.options import refuse
 from implementations.torch_libraries import autograd
 
 PADDING = finding("keras-05-torch-nan-padding-gradient", "gradients.padding")
-FLOAT32 = replace(layers.CAPABILITIES, dtypes=("float32",), expected_failures=PADDING)
+STATES = finding("keras-08-torch-state-broadcast", *STATES_UNCHECKED)
+FLOAT32 = replace(layers.CAPABILITIES, dtypes=("float32",), expected_failures=PADDING | STATES)
 # Without lengths: docs/findings/keras-02-torch-unroll-backwards-mask.md, keras-01-torch-float64-in-float32.md.
 UNROLLED = replace(layers.CAPABILITIES, dtypes=("float32",), lengths=False)
 FLOAT64 = replace(layers.CAPABILITIES, dtypes=("float64",), lengths=False)

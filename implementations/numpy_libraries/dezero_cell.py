@@ -9,9 +9,9 @@ import numpy as np
 from conformance import Capabilities, LSTMConfig, cell_backend
 from conformance.spec import Array, Params, State
 from implementations.adapter import needs
-from implementations.options import refuse
+from implementations.options import refuse, refuse_rows
 
-CAPABILITIES = Capabilities(dtypes=("float32", "float64"))
+CAPABILITIES = Capabilities(dtypes=("float32", "float64"), threads=False)  # a layer keeps its state
 
 
 @cell_backend("dezero", CAPABILITIES, needs("dezero", install="pip install dezero"))
@@ -32,6 +32,7 @@ def dezero_cell(config: LSTMConfig, params: Params) -> Callable[[Array, State], 
 
     def step(x_t: Array, state: State) -> State:
         """x_t (N, I), h (N, H), c (N, H) -> (h, c)."""
+        refuse_rows(config, x_t, *state)
         lstm.h, lstm.c = (Variable(np.array(part)) for part in state)
         with no_grad():
             lstm(np.array(x_t))

@@ -10,10 +10,10 @@ import numpy as np
 from conformance import Capabilities, LSTMConfig, cell_backend
 from conformance.spec import Array, Params, State
 from implementations.adapter import needs
-from implementations.options import refuse
+from implementations.options import refuse, refuse_rows
 
 # The layer over the steps: docs/findings/numpy-ml-01-layer-cannot-be-made.md.
-CAPABILITIES = Capabilities(dtypes=("float64",))
+CAPABILITIES = Capabilities(dtypes=("float64",), threads=False)  # a cell keeps its state
 
 
 @cell_backend("numpy-ml", CAPABILITIES, needs("numpy_ml", install="pip install numpy-ml"))
@@ -33,6 +33,7 @@ def numpy_ml_cell(config: LSTMConfig, params: Params) -> Callable[[Array, State]
 
     def step(x_t: Array, state: State) -> State:
         """x_t (N, I), h (N, H), c (N, H) -> (h, c)."""
+        refuse_rows(config, x_t, *state)
         cell.flush_gradients()  # else it keeps every step
         cell.derived_variables["A"], cell.derived_variables["C"] = [state[0]], [state[1]]
         return cell.forward(x_t)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,7 @@ def dynet_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     import dynet as dy
 
     refuse(CAPABILITIES, config)
-    collection, H = dy.ParameterCollection(), config.hidden_size
+    H, collection = config.hidden_size, dy.ParameterCollection()
     builder = dy.VanillaLSTMBuilder(config.num_layers, config.input_size, H, collection)
     leaves: dict[str, Any] = {}
     for k, (w_x, w_h, b) in enumerate(builder.get_parameters()):
@@ -43,10 +44,10 @@ def dynet_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
         if not len(x):
             raise ValueError("DyNet has no sequence without steps")
         dy.renew_cg()
-        inputs, h, c = expressions(x), expressions(h_0), expressions(c_0)
+        given = inputs, h, c = expressions(x), expressions(h_0), expressions(c_0)
         states = builder.initial_state([*c, *h]).add_inputs(inputs)
         last = states[-1].s()
-        return (inputs, h, c), ([s.output() for s in states], last[config.num_layers :], last[: config.num_layers])
+        return given, ([s.output() for s in states], last[config.num_layers :], last[: config.num_layers])
 
     def array(parts: list[Any]) -> Any:
         return np.stack([part.npvalue().reshape(H, -1).T for part in parts]).astype("float32")
@@ -56,18 +57,16 @@ def dynet_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
 
     def differentiate(x: Any, state: Any, lengths: Any, cotangents: Any) -> Any:
         given, found = run(x, state)
-        pairs = [
-            pair for parts, grads in zip(found, cotangents, strict=True) for pair in zip(parts, grads, strict=True)
-        ]
-        terms = [dy.sum_elems(dy.cmult(part, *expressions([grad]))) for part, grad in pairs]
+        upstream = [part for grads in cotangents for part in expressions(grads)]
+        terms = [dy.sum_elems(dy.cmult(*pair)) for pair in zip(itertools.chain(*found), upstream, strict=True)]
         for place in leaves.values():
             place.scale_gradient(0)
         dy.sum_batches(dy.esum(terms)).backward(full=True)
-        inputs = {
-            name: np.stack([part.gradient().reshape(-1, x.shape[1]).T for part in parts])
-            for name, parts in zip(("x", "h_0", "c_0"), given, strict=True)
-        }
-        of_leaves = {name: reorder(place.grad_as_array(), "ifog") for name, place in leaves.items()}
-        return tuple(map(array, found)), inputs | of_leaves
+        grads = {name: reorder(place.grad_as_array(), "ifog") for name, place in leaves.items()}
+        for name, parts in zip(("x", "h_0", "c_0"), given, strict=True):
+            grads[name] = np.stack([part.gradient().reshape(-1, x.shape[1]).T for part in parts])
+        return tuple(map(array, found)), grads
 
-    return model_of(CAPABILITIES, config, call, differentiate)
+    model: Any = model_of(CAPABILITIES, config, call, differentiate)
+    model.collection = collection  # the weights are freed with it: docs/findings/dynet-01-collection-freed.md
+    return model

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from conformance import Capabilities, LSTMConfig, backend
+from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Array, Params
-from implementations.adapter import finding, needs
+from implementations.adapter import needs
 from implementations.model import model_of
 from implementations.options import refuse
 
@@ -21,7 +21,7 @@ CAPABILITIES = Capabilities(
     batch_first=True,
     gradients=True,
     dropout=True,
-    expected_failures=finding("mindspore-01-gradients-in-two-threads", "gradients.threads", "purity.threads"),
+    threads=False,  # docs/findings/mindspore-01-gradients-in-two-threads.md
 )
 
 
@@ -31,10 +31,11 @@ def mindspore_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     import mindspore as ms
 
     refuse(CAPABILITIES, config)
+    if config.dropout == 1:
+        raise Unsupported("dropout of 1: it takes less than 1")
     ms.set_context(mode=ms.PYNATIVE_MODE, device_target="CPU")
-    options = {"batch_first": config.batch_first, "dropout": float(config.dropout)}
-    sizes = config.input_size, config.hidden_size, config.num_layers
-    lstm = ms.nn.LSTM(*sizes, has_bias=config.bias, bidirectional=config.bidirectional, **options)
+    sizes = config.input_size, config.hidden_size, config.num_layers, config.bias, config.batch_first
+    lstm = ms.nn.LSTM(*sizes, float(config.dropout), config.bidirectional)
     variables = {variable.name: variable for variable in lstm.get_parameters()}
     for name, variable in variables.items():
         variable.set_data(ms.Tensor(np.array(params[name])))
@@ -43,13 +44,12 @@ def mindspore_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     def tensor(array: Array) -> Any:
         return ms.Tensor(np.array(array))
 
-    def call(x: Any, state: Any, lengths: Any) -> Any:
-        output, (h_n, c_n) = lstm(tensor(x), state and tuple(map(tensor, state)))
-        return output.asnumpy(), h_n.asnumpy(), c_n.asnumpy()
-
-    def run(x: Any, h_0: Any, c_0: Any) -> Any:
-        output, (h_n, c_n) = lstm(x, (h_0, c_0))
+    def run(x: Any, *state: Any) -> Any:
+        output, (h_n, c_n) = lstm(x, state or None)
         return output, h_n, c_n
+
+    def call(x: Any, state: Any, lengths: Any) -> Any:
+        return tuple(part.asnumpy() for part in run(*map(tensor, (x, *(state or ())))))
 
     def differentiate(x: Any, state: Any, lengths: Any, cotangents: Any) -> Any:
 

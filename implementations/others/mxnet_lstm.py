@@ -43,28 +43,25 @@ def mxnet_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
             place.set_data(mx.nd.array(params[name + slot.suffix], dtype=config.dtype))
             leaves[name + slot.suffix] = place
 
-    def run(x: Any, state: Any) -> Any:
-        if state is None:
-            return lstm(x, lstm.begin_state(x.shape[0 if config.batch_first else 1], dtype=config.dtype))
-        refuse_slots(config, *state)
-        return lstm(x, list(state))
+    def tensors(*arrays: Any) -> list[Any]:
+        return [mx.nd.array(array, dtype=config.dtype) for array in arrays]
 
-    def tensor(array: Any) -> Any:
-        return mx.nd.array(array, dtype=config.dtype)
+    def run(x: Any, *state: Any) -> list[Any]:
+        refuse_slots(config, *state)
+        begin = lstm.begin_state(x.shape[0 if config.batch_first else 1], dtype=config.dtype)
+        with mx.autograd.record(train_mode=config.training):
+            output, (h_n, c_n) = lstm(x, list(state) or begin)
+        return [output, h_n, c_n]
 
     def call(x: Any, state: Any, lengths: Any) -> Any:
-        with mx.autograd.record(train_mode=config.training):
-            output, (h_n, c_n) = run(tensor(x), state and list(map(tensor, state)))
-        return output.asnumpy(), h_n.asnumpy(), c_n.asnumpy()
+        return tuple(part.asnumpy() for part in run(*tensors(x, *(state or ()))))
 
     def differentiate(x: Any, state: Any, lengths: Any, cotangents: Any) -> Any:
-        given = [tensor(part) for part in (x, *state)]
+        given = tensors(x, *state)
         for part in given:
             part.attach_grad()
-        with mx.autograd.record(train_mode=config.training):
-            output, (h_n, c_n) = run(given[0], given[1:])
-        found = [output, h_n, c_n]
-        mx.autograd.backward(found, list(map(tensor, cotangents)), train_mode=config.training)
+        found = run(*given)
+        mx.autograd.backward(found, tensors(*cotangents), train_mode=config.training)
         grads = dict(zip(("x", "h_0", "c_0"), (part.grad.asnumpy() for part in given), strict=True))
         return tuple(part.asnumpy() for part in found), grads | {n: p.grad().asnumpy() for n, p in leaves.items()}
 

@@ -9,15 +9,10 @@ import numpy as np
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Params
-from implementations.adapter import finding
 from implementations.model import model_of
 from implementations.options import refuse
-from implementations.others.paddle_parts import available, layer_of, tensor
+from implementations.others.paddle_parts import KNOWN, available, layer_of, tensor
 
-KNOWN = finding("paddle-04-no-steps-crash", "degenerate.no-steps", "degenerate.then-right")
-KNOWN |= finding("paddle-06-dropout-in-float32", "dropout.elements")
-KNOWN |= finding("paddle-07-two-threads-crash", "gradients.threads")
-KNOWN |= finding("paddle-08-nan-padding", "lengths.padding", "gradients.padding")
 # Models without biases end the process: docs/findings/paddle-01-no-bias-crash.md.
 CAPABILITIES = Capabilities(
     layers=True,

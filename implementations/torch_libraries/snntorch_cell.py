@@ -10,7 +10,7 @@ from conformance.spec import Array, Params, State
 from implementations.adapter import needs
 from implementations.options import refuse
 
-CAPABILITIES = Capabilities(no_bias=True)
+CAPABILITIES = Capabilities(no_bias=True, threads=False)  # a layer keeps its state
 
 
 @cell_backend("snntorch", CAPABILITIES, needs("snntorch", install="pip install snntorch"))

@@ -37,7 +37,7 @@ def thinc_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     order = [name + slot.suffix for slot in config.slots() for name in NAMES]
     lstm.set_param("LSTM", np.concatenate([reorder(params[name], "fiog").ravel() for name in order]))
 
-    def call(x: Any, state: None, lengths: Any) -> Any:
+    def call(x: Any, state: Any, lengths: Any) -> Any:
         if lengths is not None:
             guard(config, x, None, lengths)  # once the sequences are cut, lengths that do not fit cannot be seen
         rows = [len(x)] * x.shape[1] if lengths is None else lengths
