@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -107,13 +108,19 @@ def pages(folder: Path = PAGES) -> dict[str, dict[str, str]]:
 
 
 def pinned(package: str, backend: str, envs: Mapping[str, Any]) -> str:
-    """The version of a package in the environment of a backend, by its pins; nothing if it has none."""
+    """The version of a package, or of one of the backend's own name, in its environment; nothing if no pin tells it.
+
+    pip's pins are ``name==version``, Debian's ``name=version``; npm's stand in a folder's package.json.
+    """
     for environment in envs.values():
         if backend in environment["backends"]:
-            for pin in environment["requirements"]:
-                name, _, version = pin.partition("==")
-                if name.partition("[")[0].lower() == package.lower():
-                    return version
+            pins = [
+                pin.replace("==", "=").split("=") for pin in (*environment["requirements"], *environment.get("apt", ()))
+            ]
+            found = {pin[0].partition("[")[0].lower(): pin[-1] for pin in pins if len(pin) == 2}
+            for folder in environment.get("npm", ()):
+                found |= json.loads((ROOT / folder / "package.json").read_text(encoding="utf-8"))["dependencies"]
+            return found.get(backend) or found.get(package.lower(), "")
     return ""
 
 
@@ -140,7 +147,7 @@ def _row(report: Report, own: BackendReport, project: Project | None, envs: Mapp
     level, _ = reached(own)
     name = name_of(own)
     package = project.package if project else name
-    version = pinned(package, name, envs) or own.frameworks.get(package, own.version)
+    version = pinned(package, name, envs) or own.frameworks.get(package, "")
     named = (v.expected.rpartition("/")[2].removesuffix(".md") for v in own.verdicts if v.expected)
     undeclared = next((v for v in own.verdicts if v.property == "refusals.undeclared"), None)
     values = (v.margin for v in own.verdicts if v.property.startswith("values.") and v.margin is not None)
