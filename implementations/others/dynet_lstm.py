@@ -65,7 +65,8 @@ def dynet_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
         grads = {name: reorder(place.grad_as_array(), "ifog") for name, place in leaves.items()}
         for name, parts in zip(("x", "h_0", "c_0"), given, strict=True):
             grads[name] = np.stack([part.gradient().reshape(-1, x.shape[1]).T for part in parts])
-        return tuple(map(array, found)), grads
+        # DyNet computes in float32, and hands its arrays over in float64.
+        return tuple(map(array, found)), {name: grad.astype("float32") for name, grad in grads.items()}
 
     model: Any = model_of(CAPABILITIES, config, call, differentiate)
     model.collection = collection  # the weights are freed with it: docs/findings/dynet-01-collection-freed.md
