@@ -86,8 +86,9 @@ def test_an_accusation_is_kept_with_its_recipe_and_ends_the_climbs_of_its_pair(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(adversary, "_backend", lambda name: correct("different:activations-3-ulps-off"))
-    twice = "conformance.bounds.forward.Finding.ratios"
-    monkeypatch.setattr(twice, lambda finding: np.full(finding.actual.shape, 2.0))
+    finding = "conformance.bounds.forward.Finding"
+    monkeypatch.setattr(f"{finding}.ratios", lambda finding: np.full(finding.actual.shape, 2.0))
+    monkeypatch.setattr(f"{finding}.margin", lambda finding: 2.0)
     line = climb(Climb(0, 0, "numpy", "values.output", "I=3 H=4 L=3 N=2"))
     [accusation] = line["accusations"]
     assert accusation["recipe"] == "I=3 H=4 L=3 N=2"
