@@ -62,6 +62,11 @@ def test_an_unexpected_pass_is_seen() -> None:
     assert complained(told) == ["mine is expected to fail, and passes: nonfinite.nan-kept"]
 
 
+def test_a_quick_run_need_not_meet_what_is_expected_to_fail() -> None:
+    told = report(replace(KNOWN, outcome=Outcome.UNEXPECTED_PASS), quick=Quick(1, 2))
+    assert complaints(rows([told], [PROJECT], ENVIRONMENTS), PAGES, strict=False) == []
+
+
 def test_a_finding_without_a_page_is_seen() -> None:
     assert complained(report(replace(KNOWN, expected="docs/findings/none.md"))) == [
         "mine: docs/findings/none.md does not exist"
