@@ -49,6 +49,7 @@ from conformance.report.evidence import arrays
 from conformance.report.levels import LEVELS, level_of, reached
 from conformance.report.model import BackendReport, Report, Verdict
 from conformance.report.names import named
+from conformance.report.summary import standings
 from conformance.report.table import notes, table
 from conformance.report.text import explain, failures, head, replay_line
 from conformance.trials.evidence import given
@@ -524,6 +525,9 @@ def test_the_conclusion_is_a_sentence_with_the_three_answers() -> None:
     assert unrun.startswith(f"conformant: mine {told}")
     known = _becomes(_judged(FULL), "values.output", Outcome.EXPECTED_FAILURE)
     assert "computes what nn.LSTM computes, of what it declares, but for 1 expected failure; " in _told_in_full(known)
+    known = _becomes(_judged(FULL), "nonfinite.huge-cell", Outcome.EXPECTED_FAILURE)
+    assert f"edges {edges - 1} of {edges}, 1 expected to fail; " in _told_in_full(known)
+    assert standings(_report(known)) == "conformant, with expected failures"
 
 
 def test_missing_guards_are_a_line_each_beside_the_defects() -> None:

@@ -56,7 +56,7 @@ def sentence(backend: BackendReport) -> str:
             told = english.computes(good, len(bad), len(asked), level, whole(backend), expected, unexpected)
             parts.append(told)
         elif asked:
-            parts.append(english.others(question, good, len(asked), [_in_short(v) for v in bad]))
+            parts.append(english.others(question, good, len(asked), [_in_short(v) for v in bad], expected))
     return backend.backend + (" " if backend.asked(COMPUTES) else ": ") + "; ".join(parts)
 
 

@@ -285,9 +285,13 @@ def computes(good: int, bad: int, asked: int, level: str, whole: bool, expected:
     return "computes what nn.LSTM computes" + (f" ({level})" if level else ", of what it declares") + but
 
 
-def others(question: str, good: int, asked: int, failing: Sequence[str]) -> str:
-    """The answer to one of the other questions; ``failing`` says in a few words what does not hold."""
-    told = f"{question} {good} of {asked}{_unjudged(asked - good - len(failing))}"
+def others(question: str, good: int, asked: int, failing: Sequence[str], expected: int) -> str:
+    """The answer to one of the other questions; ``failing`` says in a few words what does not hold.
+
+    Of those that are ``good`` so many fail as ``expected``: they do not hold, and are no surprise.
+    """
+    told = f"{question} {good - expected} of {asked}" + (f", {expected} expected to fail" if expected else "")
+    told += _unjudged(asked - good - len(failing))
     return told + (f": {_listed(failing, _FEW)}" if failing else "")
 
 

@@ -41,7 +41,11 @@ def small_call(backend: BackendReport) -> float | None:
 def standings(report: Report) -> str:
     """How many backends stand how: "1 quick, 2 not conformant"; of a single one its standing alone."""
     count = Counter(map(standing, report.backends))
-    return ", ".join(f"{number} {word}" if len(report.backends) > 1 else word for word, number in count.items())
+    told = ", ".join(f"{number} {word}" if len(report.backends) > 1 else word for word, number in count.items())
+    known = sum(any(v.outcome == Outcome.EXPECTED_FAILURE for v in backend.verdicts) for backend in report.backends)
+    if not known:
+        return told
+    return f"{told}, with expected failures" if len(report.backends) == 1 else f"{told}; {known} with expected failures"
 
 
 def headline(backend: BackendReport) -> str:
