@@ -18,6 +18,7 @@ from conformance import check_backend
 from conformance.drivers import storage
 from conformance.drivers import target as judging
 from conformance.drivers.run import run
+from conformance.drivers.shards import Pool
 from conformance.engine.news import Advanced, Began, Finished, Judging, News
 from conformance.engine.plan import Settings
 from conformance.errors import SuiteError, UsageError
@@ -144,24 +145,60 @@ def test_backends_do_not_share_counterexamples() -> None:
     assert list(first.fetch(b"key")) == []
 
 
-def test_any_executor_may_judge_the_targets() -> None:
-    """A cluster's executor gets one function, its arguments as bytes, and gives back its result as bytes."""
-    settings = Settings(cases=2, only=("values.output",))
+def test_a_shared_database_gives_one_machines_examples_to_the_others(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = {"LSTM_CONFORMANCE_EXAMPLES": str(tmp_path / "shared")}
+    storage.database("one", SMOKE, shared).save(b"key", b"value")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert list(storage.database("one", SMOKE, shared).fetch(b"key")) == [b"value"]
+    assert list(storage.database("another", SMOKE, shared).fetch(b"key")) == []
+
+
+def test_examples_are_kept_in_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    redis = pytest.importorskip("redis", reason='needs redis: pip install "lstm-conformance[redis]"')
+    fake = pytest.importorskip("fakeredis", reason="needs fakeredis, which stands in for a server")
+    server = fake.FakeServer()
+    monkeypatch.setattr(redis.Redis, "from_url", lambda url: fake.FakeRedis(server=server))
+    shared = {"LSTM_CONFORMANCE_EXAMPLES": "redis://machine:6379/0"}
+    storage.database("one", SMOKE, shared).save(b"key", b"value")
+    assert list(storage.database("one", SMOKE, shared).fetch(b"key")) == [b"value"]
+    assert list(storage.database("another", SMOKE, shared).fetch(b"key")) == []
+
+
+@pytest.mark.parametrize("named", ["redis://127.0.0.1:1/0", "nonsense://there"])
+def test_a_database_that_is_not_there_is_told(named: str) -> None:
+    pytest.importorskip("redis", reason='needs redis: pip install "lstm-conformance[redis]"')
+    with pytest.raises(UsageError, match="LSTM_CONFORMANCE_EXAMPLES=") as told:
+        storage.database("one", SMOKE, {"LSTM_CONFORMANCE_EXAMPLES": named})
+    assert "redis://HOST:PORT/NUMBER" in told.value.hint
+
+
+def test_any_executor_may_help() -> None:
+    """Its workers get a function and its arguments as bytes, and give back the result as bytes."""
+    settings = Settings(cases=30, only=("smoke", "values.output"))
+    target = f"{SAMPLES}:swapped"
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        apart = run(["numpy", "nobody"], settings, executor=pool)
-    here = run(["numpy", "nobody"], settings)
-    assert [verdict.outcome for verdict in apart.report.verdicts] == [Outcome.PASSED]
+        apart = run([target, "nobody"], settings, places=Pool(pool, 1))
+    here = run([target, "nobody"], settings)
+    assert [verdict.outcome for verdict in apart.report.verdicts] == [Outcome.PASSED, Outcome.FAILED]
     assert apart.report.verdicts == here.report.verdicts
     assert [str(error) for error in apart.errors] == [str(error) for error in here.errors]
     assert "no backend is named 'nobody'" in str(apart.errors[0])
 
 
-def test_an_executor_that_loses_a_target_keeps_the_others() -> None:
+def test_an_executor_that_loses_a_shard_loses_no_verdict() -> None:
+    lost: list[Any] = []
+
     class Lossy(ThreadPoolExecutor):
         def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-            return super().submit(fn if args[0] == "numpy" else lambda *args: 1 / 0, *args, **kwargs)
+            lost.append(args)
+            return super().submit(lambda *args: 1 / 0, *args, **kwargs)
 
+    settings = Settings(cases=10, only=("smoke", "values.output"))
     with Lossy(1) as pool:
-        outcome = run(["numpy", "torch-nn"], Settings(cases=1, only=("values.output",)), executor=pool)
-    assert [backend.backend for backend in outcome.report.backends] == ["numpy"]
-    assert "lost 'torch-nn': ZeroDivisionError" in str(outcome.errors[0])
+        outcome = run(["numpy"], settings, places=Pool(pool, 2))
+    assert lost
+    assert outcome.report.verdicts == run(["numpy"], settings, jobs=1).report.verdicts

@@ -14,6 +14,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from conformance.drivers import replay_probe, reproductions, resume
+from conformance.drivers.cluster import places
 from conformance.drivers.configuration import configured
 from conformance.drivers.console import show
 from conformance.drivers.files import STANDARD_OUTPUT, claimed, rewritable
@@ -126,18 +127,20 @@ def _judged(asked: Asked, settings: Settings, options: argparse.Namespace, befor
                     live.tell(target, news)
                 shown.tell(target, news)
 
-            report = run(
-                asked.targets,
-                settings,
-                options.jobs,
-                apart,
-                tell,
-                expected=options.expected,
-                diagnose=options.diagnose,
-                journals=live and live.journals,
-                finished=before.finished,
-                asked=asked,
-            ).report
+            with places(options) as elsewhere:
+                report = run(
+                    asked.targets,
+                    settings,
+                    options.jobs,
+                    apart,
+                    tell,
+                    elsewhere,
+                    options.expected,
+                    options.diagnose,
+                    live and live.journals,
+                    before.finished,
+                    asked,
+                ).report
         left = False
         try:
             if live is None:

@@ -74,7 +74,10 @@ def _run(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
     resume = "go on where the run that wrote FILE has ended, with its targets and settings"
     sub.add_argument("--resume", type=Path, metavar="FILE", help=resume)
     sub.add_argument("-x", "--stop", action="store_true", help="end at the first failure")
-    _number(sub, "--jobs", given.get("jobs", 0), "judge N backends at a time (one for each core)")
+    _number(sub, "--jobs", given.get("jobs", 0), "judge in N processes at a time (one for each core)")
+    sub.add_argument("--dask", metavar="ADDRESS", help="have the workers of a Dask scheduler judge: docs/scale.md")
+    needs = "what a worker must have for the backends, or for the one that is named: a resource of Dask's"
+    sub.add_argument("--needs", action="append", default=[], metavar="[TARGET=]RESOURCE", help=needs)
     causes = "look for the causes of what fails, N seconds at most for each backend (%(default)s); 0 for none"
     _number(sub, "--diagnose", given.get("diagnose", USUAL), causes)
     _add_judging(sub, given, given.get("cases", 100))
@@ -86,7 +89,7 @@ def _diagnose(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
     sub.add_argument("target", metavar="TARGET", help="see `run --help`")
     _number(sub, "--seconds", LONG, "look for causes N seconds at most (%(default)s)", to="diagnose")
     _add_judging(sub, given, 0)
-    sub.set_defaults(jobs=1)
+    sub.set_defaults(jobs=1, dask=None, needs=[])
 
 
 def _add_judging(sub: argparse.ArgumentParser, given: Mapping[str, Any], cases: int) -> None:

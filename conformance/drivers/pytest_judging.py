@@ -15,7 +15,7 @@ from conformance.cases.cotangents import Cotangents
 from conformance.cases.recipe import Recipe
 from conformance.drivers.diagnosing import USUAL, diagnosed
 from conformance.drivers.storage import database
-from conformance.engine.judging import Answer, Inquiry, Judge
+from conformance.engine.judging import Answer, Coming, Inquiry, Judge
 from conformance.engine.news import Diagnosing, News, counting
 from conformance.engine.plan import Settings, plan
 from conformance.engine.reply import Reply
@@ -71,6 +71,15 @@ class Clocked:
                 return
             yield answer
             asked += 1
+
+    @property
+    def works_ahead(self) -> bool:
+        """Whether it has others that answer for it what it foresees."""
+        return self._judge.works_ahead
+
+    def foresee(self, coming: Coming, brief: bool, afresh: bool) -> None:
+        """The judge may work ahead."""
+        self._judge.foresee(coming, brief, afresh)
 
     def evidence(self) -> Evidence | None:
         """The call that failed, of the wrong answer that was given last."""

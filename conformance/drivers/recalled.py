@@ -17,7 +17,7 @@ from conformance.cases.cotangents import Cotangents
 from conformance.cases.recipe import Recipe
 from conformance.drivers.journal import Journal
 from conformance.engine.failures import HISTORY
-from conformance.engine.judging import Answer, Inquiry, Judge
+from conformance.engine.judging import Answer, Coming, Inquiry, Judge
 from conformance.engine.reply import Reply
 from conformance.errors import Ended
 from conformance.facts import Evidence
@@ -60,6 +60,16 @@ class Recalled:
                 self._wrong = None
             yield inquiry, answer
         self._journal.note_state(signatures=self.signatures, frameworks=self.frameworks)
+
+    @property
+    def works_ahead(self) -> bool:
+        """Whether it has others that answer for it what it foresees."""
+        return self._judge.works_ahead
+
+    def foresee(self, coming: Coming, brief: bool, afresh: bool) -> None:
+        """The judge may work ahead as soon as it is asked itself."""
+        if self.live:
+            self._judge.foresee(coming, brief, afresh)
 
     def _recalled(self, recipe: Recipe, inquiry: Inquiry, answer: Answer) -> None:
         if answer.wrong:

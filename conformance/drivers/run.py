@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType
 
 from conformance.drivers.journal import Journals
-from conformance.drivers.target import APART, Isolation, Judged, Judges, judge_target
+from conformance.drivers.target import APART, Isolation, Judged, Judges, Places, Room, judge_target
 from conformance.engine.news import News
 from conformance.engine.plan import Settings
 from conformance.errors import SuiteError, UsageError
@@ -87,7 +87,7 @@ def run(
     jobs: int = 0,
     isolation: Isolation | None = APART,
     tell: TellOf = lambda target, news: None,
-    executor: Executor | None = None,
+    places: Places | None = None,
     expected: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
     diagnose: float = 0.0,
     journals: Journals | None = None,
@@ -96,25 +96,23 @@ def run(
 ) -> Run:
     """Judge targets, at most ``jobs`` at a time (as many as there are cores if 0), each in a process of its own.
 
-    Without ``isolation`` they are judged in this process, one after the other. An ``executor``, such as a pool of
-    processes or a cluster's, calls ``judge_target`` for each; then nothing is told, and no journal is kept. Otherwise
-    ``tell`` is told what happens, by one target at a time. ``expected`` are, by target, the failures that are expected
-    beside those of ``settings`` and of the backend. The causes of a target's failures are looked for within
-    ``diagnose`` seconds. ``journals`` keep the answers about each target until it is finished. Targets that were
-    ``finished`` before are not judged again, and stand in the report as they are. ``asked`` is what the report says of
-    the run's targets and limits. Whether a target's process dies,
-    hangs or is interrupted, every verdict is kept, and the report says which are missing.
+    Processes that no target needs help with the others; so do ``places``, if there are any, instead: those of an
+    executor (``shards.Pool``) or of a cluster. Without ``isolation`` targets are judged in this process, one after the
+    other, without help. ``tell`` is told what happens, by one target at a time. ``expected`` are, by target, the
+    failures that are expected beside those of ``settings`` and of the backend. The causes of a target's failures are
+    looked for within ``diagnose`` seconds. ``journals`` keep the answers about each target until it is finished.
+    Targets that were ``finished`` before are not judged again, and stand in the report as they are. ``asked`` is what
+    the report says of the run's targets and limits. Whether a target's process dies, hangs or is interrupted, every
+    verdict is kept, and the report says which are missing.
     """
     targets = list(dict.fromkeys(targets))
     select(settings.only, settings.exclude)
     _check_pythons(targets, isolation)
     own = {t: _expecting(settings, expected.get(t, NO_FAILURES)) for t in targets if t not in finished}
-    if executor is not None:
-        results = _collected({t: executor.submit(judge_target, t, own[t], isolation, diagnose) for t in own})
-    elif isolation is None:
+    if isolation is None and places is None:
         results = _in_turn(own, diagnose, tell, journals)
     else:
-        results = _in_threads(own, jobs, isolation, diagnose, tell, journals)
+        results = _in_threads(own, jobs, isolation, diagnose, tell, journals, places)
     results |= finished
     done = {target: judged for target in targets if (judged := results.get(target)) is not None}
     reports = [judged for judged in done.values() if isinstance(judged, BackendReport)]
@@ -162,26 +160,32 @@ def _in_turn(
 def _in_threads(
     targets: Mapping[str, Settings],
     jobs: int,
-    isolation: Isolation,
+    isolation: Isolation | None,
     diagnose: float,
     tell: TellOf,
     journals: Journals | None,
+    places: Places | None,
 ) -> dict[str, Judged]:
     """Judge targets a few at a time, each with its settings, by an engine in a thread, whose part is small."""
-    judges, lock = Judges(), threading.Lock()
+    judges, lock, processes = Judges(), threading.Lock(), jobs or os.cpu_count() or 1
+    room = Room(processes, len(targets))
 
     def judged(target: str) -> Judged:
         def told(news: News) -> None:
             with lock:
                 tell(target, news)
 
-        return judge_target(target, targets[target], isolation, diagnose, told, judges, journals)
+        room.begin()
+        try:
+            return judge_target(target, targets[target], isolation, diagnose, told, judges, journals, places or room)
+        finally:
+            room.leave()
 
     def stop() -> None:
         judges.close_all()
         end_children()
 
-    with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(processes) as pool:
         running = {target: pool.submit(judged, target) for target in targets}
         try:
             while wait(running.values(), timeout=1.0).not_done:

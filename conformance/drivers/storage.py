@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 
 from conformance.engine.plan import Settings
+from conformance.errors import UsageError
 from conformance.properties import select
 
 
@@ -59,7 +61,30 @@ class _Prefixed(ExampleDatabase):
         self._database.delete(self._prefix + key, value)
 
 
-def database(target: str, settings: Settings) -> ExampleDatabase:
-    """Where Hypothesis keeps the counterexamples of a target between runs; folders may have targets of one name."""
+def database(target: str, settings: Settings, environment: Mapping[str, str] = os.environ) -> ExampleDatabase:
+    """Where Hypothesis keeps the counterexamples of a target between runs; folders may have targets of one name.
+
+    The database that ``LSTM_CONFORMANCE_EXAMPLES`` names, a folder or ``redis://HOST:PORT/NUMBER``, is shared: what one
+    run finds, others on other machines meet first. A target has one name there, wherever it is.
+    """
     chosen = " ".join(p.id for p in select(settings.only, settings.exclude))
-    return _Prefixed(DirectoryBasedExampleDatabase(counterexamples()), f"{Path.cwd()}\0{target}\0{chosen}\0")
+    if shared := environment.get("LSTM_CONFORMANCE_EXAMPLES"):
+        return _Prefixed(_shared(shared), f"{target}\0{chosen}\0")
+    return _Prefixed(DirectoryBasedExampleDatabase(counterexamples(environment)), f"{Path.cwd()}\0{target}\0{chosen}\0")
+
+
+def _shared(named: str) -> ExampleDatabase:
+    if "://" not in named:
+        return DirectoryBasedExampleDatabase(Path(named))
+    try:
+        redis, examples = importlib.import_module("redis"), importlib.import_module("hypothesis.extra.redis")
+    except ImportError:
+        hint = 'pip install "lstm-conformance[redis]"'
+        raise UsageError(f"LSTM_CONFORMANCE_EXAMPLES={named} needs redis", hint) from None
+    try:
+        client = redis.Redis.from_url(named)
+        client.ping()
+    except (ValueError, redis.exceptions.RedisError) as error:
+        hint = "name a folder, or redis://HOST:PORT/NUMBER"
+        raise UsageError(f"LSTM_CONFORMANCE_EXAMPLES={named}: {error}", hint) from None
+    return examples.RedisExampleDatabase(client)

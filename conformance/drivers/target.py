@@ -6,6 +6,7 @@ import threading
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from hypothesis.database import ExampleDatabase
 
@@ -20,6 +21,7 @@ from conformance.engine.reproducing import Recorder
 from conformance.engine.sieve import conform
 from conformance.errors import Ended, SuiteError, UsageError
 from conformance.facts import NotStarted, Outcome, Said, Within
+from conformance.isolation.ahead import Ahead, Helper, Nearby
 from conformance.isolation.parent import Isolated
 from conformance.processes.supervisor import Limits
 from conformance.processes.wire.client import PROGRAM, program
@@ -74,6 +76,53 @@ class Judges:
             judge.close()
 
 
+class Places(Protocol):
+    """Where more than this process is at work on a target."""
+
+    def judge(self, target: str, isolation: Isolation | None) -> Judge | None:
+        """The judge of a target that must be held elsewhere; None for one that is held here."""
+        ...
+
+    def helper(self, target: str, isolation: Isolation | None, helpers: int) -> Helper | None:
+        """Another helper for a target that has so many; None if there is no place for one at this moment."""
+        ...
+
+
+class Room:
+    """The processes that may be at work on this machine: one for each target, and helpers where no target waits."""
+
+    def __init__(self, processes: int, targets: int) -> None:
+        self._changed = threading.Condition()
+        self._free = processes
+        self._waiting = targets
+
+    def begin(self) -> None:
+        """A target begins, as soon as there is room."""
+        with self._changed:
+            while not self._free:
+                self._changed.wait()
+            self._free -= 1
+            self._waiting -= 1
+
+    def judge(self, target: str, isolation: Isolation | None) -> Judge | None:
+        """Every target is held here."""
+        return None
+
+    def helper(self, target: str, isolation: Isolation | None, helpers: int) -> Helper | None:
+        """A helper, where there is room."""
+        with self._changed:
+            if self._waiting or not self._free:
+                return None
+            self._free -= 1
+        return Nearby(lambda: judge_of(target, isolation), self.leave)
+
+    def leave(self) -> None:
+        """A target or a helper has ended."""
+        with self._changed:
+            self._free += 1
+            self._changed.notify_all()
+
+
 #: What became of a target: its report, the error for which there is none, or None if it was never begun.
 Judged = BackendReport | UsageError | SuiteError | None
 
@@ -86,12 +135,14 @@ def judge_target(
     tell: Tell = unheard,
     judges: Judges | None = None,
     journals: Journals | None = None,
+    places: Places | None = None,
 ) -> Judged:
     """Judge one target with given settings, in a process of its own unless there is no ``isolation``.
 
     If it fails, its causes are looked for, within ``diagnose`` seconds. The first four arguments and the result can be
     pickled, so that any executor can call it; the others are for callers in this process: ``tell`` is told what
-    happens, and ``journals`` keep the answers while the target is unfinished. It does not raise, unless it is
+    happens, ``journals`` keep the answers while the target is unfinished, and ``places`` have helpers for it. It does
+    not raise, unless it is
     interrupted; an interruption of the diagnosis keeps the report, and ends all ``judges``, as a first failure does
     at which the run stops.
     """
@@ -101,7 +152,7 @@ def judge_target(
     judged = None
     try:
         tell(Began())
-        judged = _judge(target, settings, isolation, diagnose, tell, judges, journals)
+        judged = _judge(target, settings, isolation, diagnose, tell, judges, journals, places)
         if judged is not None:
             tell(Finished(judged))
     except KeyboardInterrupt:
@@ -122,9 +173,10 @@ def _judge(
     tell: Tell,
     judges: Judges,
     journals: Journals | None,
+    places: Places | None,
 ) -> Judged:
     try:
-        judge = judge_of(target, isolation)
+        judge = _helped(target, settings, isolation, places)
     except Ended as ended:
         # A target that was still starting when the run was stopped was ended by that, and counts as not begun.
         return None if judges.closed else _not_started(target, settings, ended)
@@ -194,6 +246,19 @@ def judge_of(target: str, isolation: Isolation | None) -> Recorder:
     if isolation is None:
         return Here(find(target))
     return Isolated(target, isolation.limits, isolation.python(target))
+
+
+def _helped(target: str, settings: Settings, isolation: Isolation | None, places: Places | None) -> Judge:
+    """The judge of a target, with helpers where these are of use: a quick run is over before they have started.
+
+    Each process of a backend that compiles would compile everything.
+    """
+    if places is None:
+        return judge_of(target, isolation)
+    judge = places.judge(target, isolation) or judge_of(target, isolation)
+    if settings.quick or judge.backend.capabilities.compiled:
+        return judge
+    return Ahead(judge, lambda helpers: places.helper(target, isolation, helpers))
 
 
 def _not_started(target: str, settings: Settings, ended: Ended) -> BackendReport:

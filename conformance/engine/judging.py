@@ -47,14 +47,14 @@ class Answer:
     error: float = float("inf")
     #: The call that shows what is wrong, in a person's words.
     smallest: str = ""
-    #: Whether the values of the case itself had been judged by then.
+    #: Whether the property judged the values of the case itself.
     judged: bool = False
     #: The process ended at the call that all properties share: none can say anything about the case.
     shared: bool = False
     #: The wall-clock seconds of the call that all properties share, in the process that holds the backend; None if it
     #: did not come back.
     took: float | None = None
-    #: The largest error of the values of the case itself as a share of its bound, where they had been judged by then.
+    #: The largest error of the values of the case itself as a share of its bound, where the property judged them.
     share: float | None = None
 
     @property
@@ -68,6 +68,10 @@ class Inquiry(NamedTuple):
 
     property: Property
     turn: int = 0
+
+
+#: What will probably be asked next: each case with its inquiries, worked out as it is taken.
+Coming = Iterator[tuple[Recipe, list[Inquiry]]]
 
 
 class Answering(Protocol):
@@ -109,6 +113,18 @@ class Judge(Answering, Protocol):
     @property
     def frameworks(self) -> dict[str, str]:
         """The versions of the frameworks that the process which holds the backend has loaded, by name."""
+        ...
+
+    @property
+    def works_ahead(self) -> bool:
+        """Whether it has others that answer for it what it foresees."""
+        ...
+
+    def foresee(self, coming: Coming, brief: bool, afresh: bool) -> None:
+        """Take as many as it likes of what ``coming`` has, and work ahead, if it does.
+
+        A case that hung is asked about in ``brief``. ``afresh``, what was taken before will not be asked.
+        """
         ...
 
     def run(self, recipe: Recipe) -> None:
@@ -178,6 +194,14 @@ class Here:
             yield inquiry, answer
             if stop and answer.wrong:
                 return
+
+    @property
+    def works_ahead(self) -> bool:
+        """Whether it has others that answer for it what it foresees."""
+        return False
+
+    def foresee(self, coming: Coming, brief: bool, afresh: bool) -> None:
+        """It answers what it is asked."""
 
     def evidence(self) -> Evidence | None:
         """The call that failed, of the wrong answer that was given last."""
@@ -288,6 +312,7 @@ def check(inquiry: Inquiry, trial: Trial) -> Answer:
     Raises ``SuiteError`` where the property itself has a defect.
     """
     trial.margin, trial.turn, trial.called, trial.violation = None, inquiry.turn, trial.case, None
+    trial.judged = False
     try:
         with np.errstate(all="ignore"):
             inquiry.property.check(trial)

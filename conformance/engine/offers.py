@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from conformance.cases.choices import factors
 from conformance.cases.recipe import Recipe
+from conformance.engine.foresight import Foresight, Offer, Pace
 from conformance.engine.judging import Answer, Inquiry
 from conformance.engine.measuring import Measuring
 from conformance.engine.session import Session
 from conformance.facts import Fact, Outcome, Said, Within
 from conformance.properties.model import Cost, Property
-
-#: After this many suitable cases, a property is offered only one in ``Property.every``.
-_FIRST = 12
 
 #: How many seconds may be lost to cases that end the process, once it is known that some do.
 _PATIENCE_LOSSES = 120.0
@@ -33,18 +32,28 @@ class Offers:
         #: The recipes whose values were judged.
         self.judged: set[Recipe] = set()
         self.measuring = Measuring(factors(session.plan.backend))
+        self._foresight = Foresight(self._inquiries, session.tally.counts)
+        #: Whether the judge has not heard yet that other offers come.
+        self._afresh = False
         #: Seconds left for cases that end the process once more.
         self._losses = _PATIENCE_LOSSES
+
+    def expect(self, offers: Iterable[Offer]) -> None:
+        """These offers come next: a judge may work ahead."""
+        self._foresight.expect(offers)
+        self._afresh = True
 
     def offer(self, recipe: Recipe, cost: Cost | None = None) -> list[tuple[Property, Recipe, Answer]]:
         """Run one case for every pending property that is due; those that fail, each with the recipe at its turn.
 
         Only for those of a ``cost``, if one is given.
         """
-        asked = [p for p in (*self._session.pending, *self._session.erring) if cost in (None, p.cost)]
-        due = [Inquiry(p, self._turn(p)) for p in asked if p.when(recipe) and self._due(p)]
+        offer = Offer(recipe, cost)
+        due = self._inquiries(offer, self._session.tally.counts)
         if due or not cost:
             self._session.offered.append(recipe)
+        coming, afresh, self._afresh = self._foresight.made(offer, due), self._afresh, False
+        self._session.judge.foresee(coming, bool(self._session.tally.ends), afresh)
         failures, answers = [], []
         brief = bool(self._session.tally.ends)
         while due:
@@ -85,18 +94,11 @@ class Offers:
         """How many cases a property is asked about at most; 0 for no limit."""
         return 1 if self._settings.quick and p.cost else p.limit
 
-    def _due(self, p: Property) -> bool:
-        """Whether a case that a property speaks about is one that it is asked about."""
-        count = self._session.tally.counts[p.id]
-        count.suitable += 1
-        due = count.suitable <= _FIRST or count.suitable % p.every == 0
-        return due and not self._sated(p)
-
-    def _turn(self, p: Property) -> int:
-        """Which variant a property asks for next: it takes them round and round, whatever the seed."""
-        count = self._session.tally.counts[p.id]
-        count.asked += 1
-        return (count.asked - 1) % p.turns
+    def _inquiries(self, offer: Offer, paces: Mapping[str, Pace]) -> list[Inquiry]:
+        """What is asked at an offer."""
+        asked = [p for p in (*self._session.pending, *self._session.erring) if offer.cost in (None, p.cost)]
+        due = (paces[p.id].inquiry(p, offer.recipe, self._limit(p)) for p in asked)
+        return [inquiry for inquiry in due if inquiry is not None]
 
     def _lost(
         self, recipe: Recipe, due: list[Inquiry], answer: Answer, seconds: float

@@ -121,3 +121,15 @@ def search(
     except KeyboardInterrupt as interrupt:
         raise interrupt.__cause__ or interrupt from None
     return None
+
+
+def drawn(strategy: SearchStrategy[Recipe], examples: int, entropy: int) -> list[Recipe]:
+    """The recipes that ``search`` draws if none of them fails, and no database has examples."""
+    recipes: list[Recipe] = []
+
+    def note(recipe: Recipe) -> bool:
+        recipes.append(recipe)
+        return False
+
+    search(strategy, note, examples, entropy)
+    return recipes

@@ -34,12 +34,13 @@ from conformance.cases.choices import covered
 from conformance.cases.common import simplest
 from conformance.cases.recipe import Recipe
 from conformance.engine.failures import Failures
+from conformance.engine.foresight import Offer
 from conformance.engine.judging import Answer, Here, Inquiry, Judge
 from conformance.engine.news import Advanced, Judging, Tell, unheard
 from conformance.engine.offers import Enough, Offers, after_refusals
 from conformance.engine.order import ROWS, Cost, ordered
 from conformance.engine.plan import Settings, plan
-from conformance.engine.search import Shrink, search
+from conformance.engine.search import Shrink, drawn, search
 from conformance.engine.session import Session
 from conformance.errors import Closed, Gone
 from conformance.facts import Interruption, Outcome, Quick, Said, Within
@@ -74,6 +75,10 @@ def conform(
 
 def _held(backend: Backend | Judge) -> Judge:
     return Here(backend) if isinstance(backend, Backend) else backend
+
+
+#: So many cases are drawn in one round at most: Hypothesis remembers each of them.
+_ROUND = 1000
 
 
 class _Sieve:
@@ -166,13 +171,15 @@ class _Sieve:
         self.fixed = len(whole)
         rows = whole[:ROWS] if self.settings.quick else whole
         self.total = len(rows) + self.settings.cases
-        for at, recipe, cost in ordered(rows):
+        self.done = opened = len(self.plan.opening())
+        order = [(at, row, cost) for at, row, cost in ordered(rows) if at >= opened or cost != Cost.SMALL]
+        self.offers.expect(Offer(row, cost) for _, row, cost in order)
+        for at, recipe, cost in order:
             if not self.offers.wanting():
                 break
             if cost == Cost.SMALL:
                 self.done = at + 1
-            if at or cost != Cost.SMALL:
-                self._fixed(recipe, cost)
+            self._fixed(recipe, cost)
         self._advanced(len(rows))
         return rows
 
@@ -193,12 +200,15 @@ class _Sieve:
         """The random cases: each failure ends a search, and another begins for the properties that remain."""
         first, done, round = len(self.offered), self.done, 0
         while self.offers.wanting() and (left := self.settings.cases + first - len(self.offered)) > 0:
+            before = len(self.offered)
             # What else fails on the case that failed has been told already, and may not be met again.
             others: list[tuple[Property, Recipe, Answer]] = []
-            failure = self._draw(left, round, done - first, others)
+            failure = self._draw(min(left, _ROUND), round, done - first, others)
             round += 1
             if failure is None:
-                return
+                if left <= _ROUND or len(self.offered) == before:
+                    return
+                continue
             with self.failures.spending():
                 self.failures.settle(*failure)
             self._advanced(self.done)
@@ -267,6 +277,8 @@ class _Sieve:
 
         entropy = self.settings.seed * 1_000_003 + round
         recipes = strategies.recipes(self.plan.backend)
+        if self.judge.works_ahead:
+            self.offers.expect(map(Offer, drawn(recipes, cases, entropy)))
         minimal = search(recipes, fails, cases, entropy, self.database, self.settings.shrink)
         answer = shrink.seen(minimal) if failure and minimal is not None else None
         if minimal is None or answer is None:

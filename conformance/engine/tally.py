@@ -8,6 +8,7 @@ from math import isinf
 from conformance import facts
 from conformance.backend import unjudged
 from conformance.cases.recipe import Recipe
+from conformance.engine.foresight import Pace
 from conformance.engine.judging import Answer
 from conformance.engine.plan import Plan
 from conformance.engine.scope import traits, wherever
@@ -20,13 +21,9 @@ _FURTHER, _IN_VAIN = 120, 12
 
 
 @dataclass
-class Count:
+class Count(Pace):
     """The counts of one property so far."""
 
-    #: Cases that it speaks about, those of them that it was asked about, and those that passed.
-    suitable: int = 0
-    asked: int = 0
-    passed: int = 0
     margin: float | None = None
     narrowed: int = 0
     example: facts.Unsupported | None = None

@@ -14,7 +14,7 @@ from conformance.backend import Backend
 from conformance.cases.case import Case, realise
 from conformance.cases.cotangents import Cotangents
 from conformance.cases.recipe import Recipe
-from conformance.engine.judging import Answer, Inquiry
+from conformance.engine.judging import Answer, Coming, Inquiry
 from conformance.engine.reply import Reply
 from conformance.errors import Closed, Ended, Gone, UsageError
 from conformance.facts import Evidence, Fact
@@ -78,6 +78,14 @@ class Isolated:
                 yield left.pop(0), self._ended(ended, recipe, shared=not ran)
                 if stop or not ran:
                     return
+
+    @property
+    def works_ahead(self) -> bool:
+        """Whether it has others that answer for it what it foresees."""
+        return False
+
+    def foresee(self, coming: Coming, brief: bool, afresh: bool) -> None:
+        """It answers what it is asked."""
 
     def evidence(self) -> Evidence | None:
         """The call that failed, of the wrong answer that was given last; None if the child has ended since."""

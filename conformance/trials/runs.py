@@ -52,7 +52,7 @@ class Runs:
         self.arithmetic = arithmetic(self.case.config.dtype, backend.capabilities.arithmetic)
         self._parent = parent
         self._turn = recipe.turn
-        #: Whether the values of the case itself were judged, by which coverage is counted.
+        #: Whether the property at work has judged the values of the case itself, by which coverage is counted.
         self.judged = False
         #: The wall-clock seconds of the first call that came back.
         self.took: float | None = None
@@ -222,10 +222,7 @@ class Runs:
     def observe(self, layers: int) -> Result:
         """The result of the case's first ``layers`` layers, run once."""
         self.called = self.case
-        return self.once(f"first {layers} layers", lambda: self._observed(layers))
-
-    def _observed(self, layers: int) -> Result:
-        result = self.complete(self.case.prefix(layers))
+        result = self.once(f"first {layers} layers", lambda: self.complete(self.case.prefix(layers)))
         # Where values are not declared, a result of the right shape is all there is to judge.
         self.judged |= self.arithmetic is None
         return result

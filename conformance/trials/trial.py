@@ -33,15 +33,14 @@ class Trial(Runs):
         """Every comparison of the case's own results with the oracle, made once."""
         self.called = self.case
         findings = self._compared_last = self.once("findings", self._own_findings)
-        return findings
-
-    def _own_findings(self) -> list[Finding]:
-        findings = self.findings_of(self.case)
         self.judged = True
         return findings
 
+    def _own_findings(self) -> list[Finding]:
+        return self.findings_of(self.case)
+
     def share(self) -> float | None:
-        """The largest error of the case's own values as a share of its bound; None if they were not judged.
+        """The largest error of the case's own values as a share of its bound; None if the property did not judge them.
 
         None too where they say nothing: the case itself makes the oracle's numbers infinite or NaN.
         """
