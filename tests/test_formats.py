@@ -81,7 +81,7 @@ def test_each_property_of_a_backend_is_a_case_whose_ids_do_not_change() -> None:
         ("values.digital", "failure", "unexpected pass", "expected to fail: known"),
         ("layout.shapes", "skipped", "narrowed", "no bias"),
         ("dropout.rate", "skipped", "not declared", "dropout is not declared"),
-        ("sizes.rows", "skipped", "not run", "left out by --quick"),
+        ("sizes.rows", "skipped", "not run", "left out by the profile"),
         ("refusals.rank", "skipped", "failed", "a guard, which counts if strict: output has shape (1,)"),
     ],
 )
@@ -315,7 +315,7 @@ FORMS: list[Callable[[Report], str]] = [markdown.render, fragment.render]
 @pytest.mark.parametrize("render", FORMS)
 def test_what_was_not_judged_is_told(render: Callable[[Report], str]) -> None:
     left_out = verdict("sizes.rows", Outcome.NOT_RUN, LeftOut())
-    assert "left out by --quick" in render(report(backend(verdict("smoke.runs", Outcome.PASSED), left_out)))
+    assert "left out by the profile" in render(report(backend(verdict("smoke.runs", Outcome.PASSED), left_out)))
     assert "Incomplete" in render(report(CUT))
     assert "Incomplete" not in render(report(RIGHT))
 

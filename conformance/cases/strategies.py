@@ -16,7 +16,7 @@ from conformance.backend import Backend
 from conformance.cases.choices import judged_dtypes
 from conformance.cases.pool import pool
 from conformance.cases.recipe import STATES, VIEWS, Recipe, model_fields
-from conformance.cases.sizes import COINCIDENCES, dimension, equalled
+from conformance.cases.sizes import COINCIDENCES, dimension, equalled, work
 
 T = TypeVar("T")
 
@@ -65,6 +65,72 @@ def recipes(draw: st.DrawFn, backend: Backend) -> Recipe:
     if equal is None or (c.fixed is not None and equal[0] == "I"):
         return recipe
     return equalled(recipe, *equal) if dimension(recipe, equal[1]) <= _EQUAL_UP_TO else recipe
+
+
+#: Thresholds of kernels and what lies beside them: powers of two, tiles, common sizes of models; and small ones, with
+#: which steps and rows may be many.
+_LARGE_FEATURES = (
+    3,
+    8,
+    17,
+    33,
+    64,
+    96,
+    127,
+    128,
+    129,
+    160,
+    192,
+    200,
+    255,
+    256,
+    257,
+    320,
+    384,
+    511,
+    512,
+    513,
+    520,
+    640,
+    768,
+    1000,
+)
+_LARGER_FEATURES = (1023, 1024, 1025, 1280, 1536, 2000, 2047, 2048)
+_LARGE_STEPS = (1, 2, 17, 64, 100, 255, 256, 257, 512, 1000, 1024, 2048, 4095, 4096)
+_LARGE_ROWS = (1, 2, 8, 16, 31, 32, 33, 64, 65, 100, 127, 128, 129, 255, 256)
+
+#: How much work a large case may be, in products of a weight and an element.
+_LARGE_WORK = 400_000_000
+
+
+@st.composite
+def large(draw: st.DrawFn, backend: Backend) -> Recipe:
+    """Recipes at the sizes of large models. What is drawn first may be largest; the others take what work is left."""
+    c = backend.capabilities
+    pools = {"H": (*_LARGE_FEATURES, *_LARGER_FEATURES), "L": _LARGE_STEPS, "N": _LARGE_ROWS if c.batch else (1,)}
+    pools["I"] = (1, *pools["H"])
+    sizes = {name: min(pool) for name, pool in pools.items()}
+    layers = draw(st.sampled_from((1, 1, 1, 2))) if c.layers else 1
+    bidirectional = c.bidirectional and draw(st.integers(0, 3)) == 3
+    share = layers * (1 + bidirectional)
+    for name in draw(st.permutations("HLNI")):
+        if c.fixed is not None and name in "HI":
+            continue
+        fitting = [size for size in pools[name] if 4 * share * work(**sizes | {name: size}) <= _LARGE_WORK]
+        sizes[name] = draw(st.sampled_from(fitting))
+    if "output" not in c.returns:
+        sizes["L"] = min(sizes["L"], _STEPS[14])
+    given = _model(draw, backend, lambda name, pool: sizes[name]) if c.fixed is None else model_fields(c.fixed[0])
+    if c.fixed is None:
+        given |= {"layers": layers, "bidirectional": bidirectional}
+    return Recipe(
+        **given,
+        L=sizes["L"],
+        N=sizes["N"],
+        state=draw(st.sampled_from(STATES)) if c.initial_state else "none",
+        ragged=sizes["L"] > 1 and c.lengths and draw(st.booleans()),
+        **_values(draw, backend) | {"gain": 1.0, "fill": "normal"},
+    )
 
 
 def _values(draw: st.DrawFn, backend: Backend) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from conformance.drivers.console import show
 from conformance.drivers.files import STANDARD_OUTPUT, claimed, rewritable
 from conformance.drivers.last import remember
 from conformance.drivers.live import UNTOUCHED, Before, Live, left_by
-from conformance.drivers.options import Command, isolation, parser, selection
+from conformance.drivers.options import Command, cases, isolation, parser, selection
 from conformance.drivers.outputs import outputs, stream
 from conformance.drivers.progress import Progress
 from conformance.drivers.run import now, run
@@ -67,12 +67,14 @@ def _run(options: argparse.Namespace) -> int:
     if options.resume is not None:
         return _resume(options)
     settings = Settings(
-        options.cases,
+        cases(options),
         options.seed,
         *selection(options),
         strict=options.strict,
         stop=options.stop,
-        quick=options.quick,
+        quick=options.profile == "quick",
+        large=options.profile == "large",
+        seconds=options.seconds,
     )
     named = options.targets or options.configured_targets
     if not named and not registry.usual():

@@ -18,6 +18,7 @@ _CONFIGURABLE: dict[str, type] = {
     "seed": int,
     "only": list,
     "exclude": list,
+    "profile": str,
     "jobs": int,
     "diagnose": int,
     "timeout": float,

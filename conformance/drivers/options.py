@@ -43,6 +43,9 @@ exit codes:
   3  interrupted, incomplete, a named backend is unavailable, or the report could not be written
 """
 
+#: The profiles of a run, and the random cases of each.
+_PROFILES = {"quick": 0, "default": 100, "thorough": 100_000, "large": 48}
+
 _STRICT = "a missing guard makes a backend not conformant"
 
 
@@ -70,7 +73,11 @@ exit codes: as those of `run`
 def _run(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
     sub.formatter_class, sub.epilog = argparse.RawDescriptionHelpFormatter, _RUN
     sub.add_argument("targets", nargs="*", metavar="TARGET", help="see below; all names if none is given")
-    sub.add_argument("--quick", action="store_true", help="take a few seconds: every group, few cases, no large sizes")
+    profile = "quick: every group, few cases; thorough: 100,000 random cases; large: sizes up to 2,048 units"
+    sub.add_argument("--profile", choices=tuple(_PROFILES), default=given.get("profile", "default"), help=profile)
+    sub.add_argument("--quick", action="store_const", const="quick", dest="profile", help="the same as --profile quick")
+    budget = "spend S seconds on each backend: all of the fixed set, then the random cases that teach most"
+    sub.add_argument("--seconds", type=_seconds, metavar="S", default=0.0, help=budget)
     resume = "go on where the run that wrote FILE has ended, with its targets and settings"
     sub.add_argument("--resume", type=Path, metavar="FILE", help=resume)
     sub.add_argument("-x", "--stop", action="store_true", help="end at the first failure")
@@ -80,7 +87,7 @@ def _run(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
     sub.add_argument("--needs", action="append", default=[], metavar="[TARGET=]RESOURCE", help=needs)
     causes = "look for the causes of what fails, N seconds at most for each backend (%(default)s); 0 for none"
     _number(sub, "--diagnose", given.get("diagnose", USUAL), causes)
-    _add_judging(sub, given, given.get("cases", 100))
+    _add_judging(sub, given, given.get("cases"))
     sub.set_defaults(configured_targets=given.get("targets", []))
 
 
@@ -92,9 +99,18 @@ def _diagnose(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
     sub.set_defaults(jobs=1, dask=None, needs=[])
 
 
-def _add_judging(sub: argparse.ArgumentParser, given: Mapping[str, Any], cases: int) -> None:
+def cases(options: argparse.Namespace) -> int:
+    """How many random cases are drawn: what was asked for, else what the profile has."""
+    if options.profile not in _PROFILES:
+        raise UsageError(f"no profile is named {options.profile!r}", f"the profiles are {', '.join(_PROFILES)}")
+    if options.seconds and (options.profile == "quick" or options.cases is not None):
+        raise UsageError("--seconds decides how many cases are asked", "leave --cases and --profile quick out")
+    return _PROFILES[options.profile] if options.cases is None else options.cases
+
+
+def _add_judging(sub: argparse.ArgumentParser, given: Mapping[str, Any], cases: int | None) -> None:
     """How backends are judged, and how that is told."""
-    _number(sub, "--cases", cases, "add N random cases to the fixed set (%(default)s)")
+    _number(sub, "--cases", cases, f"add N random cases to the fixed set ({cases or _PROFILES['default']})")
     _number(sub, "--seed", given.get("seed", 0), "the seed of all values (%(default)s)")
     _add_isolation(sub, given)
     sub.add_argument("--strict", action="store_true", default=given.get("strict", False), help=_STRICT)

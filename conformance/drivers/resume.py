@@ -14,7 +14,7 @@ from conformance.version import __version__
 
 #: The options that decide what is judged, and how: those of a resumed run are its beginning's.
 _SETTLED = (
-    *("targets", "quick", "stop", "cases", "seed", "only", "exclude", "strict"),
+    *("targets", "profile", "seconds", "stop", "cases", "seed", "only", "exclude", "strict"),
     *("in_process", "python", "timeout", "memory", "diagnose", "json"),
 )
 
@@ -40,6 +40,8 @@ def settings(report: Report) -> Settings:
         asked.exclude,
         stop=asked.stop,
         quick=asked.quick,
+        large=asked.large,
+        seconds=asked.seconds,
         strict=asked.strict,
     )
 

@@ -57,6 +57,8 @@ def make_report(
         only=settings.only,
         exclude=settings.exclude,
         quick=settings.quick,
+        large=settings.large,
+        seconds=settings.seconds,
         strict=settings.strict,
         stop=settings.stop,
     )

@@ -16,9 +16,6 @@ from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Inquiry
 from conformance.properties.model import Cost, Property
 
-#: After this many suitable cases, a property is offered only one in ``Property.every``.
-_FIRST = 12
-
 
 @dataclass
 class Pace:
@@ -28,6 +25,8 @@ class Pace:
     suitable: int = 0
     asked: int = 0
     passed: int = 0
+    #: After so many suitable cases, it is asked about one in ``Property.every``.
+    first: int = 12
 
     def inquiry(self, p: Property, recipe: Recipe, limit: int) -> Inquiry | None:
         """What is asked of the property about one more case, if it is asked; so many may pass, or any number if 0.
@@ -37,7 +36,7 @@ class Pace:
         if not p.when(recipe):
             return None
         self.suitable += 1
-        rare = self.suitable > _FIRST and self.suitable % p.every
+        rare = self.suitable > self.first and self.suitable % p.every
         if rare or (limit and self.passed >= limit):
             return None
         self.asked += 1
@@ -104,7 +103,7 @@ class Foresight:
 
     def _after(self, due: list[Inquiry]) -> dict[str, Pace]:
         """The paces after the offer at hand and all that were seen, if all answers are right."""
-        paces = {id: Pace(pace.suitable, pace.asked, pace.passed) for id, pace in self._now.items()}
+        paces = {id: Pace(pace.suitable, pace.asked, pace.passed, pace.first) for id, pace in self._now.items()}
         self._right(due, paces)
         for offer, _ in self._seen:
             self._right(self._due(offer, paces), paces)

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from hypothesis.strategies import SearchStrategy
+
 from conformance.backend import Backend
+from conformance.cases import strategies
 from conformance.cases.choices import judged_dtypes
 from conformance.cases.common import common
 from conformance.cases.fixed_set import fixed_set, reachable
 from conformance.cases.recipe import Recipe
+from conformance.engine.foresight import Pace
 from conformance.errors import UsageError
 from conformance.properties import select
-from conformance.properties.model import Property, unmet_needs, why_not_asked
+from conformance.properties.model import COMPUTES, Property, unmet_needs, why_not_asked
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,10 @@ class Settings:
     stop: bool = False
     #: Whether only the cheapest part is asked (``engine/order.py``): then nothing is called conformant.
     quick: bool = False
+    #: Whether sizes are those of large models: random cases alone, and what of the catalogue needs no many cases.
+    large: bool = False
+    #: Seconds for the target, which are spent on as many random cases as they allow; 0 for ``cases`` of them.
+    seconds: float = 0.0
     #: Whether a guard that is missing makes a backend not conformant, as everything else that fails does.
     strict: bool = False
     #: Failures that are expected, {property id: reason with a link}, beside those that the backend declares.
@@ -41,9 +49,16 @@ class Settings:
     expecting: bool = True
 
     def __post_init__(self) -> None:
-        """A quick run draws nothing."""
+        """A quick run draws nothing; large sizes are drawn."""
         if self.quick:
             object.__setattr__(self, "cases", 0)
+        if self.large:
+            object.__setattr__(self, "fixed", False)
+
+    @property
+    def partial(self) -> bool:
+        """Whether it asks too little for a backend to be called conformant."""
+        return self.quick or self.large
 
 
 @dataclass(frozen=True)
@@ -64,7 +79,8 @@ class Plan:
     @property
     def asked(self) -> tuple[Property, ...]:
         """The chosen properties that the backend declares."""
-        return tuple(p for p in self.properties if p.id not in self.undeclared)
+        declared = (p for p in self.properties if p.id not in self.undeclared)
+        return tuple(p for p in declared if not self.settings.large or _at_large_sizes(p))
 
     @property
     def expected(self) -> Mapping[str, str]:
@@ -81,6 +97,14 @@ class Plan:
         """The recipes that come first, whatever the seed of Hypothesis draws."""
         return fixed_set(self.backend, self.settings.seed) if self.settings.fixed else []
 
+    def recipes(self) -> SearchStrategy[Recipe]:
+        """How random recipes are drawn."""
+        return strategies.large(self.backend) if self.settings.large else strategies.recipes(self.backend)
+
+    def pace(self, p: Property) -> Pace:
+        """How a property begins: at large sizes each case is for others of those that cost runs of their own."""
+        return Pace(first=0, suitable=self.properties.index(p)) if self.settings.large else Pace()
+
     def arithmetics(self) -> tuple[str, ...]:
         """The dtypes whose values are judged, each with its arithmetic where that is not its own."""
         declared = {dtype: self.backend.capabilities.arithmetic.get(dtype, "ieee") for dtype in self.dtypes}
@@ -92,11 +116,19 @@ class Plan:
         return frozenset(reachable(self.backend))
 
 
+def _at_large_sizes(p: Property) -> bool:
+    """Whether a property says more where sizes are large: not one whose cases have sizes of their own."""
+    return p.question == COMPUTES and not p.cost and p.group not in ("purity", "dropout")
+
+
 def plan(backend: Backend, settings: Settings) -> Plan:
     """The plan of a backend. Raises ``UsageError`` for ids that name no property, among expected failures too."""
     properties = tuple(select(settings.only, settings.exclude))
     not_asked = why_not_asked(backend, properties)
     made = Plan(backend, settings, properties, not_asked, unmet_needs(backend), judged_dtypes(backend))
+    if settings.large and backend.capabilities.compiled:
+        hint = "judge it with the usual sizes: each new one costs it a compilation"
+        raise UsageError(f"backend {backend.name!r} compiles, and is not judged at large sizes", hint)
     try:
         select(only=tuple(made.expected))
     except UsageError as error:

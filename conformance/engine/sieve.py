@@ -29,13 +29,13 @@ from dataclasses import replace
 from hypothesis.database import ExampleDatabase
 
 from conformance.backend import Backend, unavailable
-from conformance.cases import strategies
 from conformance.cases.choices import covered
 from conformance.cases.common import simplest
 from conformance.cases.recipe import Recipe
 from conformance.engine.failures import Failures
 from conformance.engine.foresight import Offer
 from conformance.engine.judging import Answer, Here, Inquiry, Judge
+from conformance.engine.lessons import LOOKS, Lessons
 from conformance.engine.news import Advanced, Judging, Tell, unheard
 from conformance.engine.offers import Enough, Offers, after_refusals
 from conformance.engine.order import ROWS, Cost, ordered
@@ -100,7 +100,10 @@ class _Sieve:
         try:
             if self._smoke():
                 fixed = self._fixed_set()
-                self._random()
+                if self.settings.seconds:
+                    self._spend()
+                else:
+                    self._random()
                 self._end("at the end of its process, after its last answer")
                 if self.session.guards and not self.session.interrupted:
                     self._guards(fixed)
@@ -134,7 +137,7 @@ class _Sieve:
             not_judged=self.plan.backend.not_judged,
             dtypes=self.plan.arithmetics(),
             strict=self.settings.strict,
-            quick=Quick(len(cases), self.fixed) if self.settings.quick else None,
+            quick=Quick(len(cases), self.fixed, self.settings.large) if self.settings.partial else None,
             signatures=self.judge.signatures,
             frameworks=self.judge.frameworks,
             measured=self.offers.measuring.measured(),
@@ -177,6 +180,8 @@ class _Sieve:
         for at, recipe, cost in order:
             if not self.offers.wanting():
                 break
+            if self._spent():
+                raise Enough(f"its {self.settings.seconds:g} seconds were over before the fixed set was")
             if cost == Cost.SMALL:
                 self.done = at + 1
             self._fixed(recipe, cost)
@@ -214,6 +219,26 @@ class _Sieve:
             self._advanced(self.done)
             self._meet(others)
 
+    def _spent(self) -> bool:
+        """Whether there is a time for the target, and it is over."""
+        return 0 < self.settings.seconds < time.monotonic() - self.started
+
+    def _spend(self) -> None:
+        """Random cases until the time is over: of those that are drawn always the one that teaches most."""
+        lessons, round = Lessons(self.offered), 0
+        while self.offers.wanting() and not self._spent():
+            chosen = lessons.choose(drawn(self.plan.recipes(), LOOKS, self.settings.seed * 1_000_003 + round))
+            round += 1
+            if not chosen:
+                return
+            self.offers.expect(map(Offer, chosen))
+            for recipe in chosen:
+                if not self.offers.wanting() or self._spent():
+                    return
+                self.done += 1
+                self.total = max(self.total, self.done)
+                self._fixed(recipe)
+
     def _guards(self, fixed: list[Recipe]) -> None:
         """The guards, until each has seen its fill; then ordinary calls, which must still be answered."""
         self.session.turn_to_guards()
@@ -221,7 +246,8 @@ class _Sieve:
             if not self.offers.wanting():
                 break
             self._fixed(recipe)
-        self._random()
+        if not self.settings.seconds:
+            self._random()
         smoke = catalogue()["smoke.runs"]
         for recipe in simplest(self.plan.backend):
             [(_, answer)] = self.session.ask(recipe, [Inquiry(smoke)])
@@ -276,7 +302,7 @@ class _Sieve:
             return not self.offers.wanting()
 
         entropy = self.settings.seed * 1_000_003 + round
-        recipes = strategies.recipes(self.plan.backend)
+        recipes = self.plan.recipes()
         if self.judge.works_ahead:
             self.offers.expect(map(Offer, drawn(recipes, cases, entropy)))
         minimal = search(recipes, fails, cases, entropy, self.database, self.settings.shrink)

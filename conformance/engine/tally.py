@@ -59,7 +59,7 @@ class Tally:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.counts = {p.id: Count() for p in plan.properties}
+        self.counts = {p.id: Count(**vars(plan.pace(p))) for p in plan.properties}
         self.verdicts: dict[str, Verdict] = {}
         #: By the id of each property that does not hold, how it was first seen: with a case that is not shrunk yet.
         self.failed: dict[str, Verdict] = {}
@@ -176,7 +176,7 @@ class Tally:
         failed = [id for id, verdict in self.verdicts.items() if verdict.outcome.bad]
         see = [id for id in failed if id.partition(".")[0] == p.group] or failed
         discarded = self.counts[p.id].discarded
-        if self.plan.settings.quick and not discarded:
+        if self.plan.settings.partial and not discarded:
             return facts.LeftOut()
         return facts.Discarded(discarded, tuple(see)) if discarded and see else facts.NoCase()
 

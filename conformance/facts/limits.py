@@ -140,17 +140,19 @@ class Gap:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A quick run has no case for the property."""
+    """A quick run, or one of large sizes, has no case for the property."""
 
 
 @dataclass(frozen=True)
 class Quick:
-    """The part of the fixed set that a quick run asked: so many cases of all that it has."""
+    """The part of a plan that a quick run asked, or one of large sizes: too little to say that all is right."""
 
     #: Cases that were asked.
     cases: int
     #: Cases of the fixed set.
     fixed: int
+    #: Whether random cases of large sizes were asked instead.
+    large: bool = False
 
 
 Fact = (

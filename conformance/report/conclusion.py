@@ -83,7 +83,7 @@ def standing(backend: BackendReport) -> str:
     if not backend.complete and not backend.bad:
         return "interrupted"
     if backend.quick and backend.sound:
-        return "quick"
+        return "large sizes" if backend.quick.large else "quick"
     return "conformant" if backend.conformant else "not conformant"
 
 

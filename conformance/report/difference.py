@@ -218,6 +218,8 @@ def _settings(report: Report) -> dict[str, str]:
         "seed": str(report.seed),
         "cases": str(report.cases),
         "quick": "yes" if asked.quick else "no",
+        "large": "yes" if asked.large else "no",
+        "seconds": f"{asked.seconds:g}",
         "strict": "yes" if asked.strict else "no",
     }
 

@@ -62,7 +62,7 @@ def sentence(fact: Fact) -> str:
         case facts.NoCase():
             return "no case was suitable for it"
         case facts.LeftOut():
-            return "left out by --quick"
+            return "left out by the profile"
         case facts.Discarded():
             every = "the one suitable case" if fact.cases == 1 else f"each of {fact.cases} suitable cases"
             return f"{every} was left out, since what it builds on is wrong already: see {_listed(fact.see)}"
@@ -227,7 +227,7 @@ def _reasons(gap: Gap) -> Iterator[str]:
     if gap.interrupted is not None:
         yield interruption(gap.interrupted)
     if gap.quick:
-        yield "only a quick run's part of the cases ran"
+        yield "only part of the cases ran"
     if gap.partial:
         yield "only part of the properties ran"
     if options := [word for word in gap.unmet if word not in _UNMET]:
@@ -301,8 +301,11 @@ def quick(fact: Quick, good: int, asked: int, left: int, missing: int) -> str:
     So many guards are ``missing``, which do not count.
     """
     out = [f"{left} {'property' if left == 1 else 'properties'}"] * bool(left)
-    out += [f"{fact.fixed - fact.cases} other cases", "most large sizes", "all random cases"]
-    told = f"{good} of {asked} properties hold in {fact.cases} cases"
+    if fact.large:
+        out += ["the fixed set", "all usual sizes"]
+    else:
+        out += [f"{fact.fixed - fact.cases} other cases", "most large sizes", "all random cases"]
+    told = f"{good} of {asked} properties hold in {fact.cases} cases{' of large sizes' * fact.large}"
     told += f"; {counted(missing, 'guard')} missing" if missing else ""
     return f"{told}; left out: {', '.join(out[:-1])} and {out[-1]}"
 

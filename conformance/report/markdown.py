@@ -27,7 +27,14 @@ MOST, _TABLE = 900_000, 300_000
 _ROOM = 300
 
 #: The signs of the words for a backend's standing.
-_MARKS = {"conformant": "✅", "not conformant": "❌", "interrupted": "⚠️", "quick": "☑️", "unavailable": "➖"}
+_MARKS = {
+    "conformant": "✅",
+    "not conformant": "❌",
+    "interrupted": "⚠️",
+    "quick": "☑️",
+    "large sizes": "☑️",
+    "unavailable": "➖",
+}
 
 #: Words that Markdown has no other reading for.
 _WORDS = re.compile(r"[^\W_]([^\W_]|(?<=[^\W_])[_-](?=[^\W_])|[ ,.;()%/→×≥≤≠−–'“”=]|:(?= ))*")

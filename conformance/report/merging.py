@@ -136,6 +136,8 @@ _COMMON: dict[str, Callable[[Report], object]] = {
     "seed": lambda report: report.seed,
     "cases": lambda report: report.cases,
     "quick": lambda report: report.asked.quick,
+    "large": lambda report: report.asked.large,
+    "seconds": lambda report: report.asked.seconds,
     "strict": lambda report: report.asked.strict,
 }
 

@@ -117,7 +117,7 @@ class BackendReport:
     dtypes: tuple[str, ...] = ()
     #: Whether a missing guard makes it not conformant.
     strict: bool = False
-    #: What a quick run asked; None of any other.
+    #: What a quick run asked, or one of large sizes; None of any other.
     quick: Quick | None = None
     #: The name that it gave itself; ``backend`` is the target by which it is found again.
     own_name: str = ""
@@ -170,7 +170,7 @@ class BackendReport:
 
     @property
     def conformant(self) -> bool:
-        """Whether it is ``sound`` and was asked enough: a quick run asks too little."""
+        """Whether it is ``sound`` and was asked enough: a quick run asks too little, and so does one of large sizes."""
         return self.sound and not self.quick
 
     @property
@@ -205,6 +205,10 @@ class Asked:
     exclude: tuple[str, ...] = ()
     #: Whether only the first rows of the fixed set were asked.
     quick: bool = False
+    #: Whether sizes were those of large models.
+    large: bool = False
+    #: The seconds for each backend that were to be spent on cases; 0 for a number of cases.
+    seconds: float = 0.0
     #: Whether a missing guard makes a backend not conformant.
     strict: bool = False
     #: Whether the first failure ended it.

@@ -30,12 +30,10 @@ _UNDECIDED = {Outcome.NARROWED: "narrowed, not passed", Outcome.NOT_RUN: "not ru
 def head(report: Report, width: int = WIDTH) -> str:
     """What was run, with what, in lines of at most ``width`` columns."""
     versions = [f"{name} {version}" for name, version in report.environment.items() if name != "platform"]
-    quick = any(backend.quick for backend in report.backends)
-    cases = f"fixed set + {english.counted(report.cases, 'random case')}"
     parts = [
         f"lstm-conformance {report.version}",
         f"seed {report.seed}",
-        "quick: part of the fixed set" if quick else cases,
+        _plan(report),
         *versions,
     ]
     lines = [""]
@@ -43,6 +41,18 @@ def head(report: Report, width: int = WIDTH) -> str:
         longer = " · ".join(filter(None, [lines[-1], part]))
         lines[-1:] = [longer] if len(longer) <= width else [lines[-1], part]
     return "\n".join(lines)
+
+
+def _plan(report: Report) -> str:
+    """Which cases were asked, in a few words."""
+    random = english.counted(report.cases, "random case")
+    if report.asked.quick:
+        return "quick: part of the fixed set"
+    if report.asked.large:
+        return f"large sizes: {random}"
+    if report.asked.seconds:
+        return f"fixed set + random cases, {report.asked.seconds:g} s for each backend"
+    return f"fixed set + {random}"
 
 
 def failures(
