@@ -11,7 +11,7 @@ from conformance import Capabilities, LSTMConfig, backend, reorder
 from conformance.spec import Params
 from implementations.adapter import NAN_HIDDEN, finding, needs
 from implementations.model import model_of
-from implementations.options import refuse
+from implementations.options import refuse, refuse_cotangents
 from implementations.torch_libraries.autograd import one_bias
 
 KNOWN = finding("pydynet-01-nan-hidden", *NAN_HIDDEN, "gradients.nan-kept")
@@ -48,6 +48,7 @@ def pydynet_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
 
     def differentiate(x: Any, state: Any, lengths: Any, cotangents: Any) -> Any:
         leaves, found = run(x, state)
+        refuse_cotangents(found, cotangents)
         for place in places.values():
             place.zero_grad()
         loss: Any = sum(
