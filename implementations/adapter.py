@@ -21,11 +21,13 @@ def finding(page: str, *properties: str) -> dict[str, str]:
     return dict.fromkeys(properties, f"docs/findings/{page}.md")
 
 
-#: The properties that a state breaks which is broadcast, or not compared with x.
-STATES_UNCHECKED = tuple(
-    f"refusals.{name}"
-    for name in ("reshaped-x", "state-shape", "broadcast-state", "batch-mismatch", "reshaped-state", "state-rank")
+#: The properties that break where a state that does not fit is broadcast: those of a cell.
+STATES_BROADCAST = tuple(
+    f"refusals.{name}" for name in ("state-shape", "broadcast-state", "batch-mismatch", "reshaped-state", "state-rank")
 )
+
+#: The same of a layer, which does not compare x with its state either.
+STATES_UNCHECKED = ("refusals.reshaped-x", *STATES_BROADCAST)
 
 #: The properties that a NaN which comes out as a number breaks.
 NAN_HIDDEN = ("nonfinite.nan-kept", "nonfinite.nan-state", "nonfinite.nan-weight")

@@ -27,14 +27,14 @@ def model_of(
 
     def forward(x: Array, state: State | None = None, lengths: Array | None = None) -> tuple[Array, State]:
         """x in the config's layout -> output in x's layout, (h_n, c_n)."""
-        refuse_call(declared, x, lengths)
+        refuse_call(declared, x, state, lengths)
         output, h_n, c_n = call(x, state, lengths)
         return output, (h_n, c_n)
 
     def vjp(x: Array, state: State | None, lengths: Array | None, *cotangents: Array) -> Any:
         """What ``forward`` returns, and the gradients by name."""
         assert differentiate
-        refuse_call(declared, x, lengths)
+        refuse_call(declared, x, state, lengths)
         (output, h_n, c_n), grads = differentiate(x, state or zeros(config, x), lengths, cotangents)
         return (output, (h_n, c_n)), grads
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,12 @@ def refuse(declared: Capabilities, config: LSTMConfig) -> None:
         raise Unsupported(f"dtype {config.dtype}")
 
 
-def refuse_call(declared: Capabilities, x: Array, lengths: Array | None = None) -> None:
-    """Raise ``Unsupported`` for an x without rows, or lengths, that are not declared."""
+def refuse_call(declared: Capabilities, x: Array, state: State | None = None, lengths: Array | None = None) -> None:
+    """Raise ``Unsupported`` for an x without rows, a state, or lengths, that are not declared."""
     if x.ndim == 2 and not declared.unbatched:
         raise Unsupported("unbatched")
+    if state is not None and not declared.initial_state:
+        raise Unsupported("initial_state")
     if lengths is not None and not declared.lengths:
         raise Unsupported("lengths")
 
@@ -60,3 +63,13 @@ def refuse_rows(config: LSTMConfig, x_t: Array, *states: Array) -> None:
     for state in states:
         if state.shape != wanted:
             raise ValueError(f"a state {wanted} is wanted, got {state.shape}")
+
+
+def refuse_cotangents(results: Iterable[Array], cotangents: Iterable[Array]) -> None:
+    """Raise ``ValueError`` unless each cotangent has the shape of its result.
+
+    A library that differentiates nothing but a number gets the sum of their products, and those would broadcast.
+    """
+    for result, cotangent in zip(results, cotangents, strict=True):
+        if result.shape != cotangent.shape:
+            raise ValueError(f"a cotangent {result.shape} is wanted, got {cotangent.shape}")

@@ -92,3 +92,13 @@ def test_an_option_that_is_accepted_and_ignored_is_told() -> None:
 
     with pytest.raises(Violation, match=r"layers is not declared, yet accepted.*tensor='h_n'"):
         catalogue()["refusals.undeclared"].check(Trial(around(call, Capabilities()), Recipe(I=2, H=2, L=2, N=2)))
+
+
+def test_where_each_call_is_compiled_an_option_that_is_right_does_not_hide_one_that_is_ignored() -> None:
+    def call(forward: Any, config: LSTMConfig, x: Any, state: Any = None, lengths: Any = None) -> Any:
+        return forward(x, state)
+
+    declared = Capabilities(layers=True, bidirectional=True, no_bias=True, compiled=True)
+    settings = Settings(100, only=("refusals.undeclared",), shrink=False)
+    [verdict] = conform(around(call, declared), settings).verdicts
+    assert verdict.message.startswith("lengths is not declared, yet accepted")

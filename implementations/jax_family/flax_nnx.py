@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from conformance import LSTMConfig, backend
 from conformance.spec import Params
-from implementations.adapter import finding
-from implementations.jax_family.flax_rnn import CAPABILITIES, PADDING, available, called
+from implementations.jax_family.flax_rnn import CAPABILITIES, available, called
 from implementations.jax_family.traced import model_of
-
-UNCHECKED = finding("flax-03-shapes-unchecked", *(f"refusals.{name}" for name in ("lengths", "rank", "batch-mismatch")))
-DECLARED = replace(CAPABILITIES, expected_failures=PADDING | UNCHECKED)
 
 
 def direction(optimized: bool, config: LSTMConfig, weights: Any, end: str) -> Any:
@@ -46,13 +41,13 @@ def run(optimized: bool, config: LSTMConfig, weights: Any, x: Any, state: Any, l
 run_plain, run_optimized = partial(run, False), partial(run, True)
 
 
-@backend("flax-nnx", DECLARED, available)
+@backend("flax-nnx", CAPABILITIES, available)
 def flax_nnx(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     """nnx.RNN over nnx.LSTMCell, which has a product for each gate."""
-    return model_of(run_plain, DECLARED, config, params)
+    return model_of(run_plain, CAPABILITIES, config, params)
 
 
-@backend("flax-nnx-optimized", DECLARED, available)
+@backend("flax-nnx-optimized", CAPABILITIES, available)
 def flax_nnx_optimized(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     """nnx.RNN over nnx.OptimizedLSTMCell, which has one product."""
-    return model_of(run_optimized, DECLARED, config, params)
+    return model_of(run_optimized, CAPABILITIES, config, params)

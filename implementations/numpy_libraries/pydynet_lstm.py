@@ -11,10 +11,11 @@ from conformance import Capabilities, LSTMConfig, backend, reorder
 from conformance.spec import Params
 from implementations.adapter import NAN_HIDDEN, finding, needs
 from implementations.model import model_of
-from implementations.options import refuse
+from implementations.options import refuse, refuse_cotangents
 from implementations.torch_libraries.autograd import one_bias
 
 KNOWN = finding("pydynet-01-nan-hidden", *NAN_HIDDEN, "gradients.nan-kept")
+KNOWN |= finding("pydynet-02-tensors-kept", "purity.memory")
 CAPABILITIES = Capabilities(
     layers=True, no_bias=True, gradients=True, dtypes=("float32", "float64"), threads=False, expected_failures=KNOWN
 )
@@ -43,11 +44,13 @@ def pydynet_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
         output, (h_n, c_n) = lstm(leaves[0], tuple(leaves[1:]) or None)
         return leaves, (output, h_n, c_n)
 
+    @pdn.no_grad()
     def call(x: Any, state: Any, lengths: Any) -> Any:
         return tuple(np.array(part.data) for part in run(x, state)[1])
 
     def differentiate(x: Any, state: Any, lengths: Any, cotangents: Any) -> Any:
         leaves, found = run(x, state)
+        refuse_cotangents(found, cotangents)
         for place in places.values():
             place.zero_grad()
         loss: Any = sum(

@@ -26,6 +26,7 @@ from implementations.onnx_family.graph import Run, onnx_forward
         layers=True,
         bidirectional=True,
         no_bias=True,
+        batch_first=True,
         compiled=True,
         expected_failures=finding("iree-01-lengths-ignored", "refusals.undeclared"),
     ),
@@ -49,7 +50,8 @@ def iree_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
 
         def run(feeds: dict[str, Array]) -> list[Array]:
             feeds = {name: np.ascontiguousarray(feeds[name]) for name in names} | values
-            program = _program(model.SerializeToString(), tuple((name, a.shape) for name, a in feeds.items()))
+            inputs = tuple((name, str(array.dtype), array.shape) for name, array in feeds.items())
+            program = _program(model.SerializeToString(), inputs)
             returned = program(*feeds.values())
             return [np.array(part.to_host()) for part in returned]
 
@@ -59,14 +61,15 @@ def iree_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
 
 
 @lru_cache(maxsize=256)
-def _program(graph: bytes, shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> Any:
+def _program(graph: bytes, inputs: tuple[tuple[str, str, tuple[int, ...]], ...]) -> Any:
     import onnx
     from iree import runtime
 
     model = onnx.load_from_string(graph)
     del model.graph.input[:]
-    for name, shape in shapes:
-        model.graph.input.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape))
+    for name, dtype, shape in inputs:
+        kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        model.graph.input.append(onnx.helper.make_tensor_value_info(name, kind, shape))
     for output in model.graph.output:
         output.type.tensor_type.ClearField("shape")
     with tempfile.TemporaryDirectory() as folder:

@@ -27,6 +27,8 @@ def sequence(name: str, capabilities: Capabilities, hints: dict[str, Any], stati
 
         if config.proj_size or (config.dropout and config.training):
             raise Unsupported("LSTMSequence has no projection and no dropout")
+        if config.dtype != "float32":
+            raise Unsupported(f"dtype {config.dtype}: OpenVINO documents that the CPU computes in float32 or less")
         core, D = openvino.Core(), config.num_directions
 
         @lru_cache(maxsize=8)

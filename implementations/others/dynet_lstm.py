@@ -10,11 +10,13 @@ import numpy as np
 
 from conformance import Capabilities, LSTMConfig, backend, reorder
 from conformance.spec import Params
-from implementations.adapter import needs
+from implementations.adapter import finding, needs
 from implementations.model import model_of
-from implementations.options import refuse, refuse_slots, zeros
+from implementations.options import refuse, refuse_cotangents, refuse_slots, zeros
 
-CAPABILITIES = Capabilities(layers=True, gradients=True, threads=False)
+STATES = ("reshaped-x", "state-shape", "broadcast-state", "batch-mismatch", "reshaped-state")
+KNOWN = finding("dynet-02-state-broadcast", *(f"refusals.{name}" for name in STATES))
+CAPABILITIES = Capabilities(layers=True, gradients=True, threads=False, expected_failures=KNOWN)
 
 
 @backend("dynet", CAPABILITIES, needs("dynet", install="pip install dynet38 'numpy<2'"))
@@ -36,6 +38,8 @@ def dynet_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
         leaves[f"bias_ih_l{k}"] = leaves[f"bias_hh_l{k}"] = b
 
     def expressions(array: Any) -> list[Any]:
+        if array.ndim != 3:  # DyNet never sees it: it gets a list of columns, and to it (H, 1) is one too
+            raise ValueError(f"three axes are wanted, got {array.shape}")
         return [dy.inputTensor(np.array(part.T), batched=True) for part in array]
 
     def run(x: Any, state: Any) -> Any:
@@ -57,6 +61,8 @@ def dynet_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
 
     def differentiate(x: Any, state: Any, lengths: Any, cotangents: Any) -> Any:
         given, found = run(x, state)
+        results = tuple(map(array, found))
+        refuse_cotangents(results, cotangents)
         upstream = [part for grads in cotangents for part in expressions(grads)]
         terms = [dy.sum_elems(dy.cmult(*pair)) for pair in zip(itertools.chain(*found), upstream, strict=True)]
         for place in leaves.values():
@@ -66,7 +72,7 @@ def dynet_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
         for name, parts in zip(("x", "h_0", "c_0"), given, strict=True):
             grads[name] = np.stack([part.gradient().reshape(-1, x.shape[1]).T for part in parts])
         # DyNet computes in float32, and hands its arrays over in float64.
-        return tuple(map(array, found)), {name: grad.astype("float32") for name, grad in grads.items()}
+        return results, {name: grad.astype("float32") for name, grad in grads.items()}
 
     model: Any = model_of(CAPABILITIES, config, call, differentiate)
     model.collection = collection  # the weights are freed with it: docs/findings/dynet-01-collection-freed.md

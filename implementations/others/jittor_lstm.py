@@ -12,7 +12,7 @@ from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Params
 from implementations.adapter import needs
 from implementations.model import model_of
-from implementations.options import refuse
+from implementations.options import refuse, refuse_cotangents
 
 # Neither batch_first nor dropout: docs/findings/jittor-01-batch-first-output.md, jittor-02-dropout-in-evaluation.md.
 CAPABILITIES = Capabilities(
@@ -50,6 +50,7 @@ def jittor_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     def differentiate(x: Any, state: Any, lengths: Any, cotangents: Any) -> Any:
         leaves = [jt.array(np.array(part)) for part in (x, *state)]
         output, (h_n, c_n) = lstm(leaves[0], tuple(leaves[1:]))
+        refuse_cotangents((output, h_n, c_n), cotangents)
         pairs = zip((output, h_n, c_n), cotangents, strict=True)
         loss = sum((part * jt.array(np.array(grad))).sum() for part, grad in pairs)
         grads = jt.grad(loss, [*leaves, *variables.values()])

@@ -8,7 +8,7 @@ import numpy as np
 
 from conformance import LSTMConfig
 from conformance.spec import Array, Params
-from implementations.adapter import finding, needs
+from implementations.adapter import STATES_BROADCAST, STATES_UNCHECKED, finding, needs
 
 available = needs("paddle", install="pip install paddlepaddle")
 GRADIENTS = ("weights", "dyadic", "long", "untapped", "sums", "large", "equal-sizes")
@@ -24,7 +24,11 @@ KNOWN = {
     **finding("paddle-10-one-dropout-mask", "dropout.independence"),
     **finding("paddle-11-no-rows-crash", "degenerate.no-rows", "gradients.no-rows"),
     **finding("paddle-12-cotangent-shape", "refusals.cotangents"),
+    **finding("paddle-13-states-unchecked", "refusals.rank", *STATES_UNCHECKED),
+    **finding("paddle-14-lengths-beyond-the-end", "refusals.lengths"),
 }
+#: What fails in paddle.nn.LSTMCell.
+KNOWN_OF_CELL = finding("paddle-13-states-unchecked", *STATES_BROADCAST)
 
 
 def tensor(array: Array | None) -> Any:

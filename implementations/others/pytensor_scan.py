@@ -12,7 +12,7 @@ from conformance import Capabilities, LSTMConfig, backend
 from conformance.spec import Params
 from implementations.adapter import needs
 from implementations.model import model_of
-from implementations.options import refuse, zeros
+from implementations.options import refuse, refuse_cotangents, zeros
 
 CAPABILITIES = Capabilities(gradients=True, dtypes=("float32", "float64"))
 NOTE = "the equations of a step are the adapter's; the loop, its compilation and its gradient are PyTensor's"
@@ -58,7 +58,9 @@ def pytensor_scan(config: LSTMConfig, params: Params) -> Callable[..., Any]:
         d_output, (d_h_n,), (d_c_n,) = cotangents
         given = map(np.array, (x, state[0][0], state[1][0], *weights, d_output, d_h_n, d_c_n))
         output, h_n, c_n, d_x, d_h_0, d_c_0, *grads = gradient(*given)
+        results = output, h_n[None], c_n[None]
+        refuse_cotangents(results, cotangents)
         inputs = {"x": d_x, "h_0": d_h_0[None], "c_0": d_c_0[None]}
-        return (output, h_n[None], c_n[None]), inputs | dict(zip(NAMES, grads, strict=True))
+        return results, inputs | dict(zip(NAMES, grads, strict=True))
 
     return model_of(CAPABILITIES, config, call, differentiate)

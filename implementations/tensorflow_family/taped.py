@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,37 +12,59 @@ from conformance import Capabilities, LSTMConfig
 from conformance.spec import Params
 from implementations import model
 from implementations.options import refuse
+from implementations.torch_libraries.autograd import one_bias
+
+#: ``run(config, weights, x, state, lengths) -> output, h_n, c_n``, all tensors, by nn.LSTM's names and shapes.
+Run = Callable[..., Any]
 
 
 def model_of(
-    run: Callable[..., Any], declared: Capabilities, config: LSTMConfig, params: Params, graph: bool = False
+    run: Run, declared: Capabilities, config: LSTMConfig, params: Params, graph: bool = False
 ) -> Callable[..., Any]:
-    """``run(config, weights, x, state, lengths) -> output, h_n, c_n``, all tensors, as a backend's model.
+    """``forward`` and ``forward.vjp`` of ``run``; with ``graph``, each is traced by a tf.function.
 
-    With ``graph``, it is traced by a tf.function. Raises ``Unsupported`` for options that are not declared.
+    Raises ``Unsupported`` for options that are not declared.
     """
     import tensorflow as tf
 
     refuse(declared, config)
     weights = {name: tf.constant(np.array(value)) for name, value in params.items()}
+    call, differentiate = (traced if graph else functions)(run, config)
 
-    def call(x: Any, state: Any, lengths: Any) -> Any:
+    def on_arrays(function: Callable[..., Any], *arguments: Any) -> Any:
+        given = [None if part is None else tf.constant(np.array(part)) for part in tf.nest.flatten(arguments)]
+        return tf.nest.map_structure(np.array, function(weights, *tf.nest.pack_sequence_as(arguments, given)))
+
+    return model.model_of(
+        declared, config, lambda *given: on_arrays(call, *given), lambda *given: on_arrays(differentiate, *given)
+    )
+
+
+def functions(run: Run, config: LSTMConfig) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """``run`` and its gradient, of the weights and the call's tensors."""
+    import tensorflow as tf
+
+    def call(weights: Any, x: Any, state: Any, lengths: Any) -> Any:
         return run(config, weights, x, state, lengths)
 
-    def differentiate(x: Any, state: Any, lengths: Any, cotangents: Any) -> Any:
-        sources = {"x": x, "h_0": state[0], "c_0": state[1], **weights}
+    def differentiate(weights: Any, x: Any, state: Any, lengths: Any, cotangents: Any) -> Any:
+        # Each library has one bias. Of two that are added, GradientTape leaks the gradient that they share:
+        # docs/findings/tensorflow-03-shared-gradient-leaks.md.
+        leaves = {name: leaf for name, leaf in weights.items() if not name.startswith("bias_hh")}
+        sources = {"x": x, "h_0": state[0], "c_0": state[1], **leaves}
         with tf.GradientTape() as tape:
             tape.watch(sources)
             found = run(config, weights, x, state, lengths)
-        return found, tape.gradient(found, sources, cotangents, tf.UnconnectedGradients.ZERO)
+        grads: Any = tape.gradient(found, sources, cotangents, tf.UnconnectedGradients.ZERO)
+        return found, one_bias(grads)
 
-    def on_arrays(function: Callable[..., Any]) -> Callable[..., Any]:
-        function = tf.function(function) if graph else function
+    return call, differentiate
 
-        def with_arrays(*arguments: Any) -> Any:
-            given = (None if part is None else tf.constant(np.array(part)) for part in tf.nest.flatten(arguments))
-            return tf.nest.map_structure(np.array, function(*tf.nest.pack_sequence_as(arguments, list(given))))
 
-        return with_arrays
+@cache
+def traced(run: Run, config: LSTMConfig) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """``functions``, traced once for all models of a config and all calls of a shape."""
+    import tensorflow as tf
 
-    return model.model_of(declared, config, on_arrays(call), on_arrays(differentiate))
+    call, differentiate = functions(run, config)
+    return tf.function(call), tf.function(differentiate)

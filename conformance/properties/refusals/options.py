@@ -28,12 +28,7 @@ def undeclared(trial: Trial) -> None:
     openvino#37820 ignored layout=1; pytorch#74953 quantized proj_size away; keras#20588 lost an option in a clone.
     """
     ordinary = trial.resized(view="plain", fill="normal", gain=1.0)
-    options = undeclared_options(trial.backend)
-    if trial.backend.capabilities.compiled:
-        # To refuse an option costs nothing; of those that are accepted, one is asked.
-        first = trial.pick("option", len(options))
-        options = options[first:] + options[:first]
-    for option in options:
+    for option in undeclared_options(trial.backend):
         if option == "dropout":
             _dropout(ordinary)
             continue
@@ -60,8 +55,6 @@ def undeclared(trial: Trial) -> None:
             continue
         except Narrowed:
             continue
-        if trial.backend.capabilities.compiled:
-            return
 
 
 def _dtype_kept(asked: Trial) -> None:
