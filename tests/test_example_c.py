@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from programs import ROOT
+from recorded_programs import answers_of
 
+from conformance.backend import Capabilities
 from conformance.drivers.run import run
 from conformance.engine.plan import Settings
 from conformance.targets import registry
@@ -54,7 +56,7 @@ def copy(root: Path) -> Path:
 def build(root: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     """Do what the README's first line says, with more flags at its end."""
     readme = (root / "implementations/c_lstm/README.md").read_text()
-    (line,) = (line for line in readme.splitlines() if line.startswith("cc "))
+    (line,) = (line for line in readme.splitlines() if line.startswith("cc ") and "-shared" in line)
     return subprocess.run([*line.split(), *flags], cwd=root, capture_output=True, text=True, check=True)
 
 
@@ -129,3 +131,15 @@ def test_a_bad_call_writes_nothing(
     assert library.STATUS[found] == status
     same = [np.array_equal(a, b) for a, b in zip(results, before, strict=True)]
     assert all(same) if status != "LSTM_OK" else not any(same)
+
+
+def test_it_answers_a_recording(folder: Path) -> None:
+    """The program beside the library reads requests and writes responses, without Python between."""
+    copy(folder)
+    readme = (folder / "implementations/c_lstm/README.md").read_text()
+    (line,) = (line for line in readme.splitlines() if line.startswith("cc ") and "answer.c" in line)
+    subprocess.run([*line.split(), "-Wall", "-Wextra", "-Werror"], cwd=folder, check=True)
+    capabilities = Capabilities(bidirectional=True, unbatched=True, dtypes=("float32", "float64"))
+    judged = answers_of([str(folder / "implementations/c_lstm/answer")], folder, capabilities)
+    assert judged.report.conformant
+    assert judged.report.own_name == "c"

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 from programs import ROOT
+from recorded_programs import answers_of
 
+from conformance.backend import Capabilities
 from conformance.drivers.run import run
 from conformance.engine.plan import Settings
 
@@ -160,3 +162,11 @@ def test_a_malformed_message_ends_it_with_the_reason(root: Path, garbage: bytes,
     assert ended.returncode == 1
     assert ended.stderr.decode().startswith("rust-lstm: ")
     assert reason in ended.stderr.decode()
+
+
+def test_it_answers_a_recording(root: Path, tmp_path: Path) -> None:
+    """A program of the wire protocol needs nothing more."""
+    capabilities = Capabilities(lengths=True, projection=True, dtypes=("float32", "float64"))
+    judged = answers_of([str(root / PROGRAM)], tmp_path, capabilities)
+    assert judged.report.conformant
+    assert judged.report.own_name == "rust-lstm"

@@ -35,7 +35,9 @@ from conformance.facts import (
     Recurrence,
     Said,
     Scope,
+    Unanswered,
     Undeclared,
+    Unshown,
     Unsupported,
     Within,
 )
@@ -150,6 +152,8 @@ FACTS: tuple[Fact, ...] = (
     Unsupported("LSTM(1→1) L=1 N=1", "no"),
     Undeclared(("lengths", "slots")),
     Part(9, 2, Unsupported("LSTM(1→1) L=1 N=1", "no"), 1, ("smoke.runs",)),
+    Unanswered(True),
+    Unshown(9, 2, 3),
     DtypeUnjudged(3, "no bfloat16"),
     CutShort(Interruption("interrupted", 7), 2),
     AdapterBroken("smoke.runs"),

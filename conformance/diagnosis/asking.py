@@ -18,7 +18,7 @@ from conformance.diagnosis.gradient_probes import cotangents_of
 from conformance.diagnosis.prediction import Predictions
 from conformance.diagnosis.probes import Call
 from conformance.engine.judging import Answering, Inquiry
-from conformance.facts import Evidence, Unsupported
+from conformance.facts import Evidence, Unanswered, Unsupported
 from conformance.properties.model import Property
 from conformance.spec import GATES, Array
 from conformance.trials.mismatch import telling
@@ -78,7 +78,7 @@ class Asker:
             return self._vjp(case)
         reply = self.judge.call(case)
         if reply.result is None:
-            return None if isinstance(reply.fact, Unsupported) else True
+            return None if isinstance(reply.fact, Unsupported | Unanswered) else True
         result = reply.result
         with np.errstate(all="ignore"):
             findings = list(compared(expectation, lambda layers: result, result.output is None))
@@ -92,7 +92,7 @@ class Asker:
         call = Call(case, cotangents_of(case))
         told = self.judge.call(call.case, call.cotangents)
         if told.result is None:
-            return None if isinstance(told.fact, Unsupported) else True
+            return None if isinstance(told.fact, Unsupported | Unanswered) else True
         wrong = Predictions(self.judge.backend).wrong((), call, told) or {}
         return any(part.any() for name, part in wrong.items() if name.startswith("grad "))
 

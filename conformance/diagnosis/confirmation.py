@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from random import Random
 
 from conformance.backend import Backend
@@ -85,8 +86,7 @@ def fresh_cases(
     dtypes = valued_dtypes(backend) if dtypes is None else dtypes
     recipes = [_random(backend, rng, dtypes) for _ in range(_FRESH)]
     small = [recipe for recipe in failed if recipe.H * recipe.L * recipe.N * recipe.layers < SMALL]
-    for recipe in rng.choices(small, k=_LIKE_FAILURES) if small else []:
-        recipes.append(replace(recipe, seed=rng.randrange(2**32), edits=(), turn=0, view="plain"))
+    recipes += islice(chain.from_iterable(zip(*map(reseeded, small), strict=True)), _LIKE_FAILURES)
     found = []
     for recipe in recipes:
         if time.monotonic() > deadline:
@@ -95,9 +95,22 @@ def fresh_cases(
             case = realise(recipe, backend.capabilities.fixed)
         except UsageError:
             continue
-        call = vary(recipe, case, rng)
+        # What is made of a recipe depends on nothing else: so it can be made beforehand.
+        call = vary(recipe, case, Random(recipe.seed))
         found.append(Fresh(str(recipe), call, ask(call), recipe))
-    return found
+    return answered(found)
+
+
+def reseeded(recipe: Recipe) -> Iterator[Recipe]:
+    """The same again with other values, lying plainly in memory."""
+    rng = Random(recipe.seed)
+    for _ in range(_LIKE_FAILURES):
+        yield replace(recipe, seed=rng.randrange(2**32), edits=(), turn=0, view="plain")
+
+
+def answered(found: Iterable[Fresh]) -> list[Fresh]:
+    """Those of which a recording has the answer."""
+    return [one for one in found if not one.reply.unanswered]
 
 
 def again(probes: Iterable[Probe], ask: Callable[[Call], Reply], deadline: float) -> list[Fresh]:
@@ -108,7 +121,7 @@ def again(probes: Iterable[Probe], ask: Callable[[Call], Reply], deadline: float
             if probe.again is not None and time.monotonic() < deadline:
                 call = probe.again(100 + seed)
                 found.append(Fresh(f"{call.case.describe()}, {probe.name}", call, ask(call)))
-    return found
+    return answered(found)
 
 
 def _random(backend: Backend, rng: Random, dtypes: Sequence[str]) -> Recipe:

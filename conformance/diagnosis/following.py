@@ -43,7 +43,7 @@ def following(
     for verdict in failed:
         if verdict.recipe is None or verdict.property in _BY_THEMSELVES:
             continue
-        recipe = _small(parse(verdict.recipe))
+        recipe = small(parse(verdict.recipe))
         if recipe not in follows:
             if time.monotonic() > deadline:
                 break
@@ -64,7 +64,7 @@ def _follows(
     return False
 
 
-def _small(recipe: Recipe) -> Recipe:
+def small(recipe: Recipe) -> Recipe:
     """A recipe of the same options whose derivative takes few calls."""
     H = 3 if recipe.layers == 1 else 2
     return Recipe(

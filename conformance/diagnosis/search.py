@@ -165,7 +165,9 @@ class Search:
             if time.monotonic() > pursuit.deadline:
                 self.session.untried.append(probe.name)
             else:
-                pursuit.meet(Seen(probe, tuple(self.session.reply(call) for call in probe.calls)))
+                seen = Seen(probe, tuple(self.session.reply(call) for call in probe.calls))
+                if not any(reply.unanswered for reply in seen.replies):
+                    pursuit.meet(seen)
 
     def _called(self, deadline: float) -> list[Recipe]:
         """Recipes of the sizes that the failing calls of properties had, as far as those are small."""

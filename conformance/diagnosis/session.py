@@ -15,7 +15,7 @@ from conformance.diagnosis.probes import Call
 from conformance.diagnosis.sequences import in_sequence
 from conformance.engine.judging import Answer, Answering, Inquiry
 from conformance.engine.reply import Reply
-from conformance.facts import Evidence
+from conformance.facts import Evidence, Unanswered
 from conformance.report.model import BackendReport, Verdict
 from conformance.trials.events import Event, Performed
 
@@ -50,6 +50,8 @@ class Counting:
 
 def answered(judge: Answering, call: Call) -> Reply:
     """A judge's reply to a call."""
+    if call.before and "live" in judge.backend.ruled_out:
+        return Reply(fact=Unanswered(recorded=False))
     if call.before:
         return in_sequence(judge.perform, call, judge.backend.capabilities)
     return judge.call(call.case, call.cotangents)

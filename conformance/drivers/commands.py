@@ -23,6 +23,7 @@ from conformance.drivers.live import UNTOUCHED, Before, Live, left_by
 from conformance.drivers.options import Command, cases, isolation, parser, selection
 from conformance.drivers.outputs import outputs, stream
 from conformance.drivers.progress import Progress
+from conformance.drivers.recordings import export, judge
 from conformance.drivers.run import now, run
 from conformance.drivers.saved_reports import diff, merge, report
 from conformance.drivers.showing import exit_code, show_report
@@ -58,6 +59,8 @@ def commands() -> dict[str, Command]:
         "replay": replay_probe.replay,
         "probe": replay_probe.probe,
         "serve": _serve,
+        "export": export,
+        "judge": judge,
         "self-test": _self_test,
         "new": _new,
     }

@@ -11,6 +11,7 @@ from typing import Any
 
 from conformance.drivers.diagnosing import LONG, USUAL
 from conformance.drivers.outputs import add_outputs
+from conformance.drivers.recorded_options import describe_export, describe_judge
 from conformance.drivers.saved_options import describe_diff, describe_merge, describe_report
 from conformance.drivers.target import Isolation
 from conformance.errors import UsageError
@@ -149,6 +150,23 @@ def _serve(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
     sub.add_argument("target", metavar="TARGET", help="see `run --help`")
 
 
+def _export(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
+    describe_export(sub)
+    _number(sub, "--cases", 0, "add N random cases to the fixed set (%(default)s)")
+    _number(sub, "--seed", given.get("seed", 0), "the seed of all values (%(default)s)")
+    _add_selection(sub, {})
+
+
+def _judge(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
+    describe_judge(sub)
+    causes = "look for the causes of what fails, N seconds at most (%(default)s); 0 for none"
+    _number(sub, "--diagnose", given.get("diagnose", USUAL), causes)
+    sub.add_argument("--strict", action="store_true", default=given.get("strict", False), help=_STRICT)
+    add_outputs(sub)
+    sub.add_argument("--verbose", action="store_true", help="show each failure")
+    _add_selection(sub, {})
+
+
 def _self_test(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
     sub.add_argument("faults", nargs="*", metavar="FAULT", help="ids of faults; all if none is given")
     sub.add_argument(
@@ -187,6 +205,8 @@ _COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser, Mapping[str, Any]]
     "replay": (_replay, "run recipes one after the other and judge the last"),
     "probe": (_probe, "try each option on a backend, declared or not, and say which ones work"),
     "serve": (_serve, "serve a backend through the wire protocol, on standard input and output"),
+    "export": (_export, "write the calls of a run for a program to answer at leisure"),
+    "judge": (_judge, "judge what a program answered to exported calls, or one recorded call"),
     "self-test": (_self_test, "try the suite on the catalogue of faulty LSTMs"),
     "new": (_new, "write a commented starter backend, with one mistake in it"),
 }

@@ -26,6 +26,7 @@ from conformance.isolation.parent import Isolated
 from conformance.processes.supervisor import Limits
 from conformance.processes.wire.client import PROGRAM, program
 from conformance.properties import select
+from conformance.recorded.target import RECORDED, recorded
 from conformance.report.model import BackendReport, Verdict
 from conformance.targets.find import find
 
@@ -241,6 +242,8 @@ def judge_of(target: str, isolation: Isolation | None) -> Recorder:
 
     Raises ``Ended`` if the process ends before it can say what it holds.
     """
+    if target.startswith(RECORDED):
+        return Here(recorded(target))
     if isolation is not None and target.startswith(PROGRAM):
         return Here(program(target, isolation.limits))
     if isolation is None:

@@ -26,7 +26,7 @@ from conformance.report.environment import frameworks
 from conformance.targets.probe import Ability, abilities
 from conformance.trials.events import ENDED, Event, Performed, perform, recording
 from conformance.trials.evidence import evidence
-from conformance.trials.outcomes import BackendError, Discard, Lacking, Narrowed, Violation, said
+from conformance.trials.outcomes import BackendError, Discard, Lacking, Narrowed, NotAnswered, Violation, said
 from conformance.trials.signatures import Signatures
 from conformance.trials.threads import OneThread
 from conformance.trials.trial import Trial
@@ -154,8 +154,9 @@ class Judge(Answering, Protocol):
 class Here:
     """The judge of a backend in this process."""
 
-    def __init__(self, backend: Backend, ran: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, backend: Backend, ran: Callable[[], None] = lambda: None, trials: type[Trial] = Trial) -> None:
         self.backend = backend
+        self._trials = trials
         self._signatures = Signatures(backend) if backend.capabilities.compiled else None
         self._called = backend if self._signatures is None else self._signatures.counting(backend)
         #: Told when the call of a case that its properties share has come back.
@@ -175,7 +176,7 @@ class Here:
         if self._signatures is not None and inquiries:
             self._signatures.case()
             self._signatures.asking(inquiries[0].property.id)
-        trial = self._trial = Trial(self._called, recipe)
+        trial = self._trial = self._trials(self._called, recipe)
         ended = shared_call(trial)
         # Where it raised, a later call is another one.
         took = trial.took
@@ -318,6 +319,8 @@ def check(inquiry: Inquiry, trial: Trial) -> Answer:
             inquiry.property.check(trial)
     except Lacking as lacking:
         return Answer(Outcome.NOT_DECLARED, Undeclared(lacking.words), judged=trial.judged)
+    except NotAnswered as missing:
+        return Answer(Outcome.NARROWED, missing.fact, judged=trial.judged)
     except (Discard, UsageError):
         return Answer(None, judged=trial.judged)
     except Narrowed as narrowed:

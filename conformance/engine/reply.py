@@ -11,7 +11,7 @@ from conformance.cases.case import Case, handed
 from conformance.cases.cotangents import Cotangents
 from conformance.cases.cotangents import handed as handed_cotangents
 from conformance.errors import Ended
-from conformance.facts import Fact
+from conformance.facts import Fact, Unanswered
 from conformance.reference.backward import Gradients
 from conformance.spec import Result
 from conformance.trials.calls import (
@@ -23,7 +23,7 @@ from conformance.trials.calls import (
     check_model,
     fresh_params,
 )
-from conformance.trials.outcomes import Narrowed, Violation, said
+from conformance.trials.outcomes import Narrowed, NotAnswered, Violation, said
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +33,11 @@ class Reply:
     result: Result | None = None
     gradients: Gradients | None = None
     fact: Fact | None = None
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether nothing is known of it: a recording has no answer to the call."""
+        return isinstance(self.fact, Unanswered)
 
 
 def reply(backend: Backend, case: Case, cotangents: Cotangents | None = None) -> Reply:
@@ -49,7 +54,7 @@ def reply(backend: Backend, case: Case, cotangents: Cotangents | None = None) ->
                 result, gradients = call_vjp(model, case, *given)
                 gradients = canonical_gradients(case, gradients, backend.capabilities)
             return Reply(canonical_result(case, result, backend.capabilities.returns), gradients)
-    except (Violation, Narrowed) as error:
+    except (Violation, Narrowed, NotAnswered) as error:
         return Reply(fact=error.fact)
     except Ended as ended:
         return Reply(fact=said(str(ended)))

@@ -31,6 +31,9 @@ class Count(Pace):
     worst_recipe: str | None = None
     #: What the models that were met lack of what the property asks for.
     lacking: facts.Undeclared | None = None
+    #: Cases that a recording has no answers for: to calls that it has, and to calls that it has not.
+    unanswered: int = 0
+    unrecorded: int = 0
     #: Cases that ended the process before the property could say anything, and those of which it had nothing to say.
     lost: int = 0
     discarded: int = 0
@@ -80,6 +83,9 @@ class Tally:
         elif isinstance(answer.fact, facts.Unsupported):
             count.narrowed += 1
             count.example = count.example or answer.fact
+        elif isinstance(answer.fact, facts.Unanswered):
+            count.unanswered += answer.fact.recorded
+            count.unrecorded += not answer.fact.recorded
         elif isinstance(answer.fact, facts.Undeclared):
             count.lacking = answer.fact
         elif answer.outcome == Outcome.ERROR:
@@ -165,6 +171,8 @@ class Tally:
             return self._unconcluded(p, Outcome.NOT_RUN, facts.AdapterBroken("smoke.runs"))
         if count.narrowed or count.lost:
             return self._narrowed(p)
+        if count.unanswered or count.unrecorded:
+            return self._unshown(p)
         if not count.passed:
             if count.lacking is not None:
                 return self._unconcluded(p, Outcome.NOT_DECLARED, count.lacking)
@@ -189,6 +197,8 @@ class Tally:
         count = self.counts[p.id]
         if count.narrowed:
             return self._narrowed(p)
+        if count.unanswered or count.unrecorded:
+            return self._unshown(p)
         expected = self.plan.expected.get(p.id)
         if expected is not None:
             return self._unconcluded(p, Outcome.UNEXPECTED_PASS, expected=expected)
@@ -203,6 +213,12 @@ class Tally:
         see = tuple(self.ends.values()) if count.lost else ()
         part = facts.Part(cases, count.narrowed, count.example, count.lost, see)
         return self._unconcluded(p, Outcome.NARROWED if count.narrowed or count.passed else Outcome.NOT_RUN, part)
+
+    def _unshown(self, p: Property) -> Verdict:
+        count = self.counts[p.id]
+        cases = count.passed + count.unanswered + count.unrecorded
+        part = facts.Unshown(cases, count.unanswered, count.unrecorded)
+        return self._unconcluded(p, Outcome.NARROWED if count.passed else Outcome.NOT_RUN, part)
 
     def _unconcluded(self, p: Property, outcome: Outcome, fact: Fact | None = None, expected: str = "") -> Verdict:
         count = self.counts[p.id]

@@ -5,6 +5,7 @@ Facts travel from a check to a report as they are. ``report/english.py`` alone p
 """
 
 from conformance.facts.causes import Alteration, Cause, Conditions, Degree, Diagnosis, Misplaced, Place, Trait
+from conformance.facts.differences import Difference, Step
 from conformance.facts.evidence import Compared, Element, Evidence, Tensor, first_and_worst
 from conformance.facts.failures import Frame, Mismatch, Misshapen, Raised, Said, Unsupported, Within, apart
 from conformance.facts.limits import (
@@ -22,7 +23,9 @@ from conformance.facts.limits import (
     Part,
     Quick,
     Scope,
+    Unanswered,
     Undeclared,
+    Unshown,
 )
 from conformance.facts.measurements import Measured
 from conformance.facts.outcomes import Outcome, Recurrence
@@ -36,6 +39,7 @@ __all__ = [
     "CutShort",
     "Degree",
     "Diagnosis",
+    "Difference",
     "Discarded",
     "DtypeUnjudged",
     "Element",
@@ -60,9 +64,12 @@ __all__ = [
     "Recurrence",
     "Said",
     "Scope",
+    "Step",
     "Tensor",
     "Trait",
+    "Unanswered",
     "Undeclared",
+    "Unshown",
     "Unsupported",
     "Within",
     "apart",

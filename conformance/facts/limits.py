@@ -33,6 +33,27 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Unanswered:
+    """A recording has no answer to a call."""
+
+    #: Whether the call is in the recording. One whose arguments depend on earlier answers, or that was made of what was
+    #: wrong, is in none.
+    recorded: bool
+
+
+@dataclass(frozen=True)
+class Unshown:
+    """Some of a property's cases were not judged: a recording has no answers to all calls that they take."""
+
+    #: All of its cases.
+    cases: int
+    #: Those of which a recorded call was not answered.
+    unanswered: int
+    #: Those that take a call that no recording has: it depends on what earlier calls returned.
+    unrecorded: int
+
+
+@dataclass(frozen=True)
 class DtypeUnjudged:
     """Cases of one declared dtype cannot be made here; so many cases of other dtypes were judged."""
 
@@ -46,12 +67,12 @@ class DtypeUnjudged:
 class Interruption:
     """Why a run ended early: it was "interrupted", "given up" for a reason, or "stopped" at the first failure.
 
-    Or it had "not ended" when its report was written.
+    Or it had "not ended" when its report was written. Or some calls of a recording are "unanswered".
     """
 
-    #: "interrupted", "given up" or "stopped".
+    #: "interrupted", "given up", "stopped", "not ended" or "unanswered".
     how: str
-    #: Cases offered until then.
+    #: Cases offered until then; of a recording, the calls that were not answered.
     cases: int
     #: Why it was given up, or nothing.
     reason: str = ""
@@ -164,6 +185,8 @@ Fact = (
     | Unsupported
     | Undeclared
     | Part
+    | Unanswered
+    | Unshown
     | DtypeUnjudged
     | CutShort
     | AdapterBroken

@@ -92,8 +92,10 @@ def write(descriptor: int, message: Message) -> None:
         left = left[os.write(descriptor, left) :]
 
 
-def decode(stream: Stream, limit: int) -> Message | None:
+def decode(stream: Stream, limit: int, header: int = HEADER_LIMIT) -> Message | None:
     """The next message of a stream, of at most ``limit`` bytes of elements; None where the stream has come to its end.
+
+    A ``header`` longer than that is none.
 
     Raises ``Garbled`` for anything else than a message.
     """
@@ -101,8 +103,8 @@ def decode(stream: Stream, limit: int) -> Message | None:
     if length is None:
         return None
     size = int.from_bytes(length, "little")
-    if not 2 <= size <= HEADER_LIMIT:
-        raise Garbled(f"its header cannot be {size} bytes long (2 to {HEADER_LIMIT} can be){_as_text(length, stream)}")
+    if not 2 <= size <= header:
+        raise Garbled(f"its header cannot be {size} bytes long (2 to {header} can be){_as_text(length, stream)}")
     text = _exactly(stream, size, "the header")
     assert text is not None
     fields, layout, total = _header(text, limit)

@@ -83,7 +83,7 @@ def no_steps(trial: Trial) -> None:
 
 @prop(
     "degenerate.then-right",
-    needs=("loop", "values"),
+    needs=("loop", "values", "live"),
     limit=12,
     turns=2,
     fails="is wrong after an empty call",

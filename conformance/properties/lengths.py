@@ -173,7 +173,7 @@ def other_rows(trial: Trial) -> None:
     )
 
 
-@prop("lengths.after-others", needs=_NEEDS, when=_ragged, turns=4)
+@prop("lengths.after-others", needs=(*_NEEDS, "live"), when=_ragged, turns=4)
 def after_others(trial: Trial) -> None:
     """An earlier call with other lengths, or with none, changes nothing; nor does one with lengths a call without.
 

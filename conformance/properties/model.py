@@ -28,7 +28,7 @@ NEEDS = (
     *(f"grad_{name}" for name in GRADIENTS),
     *Result._fields,
     *DTYPES,
-    *("params", "values", "slots", "loop", "views", "memory", "undeclared"),
+    *("params", "values", "slots", "loop", "views", "memory", "live", "undeclared"),
 )
 
 #: The three questions of a report, in its order: what every ordinary call gives, what happens at the edges of the
@@ -150,6 +150,7 @@ def needs_of(backend: Backend) -> dict[str, bool]:
     slots                       there is more than one layer and direction
     loop                        the loop over time is its own: no cell
     views, memory               arrays are handed over as they lie in memory, and shared: no program
+    live                        calls are made while it is judged: no recorded answers
     undeclared                  some option is not declared
     ==========================  ======================================================================================
     """
@@ -168,6 +169,7 @@ def needs_of(backend: Backend) -> dict[str, bool]:
         "loop": "loop" not in backend.ruled_out,
         "views": "views" not in backend.ruled_out,
         "memory": "memory" not in backend.ruled_out,
+        "live": "live" not in backend.ruled_out,
         "undeclared": bool(undeclared_options(backend)),
     }
 
@@ -201,6 +203,8 @@ def why_not_asked(backend: Backend, properties: Iterable[Property]) -> dict[str,
         own_cases = [*batched, *(replace(recipe, unbatched=True, N=1) for recipe in batched)]
     unmet: dict[str, tuple[str, ...]] = {}
     for p in properties:
+        # Whether a call is refused is seen as it is made.
+        guard = ("live",) if p.question == GUARDS and not met["live"] else ()
         structure = ("structure",) if own_cases and not any(p.when(recipe) for recipe in own_cases) else ()
-        unmet[p.id] = (*structure, *(word for word in p.needs if not met[word]))
+        unmet[p.id] = (*structure, *guard, *(word for word in p.needs if not met[word]))
     return {id: words for id, words in unmet.items() if words}

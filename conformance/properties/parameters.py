@@ -202,7 +202,7 @@ def zero_weights(trial: Trial) -> None:
 _FRESH = ("all", "weight_ih", "bias_ih", "weight_hh", "bias_hh", "weight_hr")
 
 
-@prop("parameters.fresh", needs=_NEEDS, turns=len(_FRESH))
+@prop("parameters.fresh", needs=(*_NEEDS, "live"), turns=len(_FRESH))
 def fresh(trial: Trial) -> None:
     """A model built with other weights gives other results: no packed weights of the model before are left.
 

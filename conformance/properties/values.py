@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from conformance.properties.model import prop
 from conformance.properties.resized import cheap
 from conformance.spec import GATES, Array
 from conformance.trials.agreement import right
-from conformance.trials.outcomes import Discard, Violation, within
+from conformance.trials.outcomes import Discard, NotAnswered, Violation, within
 from conformance.trials.trial import Trial
 
 
@@ -79,7 +80,9 @@ def gates(trial: Trial) -> None:
                 alone.require(findings)
         return
     suspects = [shown for shown, each in found.items() if wrong(shown, each)]
-    told = named(alone, suspects)
+    told = ""
+    with suppress(NotAnswered):
+        told = named(alone, suspects)
     for shown in sorted(SHOWN, key=lambda shown: (shown not in told, shown not in suspects)):
         for way, findings in zip(SHOWN[shown], found[shown], strict=True):
             with within(told or f"with {shown} alone", way.of(alone.case)):

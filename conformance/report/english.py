@@ -51,6 +51,10 @@ def sentence(fact: Fact) -> str:
             return "; ".join(unmet(word) for word in fact.words)
         case facts.Part():
             return "; ".join(_part(fact))
+        case facts.Unanswered():
+            return "the call was not answered" if fact.recorded else "the recording does not have the call"
+        case facts.Unshown():
+            return "; ".join(_unshown(fact))
         case facts.DtypeUnjudged():
             return f"{counted(fact.cases, 'case')} of other dtypes: {fact.reason}"
         case facts.CutShort():
@@ -125,6 +129,14 @@ def _part(fact: facts.Part) -> list[str]:
     return told
 
 
+def _unshown(fact: facts.Unshown) -> Iterator[str]:
+    cases = counted(fact.cases, "case")
+    if fact.unanswered:
+        yield f"{fact.unanswered} of {cases} not judged: a call of the recording was not answered"
+    if fact.unrecorded:
+        yield f"{fact.unrecorded} of {cases} not judged: they take calls that no recording has"
+
+
 def ended(fact: facts.Part) -> str:
     """That cases ended the backend's process, and where to read how."""
     return "ended the process" + (f": see {', '.join(fact.see)}" if fact.see else "")
@@ -139,6 +151,10 @@ def shared(fact: Fact) -> str:
             return f"some cases {ended(fact)}"
         case facts.Part(example=facts.Unsupported(reason=reason)):
             return f"Unsupported raised within what is declared: {reason}"
+        case facts.Unshown(unanswered=0):
+            return "cases take calls that no recording has, such as those with a state that a call before returned"
+        case facts.Unshown():
+            return "calls of the recording were not answered"
         case facts.DtypeUnjudged():
             return fact.reason
         case facts.Discarded():
@@ -154,6 +170,8 @@ def interruption(fact: Interruption) -> str:
             return "stopped at the first failure"
         case "given up":
             return f"given up after {counted(fact.cases, 'case')}: {fact.reason}"
+        case "unanswered":
+            return f"{counted(fact.cases, 'recorded call')} not answered"
         case "not ended":
             return f"its run had not ended when this was written, after {counted(fact.cases, 'case')}"
         case _:
@@ -189,6 +207,7 @@ _UNMET = {
     "loop": "the suite supplies the loop over time",
     "views": "its inputs travel as bytes",
     "memory": "it shares no memory with the suite",
+    "live": "recorded answers do not show it",
     "undeclared": "every option is declared",
     **{method: f"forward has no {method}" for method in ("load", "train")},
     "structure": "the model that is baked in has none of that",

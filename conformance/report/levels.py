@@ -30,7 +30,7 @@ from conformance.spec import DTYPES
 LEVELS: dict[str, tuple[str, ...]] = {
     "core": (
         *("batch", "initial_state", "output", "h_n", "c_n", "values"),
-        *("params", "loop", "deterministic", "threads"),
+        *("params", "loop", "deterministic", "threads", "live"),
     ),
     "full": ("layers", "bidirectional", "no_bias", "batch_first", "unbatched", "projection", "lengths"),
     "training": ("gradients", "grad_x", "grad_h_0", "grad_c_0", "grad_params"),

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from conformance.bounds.forward import Finding
 from conformance.cases.case import Case
-from conformance.facts import Mismatch, Misshapen, Outcome, Raised, Said, Unsupported, Within
+from conformance.facts import Mismatch, Misshapen, Outcome, Raised, Said, Unanswered, Unsupported, Within
 
 #: So many characters of a text are kept: some exceptions print whole arrays.
 _LONGEST = 1 << 14
@@ -61,6 +61,14 @@ class Lacking(Discard):
         super().__init__(*words)
         #: As ``facts.Undeclared`` names them.
         self.words = words
+
+
+class NotAnswered(Discard):
+    """A recording has no answer to the call."""
+
+    def __init__(self, fact: Unanswered) -> None:
+        super().__init__(fact)
+        self.fact = fact
 
 
 @contextmanager

@@ -31,7 +31,7 @@ from conformance.trials.trial import Trial
 _REPEATED = (("any", 1), ("h_n", 18), ("partial", 1), ("h_n", 1), ("last", 1), ("any", 18))
 
 
-@gradient_prop("gradients.repeat", needs=("gradients",), turns=len(_REPEATED))
+@gradient_prop("gradients.repeat", needs=("gradients", "live"), turns=len(_REPEATED))
 def repeat(trial: Trial) -> None:
     """A second vjp of the same model gives what the first gave, and so does a twentieth: nothing accumulates.
 
@@ -52,7 +52,7 @@ def repeat(trial: Trial) -> None:
     require_same_gradients(small, cotangents, first, second, bitwise=trial.backend.capabilities.deterministic)
 
 
-@gradient_prop("gradients.after-others", needs=("gradients", "values"), turns=LOSSES)
+@gradient_prop("gradients.after-others", needs=("gradients", "values", "live"), turns=LOSSES)
 def after_others(trial: Trial) -> None:
     """A model's earlier calls and another model's vjp do not change its vjp, and a vjp does not change later calls.
 

@@ -26,7 +26,7 @@ _HISTORIES_AND_CALLS = pairs(HISTORIES, _CALLS)
 
 @gradient_prop(
     "gradients.other-calls",
-    needs=("gradients", "values"),
+    needs=("gradients", "values", "live"),
     limit=24,
     turns=len(_HISTORIES_AND_CALLS),
 )

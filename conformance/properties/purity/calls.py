@@ -16,7 +16,7 @@ from conformance.trials.outcomes import Discard, Violation
 from conformance.trials.trial import Trial
 
 
-@prop("purity.repeat", needs=("deterministic",))
+@prop("purity.repeat", needs=("deterministic", "live"))
 def repeat(trial: Trial) -> None:
     """A repeated call gives the same bits.
 

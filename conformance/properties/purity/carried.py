@@ -14,7 +14,7 @@ from conformance.spec import Array
 from conformance.trials.trial import Trial
 
 
-@prop("purity.no-leak")
+@prop("purity.no-leak", needs=("live",))
 def no_leak(trial: Trial) -> None:
     """Nothing leaks from one call of a model into the next.
 
@@ -30,7 +30,7 @@ def no_leak(trial: Trial) -> None:
 _CHANGED = ("last step", "h_0", "any step", "c_0")
 
 
-@prop("purity.reused-input", when=lambda r: r.view != "readonly", turns=len(_CHANGED))
+@prop("purity.reused-input", needs=("live",), when=lambda r: r.view != "readonly", turns=len(_CHANGED))
 def reused_input(trial: Trial) -> None:
     """A call with the arrays of the call before, one value changed in place, gives the result of the new values.
 
@@ -55,7 +55,7 @@ def reused_input(trial: Trial) -> None:
     trial.require_repeated(trial.run(case, model, (x, state, lengths)))
 
 
-@prop("purity.other-shape", when=lambda r: not r.ragged)
+@prop("purity.other-shape", needs=("live",), when=lambda r: not r.ragged)
 def other_shape(trial: Trial) -> None:
     """Earlier calls of other shapes do not change a call: longer sequences, larger batches, single rows or steps, many.
 
@@ -84,7 +84,7 @@ def other_shape(trial: Trial) -> None:
     trial.require_repeated(trial.run(case, model))
 
 
-@prop("purity.two-models", needs=("params",))
+@prop("purity.two-models", needs=("params", "live"))
 def two_models(trial: Trial) -> None:
     """Two models built and called in turns do not disturb each other, nor do sixteen more that are only built.
 

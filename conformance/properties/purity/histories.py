@@ -11,7 +11,7 @@ from conformance.trials.trial import Trial
 _HISTORIES_AND_MODES = pairs(HISTORIES, (True, False))
 
 
-@prop("purity.other-calls", needs=("values",), every=6, turns=len(_HISTORIES_AND_MODES))
+@prop("purity.other-calls", needs=("values", "live"), every=6, turns=len(_HISTORIES_AND_MODES))
 def other_calls(trial: Trial) -> None:
     """Earlier calls with other rows, steps, lengths or state do not change a call, in training as in evaluation.
 

@@ -37,7 +37,7 @@ def _with_other_weights(trial: Trial, which: str = "all") -> Case:
 _LOADED_AND_DROPOUT = pairs(_LOADED, (False, True))
 
 
-@prop("purity.load", needs=("params",), turns=len(_LOADED_AND_DROPOUT))
+@prop("purity.load", needs=("params", "live"), turns=len(_LOADED_AND_DROPOUT))
 def load(trial: Trial) -> None:
     """After ``forward.load(params)`` a model computes with these weights, after each load and in either mode.
 
@@ -85,7 +85,7 @@ def load_copies(trial: Trial) -> None:
         trial.require_repeated(trial.run(other, model), other)
 
 
-@prop("purity.load-apart", needs=("params",))
+@prop("purity.load-apart", needs=("params", "live"))
 def load_apart(trial: Trial) -> None:
     """``forward.load(params)`` changes no other model, one that was built from equal weights either.
 
