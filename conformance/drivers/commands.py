@@ -25,6 +25,7 @@ from conformance.drivers.progress import Progress
 from conformance.drivers.run import now, run
 from conformance.drivers.saved_reports import diff, merge, report
 from conformance.drivers.showing import exit_code, show_report
+from conformance.drivers.vectors import vectors
 from conformance.engine.news import News
 from conformance.engine.plan import Settings
 from conformance.errors import UsageError
@@ -58,6 +59,7 @@ def commands() -> dict[str, Command]:
         "probe": replay_probe.probe,
         "serve": _serve,
         "self-test": _self_test,
+        "vectors": vectors,
         "new": _new,
     }
 

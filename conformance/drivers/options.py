@@ -13,6 +13,7 @@ from conformance.drivers.diagnosing import LONG, USUAL
 from conformance.drivers.outputs import add_outputs
 from conformance.drivers.saved_options import describe_diff, describe_merge, describe_report
 from conformance.drivers.target import Isolation
+from conformance.drivers.vectors import describe_vectors
 from conformance.errors import UsageError
 from conformance.processes.supervisor import Limits
 from conformance.properties import catalogue
@@ -169,6 +170,7 @@ _COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser, Mapping[str, Any]]
     "probe": (_probe, "try each option on a backend, declared or not, and say which ones work"),
     "serve": (_serve, "serve a backend through the wire protocol, on standard input and output"),
     "self-test": (_self_test, "try the suite on the catalogue of faulty LSTMs"),
+    "vectors": (describe_vectors, "write test vectors to carry: calls, expected results and bounds, in six formats"),
     "new": (_new, "write a commented starter backend, with one mistake in it"),
 }
 
