@@ -6,6 +6,9 @@
  * anything else for a call that it does not have. The exit code is 0 if every call that it has is right. */
 #include <stdio.h>
 #include "lstm_vectors.h"
+#ifdef __FAST_MATH__
+#error "compile this file apart, without -ffast-math: it must see a NaN"
+#endif
 
 int lstm_under_test(const lstm_vector *v, lstm_real *output, lstm_real *h_n, lstm_real *c_n);
 

@@ -86,6 +86,9 @@ def numbers(array: Array) -> Iterable[str]:
 
 
 def _number(value: np.floating[Any]) -> str:
+    if not value:
+        # JSON's -0 is a whole number, which has no sign.
+        return "-0.0" if np.signbit(value) else "0"
     shortest = np.format_float_scientific(value, trim="-", exp_digits=1).replace("e+0", "")
     # A reader makes a double of it first. Where that would round to another number, all of its digits are written.
     return shortest if type(value)(float(shortest)) == value else repr(float(value))

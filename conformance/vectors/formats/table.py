@@ -22,7 +22,7 @@ class Format:
     form: Form
     #: What stands in its folder.
     files: str
-    #: The package that it needs, besides NumPy.
+    #: The module that it needs of another package.
     needs: str = ""
 
 
@@ -32,7 +32,9 @@ FORMATS: dict[str, Format] = {
     "npz": Format(write_npz, ELEMENTWISE, "a file for each vector; `about` is JSON"),
     "c": Format(write_c, ELEMENTWISE, "`lstm_vectors.h` and `check.c`, which compares without a library"),
     "webnn": Format(write_webnn, WEBNN, "`lstm.json`, tests in the form of web-platform-tests"),
-    "safetensors": Format(write_safetensors, ELEMENTWISE, "a file for each vector; `about` is metadata", "safetensors"),
+    "safetensors": Format(
+        write_safetensors, ELEMENTWISE, "a file for each vector; `about` is metadata", "safetensors.numpy"
+    ),
     "onnx": Format(
         write_onnx, ONNX, "backend test data, and `run.py`, which calls the `onnx` package's runner", "onnx"
     ),
