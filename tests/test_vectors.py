@@ -239,7 +239,7 @@ def test_a_set_is_the_same_each_time_and_its_checksums_hold(made: Path, tmp_path
         write_vectors(again, Asked(), FORMATS, faults=CHOSEN)
     sums = (made / "SHA256SUMS").read_text()
     assert sums == (again / "SHA256SUMS").read_text()
-    listed = dict(reversed(line.split("  ", 1)) for line in sums.splitlines())
+    listed = {name: digest for digest, _, name in (line.partition("  ") for line in sums.splitlines())}
     there = {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()}
     assert set(listed) == there - {"SHA256SUMS"}
     for name, digest in listed.items():
