@@ -104,7 +104,7 @@ def search(
     watch: Watch = lambda done, total, what: None,
     faults: Sequence[str] = (),
 ) -> dict[str, VectorSet]:
-    """The best vectors for each form by its name. ``faults`` are those that count, all if none are named.
+    """The best vectors for each form by its name, the widest first. ``faults`` are those that count; all by default.
 
     ``UsageError`` if the options and the budget leave none.
     """
@@ -117,7 +117,7 @@ def search(
         done += 1
         watch(done, total, "candidates")
 
-    tried = try_all(offered, counted, tell)
+    tried = try_all(offered, counted, forms, tell)
     places = {form.name: _places(tried, form, asked) for form in forms}
     # What was tried on a part of the faults alone is tried on all: the matrix is whole.
     wanted = sorted(set().union(*places.values()))

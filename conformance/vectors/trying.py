@@ -8,7 +8,7 @@ so another processor chooses the same vectors.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from conformance.faults import CLASSES, FAULTS, Fault
 from conformance.faults.twin import Twin
 from conformance.selftest.peer import declares, equal, result_of
 from conformance.spec import Array, Result
-from conformance.vectors.forms import ELEMENTWISE, FORMS, Form
+from conformance.vectors.forms import FORMS, Form
 from conformance.vectors.vector import Vector, errors
 
 #: So much beyond the tolerance a fault's error must be.
@@ -38,15 +38,16 @@ class Stage:
     only_shows: bool = False
 
 
-@dataclass
 class Tried:
-    """The record of all candidates that were tried, by the forms' names."""
+    """The record of all candidates that were tried in some forms, the widest of which is the first."""
 
-    candidates: list[Vector] = field(default_factory=list)
-    #: The faults that each candidate kills, by its place in the list.
-    kills: dict[str, list[frozenset[str]]] = field(default_factory=lambda: {form.name: [] for form in FORMS})
-    #: The faults that some call that the form can express shows, whether or not that call may become a vector.
-    shown: dict[str, set[str]] = field(default_factory=lambda: {form.name: set() for form in FORMS})
+    def __init__(self, forms: Sequence[Form]) -> None:
+        self.forms = tuple(forms)
+        self.candidates: list[Vector] = []
+        #: The faults that each candidate kills, by its place in the list, for each form by its name.
+        self.kills: dict[str, list[frozenset[str]]] = {form.name: [] for form in forms}
+        #: The faults that some call that the form can express shows, whether or not that call may become a vector.
+        self.shown: dict[str, set[str]] = {form.name: set() for form in forms}
 
     def killed(self, form: Form) -> set[str]:
         """The faults that some candidate kills."""
@@ -66,34 +67,36 @@ def _altered(fault: Fault) -> bool:
 def try_all(
     stages: Iterable[Stage],
     faults: list[Fault],
+    forms: Sequence[Form] = FORMS,
     watch: Callable[[], None] = lambda: None,
 ) -> Tried:
-    """Try the candidates of each stage, in order; ``watch`` is called after each.
+    """Try the candidates of each stage, in order; ``watch`` is called after each. The first form is the widest.
 
     A stage is asked of the faults alone that no candidate of an earlier one kills in some form; if it only shows them,
     of those that no call has shown at all.
     """
-    tried = Tried()
+    tried = Tried(forms)
     for stage in stages:
         left = [fault for fault in faults if fault.kind in stage.kinds]
-        anywhere = dict.fromkeys(tried.shown, tried.shown[ELEMENTWISE.name])
-        settled = anywhere if stage.only_shows else {form.name: tried.killed(form) for form in FORMS}
+        anywhere = dict.fromkeys(tried.shown, tried.shown[forms[0].name])
+        settled = anywhere if stage.only_shows else {form.name: tried.killed(form) for form in forms}
         for vector in stage.candidates:
-            able = [form for form in FORMS if form.expresses(vector)]
+            able = [form for form in forms if form.expresses(vector)]
             asked = [fault for fault in left if any(fault.id not in settled[form.name] for form in able)]
             killed = try_one(vector, asked, tried.shown)
             if not stage.only_shows:
                 tried.candidates.append(vector)
-                for form in FORMS:
+                for form in forms:
                     tried.kills[form.name].append(frozenset(killed[form.name]))
             watch()
     return tried
 
 
 def try_one(vector: Vector, faults: Iterable[Fault], shown: dict[str, set[str]]) -> dict[str, set[str]]:
-    """The faults that a vector kills, by the forms' names; those that its call shows are added to ``shown``."""
-    killed: dict[str, set[str]] = {form.name: set() for form in FORMS}
-    able = {form: form.tolerances(vector) for form in FORMS if form.expresses(vector)}
+    """The faults that a vector kills, by the names of the forms in ``shown``, which gets those that its call shows."""
+    forms = [form for form in FORMS if form.name in shown]
+    killed: dict[str, set[str]] = {form.name: set() for form in forms}
+    able = {form: form.tolerances(vector) for form in forms if form.expresses(vector)}
     bounds = tuple(np.asarray(bound, np.float64) for bound in vector.expectations.bound)
     right = result_of(_TWIN.build, vector.case)
     for fault in faults:
