@@ -52,7 +52,7 @@ def readme(
         _files(formats, sizes),
         _HOW,
         "## Score",
-        _score(asked, used, sets[ELEMENTWISE.name], others),
+        _score(asked, used, sets, others),
     ]
     for found in used:
         parts += [f"## Vectors {_of(found)}", _vectors(found)]
@@ -89,8 +89,8 @@ def _of(found: VectorSet) -> str:
     return f"of {', '.join(f'`{name}`' for name in names)}"
 
 
-def _score(asked: Asked, used: Sequence[VectorSet], widest: VectorSet, others: Sequence[Beside | str]) -> str:
-    shown = widest.shown
+def _score(asked: Asked, used: Sequence[VectorSet], sets: dict[str, VectorSet], others: Sequence[Beside | str]) -> str:
+    shown = sets[ELEMENTWISE.name].shown
     rows = [
         [
             f"these, {_of(found)}",
@@ -105,10 +105,11 @@ def _score(asked: Asked, used: Sequence[VectorSet], widest: VectorSet, others: S
     ]
     for other in others:
         if isinstance(other, Beside):
+            able = sets[other.form].shown if other.form in sets else frozenset[str]()
+            share = f"{len(other.kills & able)} of {len(able)}" if able else ""
             killed = _percent(len(other.kills), len(shown))
-            rows.append(
-                [other.name, other.vectors, "", len(other.kills), killed, "", f"{other.orders} of {len(ORDERS)}"]
-            )
+            orders = f"{other.orders} of {len(ORDERS)}"
+            rows.append([other.name, other.vectors, "", len(other.kills), killed, share, orders])
     heads = [
         "",
         "vectors",

@@ -51,6 +51,8 @@ class Chosen:
 class Beside:
     """What another test set does with the same faults."""
 
+    #: The name of the form that its calls have.
+    form: str
     name: str
     note: str
     vectors: int
@@ -193,9 +195,9 @@ def _share(form: Form, vector: Vector, twin: Twin) -> float:
     return float(np.inf) if found is None else ratio(found, tolerances)
 
 
-def beside(peer: Peer, shown: frozenset[str]) -> Beside:
-    """What a peer's vectors do with the faults that one call can show."""
+def beside(form: str, peer: Peer, shown: frozenset[str]) -> Beside:
+    """What the vectors of a peer, whose calls have a form, do with the faults that one call can show."""
     faults = (FAULTS[id] for id in sorted(shown))
     kills = frozenset(fault.id for fault in faults if not accepts(peer, fault.twin, fault.capabilities))
     orders = sum(accepts(peer, reading(order), FULL) for order in ORDERS)
-    return Beside(peer.name, peer.note, len(peer.vectors), kills, orders)
+    return Beside(form, peer.name, peer.note, len(peer.vectors), kills, orders)

@@ -20,7 +20,7 @@ from conformance.spec import dtype_unavailable
 from conformance.vectors.formats.needed import needed
 from conformance.vectors.formats.plain import VERSION
 from conformance.vectors.formats.table import FORMATS
-from conformance.vectors.forms import ELEMENTWISE, FORMS, OPTIONS
+from conformance.vectors.forms import ELEMENTWISE, FORMS, ONNX, OPTIONS, WEBNN
 from conformance.vectors.readme import licence, readme
 from conformance.vectors.search import Asked, Beside, VectorSet, Watch, beside, search
 from conformance.version import __version__
@@ -82,7 +82,7 @@ def write_vectors(
         for name in formats:
             (part / name).mkdir()
             FORMATS[name].write(part / name, sets[FORMATS[name].form.name].chosen)
-        (part / "kills.json").write_text(_kills(sets), encoding="utf-8")
+        (part / "kills.json").write_text(_kills(sets, others), encoding="utf-8")
         (part / "LICENSE.txt").write_text(licence(), encoding="utf-8")
         (part / "README.md").write_text(readme(asked, formats, sets, others, _sizes(part)), encoding="utf-8")
         (part / "SHA256SUMS").write_text(_checksums(part), encoding="utf-8")
@@ -101,18 +101,21 @@ def _beside(asked: Asked, sets: dict[str, VectorSet], watch: Watch) -> list[Besi
     if asked.dtype != "float32":
         return []
     tried: list[Beside | str] = []
-    sources: tuple[tuple[str, Callable[[], Peer]], ...] = (("ONNX", onnx_tests), ("WebNN", webnn_tests))
+    sources: tuple[tuple[str, Callable[[], Peer]], ...] = ((ONNX.name, onnx_tests), (WEBNN.name, webnn_tests))
     for number, (name, make) in enumerate(sources, 1):
         try:
-            tried.append(beside(make(), sets[ELEMENTWISE.name].shown))
+            tried.append(beside(name, make(), sets[ELEMENTWISE.name].shown))
         except UsageError as error:
             tried.append(f"{name}'s own vectors were not tried: {error.args[0]}")
         watch(number, len(sources), "other people's vectors")
     return tried
 
 
-def _kills(sets: dict[str, VectorSet]) -> str:
-    """The kill matrix: by form, each vector with the faults that it kills, and the faults that none kills."""
+def _kills(sets: dict[str, VectorSet], others: Sequence[Beside | str]) -> str:
+    """The kill matrix: by form, each vector with the faults that it kills, and the faults that none kills.
+
+    ``others`` has what other people's vectors kill.
+    """
     forms = {
         name: {
             "vectors": {one.name: sorted(one.kills) for one in found.chosen},
@@ -120,7 +123,8 @@ def _kills(sets: dict[str, VectorSet]) -> str:
         }
         for name, found in sets.items()
     }
-    return json.dumps({"format": VERSION, "suite": __version__, "forms": forms}, indent=1) + "\n"
+    beside = {other.name: sorted(other.kills) for other in others if isinstance(other, Beside)}
+    return json.dumps({"format": VERSION, "suite": __version__, "forms": forms, "others": beside}, indent=1) + "\n"
 
 
 def _sizes(folder: Path) -> dict[str, int]:
