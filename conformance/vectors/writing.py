@@ -66,7 +66,7 @@ def write_vectors(
     watch: Watch = lambda done, total, what: None,
     faults: Sequence[str] = (),
 ) -> dict[str, VectorSet]:
-    """Write a set into a new folder, whole or not at all; the sets by the names of their forms.
+    """Write a set into a new folder, or an empty one; the sets by the names of their forms.
 
     ``faults`` are those that count, all if none are named. ``UsageError`` as ``check`` raises it, and where a folder
     cannot be written.
@@ -75,7 +75,7 @@ def write_vectors(
     forms = [form for form in FORMS if form is ELEMENTWISE or any(FORMATS[name].form is form for name in formats)]
     sets = search(asked, forms, watch, faults)
     others = _beside(asked, sets, watch)
-    part = folder.absolute().with_name(folder.name + ".part")
+    part = folder.resolve().with_name(f"{folder.resolve().name}.part")
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
@@ -87,8 +87,11 @@ def write_vectors(
         (part / "README.md").write_text(readme(asked, formats, sets, others, _sizes(part)), encoding="utf-8")
         (part / "SHA256SUMS").write_text(_checksums(part), encoding="utf-8")
         if folder.exists():
-            folder.rmdir()
-        part.replace(folder)
+            # An empty one, which may be where somebody stands.
+            for one in sorted(part.iterdir()):
+                one.rename(folder / one.name)
+        else:
+            part.replace(folder)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror or error}", "name another folder") from None
     finally:
