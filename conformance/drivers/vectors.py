@@ -19,7 +19,7 @@ from conformance.vectors.writing import DTYPES, check, usual_formats, write_vect
 
 _ABOUT = """\
 Writes a small set of calls with their expected results and bounds, chosen so that they kill as many of the catalogue's
-faulty LSTMs as they can. DIR/README.md says how many, and DIR/kills.json which. It takes a minute or two.
+faulty LSTMs as they can. DIR/README.md says how many, and DIR/kills.json which. It takes about two minutes.
 
 formats: {formats}
 options that --without leaves out: {options}
