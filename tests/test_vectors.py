@@ -257,6 +257,17 @@ def test_the_readme_says_what_the_set_is_worth(made: Path) -> None:
     assert "gate-order-iofg" in text
 
 
+def test_without_onnx_the_readme_says_that_its_vectors_were_not_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx.backend.test.case.node.lstm", None)
+    with few_candidates():
+        write_vectors(tmp_path / "set", Asked(), ("npz",), faults=CHOSEN[:2])
+    text = (tmp_path / "set/README.md").read_text()
+    assert "ONNX's own vectors were not tried: the peers need onnx" in text
+    assert "| WebNN tests | 12 |" in text
+
+
 def test_left_out_options_are_in_no_vector(tmp_path: Path) -> None:
     without = ("projection", "lengths", "nonfinite", "unbatched", "batch_first", "layers")
     with few_candidates():

@@ -52,10 +52,10 @@ def readme(
         _files(formats, sizes),
         _HOW,
         "## Score",
-        _score(asked, used, sets, others),
+        _score(asked, formats, used, sets, others),
     ]
     for found in used:
-        parts += [f"## Vectors {_of(found)}", _vectors(found)]
+        parts += [f"## Vectors {_of(found, formats)}", _vectors(found)]
     parts += ["## Licence", f"{LICENCE}: copy the files into any project. See LICENSE.txt."]
     return "\n\n".join(parts) + "\n"
 
@@ -84,16 +84,23 @@ def _files(formats: Sequence[str], sizes: dict[str, int]) -> str:
     return _table(rows, ["", "", "bytes"])
 
 
-def _of(found: VectorSet) -> str:
-    names = [name for name, format in FORMATS.items() if format.form is found.form]
+def _of(found: VectorSet, formats: Sequence[str]) -> str:
+    """The formats of a form that were written."""
+    names = [name for name in formats if FORMATS[name].form is found.form]
     return f"of {', '.join(f'`{name}`' for name in names)}"
 
 
-def _score(asked: Asked, used: Sequence[VectorSet], sets: dict[str, VectorSet], others: Sequence[Beside | str]) -> str:
+def _score(
+    asked: Asked,
+    formats: Sequence[str],
+    used: Sequence[VectorSet],
+    sets: dict[str, VectorSet],
+    others: Sequence[Beside | str],
+) -> str:
     shown = sets[ELEMENTWISE.name].shown
     rows = [
         [
-            f"these, {_of(found)}",
+            f"these, {_of(found, formats)}",
             len(found.chosen),
             f"{found.size:,}",
             len(found.killed),
@@ -128,7 +135,7 @@ def _score(asked: Asked, used: Sequence[VectorSet], sets: dict[str, VectorSet], 
         _table(rows, heads),
         *(
             f"{found.correct} correct LSTMs that compute differently stay within {found.margin:.2f} of the tolerance "
-            f"{_of(found)}: {found.form.compared}."
+            f"{_of(found, formats)}: {found.form.compared}."
             for found in used
         ),
     ]
