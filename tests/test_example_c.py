@@ -54,7 +54,7 @@ def copy(root: Path) -> Path:
 def build(root: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     """Do what the README's first line says, with more flags at its end."""
     readme = (root / "implementations/c_lstm/README.md").read_text()
-    (line,) = (line for line in readme.splitlines() if line.startswith("cc "))
+    line = next(line for line in readme.splitlines() if line.startswith("cc "))
     return subprocess.run([*line.split(), *flags], cwd=root, capture_output=True, text=True, check=True)
 
 

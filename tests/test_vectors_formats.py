@@ -230,6 +230,18 @@ def test_the_c_example_is_right(checker: Checker) -> None:
     assert said.endswith("vectors are right, 0 are not supported\n")
 
 
+def test_the_lines_of_the_example_s_readme_build_the_check(made: Path, tmp_path: Path) -> None:
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler: there is no cc on the PATH")
+    shutil.copytree(made / "c", tmp_path / "vectors/c")
+    shutil.copytree(EXAMPLE, tmp_path / "implementations/c_lstm", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    readme = (EXAMPLE / "README.md").read_text().partition("## Without Python")[2]
+    [line] = [line for line in readme.splitlines() if line.startswith("cc ")]
+    subprocess.run(line.split(), cwd=tmp_path, check=True)
+    done = subprocess.run([tmp_path / "check"], capture_output=True, text=True, check=True)
+    assert "are right, 0 are not supported" in done.stdout
+
+
 PLANTED = {
     "the gates are in the order i, o, f, g": ("NAME(sigmoid)(a[3 * H + k]);", "NAME(sigmoid)(a[H + k]);"),
     "one bias is left out": ("cell->bias_ih[k] + cell->bias_hh[k]", "cell->bias_ih[k]"),
