@@ -7,22 +7,11 @@ from dataclasses import replace
 
 from conformance.cases.case import realise
 from conformance.cases.recipe import Recipe, parse
-from conformance.faults.fault import (
-    CALLS,
-    CLASSES,
-    DEGENERATE,
-    DROPOUT,
-    LIVING,
-    NONFINITE,
-    OPTIONS,
-    SIZES,
-    STALE,
-    THREADS,
-)
+from conformance.faults.fault import DEGENERATE, FINAL, GATES, LAYOUT, LENGTHS, REVERSE, SIZES, STACK, STATE
 from conformance.vectors.vector import Vector
 
-#: The kinds of faults that may have to do with sizes: not those of several calls, of training, of what is refused.
-KINDS = frozenset(CLASSES) - {CALLS, THREADS, STALE, LIVING, OPTIONS, DROPOUT, NONFINITE}
+#: The kinds of faults that may have to do with sizes: not those of values, memory, several calls, of what is refused.
+KINDS = frozenset({SIZES, DEGENERATE, LENGTHS, STATE, STACK, REVERSE, FINAL, GATES, LAYOUT})
 
 #: The kinds of faults that may need the largest ones, or none at all.
 LARGE_KINDS = frozenset({SIZES, DEGENERATE})
