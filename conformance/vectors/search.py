@@ -97,6 +97,7 @@ def stages(asked: Asked) -> tuple[Stage, ...]:
         Stage(allowed(candidates.special(dtype, seed))),
         Stage(allowed(sized.sized(dtype, seed)), sized.KINDS),
         Stage(allowed(sized.large(dtype, seed)), sized.LARGE_KINDS, only_shows=True),
+        Stage(allowed(sized.empty(dtype, seed)), sized.EMPTY_KINDS, only_shows=True),
     )
 
 

@@ -13,8 +13,8 @@ from conformance.vectors.vector import Vector
 #: The kinds of faults that may have to do with sizes: not those of values, memory, several calls, of what is refused.
 KINDS = frozenset({SIZES, DEGENERATE, LENGTHS, STATE, STACK, REVERSE, FINAL, GATES, LAYOUT})
 
-#: The kinds of faults that may need the largest ones, or none at all.
-LARGE_KINDS = frozenset({SIZES, DEGENERATE})
+#: The kinds of faults that may need the largest ones, and no rows at all.
+LARGE_KINDS, EMPTY_KINDS = frozenset({SIZES}), frozenset({DEGENERATE})
 
 #: Calls of one size beyond what is usual, the others small. A projection makes many units cheap.
 _SIZED = (
@@ -55,8 +55,12 @@ def sized(dtype: str, seed: int) -> Iterator[Vector]:
 
 
 def large(dtype: str, seed: int) -> Iterator[Vector]:
-    """Those that are too large, and one without any rows, which has no numbers to compare."""
-    yield from _made(_LARGE, dtype, 1000 * seed + 1000)
+    """Those that are too large."""
+    return _made(_LARGE, dtype, 1000 * seed + 1000)
+
+
+def empty(dtype: str, seed: int) -> Iterator[Vector]:
+    """One without any rows, which has no numbers to compare."""
     case = realise(Recipe(2, 3, dtype=dtype, L=2, seed=1000 * seed + 1100))
     yield Vector("no rows", replace(case, x=case.x[:, :0], rule="any"))
 
