@@ -27,6 +27,7 @@ from conformance.drivers.recordings import export, judge
 from conformance.drivers.run import now, run
 from conformance.drivers.saved_reports import diff, merge, report
 from conformance.drivers.showing import exit_code, show_report
+from conformance.drivers.vectors import vectors
 from conformance.engine.news import News
 from conformance.engine.plan import Settings
 from conformance.errors import UsageError
@@ -62,6 +63,7 @@ def commands() -> dict[str, Command]:
         "export": export,
         "judge": judge,
         "self-test": _self_test,
+        "vectors": vectors,
         "new": _new,
     }
 

@@ -14,6 +14,7 @@ from conformance.drivers.outputs import add_outputs
 from conformance.drivers.recorded_options import describe_export, describe_judge
 from conformance.drivers.saved_options import describe_diff, describe_merge, describe_report
 from conformance.drivers.target import Isolation
+from conformance.drivers.vectors import describe_vectors
 from conformance.errors import UsageError
 from conformance.processes.supervisor import Limits
 from conformance.properties import catalogue
@@ -208,6 +209,7 @@ _COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser, Mapping[str, Any]]
     "export": (_export, "write the calls of a run for a program to answer at leisure"),
     "judge": (_judge, "judge what a program answered to exported calls, or one recorded call"),
     "self-test": (_self_test, "try the suite on the catalogue of faulty LSTMs"),
+    "vectors": (describe_vectors, "write test vectors to carry: calls, expected results and bounds, in six formats"),
     "new": (_new, "write a commented starter backend, with one mistake in it"),
 }
 

@@ -27,7 +27,7 @@ from conformance.errors import UsageError
 from conformance.faults import FAULTS, Fault, backend_of
 from conformance.faults.fault import FULL
 from conformance.faults.twin import Twin
-from conformance.selftest.peers import equal, result_of
+from conformance.selftest.peer import equal, result_of
 from conformance.selftest.score import prepare
 
 #: How many faults a ring may have: two make a pair, and from far more no ring can be closed.

@@ -45,7 +45,7 @@ from conformance.faults.fault import (
     Fault,
 )
 from conformance.report.model import BackendReport
-from conformance.selftest.peers import CAUGHT, INEXPRESSIBLE, Peer, accepts, reading, verdict
+from conformance.selftest.peer import CAUGHT, INEXPRESSIBLE, Peer, accepts, reading, verdict
 
 #: The name under which the correct twin runs beside its faults.
 TWIN = "twin"
@@ -217,9 +217,10 @@ def _report(fault: Fault, settings: Settings) -> BackendReport:
 
 def _readers(order: str, settings: Settings, peers: Sequence[Peer]) -> tuple[str, tuple[str, ...]]:
     """Which suites accept the correct LSTM if it reads its gates in ``order``."""
-    backend = Backend(order, FULL, reading(order).build)
+    twin = reading(order)
+    backend = Backend(order, FULL, twin.build)
     ours = () if _bad(conform(backend, replace(settings, stop=True))) else (OURS,)
-    return order, (*ours, *(peer.name for peer in peers if accepts(peer, backend.build, backend.capabilities)))
+    return order, (*ours, *(peer.name for peer in peers if accepts(peer, twin, FULL)))
 
 
 def _bad(report: BackendReport) -> tuple[str, ...]:
