@@ -12,6 +12,7 @@ from torch import Tensor
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Params
+from implementations.adapter import finding
 from implementations.torch_family.tensors import forward_of, refuse_many_steps, tensor_model, without_onednn
 from implementations.torch_nn import load
 
@@ -48,7 +49,13 @@ def _lstm(config: LSTMConfig, params: Params) -> torch.nn.LSTM:
     return load(config, params)
 
 
-@backend("torch-compile", CAPABILITIES)
+_EMPTY = {
+    **finding("torch-15-compile-no-rows-crash", "degenerate.no-rows", "degenerate.then-right"),
+    **finding("torch-16-compile-no-steps", "degenerate.no-steps"),
+}
+
+
+@backend("torch-compile", replace(CAPABILITIES, expected_failures=_EMPTY))
 def torch_compile(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     """``forward(x, state)`` of nn.LSTM, each layer oneDNN's; with gradients it fails (torch-01)."""
     lstm = _lstm(config, params)
