@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from conformance.properties.model import registered
 from conformance.report.model import BackendReport, Verdict
 from conformance.spec import Array, Params
 from conformance.targets.find import find
+from conformance.trials.signatures import Signatures, Unaffordable
 
 QUICK = Settings(cases=20)
 
@@ -322,10 +323,33 @@ def test_a_backend_that_compiles_is_asked_all_from_few_signatures(
     met: Met = set()
     judged = replace(find("numpy"), capabilities=Capabilities(compiled=True, **options))
     report = conform(_counting(judged, met), Settings(cases=0, shrink=False))
-    assert len(met) == report.signatures <= limit
+    # Options that are not declared may take ten more.
+    assert len(met) == report.signatures <= limit + 10
     free = replace(judged, capabilities=replace(judged.capabilities, compiled=False))
     asked = {p.id for p in plan(free, Settings()).asked}
     assert {v.property for v in report.verdicts if v.outcome == "passed"} == asked
+
+
+def test_options_that_are_not_declared_take_no_signature_from_what_is() -> None:
+    signatures = Signatures(replace(find("numpy"), capabilities=Capabilities(compiled=True)))
+    signatures.asking("refusals.undeclared")
+    afforded = [_affords(signatures, ("option", k)) for k in range(30)]
+    assert 5 < sum(afforded) < 30
+    signatures.asking("values.output")
+    free = Signatures(replace(find("numpy"), capabilities=Capabilities(compiled=True)))
+    free.asking("values.output")
+    rest, all_ = ([_affords(s, k) for k in range(60)] for s in (signatures, free))
+    assert rest == all_
+    assert True in rest
+    assert False in rest
+
+
+def _affords(signatures: Signatures, signature: Hashable) -> bool:
+    try:
+        signatures.admit(signature)
+    except Unaffordable:
+        return False
+    return True
 
 
 @pytest.mark.usefixtures("fewer_steps")

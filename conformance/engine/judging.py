@@ -277,7 +277,7 @@ class Here:
     @property
     def signatures(self) -> int:
         """How many signatures a backend that compiles was called with."""
-        return 0 if self._signatures is None else len(self._signatures.met)
+        return 0 if self._signatures is None else self._signatures.count()
 
     @property
     def frameworks(self) -> dict[str, str]:

@@ -28,6 +28,10 @@ _FEW, _MANY = 40, 80
 #: kept from it.
 _FIRST, _KEPT = 60, 14
 
+#: A property of other models than those that are declared, and how many signatures it may meet: they take none from the
+#: others.
+_APART, _OF_ITS_OWN = "refusals.undeclared", 10
+
 
 class Unaffordable(Discard):
     """The call would be of one signature too many."""
@@ -40,6 +44,7 @@ class Signatures:
         c = backend.capabilities
         self.limit = _MANY if c.layers or c.bidirectional else _FEW
         self.met: set[Hashable] = set()
+        self._apart: set[Hashable] = set()
         self._reserved = {s for recipe in pool(backend) for s in _of(realise(recipe, c.fixed), c)}
         self._property, self._answered, self._cases = "", set[str](), 0
         self._lock = threading.Lock()
@@ -59,15 +64,24 @@ class Signatures:
     def admit(self, signature: Hashable) -> None:
         """Take note of a call's signature; ``Unaffordable`` if it may not be made."""
         with self._lock:
-            if signature in self.met:
+            if signature in self.met or signature in self._apart:
                 return
             known = self.met | self._reserved
+            if self._property == _APART and signature not in known:
+                if len(self._apart) >= _OF_ITS_OWN:
+                    raise Unaffordable
+                self._apart.add(signature)
+                return
             limit = self.limit
             if self._property in self._answered:
                 limit = limit - _KEPT if self._cases > _FIRST else 0
             if signature not in known and len(known) >= limit:
                 raise Unaffordable
             self.met.add(signature)
+
+    def count(self) -> int:
+        """How many there were."""
+        return len(self.met) + len(self._apart)
 
     def counting(self, backend: Backend) -> Backend:
         """The backend, its calls admitted one by one."""
