@@ -12,7 +12,7 @@ from implementations.options import refuse_slots
 #: Of every library that computes the padding and leaves it out afterwards.
 PADDING = finding("flax-01-length-zero", "degenerate.no-length")
 PADDING |= finding("flax-02-nan-padding-gradient", "gradients.padding")
-UNCHECKED = finding("flax-03-shapes-unchecked", "refusals.lengths", "refusals.batch-mismatch")
+UNCHECKED = finding("flax-03-shapes-unchecked", "refusals.lengths", "refusals.reshaped-x")
 CAPABILITIES = Capabilities(
     bidirectional=True,
     batch_first=True,
