@@ -26,7 +26,6 @@ from implementations.onnx_family.graph import Run, onnx_forward
         layers=True,
         bidirectional=True,
         no_bias=True,
-        batch_first=True,
         compiled=True,
         expected_failures=finding("iree-01-lengths-ignored", "refusals.undeclared"),
     ),
