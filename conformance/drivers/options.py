@@ -28,12 +28,14 @@ targets, which stand before --only and --exclude:
   my_lstm.py:MyLSTM      an nn.Module class, a build function or a Backend in a file
   package.module:build   the same in a module that can be imported
   "exec:node lstm.mjs"   a program in any language that speaks the wire protocol (docs/protocol.md)
+  model.onnx             each LSTM of an exported model, in each runtime that is installed (docs/exported.md)
 
 examples:
   lstm-conformance run my_lstm.py:MyLSTM
   lstm-conformance run my_lstm.py:MyLSTM --only values state
   lstm-conformance run "exec:node lstm.mjs" numpy --json report.json
   lstm-conformance run my_lstm.py:MyLSTM --json - | python -m json.tool
+  lstm-conformance run exported.onnx --weights trained.safetensors
   lstm-conformance run --resume report.json
 
 exit codes:
@@ -80,6 +82,8 @@ def _run(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
     sub.add_argument("--seconds", type=_seconds, metavar="S", default=0.0, help=budget)
     resume = "go on where the run that wrote FILE has ended, with its targets and settings"
     sub.add_argument("--resume", type=Path, metavar="FILE", help=resume)
+    held = "the trained weights that a model's file should hold: .safetensors, .npz, .pt, or a model's file"
+    sub.add_argument("--weights", metavar="FILE", default="", help=held)
     sub.add_argument("-x", "--stop", action="store_true", help="end at the first failure")
     _number(sub, "--jobs", given.get("jobs", 0), "judge in N processes at a time (one for each core)")
     sub.add_argument("--dask", metavar="ADDRESS", help="have the workers of a Dask scheduler judge: docs/scale.md")

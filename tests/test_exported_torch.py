@@ -1,0 +1,119 @@
+"""The LSTMs of TorchScript files and of exported programs as targets: the same that were trained, run as they are."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from conformance.cases.recipe import parse
+from conformance.engine.judging import Here, Inquiry
+from conformance.errors import UsageError
+from conformance.facts import Outcome
+from conformance.facts.weights import Likeness
+from conformance.properties import catalogue
+from conformance.targets import exported
+from conformance.targets.find import find
+
+X = torch.linspace(-1, 1, 30).reshape(2, 5, 3)
+
+
+class Model(torch.nn.Module):
+    """A classifier of which the LSTM is a part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder = torch.nn.LSTM(3, 4, 2, batch_first=True, bidirectional=True)
+        self.head = torch.nn.Linear(8, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Scores of each step."""
+        return self.head(self.encoder(x)[0])
+
+
+def _script(model: Model) -> str:
+    torch.jit.script(model).save("m.pt")
+    return "m.pt"
+
+
+def _trace(model: Model) -> str:
+    torch.jit.save(torch.jit.trace(model, (X,)), "m.pt")
+    return "m.pt"
+
+
+def _freeze(model: Model) -> str:
+    torch.jit.save(torch.jit.freeze(torch.jit.script(model)), "m.pt")
+    return "m.pt"
+
+
+def _program(model: Model) -> str:
+    torch.export.save(torch.export.export(model, (X,)), "m.pt2")
+    return "m.pt2"
+
+
+ROUTES = {"script": _script, "trace": _trace, "freeze": _freeze, "program": _program}
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_trained_lstm_is_found_in_what_torch_writes(folder: Path, route: str) -> None:
+    model = Model().eval()
+    save_file(model.state_dict(), "t.safetensors")
+    file = ROUTES[route](model)
+    [target], [told] = exported.expand(file, "t.safetensors")
+    assert (told.trained, told.likeness) == ("encoder", Likeness.EQUAL)
+    assert told.lstm == ("lstm_0" if route == "freeze" else "encoder")
+    judge = Here(find(target))
+    for text in ("L=3 N=2 state=both", "L=1 N=1 state=none"):
+        case = parse(f"I=3 H=4 layers=2 bidirectional batch-first {text}")
+        for id in ("smoke.runs", "values.output", "values.c_n"):
+            [(_, answer)] = judge.ask(case, [Inquiry(catalogue()[id], 0)])
+            assert answer.outcome == Outcome.PASSED
+
+
+def test_a_projection_is_read(folder: Path) -> None:
+    torch.jit.script(torch.nn.Sequential(torch.nn.LSTM(3, 4, 2, bias=False, proj_size=2))).save("p.pt")
+    [one] = exported.read("p.pt")
+    assert one.config.proj_size == 2
+    assert one.params["weight_hr_l1"].shape == (2, 4)
+
+
+def _save_state(model: Model) -> None:
+    torch.save(model.state_dict(), "m.pt")
+
+
+def _save_linear(model: Model) -> None:
+    torch.jit.script(model.head).save("m.pt")
+
+
+def _save_decomposed(model: Model) -> None:
+    torch.export.save(torch.export.export(model, (X,)).run_decompositions(), "m.pt2")
+
+
+@pytest.mark.parametrize(
+    ("save", "told"),
+    [
+        (_save_state, "it is no TorchScript file"),
+        (_save_linear, "no call of aten::lstm is in its graph"),
+        (_save_decomposed, "no call of aten.lstm is in its graph"),
+    ],
+)
+def test_a_file_without_an_lstm_says_what_to_do(folder: Path, save: Callable[[Model], None], told: str) -> None:
+    save(Model().eval())
+    with pytest.raises(UsageError, match=told) as error:
+        exported.read(next(Path().glob("m.pt*")).name)
+    assert error.value.hint
+
+
+def test_a_cut_file_is_told(folder: Path) -> None:
+    for route in (_script, _program):
+        file = Path(route(Model().eval()))
+        file.write_bytes(file.read_bytes()[:400])
+        with warnings.catch_warnings(), pytest.raises(UsageError, match=file.name):
+            warnings.simplefilter("ignore")
+            exported.read(str(file))
