@@ -22,11 +22,11 @@ CAPABILITIES = Capabilities()
 _CALLED = "the call aten::lstm is made with the weights of the file; the suite looks at the shapes before it"
 
 
-def exported(name: str, weights: Sequence[torch.Tensor], options: Sequence[Any], module: Any = None) -> Exported:
+def exported(name: str, weights: Sequence[torch.Tensor], options: Sequence[Any], method: Any = None) -> Exported:
     """The LSTM of a call.
 
     ``options`` are those behind the weights: has_biases, num_layers, dropout, train, bidirectional, batch_first. The
-    LSTM is run by its ``module``, if that is in the file as it was, and else by the call itself.
+    LSTM is run by its ``method``, if the file has nn.LSTM's, and else by the call itself.
     """
     bias, layers, dropout, train, bidirectional, batch_first = options
     config = _config(name, weights, bias, layers, bidirectional, batch_first)
@@ -34,10 +34,10 @@ def exported(name: str, weights: Sequence[torch.Tensor], options: Sequence[Any],
     if [tuple(each.shape) for each in weights] != [*shapes.values()]:
         raise UsageError(f"the weights of {name!r} are not those of nn.LSTM: {[tuple(w.shape) for w in weights]}")
     params = {own: from_torch(each).copy() for own, each in zip(shapes, weights, strict=True)}
-    build = partial(_called, config, list(weights)) if module is None else partial(_module, module)
-    capabilities = Capabilities(unbatched=module is not None)
+    build = partial(_called, config, list(weights)) if method is None else partial(_method, method)
+    capabilities = Capabilities(unbatched=method is not None)
     note = f"it was exported in training mode, with dropout={dropout:g}" if train and dropout else ""
-    runtime = Backend("torch", capabilities, build, note=_CALLED if module is None else "", version=torch.__version__)
+    runtime = Backend("torch", capabilities, build, note=_CALLED if method is None else "", version=torch.__version__)
     return Exported(name, config, params, (runtime,), note=note)
 
 
@@ -64,13 +64,13 @@ def _config(
         raise UsageError(f"{name!r} is no LSTM of nn.LSTM's: {error}") from None
 
 
-def _module(module: Any, *_: Any) -> Callable[..., Any]:
-    """``forward(x, state)`` of a scripted nn.LSTM."""
+def _method(method: Any, *_: Any) -> Callable[..., Any]:
+    """``forward(x, state)`` of a scripted nn.LSTM, ``method(x, hx)``."""
 
     def run(x: torch.Tensor, hx: Any) -> Any:
         # The profiling executor would specialize the graph for the shapes of the first calls.
         with torch.jit.optimized_execution(False):  # pyright: ignore[reportPrivateImportUsage]
-            return module(x, hx)
+            return method(x, hx)
 
     return forward_of(run)
 

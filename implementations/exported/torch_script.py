@@ -37,8 +37,8 @@ def _exported(module: Any, node: Any, number: int) -> Exported:
         raise UsageError("a call of aten::lstm is one of packed sequences, which cannot be run alone")
     name, weights = _path(inputs[2]), _value(module, inputs[2])
     own = dict(module.named_modules()).get(name)
-    # A scripted nn.LSTM keeps its options, a traced one only its call.
-    scripted = own if getattr(own, "original_name", "") == "LSTM" and hasattr(own, "num_layers") else None
+    # A scripted nn.LSTM keeps its method, by the name of the overload that takes a tensor; a traced one only its call.
+    scripted = getattr(own, "forward__0", None) if getattr(own, "original_name", "") == "LSTM" else None
     bias, layers, dropout, _, bidirectional, batch_first = (_option(module, each) for each in inputs[3:])
     options = bias, layers, dropout, False, bidirectional, batch_first
     return exported(name or f"lstm_{number}", weights, options, scripted)
