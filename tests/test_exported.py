@@ -309,10 +309,11 @@ def test_the_command_judges_a_file_and_a_wrong_conversion_gives_1(command: Comma
     assert f"Y0@{REFERENCE}" in printed.out
     report = json.loads(Path("r.json").read_text(encoding="utf-8"))
     assert report["asked"]["weights"][0]["likeness"] == "equal"
+    assert report["asked"]["targets"] == [each["backend"] for each in report["backends"]]
+    assert f"right.onnx:Y0@{REFERENCE}:t.safetensors" in report["asked"]["targets"]
     printed = command("run", "wrong.onnx", *few)
     assert printed.code == 1
     assert "bias_l0: bias_hh is left out" in printed.out
-    assert f"wrong.onnx:Y0@{REFERENCE}:t.safetensors" in printed.out
 
 
 def test_weights_without_a_models_file_are_wrong_usage(command: Command) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,13 +23,18 @@ X = torch.linspace(-1, 1, 30).reshape(2, 5, 3)
 
 
 class Model(torch.nn.Module):
-    """A classifier of which the LSTM is a part."""
+    """A classifier of which the LSTM is a part, trained for a few steps."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.encoder = torch.nn.LSTM(3, 4, 2, batch_first=True, bidirectional=True)
-        self.head = torch.nn.Linear(8, 2)
+        self.encoder = torch.nn.LSTM(3, 4, batch_first=True, **options)
+        self.head = torch.nn.Linear(8 if self.encoder.bidirectional else 4, 2)
+        optimizer = torch.optim.Adam(self.parameters(), 0.05)
+        for _ in range(3):
+            optimizer.zero_grad()
+            self(X).square().mean().backward()
+            optimizer.step()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Scores of each step."""
@@ -55,26 +61,59 @@ def _program(model: Model) -> str:
     return "m.pt2"
 
 
-ROUTES = {"script": _script, "trace": _trace, "freeze": _freeze, "program": _program}
+def _onnx(model: Model) -> str:
+    torch.onnx.export(model, (X,), "m.onnx", dynamo=False, dynamic_axes={"x": {0: "N", 1: "L"}}, input_names=["x"])
+    return "m.onnx"
+
+
+#: Each with the model that is exported so, and the names of its LSTMs in the file.
+ROUTES: dict[str, tuple[Callable[[Model], str], dict[str, Any], list[str]]] = {
+    "script": (_script, {"num_layers": 2, "bidirectional": True}, ["encoder"]),
+    "trace": (_trace, {"bidirectional": True}, ["encoder"]),
+    "freeze": (_freeze, {"num_layers": 2, "bias": False}, ["lstm_0"]),
+    "program": (_program, {"num_layers": 2}, ["encoder"]),
+    "onnx": (_onnx, {"num_layers": 2, "bidirectional": True}, ["/encoder/LSTM", "/encoder/LSTM_1"]),
+}
 
 # torch warns of what it will leave out one day, and of what it traces.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_a_trained_lstm_is_found_in_what_torch_writes(folder: Path, route: str) -> None:
-    model = Model().eval()
+def test_a_trained_lstm_is_found_in_what_torch_writes_and_judged(folder: Path, route: str) -> None:
+    write, options, names = ROUTES[route]
+    if route == "onnx":
+        pytest.importorskip("onnx")
+    model = Model(**options).eval()
     save_file(model.state_dict(), "t.safetensors")
-    file = ROUTES[route](model)
+    targets, told = exported.expand(write(model), "t.safetensors")
+    assert [each.lstm for each in told] == names
+    assert {(each.trained.partition(",")[0], each.likeness) for each in told} == {("encoder", Likeness.EQUAL)}
+    for target in targets:
+        backend = find(target)
+        assert backend.capabilities.fixed is not None
+        config = backend.capabilities.fixed[0]
+        words = [f"I={config.input_size} H=4 layers={config.num_layers}", "bidirectional" * config.bidirectional]
+        words += ["batch-first" * config.batch_first, "no-bias" * (not config.bias)]
+        for text in ("L=3 N=2 state=both", "L=1 N=1 state=none"):
+            case = parse(" ".join([*words, text]))
+            for id in ("smoke.runs", "values.output", "values.c_n"):
+                [(_, answer)] = Here(backend).ask(case, [Inquiry(catalogue()[id], 0)])
+                assert answer.outcome == Outcome.PASSED, answer.fact
+
+
+def test_other_weights_than_the_trained_ones_show_in_the_values(folder: Path) -> None:
+    """The file is of an earlier epoch: nothing of it is recognised, and the LSTM computes something else."""
+    model = Model().eval()
+    file = _program(model)
+    torch.manual_seed(1)
+    save_file(torch.nn.LSTM(3, 4).state_dict(), "t.safetensors")
     [target], [told] = exported.expand(file, "t.safetensors")
-    assert (told.trained, told.likeness) == ("encoder", Likeness.EQUAL)
-    assert told.lstm == ("lstm_0" if route == "freeze" else "encoder")
-    judge = Here(find(target))
-    for text in ("L=3 N=2 state=both", "L=1 N=1 state=none"):
-        case = parse(f"I=3 H=4 layers=2 bidirectional batch-first {text}")
-        for id in ("smoke.runs", "values.output", "values.c_n"):
-            [(_, answer)] = judge.ask(case, [Inquiry(catalogue()[id], 0)])
-            assert answer.outcome == Outcome.PASSED
+    assert told.unrelated == ("weight_ih_l0", "weight_hh_l0", "bias_l0")
+    [(_, answer)] = Here(find(target)).ask(
+        parse("I=3 H=4 batch-first L=3 N=2"), [Inquiry(catalogue()["values.output"], 0)]
+    )
+    assert answer.outcome == Outcome.FAILED
 
 
 def test_a_projection_is_read(folder: Path) -> None:
