@@ -211,6 +211,18 @@ def test_what_nn_lstm_does_not_have_is_noted(folder: Path) -> None:
     assert "it has clip=0.5, and nn.LSTM has not" in find(f"m.onnx:Y0@{REFERENCE}").remark()
 
 
+def test_weights_rounded_to_the_files_dtype_are_told_and_judged_as_they_are(folder: Path) -> None:
+    params = _trained(3, 4)
+    half = {name: value.astype(np.float16) for name, value in params.items()}
+    file = _save("m.onnx", LSTMConfig(3, 4, dtype="float16"), half)
+    [told] = _compared(file, _weights("t.safetensors", lstm=params))
+    assert (told.likeness, told.dtype) == (Likeness.ROUNDED, "float16")
+    judged = find(f"m.onnx:Y0@{REFERENCE}:t.safetensors")
+    assert judged.capabilities.dtypes == ("float16",)
+    assert "rounded" in judged.remark()
+    assert _answer(judged, case="I=3 H=4 L=3 N=2 state=both float16") == Outcome.PASSED
+
+
 # Files
 
 
@@ -311,9 +323,16 @@ def test_the_command_judges_a_file_and_a_wrong_conversion_gives_1(command: Comma
     assert report["asked"]["weights"][0]["likeness"] == "equal"
     assert report["asked"]["targets"] == [each["backend"] for each in report["backends"]]
     assert f"right.onnx:Y0@{REFERENCE}:t.safetensors" in report["asked"]["targets"]
-    printed = command("run", "wrong.onnx", *few)
+    printed = command("run", "wrong.onnx", *few, "--json", "w.json")
     assert printed.code == 1
     assert "bias_l0: bias_hh is left out" in printed.out
+    printed = command("report", "w.json", "--markdown", "w.md")
+    assert printed.code == 1
+    assert "bias_l0: bias_hh is left out" in printed.out
+    assert "bias_l0: bias_hh is left out" in Path("w.md").read_text(encoding="utf-8")
+    saved = json.loads(Path("w.json").read_text(encoding="utf-8"))
+    assert saved["asked"]["weights"][0]["taken"][0]["sum"] == "bias_ih"
+    assert not saved["conformant"]
 
 
 def test_weights_without_a_models_file_are_wrong_usage(command: Command) -> None:

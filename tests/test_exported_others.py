@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +33,7 @@ def test_the_operators_of_a_litert_file_are_found_layer_by_layer(folder: Path) -
 def test_the_layers_of_a_keras_file_are_found_in_their_order(folder: Path) -> None:
     pytest.importorskip("keras")
     os.environ.setdefault("KERAS_BACKEND", "torch")
-    import keras  # noqa: PLC0415
+    keras: Any = importlib.import_module("keras")
 
     x = keras.Input((None, 3))
     both = keras.layers.Bidirectional(keras.layers.LSTM(4, return_sequences=True), name="both")(x)

@@ -17,7 +17,7 @@ from conformance.errors import UsageError
 from conformance.processes.supervisor import Limits
 from conformance.properties import catalogue
 from conformance.report.shell import command_line
-from conformance.targets import registry
+from conformance.targets import exported, registry
 from conformance.version import __version__
 
 Command = Callable[[argparse.Namespace], int]
@@ -222,7 +222,8 @@ def _check_for_targets(option: str, words: Sequence[str]) -> None:
     """An option that takes several words takes a target too that stands behind them."""
     ids = {word for id in catalogue() for word in (id, id.partition(".")[0])}
     for word in words:
-        if word not in ids and (":" in word or word.endswith(".py") or word in registry.names()):
+        target = ":" in word or word.endswith(".py") or word in registry.names() or exported.parse(word)
+        if word not in ids and target:
             raise UsageError(
                 f"{option} takes all words that follow it, and took the target {word!r}",
                 f"put targets first: {command_line([word, option, *(w for w in words if w != word)])}",

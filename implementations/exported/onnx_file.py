@@ -72,7 +72,7 @@ class _Constants:
     def __init__(self, model: Any) -> None:
         self._model = model
         self._initializers = {each.name: each for each in model.graph.initializer}
-        self._makers = {name: node for node in model.graph.node for name in node.output if name}
+        self._makers = {name: place for place, node in enumerate(model.graph.node) for name in node.output if name}
 
     def array(self, name: str) -> Array:
         """The values of a tensor. Raises ``UsageError`` for one that depends on the model's inputs."""
@@ -100,10 +100,10 @@ class _Constants:
             return
         if name not in self._makers:
             raise UsageError(f"the weights of an LSTM node are not constant: they depend on the input {name!r}")
-        maker = self._makers[name]
-        for given in maker.input:
+        place = self._makers[name]
+        for given in self._model.graph.node[place].input:
             yield from self._ancestors(given)
-        yield next(place for place, node in enumerate(self._model.graph.node) if node is maker or node == maker)
+        yield place
 
 
 @dataclass(frozen=True)
