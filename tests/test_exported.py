@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from conformance import LSTMConfig, reorder
 from conformance.backend import Backend
 from conformance.cases.recipe import parse as recipe
 from conformance.engine.judging import Here, Inquiry
+from conformance.engine.plan import Settings
+from conformance.engine.sieve import conform
 from conformance.errors import UsageError
 from conformance.facts import Outcome
 from conformance.facts.weights import Likeness, Taken, WeightsCompared
@@ -333,6 +336,19 @@ def test_the_command_judges_a_file_and_a_wrong_conversion_gives_1(command: Comma
     saved = json.loads(Path("w.json").read_text(encoding="utf-8"))
     assert saved["asked"]["weights"][0]["taken"][0]["sum"] == "bias_ih"
     assert not saved["conformant"]
+
+
+def test_what_is_known_of_a_runtime_need_not_show_in_one_model(folder: Path) -> None:
+    """The sizes of the model may hide it: that is no news about the runtime."""
+    _save("m.onnx", LSTMConfig(3, 4), _trained(3, 4))
+    judged = find(f"m.onnx:Y0@{REFERENCE}")
+    known = replace(judged.capabilities, expected_failures={"values.output": "docs/findings/none.md"})
+    settings = Settings(0, only=("values.output",), quick=True)
+    [verdict] = conform(replace(judged, capabilities=known), settings).verdicts
+    assert verdict.outcome == Outcome.PASSED
+    expecting = replace(settings, expected_failures={"values.output": "the user says so"})
+    [verdict] = conform(judged, expecting).verdicts
+    assert verdict.outcome == Outcome.UNEXPECTED_PASS
 
 
 def test_weights_without_a_models_file_are_wrong_usage(command: Command) -> None:
