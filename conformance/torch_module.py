@@ -1,15 +1,17 @@
 """What a backend made of torch needs: tensors from arrays and back, ``forward.vjp`` by autograd, whole module classes.
 
 ``to_torch`` and ``from_torch`` convert, ``vjp_of`` makes ``forward.vjp`` of a function of tensors, ``call`` calls a
-module as nn.LSTM is called, with lengths too, and ``build_of`` makes a build function of a class that is a drop-in for
-nn.LSTM. docs/backends.md shows them at work. Importing this module imports torch; nothing else in the suite does.
+module as nn.LSTM is called, with lengths too, ``build_of`` makes a build function of a class that is a drop-in for
+nn.LSTM, and ``tensors_of`` reads a file of weights. docs/backends.md shows them at work. Importing this module imports
+torch; nothing else in the suite does.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from conformance.backend import Build, Unsupported
 from conformance.guard import guard
 from conformance.spec import Array, LSTMConfig, Params, State, numpy_dtype, state_shapes
 
-__all__ = ["build_of", "call", "from_torch", "to_torch", "vjp_of"]
+__all__ = ["build_of", "call", "from_torch", "tensors_of", "to_torch", "vjp_of"]
 
 
 def to_torch(array: Array) -> torch.Tensor:
@@ -172,6 +174,22 @@ def _load(module: torch.nn.Module, state_dict: dict[str, torch.Tensor]) -> None:
             f"the state_dict of {type(module).__name__} is not nn.LSTM's: it {told}. Give it nn.LSTM's names, or write "
             "a function build(config, params) that loads the weights your way, as `lstm-conformance new FILE` shows"
         )
+
+
+def tensors_of(path: Path) -> dict[str, Array]:
+    """The tensors in a file of ``torch.save``, as arrays by their names; those within dictionaries behind their keys.
+
+    Only tensors and plain containers are read (``weights_only=True``): no code of the file runs.
+    """
+
+    def named(value: Any, name: str) -> Iterator[tuple[str, Array]]:
+        if isinstance(value, torch.Tensor):
+            yield name, from_torch(value)
+        elif isinstance(value, Mapping):
+            for key, item in value.items():
+                yield from named(item, f"{name}.{key}" if name else str(key))
+
+    return dict(named(torch.load(path, map_location="cpu", weights_only=True), ""))
 
 
 def _to_numpy(returned: Any) -> Any:

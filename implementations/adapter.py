@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.util import find_spec
 
+from conformance.errors import UsageError
+
 
 def needs(*modules: str, install: str) -> Callable[[], str | None]:
     """``available`` for a backend that imports ``modules``; ``install`` is the command that brings them."""
@@ -14,6 +16,13 @@ def needs(*modules: str, install: str) -> Callable[[], str | None]:
         return f"{' and '.join(lacking)} not installed: {install}" if lacking else None
 
     return reason
+
+
+def require(*modules: str, install: str) -> None:
+    """Raise ``UsageError`` unless ``modules`` are installed, for a reader of files that imports them."""
+    if reason := needs(*modules, install=install)():
+        package, _, command = reason.partition(": ")
+        raise UsageError(f"it needs a package: {package}", command)
 
 
 def finding(page: str, *properties: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ from conformance.drivers import replay_probe, reproductions, resume
 from conformance.drivers.cluster import places
 from conformance.drivers.configuration import configured
 from conformance.drivers.console import show
+from conformance.drivers.expanding import expanded
 from conformance.drivers.files import STANDARD_OUTPUT, claimed, rewritable
 from conformance.drivers.last import remember
 from conformance.drivers.live import UNTOUCHED, Before, Live, left_by
@@ -31,6 +32,7 @@ from conformance.drivers.vectors import vectors
 from conformance.engine.news import News
 from conformance.engine.plan import Settings
 from conformance.errors import UsageError
+from conformance.facts.weights import WeightsCompared
 from conformance.faults import FAULTS
 from conformance.processes.message import Garbled
 from conformance.processes.wire.server import serve
@@ -84,10 +86,16 @@ def _run(options: argparse.Namespace) -> int:
     named = options.targets or options.configured_targets
     if not named and not registry.usual():
         raise UsageError("no backend is installed", "name a target: module:attr or file.py:attr")
-    return exit_code(_judged(_asked(named or registry.usual(), options, bool(named)), settings, options))
+    targets, compared = expanded(named or registry.usual(), options.weights, isolation(options))
+    return exit_code(_judged(_asked(targets, options, bool(named), compared), settings, options))
 
 
-def _asked(targets: Sequence[str], options: argparse.Namespace, named: bool = True) -> Asked:
+def _asked(
+    targets: Sequence[str],
+    options: argparse.Namespace,
+    named: bool = True,
+    weights: Sequence[WeightsCompared] = (),
+) -> Asked:
     apart = isolation(options)
     limits = (None, None) if apart is None else (apart.limits.seconds, apart.limits.memory)
     return Asked(
@@ -98,6 +106,7 @@ def _asked(targets: Sequence[str], options: argparse.Namespace, named: bool = Tr
         timeout=limits[0],
         memory=limits[1],
         diagnose=options.diagnose,
+        weights=tuple(weights),
     )
 
 

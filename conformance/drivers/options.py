@@ -19,7 +19,7 @@ from conformance.errors import UsageError
 from conformance.processes.supervisor import Limits
 from conformance.properties import catalogue
 from conformance.report.shell import command_line
-from conformance.targets import registry
+from conformance.targets import exported, registry
 from conformance.version import __version__
 
 Command = Callable[[argparse.Namespace], int]
@@ -30,12 +30,14 @@ targets, which stand before --only and --exclude:
   my_lstm.py:MyLSTM      an nn.Module class, a build function or a Backend in a file
   package.module:build   the same in a module that can be imported
   "exec:node lstm.mjs"   a program in any language that speaks the wire protocol (docs/protocol.md)
+  model.onnx             each LSTM of an exported model, in each runtime that is installed (docs/exported.md)
 
 examples:
   lstm-conformance run my_lstm.py:MyLSTM
   lstm-conformance run my_lstm.py:MyLSTM --only values state
   lstm-conformance run "exec:node lstm.mjs" numpy --json report.json
   lstm-conformance run my_lstm.py:MyLSTM --json - | python -m json.tool
+  lstm-conformance run exported.onnx --weights trained.safetensors
   lstm-conformance run --resume report.json
 
 exit codes:
@@ -82,6 +84,8 @@ def _run(sub: argparse.ArgumentParser, given: Mapping[str, Any]) -> None:
     sub.add_argument("--seconds", type=_seconds, metavar="S", default=0.0, help=budget)
     resume = "go on where the run that wrote FILE has ended, with its targets and settings"
     sub.add_argument("--resume", type=Path, metavar="FILE", help=resume)
+    held = "the trained weights that a model's file should hold: .safetensors, .npz, .pt, or a model's file"
+    sub.add_argument("--weights", metavar="FILE", default="", help=held)
     sub.add_argument("-x", "--stop", action="store_true", help="end at the first failure")
     _number(sub, "--jobs", given.get("jobs", 0), "judge in N processes at a time (one for each core)")
     sub.add_argument("--dask", metavar="ADDRESS", help="have the workers of a Dask scheduler judge: docs/scale.md")
@@ -240,7 +244,8 @@ def _check_for_targets(option: str, words: Sequence[str]) -> None:
     """An option that takes several words takes a target too that stands behind them."""
     ids = {word for id in catalogue() for word in (id, id.partition(".")[0])}
     for word in words:
-        if word not in ids and (":" in word or word.endswith(".py") or word in registry.names()):
+        target = ":" in word or word.endswith(".py") or word in registry.names() or exported.parse(word)
+        if word not in ids and target:
             raise UsageError(
                 f"{option} takes all words that follow it, and took the target {word!r}",
                 f"put targets first: {command_line([word, option, *(w for w in words if w != word)])}",

@@ -21,7 +21,7 @@ from conformance.report.evidence import arrays
 from conformance.report.model import Report
 from conformance.report.saved import SUFFIXES, changed, is_reproduction, read, safetensors
 from conformance.report.script import script
-from conformance.targets.registry import located
+from conformance.targets.load import located
 from conformance.trials.evidence import shown_arrays
 from conformance.trials.reproduction import Reproduction
 from conformance.version import __version__

@@ -14,7 +14,7 @@ from conformance.version import __version__
 
 #: The options that decide what is judged, and how: those of a resumed run are its beginning's.
 _SETTLED = (
-    *("targets", "profile", "seconds", "stop", "cases", "seed", "only", "exclude", "strict"),
+    *("targets", "profile", "seconds", "stop", "cases", "seed", "only", "exclude", "strict", "weights"),
     *("in_process", "python", "timeout", "memory", "diagnose", "json"),
 )
 

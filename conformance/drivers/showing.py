@@ -14,6 +14,7 @@ from conformance.report.model import Report
 from conformance.report.names import named
 from conformance.report.table import notes, table
 from conformance.report.text import failures, head
+from conformance.report.weights import weights
 
 
 def show_report(whole: Report, verbose: bool, stream: TextIO, last: bool = False) -> None:
@@ -23,6 +24,7 @@ def show_report(whole: Report, verbose: bool, stream: TextIO, last: bool = False
     # The cause stands as near to the table as it can.
     parts = [
         head(report, columns),
+        weights(report.asked.weights, columns),
         table(report, columns, paint),
         failures(report, verbose, last=last, width=columns),
         notes(report, columns),
@@ -37,7 +39,7 @@ def exit_code(report: Report) -> int:
     """0 conformant, 1 not conformant, 2 usage, 3 incomplete, or a backend that was named is unavailable."""
     if any(not error.defect for error in report.errors):
         return 2
-    if any(backend.bad for backend in report.backends):
+    if report.misconverted or any(backend.bad for backend in report.backends):
         return 1
     unavailable = [not backend.available for backend in report.backends]
     if not report.complete or (report.asked.named and any(unavailable)) or all(unavailable):

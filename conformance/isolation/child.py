@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import wraps
 from typing import Any
@@ -30,6 +30,7 @@ from conformance.properties import catalogue
 from conformance.report.environment import environment, frameworks
 from conformance.report.records import encode
 from conformance.spec import DTYPES, LSTMConfig, Params, dtype_unavailable
+from conformance.targets import exported
 from conformance.targets.load import load_at
 from conformance.trials.calls import listeners
 from conformance.trials.events import Event
@@ -103,6 +104,8 @@ class _Parent:
 def _serve(parent: _Parent) -> None:
     request = parent.receive()
     assert request is not None
+    if request.type == "list":
+        return _list(parent, request)
     backend = _hold(parent, request)
     judge, known = Here(backend, ran=lambda: parent.tell("ran")), catalogue()
     while (request := parent.receive()) is not None:
@@ -144,11 +147,23 @@ def _told(reply: Reply) -> Message:
     return Message(told, tensors | {f"grad_{name}": value for name, value in (reply.gradients or {}).items()})
 
 
+def _list(parent: _Parent, request: Message) -> None:
+    """Say which targets a model's file has, and how its weights compare with the trained ones."""
+    fields = request.fields
+    _set_path(fields)
+    targets, told = exported.expand(fields["target"], fields["weights"], fields["place"])
+    parent.tell("listed", targets=json.dumps(targets), compared=json.dumps([encode(each) for each in told]))
+
+
+def _set_path(fields: Mapping[str, str]) -> None:
+    path = json.loads(fields["path"])
+    sys.path[:] = path if fields["replace_path"] == "True" else [*sys.path, *path]
+
+
 def _hold(parent: _Parent, request: Message) -> Backend:
     """Find the backend that the parent names, and send its declaration."""
     fields = request.fields
-    path = json.loads(fields["path"])
-    sys.path[:] = path if fields["replace_path"] == "True" else [*sys.path, *path]
+    _set_path(fields)
 
     def calling(what: str, case: Case) -> None:
         parent.tell("calling", call=what, case=case.describe())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import sysconfig
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -12,12 +14,13 @@ from typing import NamedTuple, NoReturn
 from conformance.backend import Backend
 from conformance.errors import Ended, SuiteError, UsageError
 from conformance.facts import NotJudged, Outcome
+from conformance.facts.weights import WeightsCompared
 from conformance.processes.message import Message
 from conformance.processes.supervisor import Child, Limits
 from conformance.processes.wire.fields import capabilities_from_fields
 from conformance.report.records import decode
 from conformance.spec import LSTMConfig, Params
-from conformance.targets.registry import located
+from conformance.targets.load import located
 
 #: Loads this very copy of the suite in any interpreter, then runs ``child.py``.
 _BOOTSTRAP = """
@@ -54,7 +57,29 @@ def hold(target: str, limits: Limits, python: str) -> Held:
 
     Raises ``UsageError`` for a target that is none, and ``Ended`` if the child ends, or takes too long.
     """
-    command = [python or sys.executable, "-c", _BOOTSTRAP, str(Path(__file__).parents[2])]
+    with _asked({"type": "hold", "target": target}, limits, python) as child:
+        found = _found(child, limits)
+        return Held(child, _declared(found, python), json.loads(found.fields["frameworks"]))
+
+
+def listed(target: str, weights: str, limits: Limits, python: str) -> tuple[list[str], list[WeightsCompared]]:
+    """The targets in a model's file and how its weights compare, as ``exported.expand`` says in a child.
+
+    Raises ``UsageError`` as that does, and for a file that ends the child.
+    """
+    try:
+        with _asked({"type": "list", "target": target, "weights": weights}, limits, python) as child:
+            fields = received(child, limits.start, LARGE).fields
+    except Ended as ended:
+        raise UsageError(f"{target}: reading it ended the process: {ended}") from None
+    child.close()
+    return json.loads(fields["targets"]), [decode(WeightsCompared, each) for each in json.loads(fields["compared"])]
+
+
+@contextmanager
+def _asked(fields: Mapping[str, str], limits: Limits, python: str) -> Iterator[Child]:
+    """A child that was started, and asked one thing about a target; it is ended if the answer is an exception."""
+    command, target = [python or sys.executable, "-c", _BOOTSTRAP, str(Path(__file__).parents[2])], fields["target"]
     child = Child(command, target, limits)
     try:
         try:
@@ -64,10 +89,9 @@ def hold(target: str, limits: Limits, python: str) -> Held:
                 f"the suite does not run in {command[0]}: {ended}", "it needs Python 3.11 or newer, and NumPy"
             ) from None
         path = _own_path() if python else sys.path
-        fields = {"type": "hold", "target": target, "place": located(target), "path": json.dumps(path)}
-        child.send(Message(fields | {"replace_path": str(not python)}), limits.start)
-        found = _found(child, limits)
-        return Held(child, _declared(found, python), json.loads(found.fields["frameworks"]))
+        more = {"place": located(target), "path": json.dumps(path), "replace_path": str(not python)}
+        child.send(Message({**fields, **more}), limits.start)
+        yield child
     except BaseException:
         child.kill()
         raise

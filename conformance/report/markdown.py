@@ -19,9 +19,13 @@ from conformance.report.model import BackendReport, Report, Verdict
 from conformance.report.names import named
 from conformance.report.summary import HEADERS, cells, headline, remarks, standings
 from conformance.report.text import explain, head, replay_line
+from conformance.report.weights import weights
 
 #: So many bytes it takes at most, and so many of them the table.
 MOST, _TABLE = 900_000, 300_000
+
+#: So many characters the comparison of weights takes at most.
+_WEIGHTS = 20_000
 
 #: The bytes kept free for the end of a backend's part.
 _ROOM = 300
@@ -44,6 +48,8 @@ def render(report: Report) -> str:
     """The text of a summary."""
     shown = named(report)
     parts = [_answer(shown), _table(shown), f"{_code(head(shown, ENDLESS))}"]
+    if told := weights(shown.asked.weights, ENDLESS):
+        parts.insert(1, _fenced(told[:_WEIGHTS]))
     left = MOST - _size(parts)
     for at, backend in enumerate(shown.backends):
         part = _backend(backend, left // (len(shown.backends) - at))

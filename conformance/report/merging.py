@@ -224,4 +224,5 @@ def _asked(one: Asked, other: Asked) -> Asked:
         timeout=one.timeout if one.timeout == other.timeout else None,
         memory=one.memory if one.memory == other.memory else None,
         diagnose=max(one.diagnose, other.diagnose),
+        weights=tuple(dict.fromkeys([*one.weights, *other.weights])),
     )

@@ -17,6 +17,7 @@ from conformance.facts import (
     Recurrence,
     Scope,
 )
+from conformance.facts.weights import WeightsCompared
 from conformance.properties.model import GUARDS, question_of
 from conformance.report import english
 
@@ -223,6 +224,8 @@ class Asked:
     memory: float | None = None
     #: The seconds for the causes of a backend's failures; 0 for none.
     diagnose: float = 0.0
+    #: How the weights of models' files compare with the trained ones, which was seen before anything ran.
+    weights: tuple[WeightsCompared, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -276,6 +279,11 @@ class Report:
         return tuple(verdict for backend in self.backends for verdict in backend.bad)
 
     @property
+    def misconverted(self) -> tuple[WeightsCompared, ...]:
+        """The LSTMs of models' files whose weights are not the trained ones."""
+        return tuple(each for each in self.asked.weights if each.likeness.wrong)
+
+    @property
     def complete(self) -> bool:
         """Whether every target could be judged, was begun and came to its end."""
         return not self.missing and not self.errors and all(backend.complete for backend in self.backends)
@@ -284,4 +292,4 @@ class Report:
     def conformant(self) -> bool:
         """Whether every backend that could run is conformant, and at least one could."""
         ran = [backend for backend in self.backends if backend.available]
-        return bool(ran) and self.complete and all(backend.conformant for backend in ran)
+        return bool(ran) and self.complete and not self.misconverted and all(backend.conformant for backend in ran)

@@ -1,5 +1,7 @@
 """A backend of Python code: by a registered name, ``module:attribute``, ``path/to/file.py:attribute``, or itself.
 
+A model's file is a target too: ``exported`` has those.
+
 The attribute is a ``Backend``, a bare ``build`` function, or a torch ``nn.Module`` class with nn.LSTM's constructor and
 state_dict.
 """
@@ -20,7 +22,7 @@ from typing import Any, NoReturn
 from conformance.backend import Backend, Capabilities, Unsupported
 from conformance.errors import UsageError, nearest
 from conformance.spec import LSTMConfig, Params
-from conformance.targets import registry
+from conformance.targets import exported, registry
 from conformance.targets.probe import probed
 from conformance.trials.frames import frames
 
@@ -33,6 +35,8 @@ def load(target: str | Backend | Callable[..., Any]) -> Backend:
     """
     if not isinstance(target, str):
         return target if isinstance(target, Backend) else _from_object(target, getattr(target, "__name__", "target"))
+    if (model := exported.parse(target)) is not None:
+        return exported.load(model)
     known, point = registry.registered.get(target), registry.installed().get(target)
     # The module of an installed name has registered it, if it is loaded by now; the package still says its version.
     if known is not None and (point is None or point.module not in sys.modules):
@@ -53,10 +57,17 @@ def load(target: str | Backend | Callable[..., Any]) -> Backend:
 
 
 def load_at(target: str, place: str) -> Backend:
-    """The backend of a target; if the target is a name that is not installed here, the one at ``module:attribute``."""
-    if not place or target in registry.names():
+    """The backend of a target; of what is not installed here, a name or a reader, the one at ``module:attribute``."""
+    if not place or target in registry.names() or exported.parse(target):
         return load(target)
+    if (model := exported.parse(target, installed=False)) is not None:
+        return exported.load(model, place)
     return _installed(target, EntryPoint(target, place, registry.GROUP))
+
+
+def located(target: str) -> str:
+    """``module:attribute`` of what a package registers: a name's backend, or the reader of a model's file."""
+    return registry.located(target) or exported.located(target)
 
 
 def _installed(target: str, point: EntryPoint) -> Backend:

@@ -36,12 +36,13 @@ def session(content: bytes) -> Any:
     return onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
 
 
+def load(model: Any) -> Run:
+    """A ModelProto in a session of its own."""
+    loaded = session(model.SerializeToString())
+    return lambda feeds: [*loaded.run(None, feeds)]
+
+
 @backend("onnxruntime", CAPABILITIES, available=needs("onnx", "onnxruntime", install="pip install onnx onnxruntime"))
 def onnxruntime_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     """``forward(x, state, lengths)``; a layout of (N, L, I) is refused by the node itself."""
-
-    def load(model: Any) -> Run:
-        loaded = session(model.SerializeToString())
-        return lambda feeds: [*loaded.run(None, feeds)]
-
     return onnx_forward(config, params, load)

@@ -16,6 +16,25 @@ from implementations.adapter import finding, needs
 from implementations.onnx_family.graph import Run, onnx_forward
 
 
+def load(model: Any) -> Run:
+    """A ModelProto in a net for all shapes."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    net = cv2.dnn.readNetFromONNX(np.frombuffer(model.SerializeToString(), np.uint8))
+    names = [output.name for output in model.graph.output]
+    # A net holds the inputs between setInput and forward.
+    lock = Lock()
+
+    def run(feeds: dict[str, Any]) -> list[Any]:
+        with lock:
+            for name, value in feeds.items():
+                net.setInput(np.ascontiguousarray(value), name)
+            return [np.array(part) for part in net.forward(names)]
+
+    return run
+
+
 @backend(
     "opencv-dnn",
     # A node without B fails beside an initial state: docs/findings/opencv-03-optional-inputs.md
@@ -38,22 +57,4 @@ from implementations.onnx_family.graph import Run, onnx_forward
 )
 def opencv_dnn(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     """``forward(x, state)`` of one net for all shapes."""
-    import cv2
-
-    cv2.setNumThreads(1)
-
-    def load(model: Any) -> Run:
-        net = cv2.dnn.readNetFromONNX(np.frombuffer(model.SerializeToString(), np.uint8))
-        names = [output.name for output in model.graph.output]
-        # A net holds the inputs between setInput and forward.
-        lock = Lock()
-
-        def run(feeds: dict[str, Any]) -> list[Any]:
-            with lock:
-                for name, value in feeds.items():
-                    net.setInput(np.ascontiguousarray(value), name)
-                return [np.array(part) for part in net.forward(names)]
-
-        return run
-
     return onnx_forward(config, params, load)

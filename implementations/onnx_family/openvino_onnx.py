@@ -15,6 +15,22 @@ from implementations.onnx_family.graph import Run, onnx_forward
 from implementations.openvino_family.model import HIDDEN_ERRORS, ONE_THREAD
 
 
+def load(model: Any) -> Run:
+    """A ModelProto, compiled with dynamic shapes."""
+    import openvino
+
+    core = openvino.Core()
+    # The CPU's own default may be bfloat16.
+    hints = ONE_THREAD | {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = core.compile_model(core.read_model(BytesIO(model.SerializeToString())), "CPU", hints)
+
+    def run(feeds: dict[str, Any]) -> list[Any]:
+        found = compiled.create_infer_request().infer(feeds)
+        return [found[output].copy() for output in compiled.outputs]
+
+    return run
+
+
 @backend(
     "openvino-onnx",
     Capabilities(
@@ -31,19 +47,4 @@ from implementations.openvino_family.model import HIDDEN_ERRORS, ONE_THREAD
 )
 def openvino_onnx(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     """``forward(x, state)`` of one compiled model with dynamic shapes, which ignores lengths (openvino-01)."""
-    import openvino
-
-    core = openvino.Core()
-
-    def load(model: Any) -> Run:
-        # The CPU's own default may be bfloat16.
-        hints = ONE_THREAD | {"INFERENCE_PRECISION_HINT": "f32"}
-        compiled = core.compile_model(core.read_model(BytesIO(model.SerializeToString())), "CPU", hints)
-
-        def run(feeds: dict[str, Any]) -> list[Any]:
-            found = compiled.create_infer_request().infer(feeds)
-            return [found[output].copy() for output in compiled.outputs]
-
-        return run
-
     return onnx_forward(config, params, load)

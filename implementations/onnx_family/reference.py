@@ -13,6 +13,14 @@ from implementations.adapter import finding, needs
 from implementations.onnx_family.graph import Run, onnx_forward
 
 
+def load(model: Any) -> Run:
+    """A ModelProto in an evaluator of its own."""
+    from onnx.reference import ReferenceEvaluator
+
+    evaluator: Any = ReferenceEvaluator(model)
+    return lambda feeds: list(evaluator.run(None, feeds))
+
+
 @backend(
     "onnx-reference",
     Capabilities(
@@ -39,10 +47,4 @@ from implementations.onnx_family.graph import Run, onnx_forward
 )
 def onnx_reference(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     """``forward(x, state)``; batch_first is the attribute layout=1. Lengths are ignored."""
-    from onnx.reference import ReferenceEvaluator
-
-    def load(model: Any) -> Run:
-        evaluator: Any = ReferenceEvaluator(model)
-        return lambda feeds: list(evaluator.run(None, feeds))
-
     return onnx_forward(config, params, load)

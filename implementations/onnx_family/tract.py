@@ -19,6 +19,33 @@ from implementations.onnx_family.graph import Run, onnx_forward
 from implementations.options import zeros
 
 
+def load(model: Any) -> Run:
+    """A ModelProto, planned for each shape."""
+    import tract
+
+    names = [info.name for info in model.graph.input]
+    kinds = {"float32": "f32", "float64": "f64", "float16": "f16", "int32": "i32"}
+
+    @lru_cache(maxsize=8)
+    def runnable(*facts: str) -> Any:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "lstm.onnx")
+            path.write_bytes(model.SerializeToString())
+            inferred = tract.onnx().load(path)
+        for place, fact in enumerate(facts):
+            inferred.set_input_fact(place, fact)
+        for place in range(inferred.output_count()):
+            inferred.set_output_fact(place, None)
+        return inferred.into_model().into_runnable()
+
+    def run(feeds: dict[str, Array]) -> list[Array]:
+        arrays = [np.ascontiguousarray(feeds[name]) for name in names]
+        facts = [",".join(map(str, [*array.shape, kinds[array.dtype.name]])) for array in arrays]
+        return [part.to_numpy() for part in runnable(*facts).run(arrays)]
+
+    return run
+
+
 @backend(
     "tract",
     Capabilities(
@@ -34,31 +61,6 @@ from implementations.options import zeros
 )
 def tract_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     """``forward(x, state)``; no state is given as zeros, since the node refuses batches without one."""
-    import tract
-
-    def load(model: Any) -> Run:
-        names = [info.name for info in model.graph.input]
-        kinds = {"float32": "f32", "float64": "f64", "float16": "f16", "int32": "i32"}
-
-        @lru_cache(maxsize=8)
-        def runnable(*facts: str) -> Any:
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder, "lstm.onnx")
-                path.write_bytes(model.SerializeToString())
-                inferred = tract.onnx().load(path)
-            for place, fact in enumerate(facts):
-                inferred.set_input_fact(place, fact)
-            for place in range(inferred.output_count()):
-                inferred.set_output_fact(place, None)
-            return inferred.into_model().into_runnable()
-
-        def run(feeds: dict[str, Array]) -> list[Array]:
-            arrays = [np.ascontiguousarray(feeds[name]) for name in names]
-            facts = [",".join(map(str, [*array.shape, kinds[array.dtype.name]])) for array in arrays]
-            return [part.to_numpy() for part in runnable(*facts).run(arrays)]
-
-        return run
-
     forward = onnx_forward(config, params, load)
 
     def with_state(x: Array, state: State | None = None, **more: Any) -> tuple[Array, State]:
