@@ -8,20 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from conformance import Capabilities, LSTMConfig, Unsupported, backend
+from conformance import Capabilities, LSTMConfig, backend
 from conformance.spec import Array, Params
 from implementations.adapter import STATES_UNCHECKED, finding, needs
 from implementations.options import refuse, refuse_slots
 from implementations.torch_libraries.autograd import model_of, one_bias
 
+# Stacks are not declared: docs/findings/brevitas-01-state-of-a-stack.md, brevitas-03-more-than-ten-layers.md.
 CAPABILITIES = Capabilities(
-    layers=True,
     bidirectional=True,
     no_bias=True,
     batch_first=True,
     gradients=True,
-    expected_failures=finding("brevitas-03-more-than-ten-layers", "stack.deep", "gradients.large")
-    | finding("brevitas-04-shapes-unchecked", "refusals.rank", *STATES_UNCHECKED),
+    expected_failures=finding("brevitas-04-shapes-unchecked", "refusals.rank", *STATES_UNCHECKED),
 )
 QUANTIZERS = ("weight", "bias", "io", "gate_acc", "sigmoid", "tanh", "cell_state")
 GATES = ("input", "forget", "cell", "output")
@@ -53,8 +52,6 @@ def brevitas_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     def run(x: Any, state: Any) -> Any:
         if state is not None:
             refuse_slots(config, *state)
-            if config.num_layers > 1 and not config.bidirectional:
-                raise Unsupported("a state for several layers: docs/findings/brevitas-01-state-of-a-stack.md")
         return lstm(x, *(state or ()))
 
     def packed(grads: dict[Any, Array]) -> dict[str, Array]:
