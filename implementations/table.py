@@ -209,7 +209,8 @@ def page(found: Sequence[Row], known: Sequence[Project], pages: Pages, envs: Map
 
 
 EXPLAINED = """- *computes*, *edges*, *guards*: how many properties pass, of those that were asked. The others fail, or
-  could not be judged on all of their cases, as their findings say. The level and the dtypes are those of [docs/backends.md](../docs/backends.md#levels).
+  could not be judged on all of their cases, as their findings say. The level and the dtypes are those of
+  [docs/backends.md](../docs/backends.md#levels).
 - *undeclared options*: each option that the adapter does not declare was tried. "refused or right" says that each
   is refused, or right after all; "a finding" that a page tells which is not; "none" that everything is declared.
 - *findings*: the pages that this implementation's failures name; in a project's line, all that it has.
