@@ -46,8 +46,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals, and li
 
 
 def judged(name: str, settings: Settings = SETTINGS, limits: Limits = LIMITS) -> BackendReport:
-    """The report on a hostile backend, in a child process."""
-    outcome = run([f"{HOSTILE}:{name}"], settings, isolation=Isolation(limits))
+    """The report on a hostile backend, in one child process: some count their calls."""
+    outcome = run([f"{HOSTILE}:{name}"], settings, jobs=1, isolation=Isolation(limits))
     assert outcome.errors == ()
     [report] = outcome.report.backends
     return report
