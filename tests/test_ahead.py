@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,7 +17,8 @@ from conformance.backend import Backend
 from conformance.cases.recipe import Recipe
 from conformance.drivers.run import run
 from conformance.drivers.target import Room
-from conformance.engine.judging import Answer, Coming, Here, Inquiry, Judge
+from conformance.engine.judging import Answer, Coming, Here, Inquiry
+from conformance.engine.news import Advanced, News
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.errors import Closed, Ended, Gone
@@ -133,11 +135,13 @@ def test_what_a_helper_that_is_lost_was_to_answer_is_asked_again(error: BaseExce
     assert told(report) == told(conform(backend, FEW))
 
 
-def test_closing_the_judge_ends_its_helpers_and_what_is_asked_of_them() -> None:
+def test_closing_the_judge_while_a_helper_is_waited_for_keeps_every_verdict() -> None:
     backend = find("numpy")
-    begun, ended = threading.Event(), threading.Event()
+    begun, answered, ended = threading.Event(), threading.Event(), threading.Event()
 
     class Hanging(Lost):
+        takes = 1000
+
         def answer(self, questions: Sequence[Question]) -> list[Answers]:
             begun.set()
             ended.wait()
@@ -146,12 +150,25 @@ def test_closing_the_judge_ends_its_helpers_and_what_is_asked_of_them() -> None:
         def close(self) -> None:
             ended.set()
 
-    judge: Judge = Ahead(Here(backend), some(Hanging(Closed())))
-    threading.Thread(target=lambda: (begun.wait(), judge.close()), daemon=True).start()
-    report = conform(judge, FEW)
+    judge = Ahead(Here(backend), some(Hanging(Closed())))
+
+    def close() -> None:
+        begun.wait()
+        answered.wait()
+        # By then the engine waits: the helper has taken all that comes.
+        time.sleep(0.2)
+        judge.close()
+
+    def tell(news: News) -> None:
+        if isinstance(news, Advanced) and news.done:
+            answered.set()
+
+    threading.Thread(target=close, daemon=True).start()
+    report = conform(judge, FEW, tell)
     assert report.interrupted is not None
     assert report.interrupted.how == "interrupted"
     assert ended.is_set()
+    assert any(verdict.outcome == "passed" for verdict in report.verdicts)
 
 
 def test_a_death_at_a_helpers_end_counts() -> None:

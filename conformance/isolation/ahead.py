@@ -2,8 +2,9 @@
 
 The engine stays one: it asks in its order, and draws, shrinks and settles as if it asked a single judge. It only says
 what it will probably ask next (``engine/foresight.py``). Helpers, each a judge of the same target in a process of its
-own, answer that in advance. An answer about a case depends on the case alone: so the engine is told the same by
-any number of helpers. (A failure that needs many earlier cases in one process may show at another case.)
+own, answer that in advance. An answer about a case depends on the case alone: so the engine is told the same by any
+number of helpers. (A failure that needs many earlier calls in one process may show at another case, or not at all: each
+process makes a part of the calls.)
 
 While an answer is on its way, the judge itself works ahead too. So there is no idle process, and no case waits for a
 helper that is still starting, or gone.
@@ -136,7 +137,8 @@ class _Hands:
 
     def work(self, helper: Helper) -> None:
         """The life of one helper, in a thread of its own."""
-        with suppress(Exception, Closed, Gone):
+        # Whatever ends a helper, its entries are asked again.
+        with suppress(BaseException):
             while taken := self._wait_for(helper.takes):
                 answers: Sequence[Answers | None] = [None] * len(taken)
                 try:
@@ -233,9 +235,9 @@ class Ahead:
                         break
                     hands.changed.wait()
                 else:
-                    hands.entries.popleft()
                     if self._closed:
                         raise Closed
+                    hands.entries.popleft()
                     return entry.answers if entry.done else None
             # The time until then is used.
             [own] = taken
