@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ import psutil
 import pytest
 from programs import SAMPLES, Command
 
+from conformance.drivers import shards
 from conformance.drivers.cluster import Cluster
 from conformance.drivers.run import run
 from conformance.engine.news import Advanced, News
 from conformance.engine.plan import Settings
-from conformance.errors import UsageError
+from conformance.errors import Gone, UsageError
 
 distributed = pytest.importorskip("distributed", reason='needs distributed: pip install "lstm-conformance[dask]"')
 
@@ -108,6 +110,17 @@ def test_a_target_is_held_where_what_it_needs_is(scheduler: str) -> None:
     finally:
         cluster.close()
     assert far.report.verdicts == run([target], FEW).report.verdicts
+
+
+def test_a_shard_whose_workers_are_all_gone_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "LOOK", 0.01)
+    waiting: Future[Any] = Future()
+    left = [True, True, False]
+    helper = shards.Elsewhere(lambda call, shard: waiting, "numpy", None, lambda: left.pop(0))
+    with pytest.raises(Gone, match="no worker is left"):
+        helper.answer([])
+    assert left == []
+    assert waiting.cancelled()
 
 
 def test_the_command_line_takes_a_scheduler(command: Command, scheduler: str) -> None:

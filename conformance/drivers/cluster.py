@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from conformance.cases.case import Case
 from conformance.cases.cotangents import Cotangents
 from conformance.cases.recipe import Recipe, parse
-from conformance.drivers.shards import Elsewhere
+from conformance.drivers.shards import LOOK, Elsewhere, held
 from conformance.drivers.target import Isolation
 from conformance.engine.judging import Answer, Coming, Here, Inquiry, Judge
 from conformance.engine.reply import Reply
@@ -24,8 +25,8 @@ from conformance.targets.find import find
 from conformance.targets.probe import Ability
 from conformance.trials.events import Event, Performed
 
-#: Seconds in which a scheduler answers, and after which it is looked at whether a worker is still there.
-_CONNECT, _LOOK = 20, 5
+#: Seconds in which a scheduler answers, and for which it is believed what workers it has.
+_CONNECT, _FRESH = 20, 1.0
 
 
 class Cluster:
@@ -41,6 +42,7 @@ class Cluster:
         except (OSError, ValueError) as error:
             raise UsageError(f"no scheduler answers at {address!r}: {error}", "start one: dask scheduler") from None
         self._needs = needs
+        self._known: tuple[float, Mapping[str, Any]] = (-_FRESH, {})
         for target, resource in needs.items():
             if not self.workers(target):
                 raise UsageError(
@@ -54,14 +56,21 @@ class Cluster:
 
     def workers(self, target: str) -> dict[str, int]:
         """The addresses of the workers that a target can use, with their threads."""
-        need, known = self.need(target), self._client.scheduler_info(n_workers=-1)["workers"]
+        need, (at, known) = self.need(target), self._known
+        if time.monotonic() > at + _FRESH:
+            known = self._client.scheduler_info(n_workers=-1)["workers"]
+            self._known = time.monotonic(), known
         return {at: told["nthreads"] for at, told in known.items() if not need or told["resources"].get(need)}
 
     def helper(self, target: str, isolation: Isolation | None, helpers: int) -> Helper | None:
         """Another helper of a target that has so many, if there are workers for it: two for each thread of theirs."""
         if helpers >= 2 * sum(self.workers(target).values()):
             return None
-        return Elsewhere(lambda call, shard: self.submit(target, call, shard), target, isolation)
+
+        def submit(call: Any, shard: Any) -> Any:
+            return self.submit(target, call, shard)
+
+        return Elsewhere(submit, target, isolation, lambda: bool(self.workers(target)))
 
     def submit(self, target: str, call: Any, *arguments: Any, at: str | None = None) -> Any:
         """Have a function called by a worker that a target can use, or by the one at an address."""
@@ -106,9 +115,15 @@ class Afar:
             self._future = self._cluster.submit(self._target, operate, key, name, arguments, at=self._at)
             while self._at in self._cluster.workers(self._target):
                 try:
-                    return self._future.result(timeout=_LOOK)
+                    return self._future.result(timeout=LOOK)
                 except TimeoutError:
-                    continue
+                    if self._future.done():
+                        raise
+                except BaseException:
+                    # Closing it cancels what is asked of it at this moment.
+                    if self._closed:
+                        raise Closed from None
+                    raise
             self._future.cancel()
         raise Gone("three workers were lost")
 
@@ -152,7 +167,7 @@ class Afar:
             self._done("rest")
 
     def close(self) -> None:
-        """Ask no more; the worker's judge ends by itself."""
+        """Ask no more; the worker's judge ends when it has not been asked for a while."""
         if not self._closed:
             self._closed = True
             if self._future is not None:
@@ -185,25 +200,20 @@ def places(options: argparse.Namespace) -> Iterator[Cluster | None]:
         cluster.close()
 
 
-#: The judges that this worker's process holds for engines elsewhere.
-_judges: dict[tuple[str, str], Judge] = {}
-
-
 def operate(key: tuple[str, Isolation | None], name: str, arguments: tuple[Any, ...]) -> Any:
     """What a judge of this worker's process returns; a worker calls it."""
     target, isolation = key
-    judge = _judges.get((target, repr(isolation)))
-    if judge is None:
-        judge = _judges[target, repr(isolation)] = _judge(target, isolation)
-    if name == "ask":
-        text, asked, stop, brief = arguments
-        known = catalogue()
-        inquiries = [Inquiry(known[id], turn) for id, turn in asked]
-        return [answer for _, answer in judge.ask(parse(text), inquiries, stop, brief)]
-    if name == "run":
-        return judge.run(parse(arguments[0]))
-    told = getattr(judge, name)
-    return told(*arguments) if callable(told) and name != "backend" else told
+    # It is not one of those that answer shards: what it was asked before is what its engine asked.
+    with held((target, f"engine's {isolation}"), lambda: _judge(target, isolation)) as judge:
+        if name == "ask":
+            text, asked, stop, brief = arguments
+            known = catalogue()
+            inquiries = [Inquiry(known[id], turn) for id, turn in asked]
+            return [answer for _, answer in judge.ask(parse(text), inquiries, stop, brief)]
+        if name == "run":
+            return judge.run(parse(arguments[0]))
+        told = getattr(judge, name)
+        return told(*arguments) if callable(told) and name != "backend" else told
 
 
 def _judge(target: str, isolation: Isolation | None) -> Judge:

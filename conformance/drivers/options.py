@@ -116,7 +116,8 @@ def cases(options: argparse.Namespace) -> int:
 
 def _add_judging(sub: argparse.ArgumentParser, given: Mapping[str, Any], cases: int | None) -> None:
     """How backends are judged, and how that is told."""
-    _number(sub, "--cases", cases, f"add N random cases to the fixed set ({cases or _PROFILES['default']})")
+    usual = _PROFILES["default"] if cases is None else cases
+    _number(sub, "--cases", cases, f"add N random cases to the fixed set ({usual})")
     _number(sub, "--seed", given.get("seed", 0), "the seed of all values (%(default)s)")
     _add_isolation(sub, given)
     sub.add_argument("--strict", action="store_true", default=given.get("strict", False), help=_STRICT)

@@ -18,12 +18,13 @@ from typing import Any
 from conformance.cases.recipe import parse
 from conformance.drivers.target import Isolation, judge_of
 from conformance.engine.judging import Answer, Inquiry, Judge
-from conformance.errors import Closed, Ended
+from conformance.errors import Closed, Ended, Gone
 from conformance.isolation.ahead import Answers, Helper, Question
 from conformance.properties import catalogue
 
-#: Seconds after which a worker ends a judge that it was not asked for.
-_IDLE = 60.0
+#: Seconds after which a worker ends a judge that it was not asked for, and after which the engine's side looks whether
+#: any worker is left.
+_IDLE, LOOK = 60.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ Told = list[list[Answer]]
 def judge_shard(shard: Shard) -> Told:
     """The answers to a shard. A worker calls it; the judge of its target is kept for the next shard."""
     known = catalogue()
-    with _held(shard.target, shard.isolation) as judge:
+    target, isolation = shard.target, shard.isolation
+    with held((target, repr(isolation)), lambda: judge_of(target, isolation)) as judge:
         return [
             [a for _, a in judge.ask(parse(text), [Inquiry(known[id], turn) for id, turn in asked], brief=brief)]
             for text, asked, brief in shard.questions
@@ -51,7 +53,7 @@ def judge_shard(shard: Shard) -> Told:
 
 
 class _Kept:
-    """The judges of this worker's process that are not at work, by target; each ends after a while."""
+    """The judges of this worker's process that are not at work, by what they are for; each ends after a while."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -85,10 +87,9 @@ _kept = _Kept()
 
 
 @contextmanager
-def _held(target: str, isolation: Isolation | None) -> Iterator[Judge]:
-    """A judge of a target; one that failed at its work is not kept."""
-    key = target, repr(isolation)
-    judge = _kept.take(key) or judge_of(target, isolation)
+def held(key: tuple[str, str], start: Callable[[], Judge]) -> Iterator[Judge]:
+    """A judge that this worker's process keeps under a key; one that failed at its work is not kept."""
+    judge = _kept.take(key) or start()
     try:
         yield judge
     except BaseException:
@@ -98,12 +99,19 @@ def _held(target: str, isolation: Isolation | None) -> Iterator[Judge]:
 
 
 class Elsewhere:
-    """A helper that is one place on an executor; ``submit`` has a function called there."""
+    """A helper that is one place on an executor: ``submit`` has a function called there, while it is ``reachable``."""
 
     takes = 10
 
-    def __init__(self, submit: Callable[..., Future[Any]], target: str, isolation: Isolation | None) -> None:
+    def __init__(
+        self,
+        submit: Callable[..., Future[Any]],
+        target: str,
+        isolation: Isolation | None,
+        reachable: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._submit = submit
+        self._reachable = reachable
         self._target = target
         self._isolation = isolation
         self._future: Future[Any] | None = None
@@ -116,7 +124,16 @@ class Elsewhere:
         if self._closed:
             future.cancel()
             raise Closed
-        told: Told = future.result()
+        while True:
+            try:
+                told: Told = future.result(LOOK)
+                break
+            except TimeoutError:
+                if future.done():
+                    raise
+                if not self._reachable():
+                    future.cancel()
+                    raise Gone("no worker is left") from None
         return [list(zip(q.inquiries, answers, strict=False)) for q, answers in zip(questions, told, strict=True)]
 
     def finish(self) -> Ended | None:
