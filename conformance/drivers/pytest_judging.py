@@ -10,22 +10,16 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from conformance.backend import Backend
-from conformance.cases.case import Case
-from conformance.cases.cotangents import Cotangents
 from conformance.cases.recipe import Recipe
 from conformance.drivers.diagnosing import USUAL, diagnosed
 from conformance.drivers.storage import database
-from conformance.engine.judging import Answer, Coming, Inquiry, Judge
+from conformance.engine.forwarding import Forwarding
+from conformance.engine.judging import Answer, Inquiry, Judge
 from conformance.engine.news import Diagnosing, News, counting
 from conformance.engine.plan import Settings, plan
-from conformance.engine.reply import Reply
 from conformance.engine.sieve import conform
-from conformance.errors import Ended
-from conformance.facts import Evidence
 from conformance.properties import catalogue
 from conformance.report.model import BackendReport
-from conformance.targets.probe import Ability
-from conformance.trials.events import Event, Performed
 from lstm_conformance_pytest.workers import part_of
 
 #: Told what is judged at the moment: the property, the cases done, and all of them.
@@ -44,13 +38,12 @@ class Key(NamedTuple):
     more: str
 
 
-class Clocked:
+class Clocked(Forwarding):
     """A judge that counts the seconds of each property, and tells which one is asked."""
 
     def __init__(self, judge: Judge, asking: Callable[[str], None]) -> None:
-        self.backend = judge.backend
+        super().__init__(judge)
         self.seconds: dict[str, float] = defaultdict(float)
-        self._judge = judge
         self._asking = asking
 
     def ask(
@@ -71,57 +64,6 @@ class Clocked:
                 return
             yield answer
             asked += 1
-
-    @property
-    def works_ahead(self) -> bool:
-        """Whether it has others that answer for it what it foresees."""
-        return self._judge.works_ahead
-
-    def foresee(self, coming: Coming, brief: bool, afresh: bool) -> None:
-        """The judge may work ahead."""
-        self._judge.foresee(coming, brief, afresh)
-
-    def evidence(self) -> Evidence | None:
-        """The call that failed, of the wrong answer that was given last."""
-        return self._judge.evidence()
-
-    def call(self, case: Case, cotangents: Cotangents | None = None) -> Reply:
-        """The reply of a fresh model to a case of the caller's own making, or to its vjp."""
-        return self._judge.call(case, cotangents)
-
-    def perform(self, events: tuple[Event, ...]) -> Performed:
-        """Make calls one after another, on fresh models; what became of the last one."""
-        return self._judge.perform(events)
-
-    def run(self, recipe: Recipe) -> None:
-        """Run a case for the marks that it may leave."""
-        self._judge.run(recipe)
-
-    def probe(self) -> list[Ability]:
-        """The abilities of the backend."""
-        return self._judge.probe()
-
-    def finish(self) -> Ended | None:
-        """Let the process that holds it come to its own end."""
-        return self._judge.finish()
-
-    def rest(self) -> None:
-        """End what was started for it, until it is asked again."""
-        self._judge.rest()
-
-    def close(self) -> None:
-        """End what was started for it, for good."""
-        self._judge.close()
-
-    @property
-    def signatures(self) -> int:
-        """How many signatures a backend that compiles was called with."""
-        return self._judge.signatures
-
-    @property
-    def frameworks(self) -> dict[str, str]:
-        """The versions of the frameworks that the process which holds the backend has loaded."""
-        return self._judge.frameworks
 
 
 class Judged(NamedTuple):

@@ -17,21 +17,20 @@ from conformance.cases.cotangents import Cotangents
 from conformance.cases.recipe import Recipe
 from conformance.drivers.journal import Journal
 from conformance.engine.failures import HISTORY
+from conformance.engine.forwarding import Forwarding
 from conformance.engine.judging import Answer, Coming, Inquiry, Judge
 from conformance.engine.reply import Reply
 from conformance.errors import Ended
 from conformance.facts import Evidence
 from conformance.report.records import decode, encode
-from conformance.targets.probe import Ability
 from conformance.trials.events import Event, Performed
 
 
-class Recalled:
+class Recalled(Forwarding):
     """A judge whose answers are recorded, and are given again where they were recorded."""
 
     def __init__(self, judge: Judge, journal: Journal) -> None:
-        self.backend = judge.backend
-        self._judge = judge
+        super().__init__(judge)
         self._journal = journal
         #: Whether the judge itself has been asked: the journal holds nothing that this run has not caught up with.
         self.live = False
@@ -60,11 +59,6 @@ class Recalled:
                 self._wrong = None
             yield inquiry, answer
         self._journal.note_state(signatures=self.signatures, frameworks=self.frameworks)
-
-    @property
-    def works_ahead(self) -> bool:
-        """Whether it has others that answer for it what it foresees."""
-        return self._judge.works_ahead
 
     def foresee(self, coming: Coming, brief: bool, afresh: bool) -> None:
         """The judge may work ahead as soon as it is asked itself."""
@@ -122,18 +116,6 @@ class Recalled:
             self._judge.run(recipe)
         else:
             self._before.append(recipe)
-
-    def probe(self) -> list[Ability]:
-        """The abilities of the backend."""
-        return self._judge.probe()
-
-    def rest(self) -> None:
-        """End what was started for it, until it is asked again."""
-        self._judge.rest()
-
-    def close(self) -> None:
-        """End what was started for it, for good."""
-        self._judge.close()
 
     @property
     def signatures(self) -> int:

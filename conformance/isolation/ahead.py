@@ -22,16 +22,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from conformance.backend import Backend
-from conformance.cases.case import Case
-from conformance.cases.cotangents import Cotangents
 from conformance.cases.recipe import Recipe
+from conformance.engine.forwarding import Forwarding
 from conformance.engine.judging import Answer, Coming, Inquiry, Judge
-from conformance.engine.reply import Reply
 from conformance.errors import Closed, Ended, Gone
 from conformance.facts import Evidence
-from conformance.targets.probe import Ability
-from conformance.trials.events import Event, Performed
 
 #: What a judge answers about one case: to each inquiry, or to the first alone if the shared call ended the process.
 Answers = list[tuple[Inquiry, Answer]]
@@ -153,20 +148,22 @@ class _Hands:
             self.changed.notify_all()
 
 
-class Ahead:
+class Ahead(Forwarding):
     """A judge with helpers; ``more`` gives another one to a judge that has so many, when there is room for it."""
 
-    works_ahead = True
-
     def __init__(self, judge: Judge, more: Callable[[int], Helper | None]) -> None:
-        self.backend: Backend = judge.backend
-        self._judge = judge
+        super().__init__(judge)
         self._more = more
         self._hands = _Hands()
         self._helpers: list[Helper] = []
         self._closed = False
         #: The question of the wrong answer that was given last, if a helper gave it.
         self._wrong: tuple[Recipe, Inquiry] | None = None
+
+    @property
+    def works_ahead(self) -> bool:
+        """Its helpers answer what it foresees."""
+        return True
 
     def foresee(self, coming: Coming, brief: bool, afresh: bool) -> None:
         """Have helpers answer what comes: some more cases than they have at hand."""
@@ -256,22 +253,6 @@ class Ahead:
                 pass
         return self._judge.evidence()
 
-    def call(self, case: Case, cotangents: Cotangents | None = None) -> Reply:
-        """The reply of a fresh model to a case of the caller's own making, or to its vjp."""
-        return self._judge.call(case, cotangents)
-
-    def perform(self, events: tuple[Event, ...]) -> Performed:
-        """Make calls one after another, on fresh models; what became of the last one."""
-        return self._judge.perform(events)
-
-    def run(self, recipe: Recipe) -> None:
-        """Run a case for the marks that it may leave."""
-        self._judge.run(recipe)
-
-    def probe(self) -> list[Ability]:
-        """The abilities of the backend."""
-        return self._judge.probe()
-
     def finish(self) -> Ended | None:
         """Let each process come to its own end; how the first died that did. The helpers have done their work."""
         hands = self._hands
@@ -304,16 +285,6 @@ class Ahead:
         while self._helpers:
             with suppress(Closed, Gone):
                 self._helpers.pop().close()
-
-    @property
-    def signatures(self) -> int:
-        """How many signatures a backend that compiles was called with; it has no helpers."""
-        return self._judge.signatures
-
-    @property
-    def frameworks(self) -> dict[str, str]:
-        """The versions of the frameworks that the process which holds the backend has loaded."""
-        return self._judge.frameworks
 
 
 def _asks(question: Question, recipe: Recipe, wanted: set[tuple[str, int]]) -> bool:
