@@ -140,7 +140,8 @@ class Backend:
     build: Build
     #: Returns None, or the reason why the backend cannot run here.
     available: Callable[[], str | None] = lambda: None
-    #: What the suite cannot ask of this kind of backend, for reasons of its form: "loop" for a cell.
+    #: What the suite cannot ask of this kind of backend, for reasons of its form: "loop" for a cell; "unexpected" where
+    #: the failures that it expects are a runtime's, and need not show in the one model that is judged.
     ruled_out: frozenset[str] = frozenset()
     #: What a reader of the report must know: "the suite supplies the loop over time", "capabilities were probed". A
     #: function is asked where the backend runs, such as for the device it runs on.

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from backends import accused
+from backends import accused, by_property
 
 from conformance.backend import ARITHMETICS, GRADIENTS, Backend, Capabilities
-from conformance.cases.recipe import OPTIONS
+from conformance.cases.case import realise
+from conformance.cases.recipe import OPTIONS, parse
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.processes.wire.fields import capabilities_from_fields, capabilities_to_fields
@@ -170,3 +171,19 @@ def test_the_page_on_backends_names_every_declaration() -> None:
 def test_declarations_travel_as_fields(gradients: Any) -> None:
     declared = Capabilities(batch_first=True, time_major=False, gradients=gradients, compiled=True)
     assert capabilities_from_fields(capabilities_to_fields(declared), {}) == declared
+
+
+@pytest.mark.parametrize(("kind", "outcome"), [((), "unexpected pass"), (("unexpected",), "passed")])
+def test_an_expected_failure_of_a_fixed_model_must_show_unless_it_is_its_runtimes(
+    kind: tuple[str, ...], outcome: str
+) -> None:
+    config, right = LSTMConfig(2, 3), find("numpy")
+    params = realise(parse("I=2 H=3 L=2 N=1")).params
+    declared = Capabilities(fixed=(config, params), expected_failures={"values.output": "https://example.com/1"})
+    baked = replace(
+        right, capabilities=declared, build=lambda *_: right.build(config, params), ruled_out=frozenset(kind)
+    )
+    settings = Settings(cases=2, only=("smoke", "values.output"))
+    assert by_property(conform(baked, settings))["values.output"].outcome == outcome
+    named = replace(settings, expected_failures={"values.output": "named for this run"})
+    assert by_property(conform(baked, named))["values.output"].outcome == "unexpected pass"

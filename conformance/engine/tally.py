@@ -200,9 +200,8 @@ class Tally:
         if count.unanswered or count.unrecorded:
             return self._unshown(p)
         expected = self.plan.expected.get(p.id)
-        # What is known of a runtime may not show in a model whose sizes are baked in.
-        baked_in = self.plan.backend.capabilities.fixed is not None and p.id not in self.plan.settings.expected_failures
-        if expected is not None and not baked_in:
+        must_show = "unexpected" not in self.plan.backend.ruled_out or p.id in self.plan.settings.expected_failures
+        if expected is not None and must_show:
             return self._unconcluded(p, Outcome.UNEXPECTED_PASS, expected=expected)
         # The smoke gate asks for one dtype only.
         if p.group != "smoke" and (reason := unjudged(self.plan.backend)):

@@ -194,7 +194,9 @@ def load(named: Named, place: str = "") -> Backend:
     )
     note = "; ".join(filter(None, [told, one.note, runtime.remark()]))
     short = f"{named.lstm}@{named.runtime}"
-    return replace(runtime, name=str(named), own_name=short, capabilities=declared, note=note)
+    # What is known of the runtime may not show in this model.
+    ruled_out = runtime.ruled_out | {"unexpected"}
+    return replace(runtime, name=str(named), own_name=short, capabilities=declared, note=note, ruled_out=ruled_out)
 
 
 def _model(found: Sequence[Exported], at: int, weights: str) -> tuple[tuple[LSTMConfig, Params], str]:
