@@ -15,7 +15,6 @@ from conformance import check_backend
 from conformance.diagnosis.gradient_scopes import TENSORS as GRADIENTS
 from conformance.diagnosis.occasions import OCCASIONS
 from conformance.diagnosis.scopes import GATE_ROWS, PLACES, STEPS, TENSORS
-from conformance.drivers import diagnosing
 from conformance.drivers.diagnosing import diagnosed
 from conformance.drivers.run import run
 from conformance.engine.judging import Judge
@@ -361,7 +360,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Asked:
         progress("probing")
         return Diagnosis((GATES,), calls=5, seconds=0.1, limit=seconds)
 
-    monkeypatch.setattr(diagnosing, "diagnose", diagnose)
+    monkeypatch.setattr("conformance.diagnosis.diagnose.diagnose", diagnose)
     return asked
 
 
@@ -369,7 +368,7 @@ def _raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def diagnose(*arguments: object) -> Diagnosis:
         raise error
 
-    monkeypatch.setattr(diagnosing, "diagnose", diagnose)
+    monkeypatch.setattr("conformance.diagnosis.diagnose.diagnose", diagnose)
 
 
 def test_a_run_that_fails_tells_the_cause_and_ends_as_it_would(command: Command, found: Asked) -> None:

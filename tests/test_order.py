@@ -12,7 +12,7 @@ from programs import Command
 from conformance.cases.fixed_set import fixed_set
 from conformance.drivers.run import make_report
 from conformance.engine.news import Failed, News, Settled
-from conformance.engine.order import ROWS, ordered
+from conformance.engine.order import OPENING, ROWS, ordered
 from conformance.engine.plan import Settings, plan
 from conformance.engine.sieve import conform
 from conformance.facts import LeftOut
@@ -39,9 +39,15 @@ def test_large_sizes_are_what_is_put_off() -> None:
 
 
 @pytest.mark.parametrize("backend", ["numpy", "torch-nn-step"])
-def test_the_row_that_is_asked_before_the_others_are_known_is_their_first(backend: str) -> None:
+def test_the_rows_that_are_asked_before_the_others_are_known_are_their_first(backend: str) -> None:
     planned = plan(find(backend), Settings(seed=3))
-    assert planned.opening() == planned.fixed_set()[:1]
+    assert planned.opening() == planned.fixed_set()[:OPENING]
+
+
+@pytest.mark.parametrize("first", [1, 5, 40, 1000])
+def test_the_first_rows_are_the_same_however_many_are_worked_out(first: int) -> None:
+    backend = find("numpy")
+    assert fixed_set(backend, 2, first) == fixed_set(backend, 2)[:first]
 
 
 def test_the_first_failure_is_told_once_and_before_it_is_shrunk() -> None:

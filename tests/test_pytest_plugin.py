@@ -17,7 +17,7 @@ import pytest
 
 from conformance import conformance_tests
 from conformance.cases.recipe import Recipe
-from conformance.drivers import diagnosing, pytest_judging, pytest_progress, pytest_request
+from conformance.drivers import pytest_judging, pytest_progress, pytest_request
 from conformance.drivers.last import recall
 from conformance.drivers.pytest_judging import Judged, Judgement
 from conformance.engine.judging import Answer, Here, Inquiry, Judge
@@ -528,7 +528,7 @@ def test_the_cause_stands_at_the_end_once_and_in_a_line_at_each_failure(
         explains = tuple(verdict.property for verdict in report.bad)
         return Diagnosis((Cause(Degree.CONFIRMED, (Alteration("final-c-doubled"),), explains=explains),), limit=seconds)
 
-    monkeypatch.setattr(diagnosing, "diagnose", diagnose)
+    monkeypatch.setattr("conformance.diagnosis.diagnose.diagnose", diagnose)
     result = pytester.runpytest("--lstm-backend=lstms:wrong", "--lstm-backend=lstms:right", "-k", "c_n or carry")
     text = result.stdout.str()
     assert asked == [20], "once for the backend that fails"

@@ -24,25 +24,27 @@ from conformance.spec import LSTMConfig
 _LATE = 17
 
 
-def fixed_set(backend: Backend, seed: int) -> list[Recipe]:
+def fixed_set(backend: Backend, seed: int, first: int | None = None) -> list[Recipe]:
     """The covering rows as recipes with sizes of their own, the common calls between the first, a long one last.
 
-    The values depend on the seed.
+    The values depend on the seed. So many of the ``first`` are known before the others are worked out.
     """
     c = backend.capabilities
     if c.compiled:
         sized = reusing(tuple(pool(backend)), factors(backend))
     else:
-        sized = _sized(factors(backend), unbatched_layouts(c), None if c.fixed is None else c.fixed[0])
+        sized = _sized(factors(backend), unbatched_layouts(c), None if c.fixed is None else c.fixed[0], first)
     recipes = [replace(recipe, seed=1000 * seed + number) for number, recipe in enumerate(sized)]
     if c.compiled:
         # What properties make of the common calls serves the others too.
-        return common(backend, seed) + recipes
+        return (common(backend, seed) + recipes)[:first]
     # Properties that look at a few cases only see both kinds.
     for k, recipe in enumerate(common(backend, seed)):
         recipes.insert(2 * k, recipe)
+    if first is not None and len(recipes) >= first:
+        return recipes[:first]
     # Costly properties are asked at a long sequence, so that they come late. Few rows may leave no long one.
-    return recipes if c.compiled else [*recipes, replace(simplest(backend)[1], L=_LATE, seed=1000 * seed + 501)]
+    return [*recipes, replace(simplest(backend)[1], L=_LATE, seed=1000 * seed + 501)]
 
 
 def reachable(backend: Backend) -> frozenset[Choice]:
@@ -53,11 +55,13 @@ def reachable(backend: Backend) -> frozenset[Choice]:
 
 
 @lru_cache(maxsize=32)
-def _sized(factors: Factors, unbatched: tuple[bool, ...], fixed: LSTMConfig | None) -> tuple[Recipe, ...]:
+def _sized(
+    factors: Factors, unbatched: tuple[bool, ...], fixed: LSTMConfig | None, first: int | None
+) -> tuple[Recipe, ...]:
     """The covering rows as recipes, each with those of several candidate sizes that add most to the rows before it."""
     occurred, rng, chosen = Occurred(), random.Random(0), []
     free = 0
-    for number, row in enumerate(covering_rows(factors)):
+    for number, row in enumerate(covering_rows(factors)[:first]):
         several = dict(row)["steps"] == dict(row)["rows"] == "several"
         free += several
         # Equal sizes hide swapped axes, and code may mistake one for the other: a third of the rows have them, most of

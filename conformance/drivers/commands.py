@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import textwrap
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-
-from tabulate import tabulate
-from tqdm import tqdm
+from pkgutil import resolve_name
 
 from conformance.drivers import replay_probe, reproductions, resume
 from conformance.drivers.cluster import places
 from conformance.drivers.configuration import configured
 from conformance.drivers.console import show
 from conformance.drivers.expanding import expanded
-from conformance.drivers.files import STANDARD_OUTPUT, claimed, rewritable
+from conformance.drivers.files import claimed, rewritable
 from conformance.drivers.last import remember
 from conformance.drivers.live import UNTOUCHED, Before, Live, left_by
 from conformance.drivers.options import Command, cases, isolation, parser, selection
 from conformance.drivers.outputs import outputs, stream
 from conformance.drivers.progress import Progress
-from conformance.drivers.recordings import export, judge
 from conformance.drivers.run import now, run
 from conformance.drivers.saved_reports import diff, merge, report
 from conformance.drivers.showing import exit_code, show_report
-from conformance.drivers.vectors import vectors
 from conformance.engine.news import News
 from conformance.engine.plan import Settings
 from conformance.errors import UsageError
 from conformance.facts.weights import WeightsCompared
-from conformance.faults import FAULTS
 from conformance.processes.message import Garbled
 from conformance.processes.wire.server import serve
 from conformance.properties import catalogue, select
@@ -44,7 +38,6 @@ from conformance.report.levels import level_of
 from conformance.report.model import Asked, Report
 from conformance.report.names import named as short_names
 from conformance.report.shell import command_line
-from conformance.selftest import diagnosed, diagnosed_table, pairs, peers, score
 from conformance.targets import registry
 from conformance.targets.find import find
 
@@ -62,12 +55,17 @@ def commands() -> dict[str, Command]:
         "replay": replay_probe.replay,
         "probe": replay_probe.probe,
         "serve": _serve,
-        "export": export,
-        "judge": judge,
-        "self-test": _self_test,
-        "vectors": vectors,
+        "export": _later("recordings:export"),
+        "judge": _later("recordings:judge"),
+        "self-test": _later("self_test:self_test"),
+        "vectors": _later("vectors:vectors"),
         "new": _new,
     }
+
+
+def _later(name: str) -> Command:
+    """A command of another module of this room, which is loaded when it is asked for: a run need not wait for it."""
+    return lambda options: resolve_name(f"conformance.drivers.{name}")(options)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -214,46 +212,6 @@ def _explanation(p: Property) -> str:
         *(textwrap.fill(_plain(text), 98, break_on_hyphens=False) for text in (p.statement, p.why)),
     ]
     return "\n".join([paragraphs[0], *(textwrap.indent(text, "  ") for text in paragraphs[1:] if text)])
-
-
-def _self_test(options: argparse.Namespace) -> int:
-    if options.list:
-        rows = [[fault.id, fault.kind, fault.shows_when, fault.description] for fault in FAULTS.values()]
-        show(tabulate(rows, ["fault", "class", "shows when", "description"]))
-        return 0
-    if options.pairs and (options.faults or options.attribute or options.peers):
-        raise UsageError("--pairs draws its own faults", "leave the faults' ids, --attribute and --peers out")
-    if options.own_left_out and not options.diagnose:
-        raise UsageError("--own-left-out is about hypotheses, which nothing has without --diagnose", "add --diagnose")
-    if options.diagnose and (options.attribute or options.peers or options.no_fixed_set or options.cases is not None):
-        others = "--attribute, --peers, --cases and --no-fixed-set"
-        raise UsageError("--diagnose judges each fault by a quick run", f"leave {others} out")
-    # To the end of all cases it takes an hour; what a property catches at all it catches in the fixed set.
-    usual = 0 if options.attribute or options.pairs else Settings.cases
-    settings = Settings(usual if options.cases is None else options.cases, options.seed, fixed=not options.no_fixed_set)
-    beside = peers.peers() if options.peers else ()
-    with claimed("--json", options.json) as write:
-        with tqdm(unit="fault", leave=False, disable=None) as bar:
-
-            def watch(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
-            if options.diagnose:
-                faults, left_out = options.faults, options.own_left_out
-                test = diagnosed.diagnosed_test(faults, options.pairs, left_out, options.seed, options.jobs, watch)
-                text, data = diagnosed_table.table(test), diagnosed.to_json(test)
-            elif options.pairs:
-                test = pairs.pair_test(options.pairs, settings, options.jobs, watch)
-                text, data = pairs.table(test), pairs.to_json(test)
-            else:
-                test = score.self_test(options.faults, settings, options.attribute, options.jobs, watch, beside)
-                text, data = score.table(test, options.attribute), score.to_json(test)
-        try:
-            show(text, sys.stderr if options.json == STANDARD_OUTPUT else sys.stdout)
-        finally:
-            write(json.dumps(data, indent=1))
-    return 3 if test.missing else 0 if test.passed else 1
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -6,7 +6,6 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
-from conformance.diagnosis.diagnose import diagnose
 from conformance.engine.judging import Judge
 from conformance.engine.news import Diagnosing, Tell, unheard
 from conformance.errors import Closed, Gone
@@ -26,6 +25,9 @@ def diagnosed(judge: Judge, report: BackendReport, seconds: float, tell: Tell = 
     """
     if not seconds or not _worth_it(report):
         return report
+    # Loading it takes part of the time to the first failure, and it is needed after that only.
+    from conformance.diagnosis.diagnose import diagnose  # noqa: PLC0415
+
     try:
         found = diagnose(judge, report, seconds, lambda step: tell(Diagnosing(step)))
     except Closed:

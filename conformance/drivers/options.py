@@ -14,7 +14,7 @@ from conformance.drivers.outputs import add_outputs
 from conformance.drivers.recorded_options import describe_export, describe_judge
 from conformance.drivers.saved_options import describe_diff, describe_merge, describe_report
 from conformance.drivers.target import Isolation
-from conformance.drivers.vectors import describe_vectors
+from conformance.drivers.vectors_options import describe_vectors
 from conformance.errors import UsageError
 from conformance.processes.supervisor import Limits
 from conformance.properties import catalogue

@@ -15,6 +15,9 @@ from conformance.properties.model import Cost
 #: So many rows the large properties are behind; a quick run has no more, and asks a large property about one of them.
 ROWS = 14
 
+#: So many rows are asked before the others are worked out: most defects show there.
+OPENING = 8
+
 
 def ordered(rows: Sequence[Recipe]) -> Iterator[tuple[int, Recipe, Cost]]:
     """The rows in the order in which they are asked, each with its place and the cost of the properties it is for."""

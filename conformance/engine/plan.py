@@ -10,10 +10,10 @@ from hypothesis.strategies import SearchStrategy
 from conformance.backend import Backend
 from conformance.cases import strategies
 from conformance.cases.choices import judged_dtypes
-from conformance.cases.common import common
 from conformance.cases.fixed_set import fixed_set, reachable
 from conformance.cases.recipe import Recipe
 from conformance.engine.foresight import Pace
+from conformance.engine.order import OPENING
 from conformance.errors import UsageError
 from conformance.properties import select
 from conformance.properties.model import COMPUTES, Property, unmet_needs, why_not_asked
@@ -90,8 +90,8 @@ class Plan:
         return {**self.backend.capabilities.expected_failures, **self.settings.expected_failures}
 
     def opening(self) -> list[Recipe]:
-        """The first recipe of the fixed set, which is known before the others are worked out."""
-        return common(self.backend, self.settings.seed)[:1] if self.settings.fixed else []
+        """The first recipes of the fixed set, which are known before the others are worked out."""
+        return fixed_set(self.backend, self.settings.seed, OPENING) if self.settings.fixed else []
 
     def fixed_set(self) -> list[Recipe]:
         """The recipes that come first, whatever the seed of Hypothesis draws."""

@@ -23,7 +23,7 @@ of the pending ones and at least one case from the cases left.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from hypothesis.database import ExampleDatabase
@@ -89,8 +89,6 @@ class _Sieve:
         self.judge, self.plan, self.settings = session.judge, session.plan, session.plan.settings
         self.tally, self.pending, self.offered = session.tally, session.pending, session.offered
         self.database = database
-        #: The rows of the fixed set.
-        self.fixed = 0
         #: Cases done, and all of them.
         self.done = self.total = 0
         self.started = time.monotonic()
@@ -137,12 +135,16 @@ class _Sieve:
             not_judged=self.plan.backend.not_judged,
             dtypes=self.plan.arithmetics(),
             strict=self.settings.strict,
-            quick=Quick(len(cases), self.fixed, self.settings.large) if self.settings.partial else None,
+            quick=self._part(len(cases)) if self.settings.partial else None,
             signatures=self.judge.signatures,
             frameworks=self.judge.frameworks,
             measured=self.offers.measuring.measured(),
             choices=self.offers.measuring.choices,
         )
+
+    def _part(self, cases: int) -> Quick:
+        """Of a partial run: so many cases of all."""
+        return Quick(cases, len(self.plan.fixed_set()), self.settings.large)
 
     def _advanced(self, done: int) -> None:
         """Tell that so many cases are done; of those for guards, which come last, that all are."""
@@ -167,26 +169,27 @@ class _Sieve:
 
     def _fixed_set(self) -> list[Recipe]:
         """The fixed set, which is asked here in an order of its own; of a quick run the first rows."""
-        for recipe in self.plan.opening():
-            # Most defects show here, before the other rows are worked out.
-            self._fixed(recipe, Cost.SMALL)
+        opening = self.plan.opening()
+        self._in_order((at, row, Cost.SMALL) for at, row in enumerate(opening))
         whole = self.plan.fixed_set()
-        self.fixed = len(whole)
         rows = whole[:ROWS] if self.settings.quick else whole
         self.total = len(rows) + self.settings.cases
-        self.done = opened = len(self.plan.opening())
-        order = [(at, row, cost) for at, row, cost in ordered(rows) if at >= opened or cost != Cost.SMALL]
+        order = [(at, row, cost) for at, row, cost in ordered(rows) if at >= len(opening) or cost != Cost.SMALL]
         self.offers.expect(Offer(row, cost) for _, row, cost in order)
+        self._in_order(order)
+        self._advanced(len(rows))
+        return rows
+
+    def _in_order(self, order: Iterable[tuple[int, Recipe, Cost]]) -> None:
+        """Rows of the fixed set with their places, each for the properties of a cost."""
         for at, recipe, cost in order:
             if not self.offers.wanting():
-                break
+                return
             if self._spent():
                 raise Enough(f"its {self.settings.seconds:g} seconds were over before the fixed set was")
             if cost == Cost.SMALL:
                 self.done = at + 1
             self._fixed(recipe, cost)
-        self._advanced(len(rows))
-        return rows
 
     def _fixed(self, recipe: Recipe, cost: Cost | None = None) -> None:
         """One recipe of the fixed set for the properties of a cost, or for all, and whatever fails on it."""

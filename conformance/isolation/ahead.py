@@ -28,6 +28,10 @@ from conformance.engine.judging import Answer, Coming, Inquiry, Judge
 from conformance.errors import Closed, Ended, Gone
 from conformance.facts import Evidence
 
+#: So many cases are asked of the judge alone. Most wrong LSTMs show by then, and to start helpers takes what the judge
+#: itself needs to answer soon.
+ALONE = 20
+
 #: What a judge answers about one case: to each inquiry, or to the first alone if the shared call ended the process.
 Answers = list[tuple[Inquiry, Answer]]
 
@@ -156,6 +160,8 @@ class Ahead(Forwarding):
         self._more = more
         self._hands = _Hands()
         self._helpers: list[Helper] = []
+        #: How many cases were foreseen from.
+        self._cases = 0
         self._closed = False
         #: The question of the wrong answer that was given last, if a helper gave it.
         self._wrong: tuple[Recipe, Inquiry] | None = None
@@ -167,6 +173,9 @@ class Ahead(Forwarding):
 
     def foresee(self, coming: Coming, brief: bool, afresh: bool) -> None:
         """Have helpers answer what comes: some more cases than they have at hand."""
+        self._cases += 1
+        if self._cases <= ALONE:
+            return
         self._call_for_help()
         wanted = 2 * sum(helper.takes for helper in self._helpers)
         with self._hands.changed:
