@@ -268,6 +268,11 @@ def test_what_was_left_out_since_its_ground_is_wrong_says_where_that_is_told() -
     assert any(isinstance(fact, Discarded) and fact.cases and fact.see for fact in facts)
     told = next(v.message for v in report.verdicts if isinstance(v.fact, Discarded))
     assert "what it builds on is wrong already: see " in told
+    # What is expected to fail is wrong all the same.
+    known = Capabilities(expected_failures={v.property: "known" for v in report.bad})
+    again = conform(around(wrong, known), settings)
+    assert not again.bad
+    assert [v.fact for v in again.verdicts if v.outcome == Outcome.NOT_RUN] == facts
 
 
 def test_a_missing_guard_is_no_error_of_the_values(unguarded: str) -> None:

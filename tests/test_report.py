@@ -31,6 +31,7 @@ from conformance.facts import (
     NotStarted,
     Outcome,
     Part,
+    Quick,
     Raised,
     Recurrence,
     Said,
@@ -532,6 +533,21 @@ def test_the_conclusion_is_a_sentence_with_the_three_answers() -> None:
     known = _becomes(_judged(FULL), "nonfinite.huge-cell", Outcome.EXPECTED_FAILURE)
     assert f"edges {edges - 1} of {edges}, 1 expected to fail; " in _told_in_full(known)
     assert standings(_report(known)) == "conformant, with expected failures"
+
+
+@pytest.mark.parametrize("quick", [None, Quick(14, 126)])
+def test_what_is_expected_to_fail_is_nowhere_counted_as_holding(quick: Quick | None) -> None:
+    known = _becomes(_judged(FULL), "values.output", Outcome.EXPECTED_FAILURE)
+    known = _becomes(replace(known, quick=quick), "values.h_n", Outcome.NOT_RUN)
+    worst = tuple(replace(v, margin=1e30 if v.outcome == Outcome.EXPECTED_FAILURE else 0.5) for v in known.verdicts)
+    known = replace(known, verdicts=worst)
+    [count] = {len(known.asked("computes")) if quick is None else known.declared}
+    share = f"{count - 2} of {count}"
+    assert share in _told_in_full(known)
+    assert "1 expected " in _told_in_full(known)
+    asked = known.asked("computes")
+    assert f"{len(asked) - 2}/{len(asked)}" in table(_report(known))
+    assert known.margin == 0.5, "how wrong a known failure is says nothing of what holds"
 
 
 def test_missing_guards_are_a_line_each_beside_the_defects() -> None:

@@ -181,7 +181,7 @@ class Tally:
 
     def _nothing_said(self, p: Property) -> Fact:
         """Why a property passed no case and failed none."""
-        failed = [id for id, verdict in self.verdicts.items() if verdict.outcome.bad]
+        failed = [id for id, verdict in self.verdicts.items() if verdict.outcome.failed]
         see = [id for id in failed if id.partition(".")[0] == p.group] or failed
         discarded = self.counts[p.id].discarded
         if self.plan.settings.partial and not discarded:

@@ -31,6 +31,11 @@ class Outcome(StrEnum):
         return self in _BAD
 
     @property
+    def failed(self) -> bool:
+        """Whether the property does not hold, expected or not."""
+        return self == Outcome.EXPECTED_FAILURE or (self.bad and self != Outcome.UNEXPECTED_PASS)
+
+    @property
     def ends(self) -> bool:
         """Whether the implementation did not come back from a call."""
         return self in (Outcome.CRASHED, Outcome.TIMEOUT)

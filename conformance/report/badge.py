@@ -10,7 +10,7 @@ import json
 
 from anybadge import Badge
 
-from conformance.facts import LeftOut
+from conformance.facts import LeftOut, Outcome
 from conformance.report.levels import reached, whole
 from conformance.report.model import BackendReport, Report
 
@@ -72,7 +72,7 @@ def _told(report: Report) -> tuple[str, str]:
 def _alone(backend: BackendReport) -> tuple[str, str]:
     # A quick run asks nothing of those that it leaves out.
     asked = backend.declared - sum(isinstance(verdict.fact, LeftOut) for verdict in backend.verdicts)
-    good = sum(verdict.outcome.good for verdict in backend.verdicts)
+    hold = sum(verdict.outcome == Outcome.PASSED for verdict in backend.verdicts)
     if backend.bad:
         return f"not conformant · {len(backend.bad)} of {asked} fail", _RED
     if not backend.complete:
@@ -80,5 +80,5 @@ def _alone(backend: BackendReport) -> tuple[str, str]:
     if not backend.sound:
         return "not conformant", _RED
     if backend.quick or not whole(backend):
-        return f"in part · {good} of {asked} hold", _GREY
-    return f"{reached(backend)[0] or 'conformant'} · {good}/{asked}", _GREEN
+        return f"in part · {hold} of {asked} hold", _GREY
+    return f"{reached(backend)[0] or 'conformant'} · {hold}/{asked}", _GREEN

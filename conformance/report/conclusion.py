@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from conformance.facts import AdapterBroken, CutShort, LeftOut, NotStarted, Outcome, Quick
 from conformance.properties import catalogue
 from conformance.properties.model import COMPUTES, QUESTIONS
@@ -64,8 +66,9 @@ def _quick(quick: Quick, backend: BackendReport) -> str:
     """What a quick run found and left out; a missing guard counts where it would count elsewhere."""
     left, missing = [v for v in backend.verdicts if isinstance(v.fact, LeftOut)], backend.missing_guards
     asked = [v for question in QUESTIONS for v in backend.asked(question) if v not in left and v not in missing]
-    good = sum(v.outcome.good for v in asked)
-    return english.quick(quick, good, len(asked), len(left), len(missing))
+    count = Counter(v.outcome for v in asked)
+    hold, expected = count[Outcome.PASSED], count[Outcome.EXPECTED_FAILURE]
+    return english.quick(quick, hold, expected, len(asked), len(left), len(missing))
 
 
 def _in_short(verdict: Verdict) -> str:

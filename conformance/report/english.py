@@ -294,13 +294,14 @@ def computes(good: int, bad: int, asked: int, level: str, whole: bool, expected:
     """
     unjudged = _unjudged(asked - good - bad)
     if bad > unexpected:
-        return f"does not compute what nn.LSTM computes: {good} of {asked} properties hold{unjudged}"
+        return f"does not compute what nn.LSTM computes: {good - expected} of {asked} properties hold{unjudged}"
     but = (f", but for {counted(expected, 'expected failure')}" if expected else "") + unjudged
     if unexpected:
         but += f", though {unexpected} {'property was' if unexpected == 1 else 'properties were'} expected to fail"
         good += unexpected
     if not whole or unjudged:
-        return f"holds {good} of {asked} {'' if whole else 'chosen '}properties of what nn.LSTM computes{but}"
+        told = f"{good - expected} of {asked} {'' if whole else 'chosen '}properties"
+        return f"holds {told} of what nn.LSTM computes{but}"
     return "computes what nn.LSTM computes" + (f" ({level})" if level else ", of what it declares") + but
 
 
@@ -314,17 +315,18 @@ def others(question: str, good: int, asked: int, failing: Sequence[str], expecte
     return told + (f": {_listed(failing, _FEW)}" if failing else "")
 
 
-def quick(fact: Quick, good: int, asked: int, left: int, missing: int) -> str:
-    """What a quick run found: of the properties that it ``asked`` so many are ``good``; ``left`` others had no case.
+def quick(fact: Quick, hold: int, expected: int, asked: int, left: int, missing: int) -> str:
+    """What a quick run found: of the properties that it ``asked`` so many ``hold``; ``left`` others had no case.
 
-    So many guards are ``missing``, which do not count.
+    So many fail as ``expected``, and so many guards are ``missing``, which do not count.
     """
     out = [f"{left} {'property' if left == 1 else 'properties'}"] * bool(left)
     if fact.large:
         out += ["the fixed set", "all usual sizes"]
     else:
         out += [f"{fact.fixed - fact.cases} other cases", "most large sizes", "all random cases"]
-    told = f"{good} of {asked} properties hold in {fact.cases} cases{' of large sizes' * fact.large}"
+    told = f"{hold} of {asked} properties hold in {fact.cases} cases{' of large sizes' * fact.large}"
+    told += f"; {expected} expected to fail" if expected else ""
     told += f"; {counted(missing, 'guard')} missing" if missing else ""
     return f"{told}; left out: {', '.join(out[:-1])} and {out[-1]}"
 

@@ -123,10 +123,10 @@ def _shortened(name: str) -> str:
 
 
 def share(verdicts: Sequence[Verdict], paint: Paint = unpainted) -> str:
-    """How many of those that were asked hold: "7/8"; a dash if none was asked."""
+    """How many of those that were asked hold: "7/8"; a dash if none was asked. What was expected to fail does not."""
     # A quick run asks nothing of those that it leaves out.
     verdicts = [v for v in verdicts if v.outcome != Outcome.NOT_DECLARED and not isinstance(v.fact, LeftOut)]
-    passed, seen = sum(v.outcome.good for v in verdicts), sum(map(_seen, verdicts))
+    passed, seen = sum(v.outcome == Outcome.PASSED for v in verdicts), sum(map(_seen, verdicts))
     bad = any(v.outcome.bad for v in verdicts)
     told = f"{'~' * bool(seen)}{passed + seen}/{len(verdicts)}"
     return paint(told, False if bad else None) if verdicts else "–"
