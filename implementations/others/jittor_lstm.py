@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from conformance import Capabilities, LSTMConfig, Unsupported, backend
+from conformance import Capabilities, LSTMConfig, backend
 from conformance.spec import Params
 from implementations.adapter import needs
 from implementations.model import model_of
 from implementations.options import refuse, refuse_cotangents
 
-# Neither batch_first nor dropout: docs/findings/jittor-01-batch-first-output.md, jittor-02-dropout-in-evaluation.md.
+# No batch_first, no dropout, no projection: docs/findings/jittor-01-batch-first-output.md,
+# jittor-02-dropout-in-evaluation.md, jittor-03-projection-without-state.md.
 CAPABILITIES = Capabilities(
     layers=True,
     bidirectional=True,
     no_bias=True,
-    projection=True,
     gradients=True,
     compiled=True,
     threads=False,
@@ -35,15 +35,15 @@ def jittor_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
 
     refuse(CAPABILITIES, config)
     sizes = config.input_size, config.hidden_size, config.num_layers, config.bias
-    lstm = jt.nn.LSTM(*sizes, bidirectional=config.bidirectional, proj_size=config.proj_size)
+    lstm = jt.nn.LSTM(*sizes, bidirectional=config.bidirectional)
     variables = dict(lstm.named_parameters())
     for name, variable in variables.items():
         variable.assign(np.array(params[name]))
+    # Else the first call has the assignments in it: fused with them, it rounds otherwise than the second one.
+    jt.sync_all()
     # It stays in training: eval() would stop the gradients of its parameters, and it drops nothing here.
 
     def call(x: Any, state: Any, lengths: Any) -> Any:
-        if config.proj_size and state is None:
-            raise Unsupported("a projection without a state: docs/findings/jittor-03-projection-without-state.md")
         output, (h_n, c_n) = lstm(jt.array(np.array(x)), state and tuple(jt.array(np.array(part)) for part in state))
         return output.numpy(), h_n.numpy(), c_n.numpy()
 
