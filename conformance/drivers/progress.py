@@ -123,7 +123,9 @@ class _Bars:
         bar.refresh()
 
     def _advance(self, target: str, news: Advanced) -> None:
-        if news.total:
+        if news.done and not news.total:
+            self._bar(target, _opening(news))
+        elif news.total:
             bar = self._bars[target]
             if bar.total != news.total:
                 bar.reset(news.total)
@@ -166,6 +168,8 @@ class _Log:
                 self._release(target)
                 if news.total:
                     self._far[target] = f"{news.done} of {news.total} cases, {_standing(news)}"
+                elif news.done:
+                    self._far[target] = _opening(news)
             case Judging():
                 self._far[target] = "the first case"
             case Diagnosing():
@@ -201,6 +205,11 @@ class _Log:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _opening(news: Advanced) -> str:
+    """How far it is as long as nobody knows how many cases there are."""
+    return f"the first cases, {_standing(news)}"
 
 
 def _standing(news: Advanced) -> str:
