@@ -29,9 +29,15 @@ def executorch_backend(name: str, xnnpack: bool) -> Backend:
             partitioners = [XnnpackPartitioner()]
         program = torch.export.export(Functional(config).eval(), example)
         lowered = to_edge_transform_and_lower(program, partitioner=partitioners).to_executorch()
-        method = Runtime.get().load_program(lowered.buffer).load_method("forward")
-        # The next call writes to the same memory.
-        return lambda *tensors: [part.clone() for part in method.execute(list(tensors))]
+        loaded = Runtime.get().load_program(lowered.buffer)
+        method = loaded.load_method("forward")
+
+        def run(*tensors: torch.Tensor) -> list[torch.Tensor]:
+            assert loaded  # docs/findings/executorch-01-method-outlives-program.md
+            # The next call writes to the same memory.
+            return [part.clone() for part in method.execute(list(tensors))]
+
+        return run
 
     @backend(
         name,
