@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from conformance import Capabilities, LSTMConfig, backend, reorder
+from conformance import Capabilities, LSTMConfig, Unsupported, backend, reorder
 from conformance.spec import Params
 from implementations.adapter import NAN_HIDDEN, finding, needs
 from implementations.model import model_of
 from implementations.options import refuse, refuse_cotangents
 from implementations.torch_libraries.autograd import one_bias
 
+#: Of the steps that a backward pass goes through: their square decides its time.
+_MOST_STEPS = 2_000
 KNOWN = finding("pydynet-01-nan-hidden", *NAN_HIDDEN, "gradients.nan-kept")
 KNOWN |= finding("pydynet-02-tensors-kept", "purity.memory")
 CAPABILITIES = Capabilities(
@@ -49,6 +51,8 @@ def pydynet_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
         return tuple(np.array(part.data) for part in run(x, state)[1])
 
     def differentiate(x: Any, state: Any, lengths: Any, cotangents: Any) -> Any:
+        if len(x) > _MOST_STEPS:
+            raise Unsupported(f"gradients of {len(x)} steps: docs/findings/pydynet-03-quadratic-backward.md")
         leaves, found = run(x, state)
         refuse_cotangents(found, cotangents)
         for place in places.values():
