@@ -10,7 +10,9 @@ from backends import around
 from programs import Command
 
 from conformance.cases.fixed_set import fixed_set
+from conformance.cases.recipe import Recipe
 from conformance.drivers.run import make_report
+from conformance.engine.judging import Here
 from conformance.engine.news import Failed, News, Settled
 from conformance.engine.order import OPENING, ROWS, ordered
 from conformance.engine.plan import Settings, plan
@@ -66,6 +68,24 @@ def test_the_first_failure_is_told_once_and_before_it_is_shrunk() -> None:
     [(settled, later)] = [(news, calls) for news, calls in told if isinstance(news, Settled)]
     assert when < 5 < later, "shrinking takes calls, and comes after"
     assert settled.verdict.outcome == "failed"
+
+
+def test_what_is_costly_meets_the_small_case_of_a_failure_in_its_own_turn() -> None:
+    def wrong(forward: Any, config: Any, x: Any, *state: Any) -> Any:
+        output, (h_n, c_n) = forward(x, *state)
+        return output + 1, (h_n, c_n)
+
+    asked: list[str] = []
+
+    class Watched(Here):
+        def ask(self, recipe: Recipe, inquiries: Any, *args: Any, **options: Any) -> Any:
+            asked.extend(inquiry.property.id for inquiry in inquiries)
+            return super().ask(recipe, inquiries, *args, **options)
+
+    only = ("values.output", "values.c_n", "sizes.hidden")
+    conform(Watched(around(wrong)), Settings(cases=0, only=only))
+    # c_n is right, and asked of every row.
+    assert asked[: asked.index("sizes.hidden")].count("values.c_n") >= ROWS
 
 
 def test_a_failure_that_does_not_count_is_not_told_and_does_not_stop_a_run() -> None:

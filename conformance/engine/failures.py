@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from conformance.engine.search import Shrink, search
 from conformance.engine.session import Session
 from conformance.engine.simplify import Spent, simplify
 from conformance.facts import Outcome, Recurrence
-from conformance.properties.model import Property
+from conformance.properties.model import Cost, Property
 
 #: How many runs simplifying one failure may take, and how many seconds shrinking one, the one at which a run stops,
 #: and all of a backend's.
@@ -37,6 +37,9 @@ class Failures:
         self.session = session
         #: Seconds left for shrinking.
         self.patience = _PATIENCE_TOTAL
+        #: The small cases of what has failed, and the cost of the costliest properties that have had their turn.
+        self._small: list[Recipe] = []
+        self._turn = Cost.SMALL
 
     def seconds(self) -> float:
         """How long the failure at hand may be shrunk."""
@@ -63,6 +66,8 @@ class Failures:
     def settle(self, p: Property, recipe: Recipe, answer: Answer, met: Recipe) -> None:
         """Simplify a failure, conclude it, and offer the small case to the others: one defect is shrunk once.
 
+        Those that take seconds for a case get it when they have their turn.
+
         ``met`` is the case at which it was met, before it was shrunk.
         """
         deadline = time.monotonic() + self.seconds()
@@ -84,7 +89,21 @@ class Failures:
         elif self.depends(p, answer, recipe):
             return
         self.session.conclude(p, recipe, answer)
-        for other in () if answer.shared else list(self.session.pending):
+        if not answer.shared:
+            self._small.append(recipe)
+            self._share(recipe, range(self._turn + 1))
+
+    def turn_to(self, cost: Cost) -> None:
+        """Properties of a cost have their turn: they are asked about the small cases of what failed before."""
+        if cost > self._turn:
+            due, self._turn = range(self._turn + 1, cost + 1), cost
+            with self.spending():
+                for recipe in self._small:
+                    self._share(recipe, due)
+
+    def _share(self, recipe: Recipe, costs: Container[int]) -> None:
+        """Offer a small case to the others: what fails on it is concluded there, and shrunk no more."""
+        for other in [p for p in self.session.pending if p.cost in costs]:
             own = replace(recipe, turn=recipe.turn % other.turns)
             also = self.session.again(other, own, brief=True)
             hung = also is not None and also.outcome == Outcome.TIMEOUT

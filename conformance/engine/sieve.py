@@ -193,6 +193,7 @@ class _Sieve:
 
     def _fixed(self, recipe: Recipe, cost: Cost | None = None) -> None:
         """One recipe of the fixed set for the properties of a cost, or for all, and whatever fails on it."""
+        self.failures.turn_to(Cost.LONGEST if cost is None else cost)
         failures = self.offers.offer(recipe, cost)
         self._advanced(self.done)
         self._meet(failures)
@@ -206,6 +207,7 @@ class _Sieve:
 
     def _random(self) -> None:
         """The random cases: each failure ends a search, and another begins for the properties that remain."""
+        self.failures.turn_to(Cost.LONGEST)
         first, done, round = len(self.offered), self.done, 0
         while self.offers.wanting() and (left := self.settings.cases + first - len(self.offered)) > 0:
             before = len(self.offered)
