@@ -231,7 +231,11 @@ def npz(*entries: tuple[str, bytes]) -> Callable[[Path], None]:
 
 
 def array(shape: str, dtype: str = "<f4", data: bytes = b"", version: bytes = b"\x01\x00") -> bytes:
-    head = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    return with_header(f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}", data, version)
+
+
+def with_header(text: str, data: bytes = b"", version: bytes = b"\x01\x00") -> bytes:
+    head = text.encode()
     return b"\x93NUMPY" + version + struct.pack("<H", len(head)) + head + data
 
 
@@ -262,10 +266,17 @@ HOSTILE: list[tuple[str, Callable[[Path], Any], str]] = [
     ("a.npz", npz(("x.npy", array("(2,)", "<c8", bytes(16)))), "entry 'x' is complex64"),
     ("a.npz", npz(("x.npy", array("(2,)", "<f4", bytes(8), b"\x09\x00"))), "of version (9, 0)"),
     ("a.npz", npz(("x.npy", b"nothing")), "entry 'x' is no array"),
+    ("a.npz", npz(("x.npy", with_header("{'descr': ((("))), "entry 'x' is no array"),
+    ("a.npz", npz(("x.npy", with_header("{'descr': (), 'fortran_order': True, 'shape': ()}"))), "'x' is no array"),
+    ("a.npz", npz(("x.npy", array("(-1, -4)", data=bytes(16)))), "entry 'x' has shape (-1, -4)"),
+    ("a.npz", npz(("x.npy", array("(True, 4)", data=bytes(16)))), "entry 'x' has shape (True, 4)"),
+    ("a.npz", npz(("x.npy", array(f"(0, {10**30})"))), "entry 'x' has shape (0, 1000"),
+    ("a.npz", npz(("x.npy", array(f"({'1,' * 65})", data=bytes(4)))), "entry 'x' has shape (1, 1, 1"),
     ("a.npz", npz(("../../x", b"")), "entry '../../x' is no .npy file"),
     ("a.safetensors", lambda path: path.write_bytes(b""), "it is empty"),
     ("a.safetensors", lambda path: path.write_bytes(b"\xff" * 16), "header cannot be"),
     ("a.safetensors", lambda path: path.write_bytes(encode(Message({}, {"x": np.zeros(9)}))[:-8]), "it ended after"),
+    ("a.safetensors", lambda path: path.write_bytes(2 * encode(Message({}, {"x": np.zeros(9)}))), "it goes on after"),
     ("a.json", lambda path: path.write_text("["), "it is not JSON in UTF-8"),
     ("a.json", lambda path: path.write_text("[" * 100_000), "it is not JSON in UTF-8"),
     ("a.json", lambda path: path.write_text("[]"), 'it is not {"fields"'),
@@ -302,6 +313,17 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
         file.writestr("x.npy", bytes(1 << 28))
     with pytest.raises(UsageError, match="its entries take 268435456 bytes unpacked; no more than 1000 are expected"):
         read(tmp_path / "a.npz", 1000)
+
+
+def test_a_text_that_is_none_can_still_be_shown(tmp_path: Path) -> None:
+    """Half of a pair of surrogates, and a number that is no character."""
+    texts = struct.pack("<4I", 0x61, 0xD800, 0x110000, 0x62)
+    npz(("name.npy", array("()", "<U4", texts)))(tmp_path / "a.npz")
+    (tmp_path / "a.json").write_text(r'{"fields": {"name": "a\ud800b"}}')
+    for name in ("a.npz", "a.json"):
+        found = read(tmp_path / name).fields["name"]
+        assert found.encode().startswith(b"a")
+        assert found.endswith("b")
 
 
 # Answers that do not belong to the calls
