@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 from conformance import LSTMConfig, reorder
 from conformance.backend import Backend
 from conformance.cases.recipe import parse as recipe
+from conformance.conventions import recognise
 from conformance.engine.judging import Here, Inquiry
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
@@ -291,6 +292,34 @@ def test_tensors_that_do_not_fit_together_are_told(folder: Path) -> None:
     save_file({name: value[:12] for name, value in params.items()}, "gru.safetensors")
     with pytest.raises(UsageError, match="no LSTM is in it; it has 4 arrays, such as"):
         exported.expand(file, "gru.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"weight_hr_l0": np.float32(1)}, "no LSTM is in it"),
+        ({"weight_hh_l0": np.zeros((16, 4), int)}, "its LSTM has no weight_hh_l0 of floating point"),
+        ({"weight_ih_l0": np.float32(1)}, "its LSTM is no LSTM"),
+        ({"weight_ih_l999999": np.zeros((16, 4), np.float32)}, "do not fit together"),
+        ({"weight_ih": np.zeros((16, 3), np.float32)}, "'weight_ih' is a second array of the name weight_ih_l0"),
+    ],
+)
+def test_tensors_that_no_lstm_has_are_told(changed: Mapping[str, Any], told: str, folder: Path) -> None:
+    file = _save("m.onnx", LSTMConfig(3, 4), _trained(3, 4))
+    arrays: dict[str, Any] = {**_trained(3, 4), **changed}
+    np.savez("t.npz", **arrays)
+    with pytest.raises(UsageError, match=f"--weights t.npz: .*{told}"):
+        exported.expand(file, "t.npz")
+
+
+def test_what_holds_its_own_values_is_not_searched_among_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every layer was searched for in every other one: half a minute for eight layers of 256 units, in each process."""
+    params = _trained(4, 4, 4)
+    file = _save("m.onnx", LSTMConfig(4, 4, num_layers=4), params)
+    monkeypatch.setattr(recognise._Search, "_of", lambda *_: pytest.fail("it was searched"))
+    told = _compared(file, _weights("t.safetensors", lstm=params))
+    assert [each.trained for each in told] == [f"lstm, layer {k}" for k in range(4)]
+    assert {each.likeness for each in told} == {Likeness.EQUAL}
 
 
 def test_names_of_what_is_not_there_get_those_that_are(folder: Path) -> None:
