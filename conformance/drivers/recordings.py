@@ -143,7 +143,8 @@ def _judge_calls(options: argparse.Namespace) -> int:
             name = one.given.path.name
             show(answer(name, one.difference, diagnosis.causes if wrong else (), columns), out)
         if len(several) > 1:
-            show(calls_judged(len(several), len(wrong), _SHOWN if not options.verbose else len(several)), out)
+            silent = sum(one.difference.silent for one in several)
+            show(calls_judged(len(several), len(wrong), silent, len(several) if options.verbose else _SHOWN), out)
         write_others(whole)
     return exit_code(whole)
 

@@ -103,6 +103,12 @@ def _bits(value: Array) -> Array:
     return value.view("uint16") if value.dtype.name == "bfloat16" else value
 
 
+def from_bits(value: Array) -> Array:
+    """What NumPy's files hold as 16 bits as bfloat16, where that dtype is installed; any other array as it is."""
+    held = value.dtype in (np.dtype("uint16"), np.dtype("V2"))
+    return value.view(numpy_dtype("bfloat16")) if held and not dtype_unavailable("bfloat16") else value
+
+
 #: What Python's reader of zips raises for what is none, is not whole, or is encrypted.
 _UNREADABLE = (
     zipfile.BadZipFile,
