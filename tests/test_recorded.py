@@ -127,6 +127,15 @@ def test_one_call_without_an_answer_spoils_what_needs_it(recording: Recording, r
     assert exit_code(make_report(judged.settings, [judged.report])) == 3
 
 
+def test_an_answer_without_one_of_its_results_is_none(recording: Recording, right: Answers) -> None:
+    """A call that only the diagnosis takes is not looked at while nothing fails: half an answer to it passed."""
+    last = [call for file in recording.files for call in file.calls][-1]
+    arrays = {name: value for name, value in right.found[last].arrays.items() if name != "c_n"}
+    judged = judge_recording(recording, Answers({**right.found, last: Answer(arrays)}), "numpy")
+    assert judged.missing == (last,)
+    assert exit_code(make_report(judged.settings, [judged.report])) == 3
+
+
 def test_nothing_passes_without_answers(recording: Recording) -> None:
     judged = judge_recording(recording, Answers(), "nobody")
     assert {*outcomes(judged).values()} <= {Outcome.NOT_RUN, Outcome.NOT_DECLARED}
@@ -349,6 +358,27 @@ def test_answers_to_other_calls_are_refused(few: Collector, tmp_path: Path) -> N
         answers_in(recording)
 
 
+def test_a_bomb_of_answers_is_not_unpacked(few: Collector, tmp_path: Path) -> None:
+    """No more is expected than the calls can have: four gigabytes of zeros are four megabytes in a file."""
+    recording = save(tmp_path / "calls", few, CAPABILITIES, SETTINGS, "npz")
+    path = tmp_path / "calls/answers.npz"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("x.npy", b"nothing")
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"PK\x01\x02")
+    data[at + 24 : at + 28] = (1 << 31).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(UsageError, match="take 2147483648 bytes unpacked; no more than 268435456 are expected"):
+        answers_in(recording)
+
+
+def test_a_file_of_answers_may_be_named_twice(few: Collector, tmp_path: Path) -> None:
+    recording = save(tmp_path / "calls", few, CAPABILITIES, SETTINGS, "npz")
+    path = tmp_path / "answers.npz"
+    write(path, Container({"errors": json.dumps({next(iter(recording.calls)): "no memory"})}))
+    assert len(answers_in(recording, [path, path]).found) == 1
+
+
 def test_a_stream_of_responses_is_read_in_order(few: Collector, tmp_path: Path) -> None:
     recording = save(tmp_path / "calls", few, CAPABILITIES, SETTINGS, WIRE)
     whole = respond((tmp_path / "calls/calls.requests").read_bytes())
@@ -402,7 +432,8 @@ def test_export_and_judge(command: Command, tmp_path: Path) -> None:
     assert command("judge", folder).code == 2, "there are no answers"
     responses = respond((tmp_path / "calls/calls.requests").read_bytes())
     (tmp_path / "calls/calls.responses").write_bytes(responses)
-    judged = command("judge", folder, "--json", str(tmp_path / "report.json"))
+    elsewhere = (tmp_path / "calls/calls.responses").rename(tmp_path / "calls.responses")
+    judged = command("judge", str(elsewhere), folder, "--json", str(tmp_path / "report.json"))
     assert judged.code == 0, judged.out + judged.err
     assert "conformant: numpy holds 2 of 2 chosen properties" in judged.out
     assert command("report", str(tmp_path / "report.json")).code == 0
