@@ -198,6 +198,30 @@ def test_weights_that_a_graph_computes_from_constants_are_found(folder: Path) ->
     assert told.likeness == Likeness.EQUAL
 
 
+def test_a_constant_that_is_used_twice_is_looked_for_once(folder: Path) -> None:
+    """Forty sums of a tensor with itself are forty nodes; each was visited once for every way to it, 2⁴⁰ in all."""
+    params = _trained(3, 4)
+
+    def change(model: Any) -> None:
+        for k in range(40):
+            given = f"M{k}" if k else "W0"
+            model.graph.node.insert(k, onnx.helper.make_node("Max", [given, given], [f"M{k + 1}"]))
+        model.graph.node[40].input[1] = "M40"
+
+    file = _save("m.onnx", LSTMConfig(3, 4), params, change)
+    [told] = _compared(file, _weights("t.safetensors", lstm=params))
+    assert told.likeness == Likeness.EQUAL
+
+
+def test_a_node_without_weights_is_told(folder: Path) -> None:
+    def change(model: Any) -> None:
+        del model.graph.node[0].input[2:]
+
+    file = _save("m.onnx", LSTMConfig(3, 4), _trained(3, 4), change)
+    with pytest.raises(UsageError, match=r"m\.onnx: the node 'Y0' has no R"):
+        exported.expand(file)
+
+
 def test_weights_that_depend_on_an_input_are_refused(folder: Path) -> None:
     def change(model: Any) -> None:
         model.graph.node[0].input[1] = "x"
@@ -334,6 +358,8 @@ def test_a_name_may_have_colons_and_slashes() -> None:
     named = exported.parse("C:/a.b/m.onnx:/encoder/lstm:0@onnxruntime:w.safetensors")
     assert named == exported.Named("C:/a.b/m.onnx", "/encoder/lstm:0", "onnxruntime", "w.safetensors")
     assert str(named) == "C:/a.b/m.onnx:/encoder/lstm:0@onnxruntime:w.safetensors"
+    named = exported.parse("m.onnx:a@b@onnxruntime:w@2.safetensors")
+    assert named == exported.Named("m.onnx", "a@b", "onnxruntime", "w@2.safetensors")
     assert exported.parse("mine.py:build") is None
     assert exported.parse("exec:node run.onnx") is None
 

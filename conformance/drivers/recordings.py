@@ -158,4 +158,5 @@ def _asked(target: str, options: argparse.Namespace, started: str) -> Asked:
 def _missing(recording: Recording, missing: Sequence[str]) -> str:
     named = ", ".join(missing[:_NAMED])
     more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
-    return f"\nlstm-conformance: not answered, or not wholly, {len(missing)} of {len(recording.calls)} calls: {named}{more}"
+    calls = f"{len(missing)} of {len(recording.calls)} calls"
+    return f"\nlstm-conformance: not answered, or not wholly, {calls}: {named}{more}"

@@ -85,7 +85,7 @@ def parse(target: str, installed: bool = True) -> Named | None:
     Unless its reader must be ``installed``, any file that is there is taken for a model's.
     """
     known = "|".join(map(re.escape, endings())) if installed else r"\w+"
-    found = re.fullmatch(rf"(?!exec:)(.+?\.(?:{known}))(?::(.*)@([\w.-]+)(?::(.+))?)?", target, re.DOTALL)
+    found = re.fullmatch(rf"(?!exec:)(.+?\.(?:{known}))(?::(.*?)@([\w.-]+)(?::(.+))?)?", target, re.DOTALL)
     if found is None or not known or not (installed or Path(found[1]).is_file()):
         return None
     return Named(*(part or "" for part in found.groups()))
