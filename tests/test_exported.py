@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 from conformance import LSTMConfig, reorder
 from conformance.backend import Backend
 from conformance.cases.recipe import parse as recipe
+from conformance.conventions import recognise
 from conformance.engine.judging import Here, Inquiry
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
@@ -197,6 +198,30 @@ def test_weights_that_a_graph_computes_from_constants_are_found(folder: Path) ->
     assert told.likeness == Likeness.EQUAL
 
 
+def test_a_constant_that_is_used_twice_is_looked_for_once(folder: Path) -> None:
+    """Forty sums of a tensor with itself are forty nodes; each was visited once for every way to it, 2⁴⁰ in all."""
+    params = _trained(3, 4)
+
+    def change(model: Any) -> None:
+        for k in range(40):
+            given = f"M{k}" if k else "W0"
+            model.graph.node.insert(k, onnx.helper.make_node("Max", [given, given], [f"M{k + 1}"]))
+        model.graph.node[40].input[1] = "M40"
+
+    file = _save("m.onnx", LSTMConfig(3, 4), params, change)
+    [told] = _compared(file, _weights("t.safetensors", lstm=params))
+    assert told.likeness == Likeness.EQUAL
+
+
+def test_a_node_without_weights_is_told(folder: Path) -> None:
+    def change(model: Any) -> None:
+        del model.graph.node[0].input[2:]
+
+    file = _save("m.onnx", LSTMConfig(3, 4), _trained(3, 4), change)
+    with pytest.raises(UsageError, match=r"m\.onnx: the node 'Y0' has no R"):
+        exported.expand(file)
+
+
 def test_weights_that_depend_on_an_input_are_refused(folder: Path) -> None:
     def change(model: Any) -> None:
         model.graph.node[0].input[1] = "x"
@@ -293,6 +318,34 @@ def test_tensors_that_do_not_fit_together_are_told(folder: Path) -> None:
         exported.expand(file, "gru.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"weight_hr_l0": np.float32(1)}, "no LSTM is in it"),
+        ({"weight_hh_l0": np.zeros((16, 4), int)}, "its LSTM has no weight_hh_l0 of floating point"),
+        ({"weight_ih_l0": np.float32(1)}, "its LSTM is no LSTM"),
+        ({"weight_ih_l999999": np.zeros((16, 4), np.float32)}, "do not fit together"),
+        ({"weight_ih": np.zeros((16, 3), np.float32)}, "'weight_ih' is a second array of the name weight_ih_l0"),
+    ],
+)
+def test_tensors_that_no_lstm_has_are_told(changed: Mapping[str, Any], told: str, folder: Path) -> None:
+    file = _save("m.onnx", LSTMConfig(3, 4), _trained(3, 4))
+    arrays: dict[str, Any] = {**_trained(3, 4), **changed}
+    np.savez("t.npz", **arrays)
+    with pytest.raises(UsageError, match=f"--weights t.npz: .*{told}"):
+        exported.expand(file, "t.npz")
+
+
+def test_what_holds_its_own_values_is_not_searched_among_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every layer was searched for in every other one: half a minute for eight layers of 256 units, in each process."""
+    params = _trained(4, 4, 4)
+    file = _save("m.onnx", LSTMConfig(4, 4, num_layers=4), params)
+    monkeypatch.setattr(recognise._Search, "_of", lambda *_: pytest.fail("it was searched"))
+    told = _compared(file, _weights("t.safetensors", lstm=params))
+    assert [each.trained for each in told] == [f"lstm, layer {k}" for k in range(4)]
+    assert {each.likeness for each in told} == {Likeness.EQUAL}
+
+
 def test_names_of_what_is_not_there_get_those_that_are(folder: Path) -> None:
     _save("m.onnx", LSTMConfig(3, 4), _trained(3, 4))
     with pytest.raises(UsageError, match="it has Y0"):
@@ -305,6 +358,8 @@ def test_a_name_may_have_colons_and_slashes() -> None:
     named = exported.parse("C:/a.b/m.onnx:/encoder/lstm:0@onnxruntime:w.safetensors")
     assert named == exported.Named("C:/a.b/m.onnx", "/encoder/lstm:0", "onnxruntime", "w.safetensors")
     assert str(named) == "C:/a.b/m.onnx:/encoder/lstm:0@onnxruntime:w.safetensors"
+    named = exported.parse("m.onnx:a@b@onnxruntime:w@2.safetensors")
+    assert named == exported.Named("m.onnx", "a@b", "onnxruntime", "w@2.safetensors")
     assert exported.parse("mine.py:build") is None
     assert exported.parse("exec:node run.onnx") is None
 

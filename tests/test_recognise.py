@@ -47,6 +47,16 @@ def test_the_trained_weights_are_equal() -> None:
     assert _recognised(TRAINED) == Recognised(Likeness.EQUAL)
 
 
+def test_a_weight_that_is_infinite_or_no_number_is_equal_to_itself_alone() -> None:
+    """Beside an infinite weight every error seemed small: another number in its place was told as rounded."""
+    for number in (np.inf, np.nan):
+        spoilt = {name: value.copy() for name, value in TRAINED.items()}
+        spoilt["weight_hh_l0"][1, 2] = number
+        assert _recognised(spoilt, trained=spoilt).likeness == Likeness.EQUAL
+        assert _recognised(TRAINED, trained=spoilt).likeness == Likeness.DIFFERENT
+        assert _recognised(spoilt).likeness == Likeness.DIFFERENT
+
+
 @pytest.mark.parametrize("order", [order for order in ORDERS if order != "ifgo"])
 def test_every_other_order_of_the_gates_is_named_as_it_stands_in_the_file(order: str) -> None:
     """Of the 24 orders, that of the file is told in the letters of its format: nothing was reordered is i, f, g, o."""

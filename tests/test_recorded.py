@@ -127,6 +127,15 @@ def test_one_call_without_an_answer_spoils_what_needs_it(recording: Recording, r
     assert exit_code(make_report(judged.settings, [judged.report])) == 3
 
 
+def test_an_answer_without_one_of_its_results_is_none(recording: Recording, right: Answers) -> None:
+    """A call that only the diagnosis takes is not looked at while nothing fails: half an answer to it passed."""
+    last = [call for file in recording.files for call in file.calls][-1]
+    arrays = {name: value for name, value in right.found[last].arrays.items() if name != "c_n"}
+    judged = judge_recording(recording, Answers({**right.found, last: Answer(arrays)}), "numpy")
+    assert judged.missing == (last,)
+    assert exit_code(make_report(judged.settings, [judged.report])) == 3
+
+
 def test_nothing_passes_without_answers(recording: Recording) -> None:
     judged = judge_recording(recording, Answers(), "nobody")
     assert {*outcomes(judged).values()} <= {Outcome.NOT_RUN, Outcome.NOT_DECLARED}
@@ -231,7 +240,11 @@ def npz(*entries: tuple[str, bytes]) -> Callable[[Path], None]:
 
 
 def array(shape: str, dtype: str = "<f4", data: bytes = b"", version: bytes = b"\x01\x00") -> bytes:
-    head = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    return with_header(f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}", data, version)
+
+
+def with_header(text: str, data: bytes = b"", version: bytes = b"\x01\x00") -> bytes:
+    head = text.encode()
     return b"\x93NUMPY" + version + struct.pack("<H", len(head)) + head + data
 
 
@@ -262,10 +275,17 @@ HOSTILE: list[tuple[str, Callable[[Path], Any], str]] = [
     ("a.npz", npz(("x.npy", array("(2,)", "<c8", bytes(16)))), "entry 'x' is complex64"),
     ("a.npz", npz(("x.npy", array("(2,)", "<f4", bytes(8), b"\x09\x00"))), "of version (9, 0)"),
     ("a.npz", npz(("x.npy", b"nothing")), "entry 'x' is no array"),
+    ("a.npz", npz(("x.npy", with_header("{'descr': ((("))), "entry 'x' is no array"),
+    ("a.npz", npz(("x.npy", with_header("{'descr': (), 'fortran_order': True, 'shape': ()}"))), "'x' is no array"),
+    ("a.npz", npz(("x.npy", array("(-1, -4)", data=bytes(16)))), "entry 'x' has shape (-1, -4)"),
+    ("a.npz", npz(("x.npy", array("(True, 4)", data=bytes(16)))), "entry 'x' has shape (True, 4)"),
+    ("a.npz", npz(("x.npy", array(f"(0, {10**30})"))), "entry 'x' has shape (0, 1000"),
+    ("a.npz", npz(("x.npy", array(f"({'1,' * 65})", data=bytes(4)))), "entry 'x' has shape (1, 1, 1"),
     ("a.npz", npz(("../../x", b"")), "entry '../../x' is no .npy file"),
     ("a.safetensors", lambda path: path.write_bytes(b""), "it is empty"),
     ("a.safetensors", lambda path: path.write_bytes(b"\xff" * 16), "header cannot be"),
     ("a.safetensors", lambda path: path.write_bytes(encode(Message({}, {"x": np.zeros(9)}))[:-8]), "it ended after"),
+    ("a.safetensors", lambda path: path.write_bytes(2 * encode(Message({}, {"x": np.zeros(9)}))), "it goes on after"),
     ("a.json", lambda path: path.write_text("["), "it is not JSON in UTF-8"),
     ("a.json", lambda path: path.write_text("[" * 100_000), "it is not JSON in UTF-8"),
     ("a.json", lambda path: path.write_text("[]"), 'it is not {"fields"'),
@@ -304,6 +324,17 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
         read(tmp_path / "a.npz", 1000)
 
 
+def test_a_text_that_is_none_can_still_be_shown(tmp_path: Path) -> None:
+    """Half of a pair of surrogates, and a number that is no character."""
+    texts = struct.pack("<4I", 0x61, 0xD800, 0x110000, 0x62)
+    npz(("name.npy", array("()", "<U4", texts)))(tmp_path / "a.npz")
+    (tmp_path / "a.json").write_text(r'{"fields": {"name": "a\ud800b"}}')
+    for name in ("a.npz", "a.json"):
+        found = read(tmp_path / name).fields["name"]
+        assert found.encode().startswith(b"a")
+        assert found.endswith("b")
+
+
 # Answers that do not belong to the calls
 
 
@@ -325,6 +356,27 @@ def test_answers_to_other_calls_are_refused(few: Collector, tmp_path: Path) -> N
     write(tmp_path / "calls/more.npz", Container({"errors": json.dumps({call: "too late"})}, {}))
     with pytest.raises(UsageError, match=f"answers call {call} as"):
         answers_in(recording)
+
+
+def test_a_bomb_of_answers_is_not_unpacked(few: Collector, tmp_path: Path) -> None:
+    """No more is expected than the calls can have: four gigabytes of zeros are four megabytes in a file."""
+    recording = save(tmp_path / "calls", few, CAPABILITIES, SETTINGS, "npz")
+    path = tmp_path / "calls/answers.npz"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("x.npy", b"nothing")
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"PK\x01\x02")
+    data[at + 24 : at + 28] = (1 << 31).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(UsageError, match="take 2147483648 bytes unpacked; no more than 268435456 are expected"):
+        answers_in(recording)
+
+
+def test_a_file_of_answers_may_be_named_twice(few: Collector, tmp_path: Path) -> None:
+    recording = save(tmp_path / "calls", few, CAPABILITIES, SETTINGS, "npz")
+    path = tmp_path / "answers.npz"
+    write(path, Container({"errors": json.dumps({next(iter(recording.calls)): "no memory"})}))
+    assert len(answers_in(recording, [path, path]).found) == 1
 
 
 def test_a_stream_of_responses_is_read_in_order(few: Collector, tmp_path: Path) -> None:
@@ -380,7 +432,8 @@ def test_export_and_judge(command: Command, tmp_path: Path) -> None:
     assert command("judge", folder).code == 2, "there are no answers"
     responses = respond((tmp_path / "calls/calls.requests").read_bytes())
     (tmp_path / "calls/calls.responses").write_bytes(responses)
-    judged = command("judge", folder, "--json", str(tmp_path / "report.json"))
+    elsewhere = (tmp_path / "calls/calls.responses").rename(tmp_path / "calls.responses")
+    judged = command("judge", str(elsewhere), folder, "--json", str(tmp_path / "report.json"))
     assert judged.code == 0, judged.out + judged.err
     assert "conformant: numpy holds 2 of 2 chosen properties" in judged.out
     assert command("report", str(tmp_path / "report.json")).code == 0

@@ -15,7 +15,7 @@ from conformance.cases.case import handed, realise
 from conformance.cases.recipe import Recipe
 from conformance.errors import UsageError
 from conformance.facts import Cause, Degree
-from conformance.faults import FAULTS, backend_of
+from conformance.faults import FAULTS, backend_of, twin_backend
 from conformance.recorded.differences import Compared, causes, compared
 from conformance.recorded.given import given_calls
 from conformance.report.answer import answer
@@ -106,6 +106,78 @@ def test_numbers_that_are_none_are_wrong(tmp_path: Path) -> None:
         assert one.difference.wrong["output"] == (output.size, output.size)
 
 
+def test_a_nan_that_was_given_must_show(tmp_path: Path) -> None:
+    """A program that hides it was told to be right: where a NaN is expected, no error was seen."""
+    x = arrays(find("numpy"))["x"].copy()
+    x[2, 1, 0] = np.nan
+    case = realise(CALL)
+    output, (h_n, c_n) = find("numpy").build(case.config, dict(case.params))(x, case.state)
+    shown = {"x": x, "output": output, "h_n": h_n, "c_n": c_n}
+    [one], _ = judged(saved(tmp_path / "shown.npz", **arrays(find("numpy"), **shown)))
+    assert one.difference.explained
+    shown["output"] = np.nan_to_num(output, nan=0.25)
+    [one], _ = judged(saved(tmp_path / "hidden.npz", **arrays(find("numpy"), **shown)))
+    assert one.difference.wrong["output"][0] == np.isnan(output).sum() > 0
+    assert one.difference.wrong["h_n"][0] == 0
+    assert "is 0.25, and a NaN that was given leads there" in answer("x", one.difference)
+
+
+def test_a_call_of_which_nothing_is_known_does_not_pass(command: Command, tmp_path: Path) -> None:
+    """All of its preactivations are beyond the range of float32."""
+    big = {"weight_ih_l0": (8, 3), "weight_hh_l0": (8, 2), "x": (1, 1, 3)}
+    named = {name: np.full(shape, 3e38, np.float32) for name, shape in big.items()}
+    named["x"][..., 1] *= -1
+    path = saved(tmp_path / "one.npz", **named, output=np.full((1, 1, 2), 0.7, np.float32))
+    told = command("judge", str(path))
+    assert "nothing is known" in told.out
+    assert told.code == 1
+    right = saved(tmp_path / "right.npz", **arrays(find("numpy")))
+    told = command("judge", str(path), str(right))
+    assert "rounding explains 1 of 2 calls, and nothing is known of 1" in told.out
+    assert told.code == 1
+
+
+@pytest.mark.parametrize("recipe", [Recipe(I=3, H=4, L=5, N=2, seed=1), Recipe(I=3, H=4, L=3, N=3, seed=2)])
+def test_the_layout_of_x_is_asked_for_where_only_the_other_one_is_right(recipe: Recipe, tmp_path: Path) -> None:
+    """A right recording of a batch-first model without its states was told to be wrong."""
+    right = arrays(find("numpy"), recipe)
+    turned = {name: right[name].swapaxes(0, 1) for name in ("x", "output")}
+    path = saved(tmp_path / "one.npz", **{**right, **turned}) if recipe.L == recipe.N else tmp_path / "one.npz"
+    if recipe.L != recipe.N:
+        saved(path, **{n: v for n, v in {**right, **turned}.items() if n not in ("h_n", "c_n")})
+    with pytest.raises(UsageError, match=r"its results are right if x is \(N, L, I\), and wrong if x is \(L, N, I\)"):
+        judged(path)
+    saved(path, **{**right, **turned}, config=json.dumps({"batch_first": True}))
+    [one], _ = judged(path)
+    assert one.difference.explained
+
+
+def test_bfloat16_is_read_from_the_bits_that_numpys_files_hold(tmp_path: Path) -> None:
+    held = arrays(twin_backend(), Recipe(I=2, H=3, L=4, N=2, dtype="bfloat16", seed=4))
+    saved(tmp_path / "saved.npz", **held)
+    saved(tmp_path / "bits.npz", **{name: value.view("uint16") for name, value in held.items()})
+    for name in ("saved.npz", "bits.npz"):
+        [one], _ = judged(tmp_path / name)
+        assert one.difference.explained
+        assert one.given.case.config.dtype == "bfloat16"
+
+
+def test_results_without_an_x_are_lent_to_no_other_call(tmp_path: Path) -> None:
+    """The results of one call were taken for those of another, and which weights counted was a matter of order."""
+    whole = arrays(find("numpy"))
+    weights = {name: value for name, value in whole.items() if "_l0" in name}
+    call = saved(tmp_path / "call.npz", x=whole["x"], h_n=whole["h_n"], h_0=whole["h_0"], c_0=whole["c_0"])
+    lender = saved(tmp_path / "trained.npz", **weights, **{"embedding.weight": whole["x"]})
+    [one], _ = judged(call, lender)
+    assert one.difference.explained, "other arrays of a trained model are passed over"
+    forgotten = saved(tmp_path / "forgotten.npz", output=0 * whole["output"])
+    with pytest.raises(UsageError, match=r"forgotten\.npz has no array 'x'"):
+        given_calls([call, lender, forgotten])
+    second = saved(tmp_path / "second.npz", **weights)
+    with pytest.raises(UsageError, match=r"second.npz has weight_ih_l0, and so has .*trained.npz"):
+        given_calls([call, lender, second])
+
+
 def test_a_file_without_an_x_lends_its_weights(tmp_path: Path) -> None:
     whole = arrays(find("numpy"))
     weights = {f"encoder.lstm.{name}": value for name, value in whole.items() if "_l0" in name}
@@ -134,7 +206,9 @@ def zeros(*shape: int, dtype: str = "float32") -> Array:
         (without("bias_hh_l0_reverse"), "has no bias_hh_l0_reverse, expected (16,)"),
         ({"weight_ih_l0": zeros(15, 3)}, "weight_ih_l0 has shape (15, 3), expected (16, 3)"),
         ({"weight_hh_l0": zeros(15, 4)}, "weight_hh_l0 has shape (15, 4), expected (4H, P)"),
-        ({"weight_ih_l5000000": zeros(16, 8)}, "has no weight"),
+        ({"weight_ih_l500000": zeros(16, 8)}, "has no weight"),
+        ({f"weight_ih_l{'9' * 5000}": zeros(16, 8)}, "nothing is known of an array 'weight_ih_l999"),
+        ({"config": json.dumps({"dtype": "float64"})}, "says dtype = 'float64', and its results are float32"),
         ({"h_n": zeros(1, 2, 4)}, "h_n has shape (1, 2, 4), expected (2, 2, 4): (layers·D, N, P)"),
         ({"x": zeros(6, 2, 7)}, "x has shape (6, 2, 7), expected (L, N, I)"),
         ({"lengths": np.array([7, 1])}, "lengths are [7, 1]"),

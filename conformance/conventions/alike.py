@@ -19,8 +19,8 @@ _DTYPES = {
 #: The difference up to which weights are near, as a share of the largest: half a step of int8 is 1/254.
 _NEAR = 1 / 32
 
-#: So many elements are looked at first.
-_SAMPLE = 1024
+#: Along each axis, so many elements are looked at first.
+_SAMPLE = 32
 
 
 class Degree(NamedTuple):
@@ -39,22 +39,33 @@ class Degree(NamedTuple):
 
 def degree(found: Array, want: Array, size: Array | None = None) -> Degree | None:
     """How alike two arrays are, or None if they are not; errors are judged as shares of ``size``, that of ``want``."""
-    found, want = np.asarray(found, np.float64), np.asarray(want, np.float64)
-    size = np.abs(want) if size is None else size
-    scale = max(float(np.max(np.abs(want), initial=0.0)), float(np.max(np.abs(found), initial=0.0)))
-    step = max(1, found.size // _SAMPLE)
-    if step > 1 and not _near(np.abs(found.ravel()[::step] - want.ravel()[::step]), scale):
+    scale = max(largest(found), largest(want))
+    if not np.isfinite(scale):
+        # No error is small beside an infinite weight.
+        return Degree(0, 0.0) if np.array_equal(found, want, equal_nan=True) else None
+    sample = tuple(slice(None, None, max(1, length // _SAMPLE)) for length in found.shape)
+    if not near(_error(found[sample], want[sample]), scale):
         return None
-    error = np.abs(found - want)
-    if not _near(error, scale):
+    error = _error(found, want)
+    if not near(error, scale):
         return None
-    largest = float(np.max(error, initial=0.0))
-    if largest == 0:
+    worst = float(np.max(error, initial=0.0))
+    if worst == 0:
         return Degree(0, 0.0)
+    size = np.abs(np.asarray(want, np.float64)) if size is None else size
     levels = (level for level, (eps, tiny) in enumerate(_DTYPES.values(), 1) if np.all(error <= eps * size + tiny))
-    return Degree(next(levels, len(_DTYPES) + 1), largest)
+    return Degree(next(levels, len(_DTYPES) + 1), worst)
 
 
-def _near(error: Array, scale: float) -> bool:
+def near(error: Array, scale: float) -> bool:
     """Whether errors are small beside the largest weight; NaN is not."""
     return bool(np.all(error <= _NEAR * scale))
+
+
+def largest(array: Array) -> float:
+    """The largest magnitude in an array, 0 of an empty one; NaN if one is in it."""
+    return max(abs(float(np.max(array))), abs(float(np.min(array)))) if array.size else 0.0
+
+
+def _error(found: Array, want: Array) -> Array:
+    return np.abs(np.asarray(found, np.float64) - np.asarray(want, np.float64))

@@ -7,13 +7,15 @@ one of ``LAYOUTS`` and by the order of its gates. All 24 orders are found by com
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
 from conformance.backend import reorder
-from conformance.conventions.alike import Degree, degree
+from conformance.conventions.alike import Degree, degree, largest, near
 from conformance.conventions.parameters import (
     ORDERS,
     Change,
@@ -24,6 +26,13 @@ from conformance.conventions.parameters import (
 )
 from conformance.facts.weights import Likeness, Taken
 from conformance.spec import GATES, Array, LSTMConfig, layer_params
+
+#: Of each gate, so many elements tell whether a matrix may come of another one.
+_SAMPLE = 64
+
+#: How far the search for what a tensor is goes: whether it holds its own values; whether it comes of its own tensor; of
+#: one of another kind or owner too; of one of both.
+OWN_VALUES, OWN_TENSORS, ALL = 0, 1, 3
 
 #: The tensors of one layer and direction, by their names without the suffix.
 Tensors = Mapping[str, Array]
@@ -81,11 +90,13 @@ def recognise(
     owners: Mapping[str, str],
     trained: Mapping[str, Tensors],
     gates: str = GATES,
+    reach: int = ALL,
 ) -> Recognised:
     """What the weights ``found`` are, of an LSTM of ``config``, by nn.LSTM's names.
 
     ``trained`` are all trained layers and directions by their names; ``owners`` says by suffix which of them the LSTM
-    should hold. ``gates`` is the order of the gates in the file. A bias that one side lacks counts as zeros.
+    should hold. ``gates`` is the order of the gates in the file. A bias that one side lacks counts as zeros. A
+    tensor that comes of nothing within ``reach`` is unrelated.
     """
     taken: list[Taken] = []
     degrees: list[Degree] = []
@@ -93,17 +104,17 @@ def recognise(
     merged = False
     for slot in config.slots():
         tensors, owner = layer_params(found, slot), owners[slot.suffix]
-        search = _Search(config, owner, trained, gates)
+        sources = _Search(config, owner, trained, gates, reach)
         for kind in ("weight_ih", "weight_hh", "weight_hr"):
             if kind in tensors:
-                told = search.matrix(kind, tensors[kind])
+                told = sources.matrix(kind, tensors[kind])
                 if isinstance(told, Degree):
                     degrees.append(told)
                 elif told is None:
                     unrelated.append(kind + slot.suffix)
                 else:
                     taken.append(replace(told, tensors=(kind + slot.suffix,)))
-        told = search.bias(tensors)
+        told = sources.bias(tensors)
         if isinstance(told, Degree):
             apart = _same_halves(tensors, trained[owner])
             # A sum is rounded, where there are two biases and where there is one.
@@ -144,6 +155,41 @@ def _together(taken: list[Taken]) -> Iterator[Taken]:
 
 
 @dataclass(frozen=True)
+class _Arrangement:
+    """A change of a matrix whose gates were brought into an order before, and are brought back after it."""
+
+    config: LSTMConfig
+    kind: str
+    change: Change
+    order: str
+
+    def __call__(self, value: Array) -> Array:
+        """The elements of a matrix in another arrangement."""
+        if self.order == GATES:
+            return self.change(self.config, self.kind, value)
+        packed = self.change(self.config, self.kind, reorder(value, self.order))
+        blocks = packed.reshape(4, -1, *packed.shape[1:])
+        return blocks[[self.order.index(gate) for gate in GATES]].reshape(packed.shape)
+
+    def may_give(self, found: Array, value: Array, scale: float) -> bool:
+        """Whether each gate of ``found`` may be some gate of what comes of ``value``, as some of its elements tell.
+
+        ``scale`` is the largest magnitude in both.
+        """
+        of_blocks, sources = _sampled(self, value.shape)
+        some, others = (np.asarray(part, np.float64) for part in (found.ravel()[of_blocks], value.ravel()[sources]))
+        return all(any(near(np.abs(mine - other), scale) for other in others) for mine in some)
+
+
+@lru_cache(maxsize=256)
+def _sampled(made: _Arrangement, shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """Of each gate, the places of some elements in a matrix (4, n), and where an arrangement takes them from."""
+    places = np.arange(math.prod(shape)).reshape(4, -1)
+    some = places[:, :: max(1, places.shape[1] // _SAMPLE)].copy()
+    return some, made(places.reshape(shape)).ravel()[some]
+
+
+@dataclass(frozen=True)
 class _Search:
     """The search for what the tensors of one layer and direction are."""
 
@@ -151,55 +197,61 @@ class _Search:
     owner: str
     trained: Mapping[str, Tensors]
     gates: str
+    reach: int
 
     def matrix(self, kind: str, found: Array) -> Degree | Taken | None:
         """What a matrix is: its own values, others, or nothing known."""
         own = self.trained[self.owner].get(kind)
         if own is not None and own.shape == found.shape and (told := degree(found, own)):
             return told
-        tried = (self._of(found, owner, other, kind) for owner, other in self._sources(kind, found.shape))
-        best = min(filter(None, tried), key=lambda each: each[0], default=None)
-        return best[1] if best else None
+        # The nearest sources first: what they explain needs none of the others.
+        for sources in self._sources(kind, found.shape)[: self.reach]:
+            tried = (self._of(found, owner, other, kind) for owner, other in sources)
+            best = min(filter(None, tried), key=lambda each: each[0], default=None)
+            if best is not None:
+                return best[1]
+        return None
 
-    def _sources(self, kind: str, shape: tuple[int, ...]) -> Iterator[tuple[str, str]]:
-        """The trained matrices of a shape: its own, the others of its owner, those of others."""
+    def _sources(self, kind: str, shape: tuple[int, ...]) -> list[list[tuple[str, str]]]:
+        """The trained matrices of a shape, by how foreign they are: its own, of another kind or owner, or both."""
+        found: list[list[tuple[str, str]]] = [[], [], []]
         for owner in [self.owner, *(name for name in self.trained if name != self.owner)]:
             for other in sorted(self.trained[owner], key=lambda name: name != kind):
                 if self.trained[owner][other].shape == shape and (kind == other or "weight_hr" not in (kind, other)):
-                    yield owner, other
+                    found[(owner != self.owner) + (other != kind)].append((owner, other))
+        return found
 
-    def _of(self, found: Array, owner: str, other: str, kind: str) -> tuple[tuple[int, int, Degree], Taken] | None:
+    def _of(self, found: Array, owner: str, other: str, kind: str) -> tuple[tuple[int, Degree], Taken] | None:
         """How a matrix comes of a trained one, with a key that is smaller for what is nearer and simpler."""
         value = self.trained[owner][other]
         told = Taken((), "" if owner == self.owner else owner, "" if other == kind else other)
+        scale = max(largest(found), largest(value))
         for place, (layout, changes) in enumerate(LAYOUTS.items()):
             if kind == "weight_hr" and layout not in ("", "transposed"):
                 continue
-            for made in (made for change in changes for made in self._arranged(change, kind, value)):
+            for made in (made for change in changes for made in self._arranged(change, kind, found, value, scale)):
                 if kind == "weight_hr":
                     order, alike = "", degree(found, made)
                 else:
                     order, alike = self._order(found, made)
                 if alike is not None:
-                    foreign = (owner != self.owner) + (other != kind)
-                    return (foreign, place, alike), replace(told, layout=layout, gates=order)
+                    return (place, alike), replace(told, layout=layout, gates=order)
         return None
 
-    def _arranged(self, change: Change, kind: str, value: Array) -> Iterator[Array]:
-        """A matrix rearranged before its gates are brought into the file's order, and after."""
+    def _arranged(self, change: Change, kind: str, found: Array, value: Array, scale: float) -> Iterator[Array]:
+        """A matrix rearranged before its gates are in the file's order, and after, as far as that may be ``found``."""
         if value.ndim != 2 or (change is columns_swapped and not self._reads_both(value)):
             return
-        yield change(self.config, kind, value)
+        orders = [GATES]
         if self.gates != GATES and kind != "weight_hr" and change is not _as_it_is:
-            yield self._read(change(self.config, kind, reorder(value, self.gates)))
+            orders.append(self.gates)
+        for order in orders:
+            made = _Arrangement(self.config, kind, change, order)
+            if kind == "weight_hr" or made.may_give(found, value, scale):
+                yield made(value)
 
     def _reads_both(self, value: Array) -> bool:
         return self.config.bidirectional and value.shape[1] == 2 * self.config.output_size
-
-    def _read(self, packed: Array) -> Array:
-        """Rows in the file's order brought into nn.LSTM's."""
-        blocks = packed.reshape(4, -1, *packed.shape[1:])
-        return blocks[[self.gates.index(gate) for gate in GATES]].reshape(packed.shape)
 
     def _order(self, found: Array, want: Array, size: Array | None = None) -> tuple[str, Degree | None]:
         """The order in which the gates stand in the file, nothing if it is the format's, and how alike they are then.
@@ -231,9 +283,12 @@ class _Search:
         size = np.abs(ih) + np.abs(hh)
         if told := degree(found, ih + hh, size):
             return told
+        if self.reach == OWN_VALUES:
+            return None
         if offset := self._offset(found - (ih + hh)):
             return Taken((), offset=offset)
-        for owner in [self.owner, *(name for name in self.trained if name != self.owner)]:
+        others = [name for name in self.trained if name != self.owner] if self.reach > OWN_TENSORS else []
+        for owner in [self.owner, *others]:
             if len(self.trained[owner]["weight_ih"]) != rows:
                 continue
             halves = _halves(self.trained[owner], rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -86,7 +87,8 @@ def _written(recording: Recording) -> str:
     lines = [f"{recording.folder}: {calls} of {models} in {files} with {recording.bytes / 1e6:.1f} MB of arrays"]
     if recording.form == WIRE:
         answers = name.partition(".")[0] + RESPONSES
-        lines.append(f"answer them: ./my-lstm < {recording.folder / name} > {recording.folder / answers}")
+        asked_in, answered_in = (shlex.quote(str(recording.folder / one)) for one in (name, answers))
+        lines.append(f"answer them: ./my-lstm < {asked_in} > {answered_in}")
     else:
         lines.append(f"answer each into {recording.folder / f'answers.{recording.form}'}: docs/recorded.md says how")
     lines.append(f"then: {command_line(['lstm-conformance', 'judge', str(recording.folder)])}")
@@ -95,15 +97,15 @@ def _written(recording: Recording) -> str:
 
 def judge(options: argparse.Namespace) -> int:
     """Judge what programs answered, or calls that somebody recorded, and show it as ``run`` does."""
-    first, *others = options.files
-    if first.is_dir() and (first / INDEX).is_file():
-        return _judge_recording(options, first, others)
-    return _judge_calls(options)
+    folder = next((path for path in options.files if (path / INDEX).is_file()), None)
+    if folder is None:
+        return _judge_calls(options)
+    return _judge_recording(options, folder, [path for path in options.files if path != folder])
 
 
 def _judge_recording(options: argparse.Namespace, folder: Path, files: Sequence[Path]) -> int:
     recording = recordings.with_only(recordings.load(folder), *selection(options))
-    answers, target = answers_in(recording, files), target_of(options.files)
+    answers, target = answers_in(recording, files), target_of([folder, *files])
     with claimed("--json", options.json) as write, outputs(options) as write_others:
         with Progress() as shown:
 
@@ -143,7 +145,8 @@ def _judge_calls(options: argparse.Namespace) -> int:
             name = one.given.path.name
             show(answer(name, one.difference, diagnosis.causes if wrong else (), columns), out)
         if len(several) > 1:
-            show(calls_judged(len(several), len(wrong), _SHOWN if not options.verbose else len(several)), out)
+            silent = sum(one.difference.silent for one in several)
+            show(calls_judged(len(several), len(wrong), silent, len(several) if options.verbose else _SHOWN), out)
         write_others(whole)
     return exit_code(whole)
 
@@ -155,4 +158,5 @@ def _asked(target: str, options: argparse.Namespace, started: str) -> Asked:
 def _missing(recording: Recording, missing: Sequence[str]) -> str:
     named = ", ".join(missing[:_NAMED])
     more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
-    return f"\nlstm-conformance: not answered, {len(missing)} of {len(recording.calls)} calls: {named}{more}"
+    calls = f"{len(missing)} of {len(recording.calls)} calls"
+    return f"\nlstm-conformance: not answered, or not wholly, {calls}: {named}{more}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -154,7 +154,7 @@ def _entry(name: str, entry: object) -> tuple[str, tuple[int, ...], int, int]:
         raise Garbled(f"{told} has dtype {_brief(repr(word))}; a message holds {', '.join(_WORDS)}")
     if word == "BF16" and (reason := dtype_unavailable("bfloat16")):
         raise Garbled(f"{told}: {reason}")
-    if not isinstance(shape, list) or len(shape) > 8 or not all(_is_size(n) for n in shape):
+    if not is_shape(shape):
         raise Garbled(f"{told} has shape {_brief(repr(shape))}; expected a list of at most 8 whole numbers")
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(_is_size(n) for n in offsets):
         raise Garbled(f"{told} has data_offsets {_brief(repr(offsets))}; expected [begin, end]")
@@ -171,14 +171,22 @@ def _is_size(value: object) -> bool:
     return type(value) is int and 0 <= value < 2**48
 
 
+def is_shape(value: object) -> bool:
+    """Whether a value from JSON can be a shape: a list of at most 8 sizes."""
+    return isinstance(value, list) and len(value) <= 8 and all(map(_is_size, value))
+
+
+def twice(names: Iterable[str]) -> str | None:
+    """The first name that comes a second time."""
+    seen = set[str]()
+    return next((name for name in names if name in seen or seen.add(name)), None)
+
+
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object none of whose names comes twice."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in found if names.count(name) > 1)
-        raise Garbled(f"its header names {_brief(twice)!r} twice")
-    return found
+    if (name := twice(name for name, _ in pairs)) is not None:
+        raise Garbled(f"its header names {_brief(name)!r} twice")
+    return dict(pairs)
 
 
 def _exactly(stream: Stream, size: int, what: str, at_start: bool = False) -> bytes | None:

@@ -15,8 +15,8 @@ from conformance.recorded.container import KINDS, blaming, read
 from conformance.recorded.playback import Answer
 from conformance.recorded.recording import INDEX, REQUESTS, RESPONSES, WIRE, File, Recording, expected
 
-#: Bytes of elements of one response, and of one file.
-_RESPONSE, _FILE = 1 << 30, 1 << 34
+#: Bytes of elements of one response, and of one file: so many in any case, or so many times those of the calls.
+_RESPONSE, _FILE, _TIMES = 1 << 30, 1 << 28, 16
 
 _GRADIENT = "grad_"
 
@@ -42,8 +42,12 @@ class Answers:
         self.found[call], self._from[call] = answer, path
 
     def missing(self, recording: Recording) -> tuple[str, ...]:
-        """The recorded calls without an answer, in their order."""
-        return tuple(call for file in recording.files for call in file.calls if call not in self.found)
+        """The recorded calls without an answer, or with one that lacks a declared result, in their order."""
+        wanted = recording.capabilities.returns
+        whole = {
+            call for call, answer in self.found.items() if answer.error or all(part in answer.arrays for part in wanted)
+        }
+        return tuple(call for file in recording.files for call in file.calls if call not in whole)
 
 
 def answers_in(recording: Recording, paths: Sequence[Path] = ()) -> Answers:
@@ -51,16 +55,16 @@ def answers_in(recording: Recording, paths: Sequence[Path] = ()) -> Answers:
 
     Raises ``UsageError`` for a file that is none, or answers what was not asked.
     """
-    files = [file for path in paths or [recording.folder] for file in _files(recording, path)]
+    files = list(dict.fromkeys(file for path in paths or [recording.folder] for file in _files(recording, path)))
     if not files:
         named = f"calls{RESPONSES}" if recording.form == WIRE else f"answers.{recording.form}"
         raise UsageError(f"{recording.folder} has no answers", f"write them to {named}: docs/recorded.md says how")
-    answers, known = Answers(), recording.calls
+    answers, known, limit = Answers(), recording.calls, max(_FILE, _TIMES * recording.bytes)
     for path in files:
         if path.suffix == RESPONSES:
             _add_stream(answers, recording, path)
         else:
-            _add_container(answers, known, path)
+            _add_container(answers, known, path, limit)
     return answers
 
 
@@ -79,8 +83,8 @@ def _files(recording: Recording, path: Path) -> list[Path]:
 # Files of arrays: "CALL.output", "CALL.h_n" …
 
 
-def _add_container(answers: Answers, known: frozenset[str], path: Path) -> None:
-    contents = read(path, _FILE)
+def _add_container(answers: Answers, known: frozenset[str], path: Path, limit: int) -> None:
+    contents = read(path, limit)
     answers.name = contents.fields.get("name", answers.name)
     answers.version = contents.fields.get("version", answers.version)
     found: dict[str, dict[str, object]] = {}

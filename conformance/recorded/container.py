@@ -24,7 +24,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from conformance.errors import UsageError
-from conformance.processes.message import HELD, Garbled, Message, Stream, decode, encode
+from conformance.processes.message import HELD, Garbled, Message, Stream, decode, encode, is_shape, twice
 from conformance.spec import Array, dtype_unavailable, numpy_dtype
 
 #: The kinds of files, by the end of their names.
@@ -62,7 +62,10 @@ def read(path: Path, limit: int = LIMIT) -> Container:
     """The contents of a file with at most ``limit`` bytes of elements; ``UsageError`` for anything else."""
     reader = {".npz": _read_npz, ".safetensors": _read_safetensors, ".json": _read_json}[kind_of(path)]
     with blaming(path):
-        return reader(path, limit)
+        found = reader(path, limit)
+    # Half of a pair of surrogates is no text that could be shown.
+    texts = {name: text.encode("utf-8", "replace").decode() for name, text in found.fields.items()}
+    return Container(texts, found.arrays)
 
 
 @contextmanager
@@ -100,12 +103,19 @@ def _bits(value: Array) -> Array:
     return value.view("uint16") if value.dtype.name == "bfloat16" else value
 
 
+def from_bits(value: Array) -> Array:
+    """What NumPy's files hold as 16 bits as bfloat16, where that dtype is installed; any other array as it is."""
+    held = value.dtype in (np.dtype("uint16"), np.dtype("V2"))
+    return value.view(numpy_dtype("bfloat16")) if held and not dtype_unavailable("bfloat16") else value
+
+
 #: What Python's reader of zips raises for what is none, is not whole, or is encrypted.
 _UNREADABLE = (
     zipfile.BadZipFile,
     EOFError,
     NotImplementedError,
     RuntimeError,
+    ValueError,
     struct.error,
     zlib.error,
     lzma.LZMAError,
@@ -127,8 +137,8 @@ def _read_npz(path: Path, limit: int) -> Container:
                     raise _Wrong(f"entry {_brief(name)!r} comes twice")
                 with file.open(entry) as member:
                     value = _npy(name, member, entry.file_size)
-                if value.dtype.kind == "U":
-                    fields[name] = str(value)
+                if isinstance(value, str):
+                    fields[name] = value
                 else:
                     arrays[name] = value
     except _UNREADABLE as error:
@@ -142,30 +152,38 @@ _HEADERS: dict[tuple[int, int], Callable[..., Any]] = {
 }
 
 
-def _npy(name: str, member: Any, size: int) -> Array:
-    """The array of a .npy file of so many bytes, whose header is checked before its elements are read."""
+def _npy(name: str, member: Any, size: int) -> Array | str:
+    """The array, or the one text, of a .npy file of so many bytes; no element is read before its header is checked."""
     told = f"entry {_brief(name)!r}"
+    head = io.BytesIO(member.read(min(size, 1 << 16)))
     try:
-        head = io.BytesIO(member.read(min(size, 1 << 16)))
         version = npy.read_magic(head)
-        if version not in _HEADERS:
-            raise _Wrong(f"{told} is a .npy file of version {version}; expected 1.0 or 2.0")
-        shape, fortran, dtype = _HEADERS[version](head, max_header_size=1 << 14)
-    except ValueError as error:
-        raise _Wrong(f"{told} is no array: {error}") from None
+        read_header = _HEADERS.get(version)
+        shape, fortran, dtype = read_header(head, max_header_size=1 << 14) if read_header else ((), False, None)
+    except Exception as error:
+        # NumPy reads a header as Python: what it raises for one that is none has many types.
+        raise _Wrong(f"{told} is no array: {_brief(str(error))}") from None
+    if dtype is None:
+        raise _Wrong(f"{told} is a .npy file of version {version}; expected 1.0 or 2.0")
     if dtype.hasobject:
         raise _Wrong(f"{told} holds Python objects (a pickle), which are never loaded; expected numbers")
     if dtype.kind == "U" and shape != ():
         raise _Wrong(f"{told} is an array of texts; expected numbers, or one text")
     if dtype.kind != "U" and dtype.name not in _DTYPES and dtype != np.dtype("V2"):
         raise _Wrong(f"{told} is {dtype}; expected {', '.join(_DTYPES)}")
+    if not is_shape([*shape]):
+        raise _Wrong(f"{told} has shape {_brief(repr(shape))}; expected at most 8 whole numbers")
     start = head.tell()
     if math.prod(shape) * dtype.itemsize != size - start:
         raise _Wrong(f"{told} has {size - start} bytes of elements; {dtype} of shape {shape} takes other many")
     data = head.read() + member.read()
+    if len(data) != size - start:
+        raise _Wrong(f"{told} has {len(data)} bytes of elements, and its entry tells of {size - start}")
+    if dtype.kind == "U":
+        return data.decode("utf-32-be" if dtype.str[0] == ">" else "utf-32-le", "replace").rstrip("\0")
     value = np.frombuffer(data, dtype, math.prod(shape))
     value = value.reshape(shape[::-1]).T if fortran else value.reshape(shape)
-    return value if dtype.kind == "U" else np.ascontiguousarray(value, value.dtype.newbyteorder("="))
+    return np.asarray(value, value.dtype.newbyteorder("="), order="C")
 
 
 # safetensors, by the reader of the wire protocol
@@ -178,9 +196,12 @@ def _write_safetensors(path: Path, contents: Container) -> None:
 def _read_safetensors(path: Path, limit: int) -> Container:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        message = decode(Stream(descriptor), limit, HEADER)
+        stream = Stream(descriptor)
+        message = decode(stream, limit, HEADER)
         if message is None:
             raise _Wrong("it is empty")
+        if stream.read(1):
+            raise _Wrong("it goes on after its last tensor")
     finally:
         os.close(descriptor)
     return Container(message.fields, message.tensors)
@@ -233,7 +254,7 @@ def _json_array(name: str, entry: object) -> Array:
         raise _Wrong(f"{told} has dtype {_brief(repr(word))}; expected {', '.join(HELD)}")
     if word == "bfloat16" and (reason := dtype_unavailable(word)):
         raise _Wrong(f"{told}: {reason}")
-    if not isinstance(shape, list) or len(shape) > 8 or not all(type(n) is int and 0 <= n < 2**48 for n in shape):
+    if not is_shape(shape):
         raise _Wrong(f"{told} has shape {_brief(repr(shape))}; expected a list of at most 8 whole numbers")
     if not isinstance(data, list) or len(data) != math.prod(shape):
         size = len(data) if isinstance(data, list) else type(data).__name__
@@ -252,11 +273,9 @@ def _json_array(name: str, entry: object) -> Array:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the name {_brief(next(n for n in found if names.count(n) > 1))!r} comes twice")
-    return found
+    if (name := twice(name for name, _ in pairs)) is not None:
+        raise ValueError(f"the name {_brief(name)!r} comes twice")
+    return dict(pairs)
 
 
 def _brief(text: str) -> str:

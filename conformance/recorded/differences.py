@@ -26,7 +26,8 @@ from conformance.diagnosis.probes import Call, Probe
 from conformance.diagnosis.pursuit import Hypothesis, Pursuit, Seen
 from conformance.diagnosis.remedies import remedy
 from conformance.engine.reply import Reply
-from conformance.facts import Cause, Degree, Diagnosis, Difference, Outcome, Step, Unanswered
+from conformance.errors import UsageError
+from conformance.facts import Cause, Degree, Diagnosis, Difference, NoCase, Outcome, Step, Unanswered
 from conformance.faults.families import known
 from conformance.recorded.calls import PARTS
 from conformance.recorded.given import Given
@@ -50,45 +51,71 @@ class Compared:
 
     given: Given
     findings: tuple[Finding, ...]
+    #: Of each finding, the errors as shares of their bounds.
+    shares: tuple[Array, ...]
     difference: Difference
 
 
 def compared(given: Given) -> Compared:
-    """One recorded call against the oracle."""
+    """One recorded call against the oracle.
+
+    Raises ``UsageError`` where only the other layout of x, which nothing rules out, makes it right.
+    """
+    found = _compared(given)
+    if given.turned is not None and not found.difference.explained and _compared(given.turned).difference.explained:
+        raise UsageError(
+            f"{given.path}: its results are right if x is (N, L, I), and wrong if x is (L, N, I)",
+            'say which it is in a text config: {"batch_first": true} or {"batch_first": false}',
+        )
+    return found
+
+
+def _compared(given: Given) -> Compared:
     case = given.case
     declared = arithmetic(case.config.dtype, {})
     assert declared is not None, "every dtype of a config has an arithmetic"
     with np.errstate(all="ignore"):
         expectation = Expectation(case, declared)
         findings = tuple(judge(expectation, lambda layers: given.result))
-        worst = max(findings, key=lambda one: float(telling(one).max(initial=0.0)))
-        margin = float(telling(worst).max(initial=0.0))
-        off = [_off(one, expectation, given.result) for one in findings]
+        unforced = [_unforced(one, expectation, given.result) for one in findings]
+        hidden = [_hidden(one, case) for one in unforced]
+        shares = tuple(np.where(nan, np.inf, telling(one)) for one, nan in zip(findings, hidden, strict=True))
+        worst = max(range(len(findings)), key=lambda at: float(shares[at].max(initial=0.0)))
+        margin = float(shares[worst].max(initial=0.0))
+        off = [_off(*pair) | nan for pair, nan in zip(zip(findings, unforced, strict=True), hidden, strict=True)]
         if not any(mask.any() for mask in off):
-            off = [telling(one) > 1.0 for one in findings]
+            off = [share > 1.0 for share in shares]
     wrong = dict[str, tuple[int, int]]()
     for one, mask in zip(findings, off, strict=True):
         count, size = wrong.get(one.tensor, (0, 0))
         wrong[one.tensor] = count + int(mask.sum()), size + mask.size
-    silent = all(one.silent() for one in findings)
+    silent = margin == 0.0 and all(one.silent() for one in findings)
     first = _first(case, [pair for pair in zip(findings, off, strict=True) if pair[0].tensor == "output"])
-    told = Difference(case.describe(), margin, mismatch(worst, case), wrong, first, silent)
-    return Compared(given, findings, told)
+    told = Difference(case.describe(), margin, mismatch(findings[worst], case, shares[worst]), wrong, first, silent)
+    return Compared(given, findings, shares, told)
 
 
-def _off(found: Finding, expectation: Expectation, result: Result) -> Array:
-    """Where a tensor is wrong. What is right with nothing observed is wrong only as it follows from what is."""
-    slot = Slot(found.layer, found.direction)
+def _unforced(found: Finding, expectation: Expectation, result: Result) -> Finding:
+    """The same comparison with nothing observed."""
     half = expectation.free_running(found.layer)[found.direction]
-    config = expectation.case.config
-    free = next(
-        telling(one) > 1.0
-        for one in compare(config, found.layers, slot, half, result.in_float64())
-        if one.tensor == found.tensor
-    )
+    slot, config = Slot(found.layer, found.direction), expectation.case.config
+    parts = compare(config, found.layers, slot, half, result.in_float64())
+    return next(one for one in parts if one.tensor == found.tensor)
+
+
+def _hidden(unforced: Finding, case: Case) -> Array:
+    """Where a number stands although a NaN that was given leads there. An infinity may become one, or may not."""
+    given = [case.x, *(case.state or ()), *case.params.values()]
+    if any(np.isinf(part).any() for part in given):
+        return np.zeros(unforced.actual.shape, bool)
+    return np.isnan(unforced.expected) & ~np.isnan(unforced.actual)
+
+
+def _off(found: Finding, unforced: Finding) -> Array:
+    """Where a tensor is wrong. What is right with nothing observed is wrong only as it follows from what is."""
     forced = telling(found) > 1.0
     # After an output that is no number, nothing follows from what was observed.
-    return free & (forced | ~np.isfinite(found.expected) | ~np.isfinite(found.bound))
+    return (telling(unforced) > 1.0) & (forced | ~np.isfinite(found.expected) | ~np.isfinite(found.bound))
 
 
 def _first(case: Case, outputs: Sequence[tuple[Finding, Array]]) -> Step | None:
@@ -210,18 +237,25 @@ def report(several: Sequence[Compared], name: str, found: Diagnosis) -> BackendR
 
 
 def _verdict(part: str, several: Sequence[Compared], name: str) -> Verdict:
-    shares: list[tuple[float, Compared, Finding]] = []
-    for one in several:
-        for finding in one.findings:
-            if finding.tensor == part:
-                shares.append((float(telling(finding).max(initial=0.0)), one, finding))
-    margin, one, worst = max(shares, key=lambda each: each[0])
-    wrong = {id(each) for share, each, _ in shares if share > 1.0}
-    cases = len(several) - len(wrong)
+    known = [one for one in several if not one.difference.silent]
+    if not known:
+        return Verdict(name, f"values.{part}", Outcome.NOT_RUN, NoCase())
+    shares = [
+        (float(share.max(initial=0.0)), one, finding, share)
+        for one in known
+        for finding, share in zip(one.findings, one.shares, strict=True)
+        if finding.tensor == part
+    ]
+    margin, one, worst, share = max(shares, key=lambda each: each[0])
+    wrong = {id(each) for most, each, *_ in shares if most > 1.0}
+    cases = len(known) - len(wrong)
+    if not wrong and len(known) < len(several):
+        # Of no cases: what is narrowed in some of them only would not count.
+        return Verdict(name, f"values.{part}", Outcome.NARROWED, NoCase(), margin=margin)
     if not wrong:
         return Verdict(name, f"values.{part}", Outcome.PASSED, margin=margin, cases=cases)
     case = one.given.case
-    fact = mismatch(worst, case)
+    fact = mismatch(worst, case, share)
     shown = evidence(Violation(fact, margin, case, one.findings), case)
     told = f"{one.given.path.name}: {case.describe()}"
     return Verdict(

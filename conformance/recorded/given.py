@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 from conformance.cases.case import Case
 from conformance.errors import UsageError, nearest
 from conformance.recorded.calls import PARTS
-from conformance.recorded.container import Container, read
+from conformance.recorded.container import KINDS, Container, from_bits, read
 from conformance.spec import Array, LSTMConfig, Result, numpy_dtype, param_shapes
 from conformance.trials.calls import argument_shapes, canonical_result, expected_shapes
 
@@ -28,10 +29,7 @@ _ALIASES = {"input": "x", "h0": "h_0", "c0": "c_0", "hx": "h_0", "cx": "c_0", "h
 
 _INPUTS = ("x", "h_0", "c_0", "lengths")
 
-_WEIGHT = re.compile(r"^(?:.*\.)?((?:weight_(?:ih|hh|hr)|bias_(?:ih|hh))_l(\d+)(_reverse)?)$")
-
-#: Bytes of one file's elements.
-_LIMIT = 1 << 32
+_WEIGHT = re.compile(r"^(?:.*\.)?((?:weight_(?:ih|hh|hr)|bias_(?:ih|hh))_l([0-9]{1,6})(_reverse)?)$")
 
 #: What a layout gives in words.
 _LAYOUT = {
@@ -54,27 +52,35 @@ class Given:
     result: Result
     #: The parts that were recorded.
     returns: tuple[str, ...]
+    #: The same arrays with x and output read as batch-first, where neither a config nor a shape says which is right.
+    turned: Given | None = None
 
 
 def given_calls(paths: Sequence[Path]) -> list[Given]:
-    """The calls in files, one in each. A file without an x lends its weights and its config to the others."""
-    read_in = {path: read(path, _LIMIT) for path in _files(paths)}
-    lent = [path for path, one in read_in.items() if not {"x", "input"} & {*one.arrays}]
-    calls = [path for path in read_in if path not in lent]
-    if not calls:
-        path = next(iter(read_in))
-        told = ", ".join(sorted(read_in[path].arrays)) or "nothing"
-        raise UsageError(
-            f"{path} has no array 'x', the input {_LAYOUT['x']}; it has {told[:200]}", "see docs/recorded.md"
-        )
-    arrays: dict[str, Array] = {}
-    texts: dict[str, str] = {}
-    for path in lent:
-        arrays |= read_in[path].arrays
-        texts |= read_in[path].fields
-    return [
-        _given(path, Container({**texts, **read_in[path].fields}, {**arrays, **read_in[path].arrays})) for path in calls
-    ]
+    """The calls in files, one in each. A file of weights alone lends them, and its config, to the others.
+
+    Raises ``UsageError`` for a file that is none, for a call that is not whole, and if two files lend weights.
+    """
+    read_in = {path: read(path) for path in _files(paths)}
+    calls = [path for path, one in read_in.items() if {"x", "input"} & {*one.arrays}]
+    lent: dict[str, tuple[Path, Array]] = {}
+    text = "{}"
+    for path, one in read_in.items():
+        if path in calls:
+            continue
+        if not calls or any(_ALIASES.get(name, name) in (*_INPUTS, *PARTS) for name in one.arrays):
+            told = ", ".join(sorted(one.arrays)) or "nothing"
+            raise UsageError(
+                f"{path} has no array 'x', the input {_LAYOUT['x']}; it has {told[:200]}", "see docs/recorded.md"
+            )
+        # A trained model has other arrays too.
+        for name, value in _named(path, one.arrays, others=True)[1].items():
+            if name in lent:
+                raise UsageError(f"{path} has {name}, and so has {lent[name][0]}", "one file lends the weights")
+            lent[name] = path, value
+        text = one.fields.get("config", text)
+    weights = {name: value for name, (_, value) in lent.items()}
+    return [_given(path, read_in[path], weights, text) for path in calls]
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:
@@ -82,18 +88,19 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if not path.exists():
             raise UsageError(f"{path} does not exist")
-        inside = (
-            sorted(p for p in path.iterdir() if p.suffix in (".npz", ".safetensors", ".json")) if path.is_dir() else []
-        )
+        inside = sorted(p for p in path.iterdir() if p.suffix in KINDS) if path.is_dir() else []
         if path.is_dir() and not inside:
-            raise UsageError(f"{path} has no .npz, .safetensors or .json file", "see docs/recorded.md")
+            raise UsageError(f"{path} has no file that ends in {', '.join(KINDS)}", "see docs/recorded.md")
         found += inside or [path]
     return list(dict.fromkeys(found))
 
 
-def _given(path: Path, contents: Container) -> Given:
+def _named(
+    path: Path, contents: Mapping[str, Array], others: bool = False
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """A call's arrays and an LSTM's weights by their own names; anything else is an error, unless ``others`` may be."""
     arrays, params = dict[str, Array](), dict[str, Array]()
-    for name, value in contents.arrays.items():
+    for name, value in contents.items():
         weight = _WEIGHT.match(name)
         own = weight[1] if weight else _ALIASES.get(name, name)
         if own in (params if weight else arrays):
@@ -101,26 +108,47 @@ def _given(path: Path, contents: Container) -> Given:
                 f"{path}: {name!r} is a second array of the name {own!r}", "one LSTM and one call in a file"
             )
         if not weight and own not in (*_INPUTS, *PARTS):
+            if others:
+                continue
             near = nearest(own, (*_INPUTS, *PARTS))
             hint = (
                 f"did you mean {near[0]!r}?" if near else f"arrays are weight_ih_l0 …, {', '.join((*_INPUTS, *PARTS))}"
             )
             raise UsageError(f"{path}: nothing is known of an array {name[:80]!r}", hint)
-        (params if weight else arrays)[own] = value
+        (params if weight else arrays)[own] = value if own == "lengths" else from_bits(value)
+    return arrays, params
+
+
+def _given(path: Path, contents: Container, lent: Mapping[str, Array], text: str) -> Given:
+    arrays, params = _named(path, contents.arrays)
+    params = {**lent, **params}
     if not any(part in arrays for part in PARTS):
         raise UsageError(f"{path} has no results: neither output nor h_n nor c_n", "record what the program returned")
     if ("h_0" in arrays) != ("c_0" in arrays):
         lacks, has = ("c_0", "h_0") if "h_0" in arrays else ("h_0", "c_0")
         raise UsageError(f"{path} has {has} and no {lacks}", f"give zeros for a {lacks} that was not used")
-    config = _config(path, contents.fields.get("config", "{}"), arrays, params)
-    return fitted(path, config, arrays, params)
+    told = _told(path, contents.fields.get("config", text))
+    config = _config(path, told, arrays, params)
+    if "batch_first" in told or arrays["x"].ndim != 3:
+        return fitted(path, config, arrays, params)
+    turned = replace(config, batch_first=True)
+    try:
+        found = fitted(path, config, arrays, params)
+    except UsageError:
+        with suppress(UsageError):
+            return fitted(path, turned, arrays, params)
+        raise
+    with suppress(UsageError):
+        return replace(found, turned=fitted(path, turned, arrays, params))
+    return found
 
 
 # The config: what the file says, and what the weights tell
 
 
-def _config(path: Path, text: str, arrays: Mapping[str, Array], params: Mapping[str, Array]) -> LSTMConfig:
-    told = _told(path, text)
+def _config(
+    path: Path, told: Mapping[str, Any], arrays: Mapping[str, Array], params: Mapping[str, Array]
+) -> LSTMConfig:
     for name in ("weight_ih_l0", "weight_hh_l0"):
         if name not in params:
             raise UsageError(f"{path} has no {name}", "weights bear the names of nn.LSTM's state_dict")
@@ -137,17 +165,26 @@ def _config(path: Path, text: str, arrays: Mapping[str, Array], params: Mapping[
         "bias": "bias_ih_l0" in params or "bias_hh_l0" in params,
         "bidirectional": any(name.endswith("_reverse") for name in params),
         "proj_size": params["weight_hr_l0"].shape[0] if "weight_hr_l0" in params else 0,
-        "dtype": _dtype(path, arrays, params),
+        "dtype": _dtype(path, arrays),
     }
     for name, value in told.items():
         if name in inferred and inferred[name] != value and name != "dtype":
             raise UsageError(f"{path}: its config says {name} = {value!r}, and its weights are of {inferred[name]!r}")
-    if "batch_first" not in told:
-        inferred["batch_first"] = _batch_first(arrays)
     try:
-        return LSTMConfig(**{**inferred, **told, "dropout": 0.0, "training": False})
+        config = LSTMConfig(**{**inferred, **told, "dropout": 0.0, "training": False})
     except (ValueError, TypeError) as error:
         raise UsageError(f"{path}: its config: {error}") from None
+    if numpy_dtype(config.dtype).itemsize > np.dtype(arrays[_first(arrays)].dtype).itemsize:
+        raise UsageError(
+            f"{path}: its config says dtype = {config.dtype!r}, and its results are {inferred['dtype']}",
+            "record the results in the dtype in which the program computes",
+        )
+    return config
+
+
+def _first(arrays: Mapping[str, Array]) -> str:
+    """The first part of the result that was recorded."""
+    return next(name for name in PARTS if name in arrays)
 
 
 def _told(path: Path, text: str) -> dict[str, Any]:
@@ -171,21 +208,12 @@ def _told(path: Path, text: str) -> dict[str, Any]:
     return told
 
 
-def _dtype(path: Path, arrays: Mapping[str, Array], params: Mapping[str, Array]) -> str:
+def _dtype(path: Path, arrays: Mapping[str, Array]) -> str:
     """The dtype of the results, in which the model computes."""
     returned = {arrays[name].dtype.name for name in PARTS if name in arrays}
     if len(returned) > 1:
         raise UsageError(f"{path}: its results are of several dtypes: {', '.join(sorted(returned))}")
     return returned.pop()
-
-
-def _batch_first(arrays: Mapping[str, Array]) -> bool:
-    """Whether a state fits x's first axis as rows, and not its second."""
-    x = arrays["x"]
-    states = [arrays[name] for name in ("h_n", "c_n", "h_0", "c_0") if name in arrays]
-    if x.ndim != 3 or not states or states[0].ndim != 3:
-        return False
-    return x.shape[0] == states[0].shape[1] != x.shape[1]
 
 
 # The call
@@ -216,7 +244,7 @@ def fitted(path: Path, config: LSTMConfig, arrays: Mapping[str, Array], params: 
         if name in arrays and arrays[name].shape != shape:
             told = f"{path}: {name} has shape {arrays[name].shape}, expected {shape}: {_LAYOUT[name]}"
             raise UsageError(told, _hint(name, arrays[name], config))
-    named = {**params, **{name: arrays[name] for name in ("x", "h_0", "c_0") if name in arrays}}
+    named = {**params, **{name: value for name, value in arrays.items() if name != "lengths"}}
     values = {name: _exactly(path, name, value, config.dtype) for name, value in named.items()}
     lengths = _lengths(path, arrays, bare)
     state = None
@@ -227,7 +255,7 @@ def fitted(path: Path, config: LSTMConfig, arrays: Mapping[str, Array], params: 
     kept = {name: values[name] for name in wanted}
     case = Case(config, kept, np.ascontiguousarray(canonical), state, lengths, unbatched, fixed=True)  # type: ignore[arg-type]
     returns = tuple(name for name in PARTS if name in arrays)
-    raw = Result(*(arrays.get(name) for name in PARTS))
+    raw = Result(*(values.get(name) for name in PARTS))
     return Given(path, case, canonical_result(case, raw, returns), returns)
 
 

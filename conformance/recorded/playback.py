@@ -16,7 +16,8 @@ from conformance.faults.living import Living
 from conformance.faults.twin import Arguments, Twin
 from conformance.processes.wire.client import Failed, Refused
 from conformance.recorded.calls import PARTS, Call, Model, arguments, call_id, model_id
-from conformance.spec import Array, LSTMConfig, Params, State, numpy_dtype
+from conformance.recorded.container import from_bits
+from conformance.spec import Array, LSTMConfig, Params, State
 from conformance.trials.outcomes import NotAnswered
 
 #: What recorded calls cannot show: views and shared memory, and what is seen while calls are made.
@@ -81,8 +82,7 @@ def _own(config: LSTMConfig, value: Array | None) -> Any:
     """A copy, which the caller may change; NumPy's files hold bfloat16 as its 16 bits."""
     if value is None:
         return None
-    bits = config.dtype == "bfloat16" and value.dtype in (np.dtype("uint16"), np.dtype("V2"))
-    return (value.view(numpy_dtype("bfloat16")) if bits else value).copy()
+    return (from_bits(value) if config.dtype == "bfloat16" else value).copy()
 
 
 def _anything(twin: Twin, config: LSTMConfig, x: Array, state: State | None, lengths: Array | None) -> Arguments:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from conformance.facts import Cause, Difference, Mismatch, apart
@@ -31,9 +32,10 @@ def answer(name: str, told: Difference, causes: Sequence[Cause] = (), width: int
     return "\n".join(shown)
 
 
-def calls_judged(calls: int, wrong: int, shown: int) -> str:
-    """How many of several calls rounding can explain."""
-    told = f"rounding explains {calls - wrong} of {counted(calls, 'call')}"
+def calls_judged(calls: int, wrong: int, silent: int, shown: int) -> str:
+    """How many of several calls rounding can explain; nothing is known of the ``silent`` ones."""
+    told = f"rounding explains {calls - wrong - silent} of {counted(calls, 'call')}"
+    told += f", and nothing is known of {silent}" if silent else ""
     left = (wrong or calls) - shown
     return f"\n{told}" + (f"; {left} more {'is' if left == 1 else 'are'} shown by --verbose" if left > 0 else "")
 
@@ -45,6 +47,8 @@ def _rounding(told: Difference) -> str:
         return f"explains it: the largest error is {told.margin:.2g} of its bound, at {_at(told.worst)}"
     times = "infinitely many" if told.margin == float("inf") else f"{told.margin:.2g}"
     beyond = f"{times} times its bound of {told.worst.bound:.1e}"
+    if math.isnan(told.worst.expected):
+        return f"cannot explain it: {_at(told.worst)} is {told.worst.actual:g}, and a NaN that was given leads there"
     expected, actual = apart(told.worst.expected, told.worst.actual)
     return f"cannot explain it: {_at(told.worst)} is {actual}, expected {expected}: {beyond}"
 

@@ -20,7 +20,16 @@ from conformance.errors import UsageError, nearest
 from conformance.facts.weights import Likeness, WeightsCompared
 from conformance.properties.model import GUARDS, question_of
 from conformance.spec import GATES, Array, LSTMConfig, Params
-from conformance.targets.trained import Held, Trained, assigned, compared, file_of_weights, recognised, trained
+from conformance.targets.trained import (
+    Held,
+    Trained,
+    assigned,
+    compared,
+    file_of_weights,
+    recognised,
+    tensors_of,
+    trained,
+)
 
 #: The entry points that read models' files.
 GROUP = "lstm_conformance.models"
@@ -76,7 +85,7 @@ def parse(target: str, installed: bool = True) -> Named | None:
     Unless its reader must be ``installed``, any file that is there is taken for a model's.
     """
     known = "|".join(map(re.escape, endings())) if installed else r"\w+"
-    found = re.fullmatch(rf"(?!exec:)(.+?\.(?:{known}))(?::(.*)@([\w.-]+)(?::(.+))?)?", target, re.DOTALL)
+    found = re.fullmatch(rf"(?!exec:)(.+?\.(?:{known}))(?::(.*?)@([\w.-]+)(?::(.+))?)?", target, re.DOTALL)
     if found is None or not known or not (installed or Path(found[1]).is_file()):
         return None
     return Named(*(part or "" for part in found.groups()))
@@ -209,7 +218,7 @@ def _model(found: Sequence[Exported], at: int, weights: str) -> tuple[tuple[LSTM
     piece = assigned(held, lstms)[at]
     if piece is None:
         return own, f"judged with the weights of its file: {weights} has none of its sizes"
-    likeness = recognised(held[at], piece, lstms).likeness
+    likeness = recognised(held[at], piece, tensors_of(lstms)).likeness
     if likeness == Likeness.ROUNDED:
         return own, f"judged with the weights of its file, which are those of {weights}, rounded"
     return piece.model(one.config), f"judged with the weights of {weights}: {piece.label}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,13 +11,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from conformance.conventions.recognise import Recognised, Tensors, recognise
+from conformance.conventions.recognise import ALL, OWN_TENSORS, OWN_VALUES, Recognised, Tensors, recognise
 from conformance.errors import UsageError
 from conformance.facts.weights import Likeness, WeightsCompared
 from conformance.spec import Array, LSTMConfig, Params, Slot, layer_params, numpy_dtype, param_shapes
 
 #: nn.LSTM's names behind the name of the module; nn.LSTMCell's have no layer.
-_NAME = re.compile(r"(?P<module>.*?)(?P<kind>(?:weight|bias)_(?:ih|hh|hr))(?:_l(?P<layer>\d+)(?P<end>_reverse)?)?$")
+_NAME = re.compile(
+    r"(?P<module>.*?)(?P<kind>(?:weight|bias)_(?:ih|hh|hr))(?:_l(?P<layer>[0-9]{1,6})(?P<end>_reverse)?)?"
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,10 @@ def trained(arrays: Mapping[str, Any], file: str) -> tuple[Trained, ...]:
     for name, value in arrays.items():
         if found := _NAME.fullmatch(name):
             own = f"{found['kind']}_l{int(found['layer'] or 0)}{found['end'] or ''}"
-            modules.setdefault(found["module"].rstrip("."), {})[own] = np.asarray(value)
+            module = modules.setdefault(found["module"].rstrip("."), {})
+            if own in module:
+                raise UsageError(f"--weights {file}: {name!r} is a second array of the name {own}", "name each once")
+            module[own] = np.asarray(value)
     lstms = [_trained(name, own, file) for name, own in modules.items() if _is_lstm(own)]
     if not lstms:
         told = f"{len(arrays)} arrays, such as {', '.join(map(repr, [*arrays][:3]))}" if arrays else "no array"
@@ -76,24 +82,30 @@ def _is_lstm(own: Mapping[str, Array]) -> bool:
     hh = own.get("weight_hh_l0")
     if hh is None or hh.ndim != 2:
         return False
-    size = own["weight_hr_l0"].shape[-1] if "weight_hr_l0" in own else hh.shape[1]
-    return hh.shape[0] == 4 * size
+    hr = own.get("weight_hr_l0")
+    size = hh.shape[1] if hr is None else hr.shape[1] if hr.ndim == 2 else 0
+    return hh.shape[0] == 4 * size > 0
 
 
 def _trained(name: str, own: Mapping[str, Array], file: str) -> Trained:
     params = {each: value for each, value in own.items() if np.issubdtype(value.dtype, np.floating)} or dict(own)
-    hh, hr = params["weight_hh_l0"], params.get("weight_hr_l0")
     try:
+        hh, hr = params["weight_hh_l0"], params.get("weight_hr_l0")
+        layers = 1 + max(int(each.rpartition("_l")[2].split("_")[0]) for each in params)
         config = LSTMConfig(
             params["weight_ih_l0"].shape[-1],
             hh.shape[0] // 4,
-            num_layers=1 + max(int(each.rpartition("_l")[2].split("_")[0]) for each in params),
+            # No more than there are names: a file may say a million.
+            num_layers=min(layers, len(params)),
             bias="bias_ih_l0" in params or "bias_hh_l0" in params,
             bidirectional="weight_ih_l0_reverse" in params,
             proj_size=0 if hr is None else hr.shape[0],
             dtype=hh.dtype.name,
         )
-    except (KeyError, IndexError, ValueError) as error:
+    except KeyError as error:
+        told = f"{name or 'its LSTM'} has no {error.args[0]} of floating point"
+        raise UsageError(f"--weights {file}: {told}") from None
+    except (IndexError, ValueError) as error:
         raise UsageError(f"--weights {file}: {name or 'its LSTM'} is no LSTM of nn.LSTM's: {error}") from None
     shapes = param_shapes(config)
     wrong = [each for each, shape in shapes.items() if each not in params or params[each].shape != shape]
@@ -166,33 +178,50 @@ def assigned(held: Sequence[Held], lstms: Sequence[Trained]) -> list[Piece | Non
     The layers of one trained LSTM are dealt out in the order of the file, which is that of the computation: so those
     that were exchanged are compared with the layers in whose place they stand.
     """
+    every = tensors_of(lstms)
     fitting = [
-        (_rank(one, piece, lstms), at, number, piece)
+        _Fitting(at, number, piece)
         for at, one in enumerate(held)
         for number, piece in enumerate(piece for lstm in lstms for piece in pieces(lstm, one.config))
     ]
-    fitting.sort(key=lambda each: each[:3])
-    found: dict[int, Piece] = {}
+    dealt: dict[int, Piece] = {}
     used: set[tuple[int, Slot]] = set()
-    for _, at, _, piece in fitting:
-        own = {(id(piece.lstm), slot) for slot in piece.slots}
-        if at not in found and not used & own:
-            found[at] = piece
-            used |= own
-    for rank, at, _, piece in fitting:
+    shared: list[_Fitting] = []
+    # What conversion made an LSTM of another is looked for where nothing nearer is left: that takes long.
+    for reach, most in ((OWN_VALUES, _DIFFERENT - 1), (OWN_TENSORS, _DIFFERENT), (ALL, math.inf)):
+        left = [each for each in fitting if each.at not in dealt and used.isdisjoint(each.slots())]
+        ranked = [(_rank(held[each.at], each.piece, every, reach), each.at, each.number, each) for each in left]
+        for rank, *_, each in sorted(ranked):
+            if rank <= most and each.at not in dealt and used.isdisjoint(each.slots()):
+                dealt[each.at] = each.piece
+                used |= each.slots()
+            elif rank < _DIFFERENT:
+                shared.append(each)
+    for each in shared:
         # Two LSTMs of a file may share their weights.
-        if at not in found and rank < _DIFFERENT:
-            found[at] = piece
-    _in_order(found, held)
-    return [found.get(at) for at in range(len(held))]
+        dealt.setdefault(each.at, each.piece)
+    _in_order(dealt, held)
+    return [dealt.get(at) for at in range(len(held))]
+
+
+class _Fitting(NamedTuple):
+    """A piece of the sizes of an LSTM of a file, the places of both."""
+
+    at: int
+    number: int
+    piece: Piece
+
+    def slots(self) -> set[tuple[int, Slot]]:
+        """What of the trained LSTMs it takes."""
+        return {(id(self.piece.lstm), slot) for slot in self.piece.slots}
 
 
 _DIFFERENT = 3
 
 
-def _rank(one: Held, piece: Piece, lstms: Sequence[Trained]) -> int:
+def _rank(one: Held, piece: Piece, every: Mapping[str, Tensors], reach: int = ALL) -> int:
     """How far an LSTM of a file is from trained weights; the smaller, the more alike."""
-    told = recognised(one, piece, lstms)
+    told = recognised(one, piece, every, reach)
     if told.likeness != Likeness.DIFFERENT:
         return [Likeness.EQUAL, Likeness.ROUNDED, Likeness.NEAR].index(told.likeness)
     foreign = sum(len(taken.tensors) for taken in told.taken if taken.owner)
@@ -210,20 +239,24 @@ def _in_order(found: dict[int, Piece], held: Sequence[Held]) -> None:
         found |= dict(zip(sorted(places), layers, strict=True))
 
 
-def recognised(one: Held, piece: Piece, lstms: Sequence[Trained]) -> Recognised:
-    """What the weights of an LSTM in a file are, beside those that it should hold."""
-    every = {name: tensors for lstm in lstms for name, tensors in lstm.tensors()}
-    return recognise(one.config, one.params, piece.owners(one.config), every, one.gates)
+def tensors_of(lstms: Sequence[Trained]) -> dict[str, Tensors]:
+    """All trained layers and directions by their names."""
+    return {name: tensors for lstm in lstms for name, tensors in lstm.tensors()}
+
+
+def recognised(one: Held, piece: Piece, every: Mapping[str, Tensors], reach: int = ALL) -> Recognised:
+    """What the weights of an LSTM in a file are, beside those that it should hold, among ``every`` trained one."""
+    return recognise(one.config, one.params, piece.owners(one.config), every, one.gates, reach)
 
 
 def compared(file: str, held: Sequence[Held], weights: str, lstms: Sequence[Trained]) -> list[WeightsCompared]:
     """Every LSTM of a file beside the trained weights, and then the trained layers that are missing in it."""
-    dealt = assigned(held, lstms)
+    dealt, every = assigned(held, lstms), tensors_of(lstms)
     told = [
         WeightsCompared(file, one.name, weights, "", Likeness.UNMATCHED, note=_sizes(one.config))
         if piece is None
         else WeightsCompared(
-            file, one.name, weights, piece.label, gates=one.gates, **vars(recognised(one, piece, lstms))
+            file, one.name, weights, piece.label, gates=one.gates, **vars(recognised(one, piece, every))
         )
         for one, piece in zip(held, dealt, strict=True)
     ]

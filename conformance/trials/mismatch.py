@@ -25,9 +25,9 @@ def telling(finding: Finding) -> Array:
     return np.where(np.isfinite(finding.expected) & np.isfinite(finding.bound), finding.ratios(), 0.0)
 
 
-def mismatch(finding: Finding, case: Case) -> Mismatch:
-    """Where a finding is farthest beyond its bound, and what was expected there."""
-    at = np.unravel_index(int(np.argmax(telling(finding))), finding.actual.shape)
+def mismatch(finding: Finding, case: Case, shares: Array | None = None) -> Mismatch:
+    """Where a finding is farthest beyond its bound, by ``shares`` if they are given, and what was expected there."""
+    at = np.unravel_index(int(np.argmax(telling(finding) if shares is None else shares)), finding.actual.shape)
     index, config = place(finding, at, case.config), case.config
     step = row = None
     if finding.tensor == "output":

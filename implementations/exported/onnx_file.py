@@ -81,7 +81,7 @@ class _Constants:
 
         if name in self._initializers:
             return numpy_helper.to_array(self._initializers[name])
-        nodes = list(dict.fromkeys(self._ancestors(name)))
+        nodes = list(self._ancestors(name, set()))
         used = {given for place in nodes for given in self._model.graph.node[place].input}
         graph = helper.make_graph(
             [self._model.graph.node[place] for place in nodes],
@@ -94,16 +94,18 @@ class _Constants:
         evaluator: Any = ReferenceEvaluator(helper.make_model(graph, opset_imports=opsets))
         return np.asarray(evaluator.run(None, {})[0])
 
-    def _ancestors(self, name: str) -> Iterator[int]:
-        """The places of the nodes that compute a tensor, the first ones first."""
+    def _ancestors(self, name: str, seen: set[str]) -> Iterator[int]:
+        """The places of the nodes that compute a tensor and were not ``seen``, the first ones first."""
         if name in self._initializers or not name:
             return
         if name not in self._makers:
             raise UsageError(f"the weights of an LSTM node are not constant: they depend on the input {name!r}")
-        place = self._makers[name]
-        for given in self._model.graph.node[place].input:
-            yield from self._ancestors(given)
-        yield place
+        node = self._model.graph.node[self._makers[name]]
+        if seen.isdisjoint(node.output):
+            seen.update(node.output)
+            for given in node.input:
+                yield from self._ancestors(given, seen)
+            yield self._makers[name]
 
 
 @dataclass(frozen=True)
@@ -123,10 +125,12 @@ def _exported(model: Any, node: Any, constants: _Constants, number: int) -> Expo
     attributes = {each.name: helper.get_attribute_value(each) for each in node.attribute}
     given = dict(zip(_INPUTS, node.input, strict=False))
     name = node.name or next(filter(None, node.output), f"LSTM_{number}")
+    if lacks := [each for each in ("W", "R") if not given.get(each)]:
+        raise UsageError(f"the node {name!r} has no {lacks[0]}")
     arrays = {each: constants.array(given[each]) for each in ("W", "R", "B", "P") if given.get(each)}
     W, R, B = arrays["W"], arrays["R"], arrays.get("B")
     direction = _text(attributes.get("direction", b"forward"))
-    D, H = 2 if direction == "bidirectional" else 1, R.shape[-1]
+    D, H = 2 if direction == "bidirectional" else 1, R.shape[-1] if R.ndim else 0
     if (
         W.ndim != 3
         or W.shape[:2] != (D, 4 * H)

@@ -23,6 +23,9 @@ from conformance.targets.exported import Exported
 from implementations.adapter import require
 from implementations.mobile.litert_lstm import litert, litert_bidirectional
 
+#: ``ActivationFunctionType.TANH`` of the schema.
+_TANH = 4
+
 _MADE = "the operator is made again with the file's weights, for each shape of x"
 
 
@@ -73,18 +76,22 @@ def _exported(model: Any, graph: Any, operator: Any, D: int) -> Exported:
         params |= {kind + slot.suffix: np.ascontiguousarray(value) for kind, value in found.items()}
     backend: Backend = litert if D == 1 else litert_bidirectional
     runtime = replace(backend, name="litert", build=partial(_build, backend, config, params))
-    return Exported(name, config, params, (runtime,), note=_note(options, tensors))
+    # Behind the states: coefficients of a normalization, or a second input with weights of its own.
+    more = any(place >= 0 for place in operands[20:24] if D == 1) or any(place >= 0 for place in operands[39:48])
+    return Exported(name, config, params, (runtime,), note=_note(options, tensors, more))
 
 
 def _build(backend: Backend, config: LSTMConfig, params: Params, *_: Any) -> Callable[..., Any]:
     return backend.build(config, params)
 
 
-def _note(options: Any, tensors: Sequence[_Direction]) -> str:
+def _note(options: Any, tensors: Sequence[_Direction], more: bool) -> str:
     """What of an operator nn.LSTM does not have, and how it is run."""
     told = [f"{name}={value:g}" for name in ("cellClip", "projClip") if (value := getattr(options, name, 0.0))]
     told += ["peepholes"] * any(each.array(place) is not None for each in tensors for place in (8, 9, 10))
     told += ["a projection bias"] * any(each.array(16) is not None for each in tensors)
+    told += ["layer normalization or an auxiliary input"] * more
+    told += ["another activation than tanh"] * (options.fusedActivationFunction != _TANH)
     return "; ".join([f"it has {' and '.join(told)}, which are left out here"] * bool(told) + [_MADE])
 
 
