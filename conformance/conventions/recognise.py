@@ -17,7 +17,6 @@ from conformance.conventions.alike import Degree, degree
 from conformance.conventions.parameters import (
     ORDERS,
     Change,
-    columns_swapped,
     interleaved,
     square_transposed,
     transposed,
@@ -41,13 +40,18 @@ def _as_it_is(config: LSTMConfig, name: str, value: Array) -> Array:
     return value
 
 
+def _columns_swapped(config: LSTMConfig, name: str, value: Array) -> Array:
+    """The columns of the two directions below exchanged, in a layer or in one direction of it."""
+    return np.roll(value, value.shape[1] // 2, axis=1)
+
+
 #: The arrangements of a matrix, the usual one first, each with the functions that make it.
 LAYOUTS: Mapping[str, tuple[Change, ...]] = {
     "": (_as_it_is,),
     "blocks transposed": (square_transposed,),
     "transposed": (transposed, _transposed_back),
     "unit by unit": (interleaved, _unit_by_unit),
-    "directions swapped": (columns_swapped,),
+    "directions swapped": (_columns_swapped,),
 }
 
 #: What may stand for the sum of both biases, from b_ih and b_hh, the right one first. Besides, "bias_ih alone" and
@@ -187,14 +191,15 @@ class _Search:
 
     def _arranged(self, change: Change, kind: str, value: Array) -> Iterator[Array]:
         """A matrix rearranged before its gates are brought into the file's order, and after."""
-        if value.ndim != 2 or (change is columns_swapped and not self._reads_both(value)):
+        if value.ndim != 2 or (change is _columns_swapped and not self._reads_both(value)):
             return
         yield change(self.config, kind, value)
         if self.gates != GATES and kind != "weight_hr" and change is not _as_it_is:
             yield self._read(change(self.config, kind, reorder(value, self.gates)))
 
     def _reads_both(self, value: Array) -> bool:
-        return self.config.bidirectional and value.shape[1] == 2 * self.config.output_size
+        """Whether it may read two directions below; it may be one direction of a layer itself."""
+        return value.shape[1] == 2 * self.config.output_size
 
     def _read(self, packed: Array) -> Array:
         """Rows in the file's order brought into nn.LSTM's."""

@@ -218,7 +218,8 @@ def _model(found: Sequence[Exported], at: int, weights: str) -> tuple[tuple[LSTM
 def expand(target: str, weights: str = "", place: str = "") -> tuple[list[str], list[WeightsCompared]]:
     """The targets in a model's file: each LSTM in each runtime that can run here; and how its weights compare.
 
-    A target that is one LSTM in one runtime stands for itself, and has the weights of this LSTM compared. Raises ``UsageError`` for a file that cannot be read, and if no runtime can run here.
+    A target that is one LSTM in one runtime stands for itself, and has the weights of this LSTM compared. Raises
+    ``UsageError`` for a file that cannot be read, and if no runtime can run here.
     """
     named = parse(target, not place)
     assert named is not None
