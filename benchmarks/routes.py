@@ -80,7 +80,7 @@ def _write(python: str, tasks: Iterable[Sequence[object]], folder: Path) -> None
     for task in left:
         Path(task[3]).parent.mkdir(parents=True, exist_ok=True)
     if left:
-        path = folder / "tasks.json"
+        path = folder / f"tasks-{os.getpid()}.json"
         path.write_text(json.dumps(left), encoding="utf-8")
         _ran(python, "benchmarks.routes_files", path)
 
@@ -184,7 +184,8 @@ def _wrong(here: Sequence[Here], folder: Path) -> bool:
         for id, told in seen.items()
         if told
     ]
-    print(f"Wrong conversions planted, {sum(map(len, seen.values()))} in all: on how many routes\n")
+    count = sum(len(told) for id, told in seen.items() if MISTAKES[id].wrong)
+    print(f"Wrong conversions planted, {count} in all: on how many routes\n")
     print(tabulate(rows, ["kind", "", "found", "named", "wrong values"], tablefmt="github"), end="\n\n")
     for (name, id), why in HIDDEN.items():
         if name in (each.name for each in here):
@@ -199,7 +200,7 @@ def _compared(here: Here, files: Mapping[Path, Path], folder: Path) -> dict[str,
     if not results.exists():
         names = {str(file.resolve()): str(weights.resolve()) for file, weights in files.items()}
         place = exported.located(next(iter(names)))
-        tasks = folder / "tasks.json"
+        tasks = folder / f"tasks-{os.getpid()}.json"
         tasks.write_text(json.dumps({"place": place, "files": names}), encoding="utf-8")
         _ran(here.judges, "benchmarks.routes_judge", tasks, results)
     return json.loads(results.read_text(encoding="utf-8"))
