@@ -20,6 +20,7 @@ from conformance.facts import (
     Tensor,
     Undeclared,
 )
+from conformance.facts.weights import Likeness, Taken, WeightsCompared
 from conformance.properties import catalogue
 from conformance.report.model import Asked, BackendReport, Report, Verdict
 
@@ -152,6 +153,20 @@ def incomplete() -> Report:
     return report(backend("whole"), cut, missing=("never",))
 
 
+def misconverted() -> Report:
+    """Two models' files: the weights of one are the trained ones, those of the other were converted wrongly."""
+    gates = Taken(("weight_ih_l0", "weight_hh_l0"), gates="ifgo")
+    told = (
+        WeightsCompared("wrong.onnx", "/enc/LSTM", "t.npz", "enc", Likeness.DIFFERENT, gates="iofg", taken=(gates,)),
+        WeightsCompared("wrong.onnx", "/dec/LSTM", "t.npz", "dec", Likeness.EQUAL),
+        WeightsCompared("wrong.onnx", "", "t.npz", "dec, layer 1", Likeness.MISSING),
+        WeightsCompared("right.onnx", "/enc/LSTM", "t.npz", "enc", Likeness.EQUAL),
+    )
+    names = [f"{each.file}:{each.lstm}@runtime:{each.weights}" for each in told if each.lstm]
+    judged = report(*(backend(name, ("values.output",) if "/enc" in name else ()) for name in names))
+    return replace(judged, asked=replace(judged.asked, weights=told))
+
+
 def hostile() -> Report:
     """Backends whose every text is hostile."""
 
@@ -180,5 +195,11 @@ def hostile() -> Report:
         )
 
     whole = report(*map(bad, HOSTILE), missing=HOSTILE)
-    asked = Asked(targets=HOSTILE, only=HOSTILE, command=HOSTILE, started=HOSTILE[0])
+    taken = (Taken(("weight_ih_l0",), owner=HOSTILE[0]),)
+    weights = tuple(
+        WeightsCompared(text, text, text, text, likeness, taken=taken, note=text)
+        for text in HOSTILE
+        for likeness in (Likeness.DIFFERENT, Likeness.UNMATCHED, Likeness.EQUAL)
+    )
+    asked = Asked(targets=HOSTILE, only=HOSTILE, command=HOSTILE, started=HOSTILE[0], weights=weights)
     return replace(whole, asked=asked, environment={text: text for text in HOSTILE})

@@ -251,6 +251,21 @@ def test_weights_rounded_to_the_files_dtype_are_told_and_judged_as_they_are(fold
     assert _answer(judged, case="I=3 H=4 L=3 N=2 state=both float16") == Outcome.PASSED
 
 
+def test_one_lstm_in_one_runtime_has_its_weights_compared_too(folder: Path) -> None:
+    """Also with ``--weights``, which would otherwise be forgotten without a word."""
+    params = _trained(3, 4, 2)
+    wrong = {**params, "bias_hh_l1": 0 * params["bias_hh_l1"]}
+    file = _save("m.onnx", LSTMConfig(3, 4, num_layers=2), wrong)
+    weights = _weights("t.safetensors", lstm=params)
+    for node, likeness in (("Y0", Likeness.EQUAL), ("Y1", Likeness.DIFFERENT)):
+        target = f"{file}:{node}@{REFERENCE}"
+        for given in ((target, weights), (f"{target}:{weights}",)):
+            targets, told = exported.expand(*given)
+            assert targets == [f"{target}:{weights}"]
+            assert [(each.lstm, each.likeness) for each in told] == [(node, likeness)]
+    assert exported.expand(f"{file}:Y0@{REFERENCE}") == ([f"{file}:Y0@{REFERENCE}"], [])
+
+
 # Files
 
 

@@ -19,7 +19,6 @@ from conformance.conventions.alike import Degree, degree, largest, near
 from conformance.conventions.parameters import (
     ORDERS,
     Change,
-    columns_swapped,
     interleaved,
     square_transposed,
     transposed,
@@ -50,13 +49,18 @@ def _as_it_is(config: LSTMConfig, name: str, value: Array) -> Array:
     return value
 
 
+def _columns_swapped(config: LSTMConfig, name: str, value: Array) -> Array:
+    """The columns of the two directions below exchanged, in a layer or in one direction of it."""
+    return np.roll(value, value.shape[1] // 2, axis=1)
+
+
 #: The arrangements of a matrix, the usual one first, each with the functions that make it.
 LAYOUTS: Mapping[str, tuple[Change, ...]] = {
     "": (_as_it_is,),
     "blocks transposed": (square_transposed,),
     "transposed": (transposed, _transposed_back),
     "unit by unit": (interleaved, _unit_by_unit),
-    "directions swapped": (columns_swapped,),
+    "directions swapped": (_columns_swapped,),
 }
 
 #: What may stand for the sum of both biases, from b_ih and b_hh, the right one first. Besides, "bias_ih alone" and
@@ -240,7 +244,7 @@ class _Search:
 
     def _arranged(self, change: Change, kind: str, found: Array, value: Array, scale: float) -> Iterator[Array]:
         """A matrix rearranged before its gates are in the file's order, and after, as far as that may be ``found``."""
-        if value.ndim != 2 or (change is columns_swapped and not self._reads_both(value)):
+        if value.ndim != 2 or (change is _columns_swapped and not self._reads_both(value)):
             return
         orders = [GATES]
         if self.gates != GATES and kind != "weight_hr" and change is not _as_it_is:
@@ -251,7 +255,8 @@ class _Search:
                 yield made(value)
 
     def _reads_both(self, value: Array) -> bool:
-        return self.config.bidirectional and value.shape[1] == 2 * self.config.output_size
+        """Whether it may read two directions below; it may be one direction of a layer itself."""
+        return value.shape[1] == 2 * self.config.output_size
 
     def _order(self, found: Array, want: Array, size: Array | None = None) -> tuple[str, Degree | None]:
         """The order in which the gates stand in the file, nothing if it is the format's, and how alike they are then.

@@ -1,7 +1,7 @@
 """The report as a badge: the answer for a README, as data for shields.io and as a picture.
 
-A badge tells of all backends of a report. It is green only where each of those that can run here is conformant, and
-all was asked.
+A badge tells of all backends of a report. It is green only where each of those that can run here is conformant, all
+was asked, and no weights of a model's file are wrong.
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ def svg(report: Report) -> str:
 
 def _told(report: Report) -> tuple[str, str]:
     """The message and its colour."""
+    if report.misconverted:
+        return "not conformant · weights differ", _RED
     ran = [backend for backend in report.backends if backend.available]
     if len(ran) == 1 and not report.missing:
         return _alone(ran[0])

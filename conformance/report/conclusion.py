@@ -12,6 +12,7 @@ from conformance.report.colour import Paint, unpainted
 from conformance.report.columns import ENDLESS, wrapped
 from conformance.report.levels import reached, whole
 from conformance.report.model import BackendReport, Report, Verdict
+from conformance.report.weights import by_file, in_a_line
 
 #: Of the words with which the conclusion begins, the good ones and the bad ones.
 GOOD = {"conformant": True, "not conformant": False}
@@ -23,9 +24,13 @@ NOT_TO_THE_END = "not judged to the end"
 def conclusion(report: Report, paint: Paint = unpainted, width: int = ENDLESS) -> str:
     """A sentence for each backend, which begins with whether it is conformant: the last thing that a person reads.
 
+    Before them stands one for each model's file whose weights are not the trained ones: that counts, too.
+
     Unless a ``width`` is given it is a line, for programs that look for it.
     """
-    lines = []
+    bad = paint("not conformant", False)
+    wrong = (in_a_line(own) for own in by_file(report.asked.weights) if own.wrong)
+    lines = [wrapped(f"not conformant: {told}", "  ", width).replace("not conformant", bad, 1) for told in wrong]
     for backend in report.backends:
         first = standing(backend)
         told = wrapped(f"{first}: {sentence(backend)}", "  ", width)

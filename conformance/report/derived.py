@@ -103,7 +103,7 @@ class OfReport:
     counts: dict[str, int]
     #: Whether every target was begun and came to its end. A file that says false, or that lacks its end, is a part.
     complete: bool
-    #: Whether it is complete, and every backend that could run is conformant, and one at least could.
+    #: Whether it is complete, every backend that could run is conformant, one at least could, and no weights are wrong.
     conformant: bool
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from math import exp, log
 
 from conformance.facts import Measured, Outcome
+from conformance.report.difference_weights import Became, WeightsChanged, compare_weights
 from conformance.report.model import BackendReport, Report, Verdict, spoils
 
 #: A margin has grown if it is so many times the old one, and at least so much. Of two runs of one right LSTM that
@@ -83,6 +84,8 @@ class Difference:
     #: Whether each of the two is complete.
     old_complete: bool
     new_complete: bool
+    #: The weights of models' files.
+    weights: tuple[WeightsChanged, ...] = ()
     changed: tuple[Changed, ...] = ()
     grown: tuple[Grown, ...] = ()
     #: The backends that one report alone has; of the new ones, how many properties do not hold.
@@ -96,13 +99,14 @@ class Difference:
     @property
     def worse(self) -> bool:
         """Whether something became worse."""
-        return bool(self.grown) or any(each.worse for each in self.changed)
+        return bool(self.grown) or any(each.worse for each in (*self.weights, *self.changed))
 
     @property
     def whole(self) -> bool:
         """Whether all that the old report judged is judged in the new one, and both are complete."""
         judged = not self.missing and all(each.change != Change.NOT_JUDGED for each in self.changed)
-        return judged and self.old_complete and self.new_complete
+        compared = all(each.became != Became.NOT_COMPARED for each in self.weights)
+        return judged and compared and self.old_complete and self.new_complete
 
 
 def compare(old: Report, new: Report) -> Difference:
@@ -113,6 +117,7 @@ def compare(old: Report, new: Report) -> Difference:
     return Difference(
         old_complete=old.complete,
         new_complete=new.complete,
+        weights=tuple(compare_weights(old, new)),
         changed=tuple(each for pair in both for each in _changed(*pair)),
         grown=tuple(each for pair in both for each in _grown(*pair)),
         missing=tuple(name for name in before if name not in after),

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from conformance.report import english
 from conformance.report.columns import WIDTH, wrapped
 from conformance.report.difference import Change, Changed, Difference, Other
+from conformance.report.difference_weights import Became, WeightsChanged, told_of
 
 #: How far the time of a call may be from what it was for a text to say that it is about the same.
 _SAME_PACE = 1.1
@@ -23,15 +24,25 @@ _HEADS = {
     Change.NEWLY_JUDGED: "judged and passed, which was not before",
 }
 
+_WEIGHTS = {
+    Became.WRONG: "weights are wrong now",
+    Became.NOT_COMPARED: "weights not compared any more",
+    Became.ALTERED: "weights are otherwise than before",
+    Became.RIGHT: "weights are right now",
+    Became.NEWLY_COMPARED: "weights compared and right, which were not compared before",
+}
+
 
 def told(difference: Difference, width: int = WIDTH) -> str:
     """What a person needs to know, in lines of about ``width`` columns."""
     parts = [
         _head(difference),
         *_incomplete(difference),
+        _weights(difference, Became.WRONG),
         *(_changes(difference, change) for change in (Change.NEW_FAILURE, Change.LOST)),
         _grown(difference),
         *_backends(difference),
+        *(_weights(difference, became) for became in _WEIGHTS if became != Became.WRONG),
         *(_changes(difference, change) for change in _HEADS if change not in (Change.NEW_FAILURE, Change.LOST)),
         _paces(difference),
         _others("settings", difference.settings),
@@ -49,6 +60,7 @@ def _head(difference: Difference) -> str:
         worse = [each for each in difference.changed if each.worse]
         failing = sum(each.change == Change.NEW_FAILURE for each in worse)
         counts = [
+            (sum(each.worse for each in difference.weights), "LSTM that got wrong weights"),
             (failing, "new failure"),
             (len(worse) - failing, "property that passed"),
             (len(difference.grown), "margin that grew"),
@@ -71,6 +83,25 @@ def _incomplete(difference: Difference) -> Iterator[str]:
     for name, complete in (("OLD", difference.old_complete), ("NEW", difference.new_complete)):
         if not complete:
             yield f"{name} is incomplete: its run did not come to the end, or a target could not be judged"
+
+
+def _weights(difference: Difference, became: Became) -> str:
+    """A line for each LSTM whose weights became so, and how they compare."""
+    found = [each for each in difference.weights if each.became == became]
+    lines = (line for each in found for line in _weights_changed(each))
+    return "\n".join([f"{_WEIGHTS[became]} ({len(found)})", *lines]) if found else ""
+
+
+def _weights_changed(each: WeightsChanged) -> Iterator[str]:
+    was = "not in OLD" if each.old is None else str(each.old.likeness)
+    now = "not in NEW" if each.new is None else str(each.new.likeness)
+    yield f"  {each.name}  {now if was == now else f'{was} → {now}'}"
+    before, after = (told_of(side) if side else [] for side in (each.old, each.new))
+    if each.became == Became.ALTERED:
+        yield from (f"    was  {line}" for line in before)
+        yield from (f"    now  {line}" for line in after)
+    elif each.became == Became.WRONG:
+        yield from (f"    {line}" for line in after)
 
 
 def _changes(difference: Difference, change: Change) -> str:

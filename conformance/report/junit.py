@@ -1,5 +1,7 @@
 """The report as JUnit XML, as Jenkins, GitLab and others read it: a suite for each backend, a case for each property.
 
+A model's file whose weights were compared with the trained ones is a suite, too, with a case for each of its LSTMs.
+
 A *failure* is a property that does not hold, an *error* one whose calls did not come back with results. What makes no
 backend not conformant is *skipped*, with its reason: what was not asked, what was expected to fail, a missing guard.
 """
@@ -13,12 +15,14 @@ from io import BytesIO
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from conformance.facts import Outcome
+from conformance.facts.weights import WeightsCompared
 from conformance.report.causes import in_short
 from conformance.report.conclusion import ending, interruption, standing
 from conformance.report.levels import reached
 from conformance.report.model import BackendReport, Report, Verdict, spoils
 from conformance.report.names import named
 from conformance.report.text import explain
+from conformance.report.weights import by_file, details, key, sentence, weights
 
 #: The case that a suite has besides if its run did not come to its end.
 _COMPLETE = "run.complete"
@@ -29,6 +33,8 @@ _ERRORS = (Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT)
 def render(report: Report) -> str:
     """The text of an XML file."""
     shown, xml = named(report), JUnitXml("lstm-conformance")
+    for own in by_file(shown.asked.weights):
+        xml.append(_closed(TestSuite(own.name), [_case(own.name, key(each), _compared(each)) for each in own.compared]))
     for backend in shown.backends:
         xml.append(_suite(shown, backend))
     for name in shown.missing:
@@ -82,6 +88,16 @@ def _case(backend: str, name: str, result: Failure | Error | Skipped | None) -> 
     if result is not None:
         case.result = [result]
     return case
+
+
+def _compared(told: WeightsCompared) -> Failure | None:
+    """The element of weights that are not the trained ones."""
+    if not told.likeness.wrong:
+        return None
+    found = details(told)
+    failure = Failure("; ".join([sentence(told), *found]), told.likeness)
+    failure.text = weights([told])
+    return failure
 
 
 def _result(backend: BackendReport, verdict: Verdict) -> Failure | Error | Skipped | None:

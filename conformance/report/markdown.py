@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from conformance.facts import Cause
@@ -19,13 +19,13 @@ from conformance.report.model import BackendReport, Report, Verdict
 from conformance.report.names import named
 from conformance.report.summary import HEADERS, cells, headline, remarks, standings
 from conformance.report.text import explain, head, replay_line
-from conformance.report.weights import weights
+from conformance.report.weights import by_file, in_a_line, weights
 
 #: So many bytes it takes at most, and so many of them the table.
 MOST, _TABLE = 900_000, 300_000
 
-#: So many characters the comparison of weights takes at most.
-_WEIGHTS = 20_000
+#: So many bytes the comparison of weights takes at most.
+_WEIGHTS = 100_000
 
 #: The bytes kept free for the end of a backend's part.
 _ROOM = 300
@@ -48,8 +48,7 @@ def render(report: Report) -> str:
     """The text of a summary."""
     shown = named(report)
     parts = [_answer(shown), _table(shown), f"{_code(head(shown, ENDLESS))}"]
-    if told := weights(shown.asked.weights, ENDLESS):
-        parts.insert(1, _fenced(told[:_WEIGHTS]))
+    parts[1:1] = _weights(shown)
     left = MOST - _size(parts)
     for at, backend in enumerate(shown.backends):
         part = _backend(backend, left // (len(shown.backends) - at))
@@ -60,11 +59,29 @@ def render(report: Report) -> str:
 
 def _answer(report: Report) -> str:
     """The answer in a line, and whether it is one."""
-    lines = [f"## LSTM conformance: {standings(report) or 'nothing was judged'}"]
+    answer = standings(report) or "nothing was judged"
+    if report.misconverted:
+        several = f"; backends: {answer}" if len(report.backends) > 1 else ""
+        answer = f"not conformant, the weights are not the trained ones{several}"
+    lines = [f"## LSTM conformance: {answer}"]
     if not report.complete:
         begun = f" Not begun: {', '.join(map(_code, report.missing))}." if report.missing else ""
         lines.append(f"⚠️ **Incomplete:** the run did not come to its end.{begun}")
     return "\n\n".join(lines)
+
+
+def _weights(report: Report) -> Iterator[str]:
+    """Of each model's file a line on its weights, and where they are wrong, how."""
+    left = _WEIGHTS
+    for own in by_file(report.asked.weights):
+        block = [f"{'❌' if own.wrong else '✅'} {in_a_line(own, _code)}."]
+        if own.wrong:
+            block.append(_fenced(weights(own.compared, ENDLESS)))
+        left -= _size(block)
+        if left < 0:
+            yield "**Left out here: what else is known of weights**, so that GitHub shows the rest."
+            return
+        yield from block
 
 
 def _table(report: Report) -> str:

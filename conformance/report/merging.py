@@ -12,6 +12,7 @@ from conformance.facts import Cause, Degree, Diagnosis, Interruption, Measured, 
 from conformance.properties import catalogue
 from conformance.report.environment import loaded
 from conformance.report.model import Asked, BackendReport, Report, Verdict
+from conformance.report.weights import OfFile, by_file, key
 
 #: The outcomes that give way to any other: the part did not come to the property, or the machine lacks the backend.
 _OPEN = (Outcome.NOT_RUN, Outcome.UNAVAILABLE)
@@ -157,6 +158,7 @@ def merge(parts: Sequence[Part]) -> Report:
     for part in others:
         for word, value in _COMMON.items():
             _require_same(word, first, value(first.report), part, value(part.report))
+    _check_weights(parts)
     backends: dict[str, Part] = {}
     joint: dict[str, BackendReport] = {}
     for part in parts:
@@ -203,6 +205,18 @@ def _check(one: Part, known: BackendReport, other: Part, backend: BackendReport)
         for name in known.frameworks.keys() & backend.frameworks.keys():
             what = f"of {backend.backend}: {name}"
             _require_same(what, one, known.frameworks[name], other, backend.frameworks[name])
+
+
+def _check_weights(parts: Sequence[Part]) -> None:
+    """``UsageError`` where two parts found other weights in one model's file."""
+    found: dict[tuple[str, str], tuple[Part, OfFile]] = {}
+    for part in parts:
+        for own in by_file(part.report.asked.weights):
+            one, known = found.setdefault((own.file, own.weights), (part, own))
+            if known != own:
+                same = zip(own.compared, known.compared, strict=False)
+                what = next((key(each) for each, other in same if each != other), "LSTMs")
+                raise UsageError(f"{part.name} and {one.name} differ in {what} of {own.file}", _HINT)
 
 
 def _in_short(value: object) -> object:

@@ -291,6 +291,6 @@ class Report:
 
     @property
     def conformant(self) -> bool:
-        """Whether every backend that could run is conformant, and at least one could."""
+        """Whether every backend that could run is conformant, at least one could, and no weights are wrong."""
         ran = [backend for backend in self.backends if backend.available]
         return bool(ran) and self.complete and not self.misconverted and all(backend.conformant for backend in ran)

@@ -1,4 +1,4 @@
-"""Every verdict as one row of a table: for spreadsheets (CSV) and data frames."""
+"""Every verdict, and every comparison of weights, as one row of a table: for spreadsheets (CSV) and data frames."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from conformance.facts import Outcome
 from conformance.report.model import Report
 from conformance.report.names import named
 from conformance.report.text import replay_line
+from conformance.report.weights import by_file, details, key, sentence
 
 #: The columns, and their types as pandas names them. New ones are added at the end.
 COLUMNS = {
@@ -40,8 +42,22 @@ _FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r]")
 
 
 def rows(report: Report) -> Iterator[dict[str, Any]]:
-    """Each verdict by ``COLUMNS``; None where there is nothing to say."""
+    """Each comparison of weights and each verdict by ``COLUMNS``; None where there is nothing to say."""
     report = named(report)
+    for own in by_file(report.asked.weights):
+        for each in own.compared:
+            yield dict.fromkeys(COLUMNS) | {
+                "backend": own.name,
+                "property": key(each),
+                "group": "weights",
+                "outcome": str(Outcome.FAILED if each.likeness.wrong else Outcome.PASSED),
+                "spoils": each.likeness.wrong,
+                "cases": 0,
+                "message": "; ".join([sentence(each), *details(each)]),
+                "complete": True,
+                "seed": report.seed,
+                "version": report.version,
+            }
     for backend in report.backends:
         bad = {verdict.property for verdict in backend.bad}
         for verdict in backend.verdicts:

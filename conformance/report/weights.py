@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from conformance.facts.weights import Likeness, Taken, WeightsCompared
 from conformance.report import english
@@ -28,16 +28,88 @@ _SUMS = {
 }
 
 
+#: What is said in short of weights that are not the trained ones.
+_SHORT = {
+    Likeness.NEAR: "not equal",
+    Likeness.DIFFERENT: "converted wrongly",
+    Likeness.UNMATCHED: "other sizes",
+    Likeness.MISSING: "missing",
+}
+
+#: So many LSTMs of a file are named in a line.
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class OfFile:
+    """What was compared of one model's file with one file of trained weights."""
+
+    file: str
+    weights: str
+    compared: tuple[WeightsCompared, ...]
+
+    @property
+    def name(self) -> str:
+        """The name under which the forms have it beside the backends."""
+        return f"{self.file}:{self.weights}"
+
+    @property
+    def wrong(self) -> tuple[WeightsCompared, ...]:
+        """Those that are not the trained ones."""
+        return tuple(each for each in self.compared if each.likeness.wrong)
+
+
+def by_file(compared: Iterable[WeightsCompared]) -> tuple[OfFile, ...]:
+    """The comparisons of each model's file, in their order."""
+    files: dict[tuple[str, str], list[WeightsCompared]] = {}
+    for each in compared:
+        files.setdefault((each.file, each.weights), []).append(each)
+    return tuple(OfFile(file, trained, tuple(own)) for (file, trained), own in files.items())
+
+
+def key(told: WeightsCompared) -> str:
+    """By which an LSTM of a file is known, or a trained layer that no LSTM of the file holds: the same in each run."""
+    return f"weights.{told.lstm or told.trained}"
+
+
 def weights(compared: Sequence[WeightsCompared], width: int = WIDTH) -> str:
     """A paragraph for each model's file: of each LSTM a line, and one for each wrong conversion."""
     lines = []
-    for (file, trained), told in groupby(compared, key=lambda each: (each.file, each.weights)):
-        lines.append(f"weights of {file}, beside those of {trained}")
-        for each in told:
+    for own in by_file(compared):
+        lines.append(f"weights of {own.file}, beside those of {own.weights}")
+        for each in own.compared:
             name = f"{each.lstm}: " if each.lstm else ""
             lines.append(wrapped(f"  {name}{sentence(each)}", "    ", width))
             lines += [wrapped(f"    {line}", "      ", width) for line in details(each)]
     return "\n".join(lines)
+
+
+def in_a_line(own: OfFile, quoted: Callable[[str], str] = str) -> str:
+    """Whether the weights of a file are the trained ones, and which are not; names as they are ``quoted``."""
+    file, trained = quoted(own.file), quoted(own.weights)
+    if not own.wrong:
+        count = english.counted(len(own.compared), "LSTM")
+        return f"the weights of {file} are those of {trained}: {count}, {_how_right(own)}"
+    names = [f"{quoted(each.lstm or each.trained)} ({_in_short(each)})" for each in own.wrong]
+    if left := names[_NAMED:]:
+        names[_NAMED:] = [f"{len(left)} more"]
+    return f"the weights of {file} are not those of {trained}: {english.enumerated(names)}"
+
+
+def _how_right(own: OfFile) -> str:
+    """How the weights of a file are the trained ones."""
+    dtypes = [each.dtype for each in own.compared if each.likeness == Likeness.ROUNDED]
+    if dtypes:
+        some = f"{len(dtypes)} of them " if len(dtypes) < len(own.compared) else ""
+        return f"{some}rounded to {english.enumerated([*dict.fromkeys(dtypes)])}"
+    if any(each.merged for each in own.compared):
+        return "equal, with biases merged or exchanged"
+    return "equal to the last bit"
+
+
+def _in_short(told: WeightsCompared) -> str:
+    unknown = told.likeness == Likeness.DIFFERENT and not told.taken
+    return "other values" if unknown else _SHORT[told.likeness]
 
 
 def sentence(told: WeightsCompared) -> str:

@@ -227,15 +227,16 @@ def _model(found: Sequence[Exported], at: int, weights: str) -> tuple[tuple[LSTM
 def expand(target: str, weights: str = "", place: str = "") -> tuple[list[str], list[WeightsCompared]]:
     """The targets in a model's file: each LSTM in each runtime that can run here; and how its weights compare.
 
-    Raises ``UsageError`` for a file that cannot be read, and if no runtime can run here.
+    A target that is one LSTM in one runtime stands for itself, and has the weights of this LSTM compared. Raises
+    ``UsageError`` for a file that cannot be read, and if no runtime can run here.
     """
     named = parse(target, not place)
     assert named is not None
-    if named.runtime:
-        return [target], []
     weights = weights or named.weights
     found = read(named.file, place)
     told = compared(named.file, _held(found), weights, weights_of(weights)) if weights else []
+    if named.runtime:
+        return [str(named._replace(weights=weights))], [each for each in told if each.lstm == named.lstm]
     here = [
         str(Named(named.file, each.name, runtime.name, weights))
         for each in found

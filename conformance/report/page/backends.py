@@ -137,6 +137,8 @@ class Shown:
     standing: str
     good: bool | None
     sentence: str
+    #: How the weights of an LSTM of a model's file compare with the trained ones, if they were compared.
+    weights: str
     level: str
     gap: str
     remark: str
@@ -159,8 +161,8 @@ class Shown:
     marks: dict[str, str]
 
 
-def shown(backend: BackendReport, key: str, reasons: Mapping[str, Reason]) -> Shown:
-    """A backend as it is shown under a key."""
+def shown(backend: BackendReport, key: str, reasons: Mapping[str, Reason], weights: str) -> Shown:
+    """A backend as it is shown under a key; ``weights`` says how those of a model's file compare."""
     told, (level, gap) = standing(backend), reached(backend)
     found = backend.diagnosis
     explained = list(found.causes) if found else []
@@ -173,6 +175,7 @@ def shown(backend: BackendReport, key: str, reasons: Mapping[str, Reason]) -> Sh
         good=GOOD.get(told),
         # The sentence begins with the name, which may be long.
         sentence=plain(sentence(backend)[len(backend.backend) :].removeprefix(":").strip() or _unavailable(backend)),
+        weights=weights,
         level=level,
         gap=plain(english.gap(gap)) if gap else "",
         remark=plain(english.remark(backend.note, backend.signatures)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from conformance.properties import GROUPS, catalogue
@@ -11,8 +12,10 @@ from conformance.report import english
 from conformance.report.model import Report
 from conformance.report.page.backends import MARKS, NAME, Reason, Shown, keys, plain, shown, unquoted
 from conformance.report.page.drawn import data
+from conformance.report.page.weights import FileShown, files_shown, of_backend
 from conformance.report.shell import command_line
 from conformance.report.summary import standings
+from conformance.report.weights import by_file, in_a_line
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Page:
     statements: dict[str, str]
     #: Why it is no whole report, a line each.
     incomplete: tuple[str, ...]
+    #: The models' files whose weights are not the trained ones.
+    misconverted: tuple[FileShown, ...]
     #: How many backends stand how, in words.
     standings: str
     failures: int
@@ -41,7 +46,10 @@ class Page:
 
 def page(report: Report, reasons: Mapping[str, Reason]) -> Page:
     """All that stands on the page of a report."""
-    backends = tuple(shown(one, key, reasons) for one, key in zip(report.backends, keys(report.backends), strict=True))
+    backends = tuple(
+        shown(one, key, reasons, of_backend(one, report.asked.weights))
+        for one, key in zip(report.backends, keys(report.backends), strict=True)
+    )
     ids = {verdict.property for verdict in report.verdicts}
     known = [id for id in catalogue() if id in ids]
     groups = {g: tuple(id for id in known if id.startswith(f"{g}.")) for g in GROUPS}
@@ -55,6 +63,7 @@ def page(report: Report, reasons: Mapping[str, Reason]) -> Page:
         groups={group: members for group, members in groups.items() if members},
         statements={id: unquoted(catalogue()[id].statement) for id in known},
         incomplete=tuple(_incomplete(report, backends)),
+        misconverted=tuple(files_shown(report.asked.weights)),
         standings=standings(report),
         failures=len(report.failures),
         counts={key: marks.count(key) for key in MARKS if key in marks},
@@ -70,6 +79,9 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     yield "seed", str(report.seed)
     yield "properties", ", ".join([*asked.only, *(f"without {name}" for name in asked.exclude)])
     yield "strict", "a missing guard counts" if asked.strict or any(b.strict for b in report.backends) else ""
+    for own in by_file(asked.weights):
+        if not own.wrong:
+            yield "weights", f"✓ {in_a_line(own, partial(plain, most=NAME))}"
     yield "command", command_line(["lstm-conformance", *asked.command]) if asked.command else ""
 
 

@@ -81,6 +81,7 @@ def _column(shown: Shown, ids: Sequence[str], texts: dict[str, int], room: list[
 def _about(shown: Shown) -> Iterator[tuple[str, str]]:
     """What else a reader may know of a backend."""
     backend = shown.report
+    yield "weights", shown.weights
     yield "short of", shown.gap
     yield "remark", shown.remark
     yield "not judged", shown.unjudged
