@@ -30,10 +30,13 @@ def finding(page: str, *properties: str) -> dict[str, str]:
     return dict.fromkeys(properties, f"docs/findings/{page}.md")
 
 
+def refusals(*names: str) -> tuple[str, ...]:
+    """The properties of that group by their names in it."""
+    return tuple(f"refusals.{name}" for name in names)
+
+
 #: The properties that break where a state that does not fit is broadcast: those of a cell.
-STATES_BROADCAST = tuple(
-    f"refusals.{name}" for name in ("state-shape", "broadcast-state", "batch-mismatch", "reshaped-state", "state-rank")
-)
+STATES_BROADCAST = refusals("state-shape", "broadcast-state", "batch-mismatch", "reshaped-state", "state-rank")
 
 #: The same of a layer, which does not compare x with its state either.
 STATES_UNCHECKED = ("refusals.reshaped-x", *STATES_BROADCAST)

@@ -21,11 +21,10 @@ CAPABILITIES = Capabilities(
 )
 
 
-def variables(weights: Any, layer: int) -> Any:
+def variables(weights: Any, end: str) -> Any:
     """One layer's hk.Linear over [x, h]: gates i, g, f, o along the columns, and a forget gate that adds 1 itself."""
     from jax import numpy as jnp
 
-    end = f"_l{layer}"
     bias = weights["bias_ih" + end] + weights["bias_hh" + end]
     packed = jnp.concatenate([weights["weight_ih" + end].T, weights["weight_hh" + end].T, bias[None]])
     i, f, g, o = jnp.split(packed, 4, axis=1)
@@ -40,17 +39,17 @@ def run(config: LSTMConfig, weights: Any, x: Any, state: Any, lengths: Any) -> A
 
     refuse_slots(config, *(state or ()))
     time_major = x.ndim == 2 or not config.batch_first
-    names = [f"lstm{k}" for k in range(config.num_layers)]
+    ends = [slot.suffix for slot in config.slots()]
 
     def unrolled(x: Any, state: Any) -> Any:
-        core = hk.DeepRNN([hk.LSTM(config.hidden_size, name=name) for name in names])
+        core = hk.DeepRNN([hk.LSTM(config.hidden_size, name="lstm" + end) for end in ends])
         states = [hk.LSTMState(h, c) for h, c in zip(*state, strict=True)] if state else None
         states = states or core.initial_state(None if x.ndim == 2 else x.shape[1 if time_major else 0])
         # hk.LSTM's initial state is float32, whatever x is.
         states = tuple(hk.LSTMState(*(part.astype(x.dtype) for part in state)) for state in states)
         return hk.dynamic_unroll(core, x, states, time_major=time_major)
 
-    of_layers = {f"{name}/linear": variables(weights, k) for k, name in enumerate(names)}
+    of_layers = {f"lstm{end}/linear": variables(weights, end) for end in ends}
     output, states = hk.without_apply_rng(hk.transform(unrolled)).apply(of_layers, x, state)
     return output, jnp.stack([s.hidden for s in states]), jnp.stack([s.cell for s in states])
 

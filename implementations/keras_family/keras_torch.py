@@ -37,8 +37,7 @@ def model_of(declared: Capabilities, unroll: bool, config: LSTMConfig, params: P
         return output, (h_n, c_n)
 
     def packed(grads: dict[Any, Array]) -> dict[str, Array]:
-        inputs = {name: grads[name] for name in ("x", "h_0", "c_0")}
-        return inputs | layers.gradients_of(config, [grads[k] for k in leaves])
+        return layers.gradients_of(config, [grads[k] for k in leaves])
 
     return layers.checked(config, autograd.model_of(declared, config, run, leaves, packed))
 

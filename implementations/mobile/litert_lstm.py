@@ -6,75 +6,52 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from threading import Lock
-from typing import Any
 
 import numpy as np
 
-from conformance import Capabilities, LSTMConfig, Unsupported, backend
+from conformance import Backend, Capabilities, LSTMConfig, backend
 from conformance.spec import Array, Params, State
 from implementations.adapter import NAN_HIDDEN, finding, needs
-from implementations.mobile.litert_model import litert_model
-from implementations.options import refuse_slots
+from implementations.mobile.litert_model import interpreter
+from implementations.options import refuse, refuse_slots
 
-CAPABILITIES = Capabilities(
-    layers=True,
-    no_bias=True,
-    batch_first=True,
-    projection=True,
-    expected_failures=finding("litert-01-nan-hidden", *NAN_HIDDEN),
-)
-AVAILABLE = needs("ai_edge_litert", install="pip install ai-edge-litert")
-
-
-@backend("litert", CAPABILITIES, available=AVAILABLE)
-def litert(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, State]]:
-    """``forward(x, state)`` of UNIDIRECTIONAL_SEQUENCE_LSTM."""
-    if config.bidirectional:
-        raise Unsupported("bidirectional")
-    return _forward(config, params)
-
-
+KNOWN = finding("litert-01-nan-hidden", *NAN_HIDDEN)
+CAPABILITIES = Capabilities(layers=True, no_bias=True, batch_first=True, projection=True, expected_failures=KNOWN)
 # Batch-first it is wrong for several rows: docs/findings/litert-03-bidirectional-batch-first.md
-@backend("litert-bidirectional", replace(CAPABILITIES, batch_first=False, bidirectional=True), available=AVAILABLE)
-def litert_bidirectional(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, State]]:
-    """``forward(x, state)`` of BIDIRECTIONAL_SEQUENCE_LSTM, where there are two directions."""
-    if config.batch_first:
-        raise Unsupported("batch_first")
-    return _forward(config, params)
+BIDIRECTIONAL = replace(CAPABILITIES, batch_first=False, bidirectional=True)
 
 
-def _forward(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, State]]:
-    """One interpreter for each shape; the state is written to the variable tensors."""
-    from ai_edge_litert.interpreter import Interpreter
+def litert_backend(name: str, capabilities: Capabilities) -> Backend:
+    """An operator for each layer: BIDIRECTIONAL_SEQUENCE_LSTM for two directions, else UNIDIRECTIONAL_SEQUENCE_LSTM."""
 
-    if config.dtype != "float32" or (config.dropout and config.training):
-        raise Unsupported("the operators are float32, and have no dropout")
-    lock = Lock()
+    @backend(name, capabilities, available=needs("ai_edge_litert", install="pip install ai-edge-litert"))
+    def build(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, State]]:
+        refuse(capabilities, config)
+        # A call of another shape needs another model: the shapes of variable tensors, the states, are fixed.
+        loaded, lock = lru_cache(maxsize=4)(partial(interpreter, config, params)), Lock()
 
-    # A call of another shape needs another model: the shapes of variable tensors are fixed.
-    @lru_cache(maxsize=4)
-    def loaded(x_shape: tuple[int, ...]) -> tuple[Any, list[tuple[int, int]]]:
-        content, states = litert_model(config, params, x_shape)
-        interpreter = Interpreter(model_content=content, num_threads=1)
-        interpreter.allocate_tensors()
-        return interpreter, states
+        def forward(x: Array, state: State | None = None) -> tuple[Array, State]:
+            """x (L, N, I), or (N, L, I) if batch_first -> output in x's layout, (h_n, c_n)."""
+            if x.ndim != 3:
+                raise ValueError(f"the models have an input of three axes, got {x.shape}")
+            refuse_slots(config, *(state or ()))
+            with lock:
+                runner, states = loaded(x.shape)
+                runner.reset_all_variables()
+                for k, places in enumerate(states):
+                    for place, part in zip(places, state or (), strict=False):
+                        runner.set_tensor(place, np.ascontiguousarray(part[k]))
+                runner.set_tensor(0, np.ascontiguousarray(x))
+                runner.invoke()
+                h_n, c_n = (np.stack([runner.get_tensor(places[part]) for places in states]) for part in (0, 1))
+                return runner.get_tensor(runner.get_output_details()[0]["index"]), (h_n, c_n)
 
-    def forward(x: Array, state: State | None = None) -> tuple[Array, State]:
-        """x (L, N, I), or (N, L, I) if batch_first -> output in x's layout, (h_n, c_n)."""
-        if x.ndim != 3:
-            raise ValueError(f"the models have an input of three axes, got {x.shape}")
-        refuse_slots(config, *(state or ()))
-        with lock:
-            interpreter, states = loaded(x.shape)
-            interpreter.reset_all_variables()
-            for k, places in enumerate(states):
-                for place, part in zip(places, state or (), strict=False):
-                    interpreter.set_tensor(place, np.ascontiguousarray(part[k]))
-            interpreter.set_tensor(0, np.ascontiguousarray(x))
-            interpreter.invoke()
-            h_n, c_n = (np.stack([interpreter.get_tensor(places[part]) for places in states]) for part in (0, 1))
-            return interpreter.get_tensor(interpreter.get_output_details()[0]["index"]), (h_n, c_n)
+        return forward
 
-    return forward
+    return build
+
+
+litert = litert_backend("litert", CAPABILITIES)
+litert_bidirectional = litert_backend("litert-bidirectional", BIDIRECTIONAL)

@@ -4,10 +4,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -15,66 +13,41 @@ import numpy as np
 
 from conformance import Backend, Capabilities, LSTMConfig, backend
 from conformance.spec import Array, Params
-from implementations.adapter import finding, needs
+from implementations.adapter import finding, needs, refusals
+from implementations.mobile.mnn_model import module_of
 from implementations.onnx_family.graph import Run, onnx_forward
 
-CONVERTING = Lock()
+KNOWN = {
+    **finding("mnn-08-nan-hidden", "nonfinite.nan-kept", "nonfinite.nan-weight"),
+    **finding("mnn-09-no-steps-crash", "degenerate.no-steps", "degenerate.then-right"),
+    **finding("mnn-10-errors-are-empty", *refusals("feature-size", "rank", "reshaped-x", "undeclared")),
+}
+# One direction fails with an initial state: docs/findings/mnn-01-initial-state.md
+CAPABILITIES = Capabilities(layers=True, bidirectional=True, no_bias=True, initial_state=False, expected_failures=KNOWN)
+
+
+def load(precision: str, model: Any) -> Run:
+    """A ModelProto in a Module for all shapes."""
+    import MNN
+
+    names = [info.name for info in model.graph.input]
+    module, lock = module_of(model, names, precision), Lock()
+
+    def run(feeds: dict[str, Array]) -> list[Array]:
+        arrays = [np.ascontiguousarray(feeds[name]) for name in names]
+        given = [MNN.expr.const(array, list(array.shape), MNN.expr.NCHW) for array in arrays]
+        with lock:
+            return [np.array(part.read()) for part in module.forward(given)]
+
+    return run
 
 
 def mnn_backend(name: str, precision: str) -> Backend:
-    """The converted model as a Module for changing shapes."""
+    """The converted model, with one of MNN's precisions."""
 
-    @backend(
-        name,
-        # One direction fails with an initial state: docs/findings/mnn-01-initial-state.md
-        Capabilities(
-            layers=True,
-            bidirectional=True,
-            no_bias=True,
-            initial_state=False,
-            expected_failures={
-                **finding("mnn-08-nan-hidden", "nonfinite.nan-kept", "nonfinite.nan-weight"),
-                **finding("mnn-09-no-steps-crash", "degenerate.no-steps", "degenerate.then-right"),
-                **finding(
-                    "mnn-10-errors-are-empty",
-                    "refusals.feature-size",
-                    "refusals.rank",
-                    "refusals.reshaped-x",
-                    "refusals.undeclared",
-                ),
-            },
-        ),
-        available=needs("onnx", "MNN", install="pip install onnx MNN"),
-    )
+    @backend(name, CAPABILITIES, available=needs("onnx", "MNN", install="pip install onnx MNN"))
     def build(config: LSTMConfig, params: Params) -> Callable[..., Any]:
-        import _tools
-        import MNN
-
-        def load(model: Any) -> Run:
-            names, outputs = ([info.name for info in part] for part in (model.graph.input, model.graph.output))
-            with tempfile.TemporaryDirectory() as folder:
-                source, target = str(Path(folder, "lstm.onnx")), str(Path(folder, "lstm.mnn"))
-                Path(source).write_bytes(model.SerializeToString())
-                # MNN.tools would start a package installation; this is the converter that it calls.
-                # It writes a file of a fixed name to the current folder.
-                with CONVERTING, contextlib.chdir(folder):
-                    _tools.mnnconvert(["mnnconvert", "-f", "ONNX", "--modelFile", source, "--MNNModel", target])
-                manager = MNN.nn.create_runtime_manager(({"backend": "CPU", "numThread": 1, "precision": precision},))
-                module = MNN.nn.load_module_from_file(
-                    target, names, outputs, runtime_manager=manager, dynamic=False, shape_mutable=True
-                )
-            lock = Lock()
-
-            def run(feeds: dict[str, Array]) -> list[Array]:
-                given = [
-                    MNN.expr.const(np.ascontiguousarray(feeds[n]), list(feeds[n].shape), MNN.expr.NCHW) for n in names
-                ]
-                with lock:
-                    return [np.array(part.read()) for part in module.forward(given)]
-
-            return run
-
-        return onnx_forward(config, params, load)
+        return onnx_forward(config, params, partial(load, precision))
 
     return build
 

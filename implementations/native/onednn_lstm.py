@@ -12,17 +12,7 @@ from conformance import Capabilities, LSTMConfig, Unsupported, backend, guard
 from conformance.spec import Array, Params, State
 from implementations.adapter import finding
 from implementations.native.compiling import library, needs_header, pointer
-
-
-def _layer(config: LSTMConfig, params: Params, layer: int) -> tuple[Array | None, ...]:
-    """W (D, 4H, I), R (D, 4H, P), B (D, 4H) and W_hr (D, P, H): gates i, f, g, o as nn.LSTM's."""
-
-    def of(kind: str) -> Array:
-        return np.stack([params[kind + slot.suffix] for slot in config.slots(layer)])
-
-    R = of("weight_hh")
-    bias = of("bias_ih") + of("bias_hh") if config.bias else np.zeros(R.shape[:2], R.dtype)
-    return of("weight_ih"), R, bias, of("weight_hr") if config.proj_size else None
+from implementations.weights import of_layer
 
 
 @backend(
@@ -43,7 +33,7 @@ def onednn(config: LSTMConfig, params: Params) -> Callable[..., tuple[Array, Sta
     """``forward(x, state)``; C++ trusts the pointers that it is handed, so calls are guarded here."""
     if config.dtype != "float32" or config.batch_first or (config.dropout and config.training):
         raise Unsupported("the primitive is asked in float32, time-major, for inference")
-    layers = [_layer(config, params, k) for k in range(config.num_layers)]
+    layers = [of_layer(config, params, k, "ifgo") for k in range(config.num_layers)]
     run = library(Path(__file__).with_suffix(".cpp"), "-ldnnl").onednn_lstm
     D, H, P = config.num_directions, config.hidden_size, config.output_size
 

@@ -10,12 +10,9 @@ import numpy as np
 from conformance import Capabilities, LSTMConfig, Unsupported, backend, reorder
 from conformance.spec import Params
 from implementations.adapter import NAN_HIDDEN, finding, needs
-from implementations.model import model_of
+from implementations.model import model_of, one_bias
 from implementations.options import refuse, refuse_cotangents
-from implementations.torch_libraries.autograd import one_bias
 
-#: Of the steps that a backward pass goes through: their square decides its time.
-_MOST_STEPS = 2_000
 KNOWN = finding("pydynet-01-nan-hidden", *NAN_HIDDEN, "gradients.nan-kept")
 KNOWN |= finding("pydynet-02-tensors-kept", "purity.memory")
 CAPABILITIES = Capabilities(
@@ -35,36 +32,30 @@ def pydynet_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     places: dict[str, Any] = {}
     for k, cell in enumerate(lstm.LSTMCells):
         places |= {f"weight_ih_l{k}": cell.Wx, f"weight_hh_l{k}": cell.Wh}
-        cell.Wx.data[...] = reorder(params[f"weight_ih_l{k}"], "fiog").T
-        cell.Wh.data[...] = reorder(params[f"weight_hh_l{k}"], "fiog").T
-        if config.bias:
-            places[f"bias_ih_l{k}"] = cell.bias
-            cell.bias.data[...] = reorder(params[f"bias_ih_l{k}"] + params[f"bias_hh_l{k}"], "fiog")
+        places |= {f"bias_ih_l{k}": cell.bias} if config.bias else {}
+    for name, place in places.items():
+        value = params[name] if name.startswith("weight") else params[name] + params[name.replace("_ih", "_hh")]
+        place.data[...] = reorder(value, "fiog").T
 
     def run(x: Any, state: Any) -> Any:
         leaves = [pdn.Tensor(np.array(part), dtype=config.dtype, requires_grad=True) for part in (x, *(state or ()))]
         output, (h_n, c_n) = lstm(leaves[0], tuple(leaves[1:]) or None)
-        return leaves, (output, h_n, c_n)
-
-    @pdn.no_grad()
-    def call(x: Any, state: Any, lengths: Any) -> Any:
-        return tuple(np.array(part.data) for part in run(x, state)[1])
+        return leaves, (output, h_n, c_n), tuple(np.array(part.data) for part in (output, h_n, c_n))
 
     def differentiate(x: Any, state: Any, lengths: Any, cotangents: Any) -> Any:
-        if len(x) > _MOST_STEPS:
+        if len(x) > 2_000:
             raise Unsupported(f"gradients of {len(x)} steps: docs/findings/pydynet-03-quadratic-backward.md")
-        leaves, found = run(x, state)
-        refuse_cotangents(found, cotangents)
+        leaves, found, results = run(x, state)
+        refuse_cotangents(results, cotangents)
         for place in places.values():
             place.zero_grad()
-        loss: Any = sum(
-            (part * pdn.Tensor(grad, dtype=config.dtype)).sum() for part, grad in zip(found, cotangents, strict=True)
-        )
+        upstream = (pdn.Tensor(grad, dtype=config.dtype) for grad in cotangents)
+        loss: Any = sum((part * grad).sum() for part, grad in zip(found, upstream, strict=True))
         loss.backward()
-        grads: dict[str, Any] = dict(zip(("x", "h_0", "c_0"), (np.array(leaf.grad) for leaf in leaves), strict=True))
-        for name, place in places.items():
-            grad = np.array(place.grad)
-            grads[name] = reorder(grad.T if grad.ndim == 2 else grad, "fiog")  # that order of itself is nn.LSTM's
-        return tuple(np.array(part.data) for part in found), one_bias(grads)
+        grads = dict(zip(("x", "h_0", "c_0"), (np.array(leaf.grad) for leaf in leaves), strict=True))
+        # That order of itself is nn.LSTM's.
+        grads |= {name: reorder(np.array(place.grad).T, "fiog") for name, place in places.items()}
+        return results, one_bias(grads)
 
+    call = pdn.no_grad()(lambda x, state, lengths: run(x, state)[2])
     return model_of(CAPABILITIES, config, call, differentiate)

@@ -15,6 +15,7 @@ import numpy as np
 
 from conformance import LSTMConfig, Unsupported, reorder
 from conformance.spec import Array, Params, State
+from implementations.states import by_layer, joined
 
 #: Arrays by the graph's input names -> the graph's outputs: Y, then h_n and c_n of each layer.
 Run = Callable[[dict[str, Array]], list[Array]]
@@ -89,14 +90,12 @@ def onnx_forward(config: LSTMConfig, params: Params, load: Callable[[Any], Run],
                 raise ValueError(
                     f"the graph takes {config.num_layers} states of {D}, got {len(state[0])}, {len(state[1])}"
                 )
-            for name, part in zip(("h_0", "c_0"), state, strict=True):
-                # ONNX's layout=1 has a batch-first state too.
-                feeds |= {f"{name}_{k}": part[D * k : D * (k + 1)] for k in range(config.num_layers)}
-            feeds |= {name: v.swapaxes(0, 1) for name, v in feeds.items() if axis and name != "x"}
+            # ONNX's layout=1 has a batch-first state too.
+            names = (f"{name}_{k}" for k in range(config.num_layers) for name in ("h_0", "c_0"))
+            feeds |= dict(zip(names, by_layer(config, state, axis), strict=True))
         if lengths is not None:
             feeds["lengths"] = lengths.astype(np.int32)
         output, *finals = models[given](feeds)
-        h_n, c_n = (np.concatenate(parts, axis) for parts in (finals[::2], finals[1::2]))
-        return output, (h_n.swapaxes(0, axis), c_n.swapaxes(0, axis))
+        return output, joined(finals, axis)
 
     return forward

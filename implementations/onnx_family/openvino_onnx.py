@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -12,7 +13,7 @@ from conformance import Capabilities, LSTMConfig, backend
 from conformance.spec import Params
 from implementations.adapter import finding, needs
 from implementations.onnx_family.graph import Run, onnx_forward
-from implementations.openvino_family.model import HIDDEN_ERRORS, ONE_THREAD
+from implementations.openvino_family.model import KNOWN_DYNAMIC, ONE_THREAD, infer
 
 
 def load(model: Any) -> Run:
@@ -23,12 +24,7 @@ def load(model: Any) -> Run:
     # The CPU's own default may be bfloat16.
     hints = ONE_THREAD | {"INFERENCE_PRECISION_HINT": "f32"}
     compiled = core.compile_model(core.read_model(BytesIO(model.SerializeToString())), "CPU", hints)
-
-    def run(feeds: dict[str, Any]) -> list[Any]:
-        found = compiled.create_infer_request().infer(feeds)
-        return [found[output].copy() for output in compiled.outputs]
-
-    return run
+    return partial(infer, compiled)
 
 
 @backend(
@@ -37,11 +33,7 @@ def load(model: Any) -> Run:
         layers=True,
         bidirectional=True,
         no_bias=True,
-        expected_failures={
-            **finding("openvino-01-lengths-ignored", "refusals.undeclared"),
-            **finding("openvino-02-no-steps-uninitialised", "degenerate.no-steps"),
-            **finding("openvino-08-one-thread-hides-errors", *HIDDEN_ERRORS, "refusals.rank"),
-        },
+        expected_failures=KNOWN_DYNAMIC | finding("openvino-08-one-thread-hides-errors", "refusals.rank"),
     ),
     available=needs("onnx", "openvino", install="pip install onnx openvino"),
 )

@@ -18,13 +18,15 @@ from implementations.adapter import NAN_HIDDEN, finding, needs
 from implementations.onnx_family.graph import Run, onnx_forward
 from implementations.options import zeros
 
+KNOWN = finding("tract-07-features-unchecked", "refusals.feature-size", "refusals.reshaped-x")
+KNOWN |= finding("tract-08-nan-hidden", *NAN_HIDDEN)
+CAPABILITIES = Capabilities(layers=True, bidirectional=True, no_bias=True, expected_failures=KNOWN)
+KINDS = {"float32": "f32", "float64": "f64", "float16": "f16", "int32": "i32"}
+
 
 def load(model: Any) -> Run:
     """A ModelProto, planned for each shape."""
     import tract
-
-    names = [info.name for info in model.graph.input]
-    kinds = {"float32": "f32", "float64": "f64", "float16": "f16", "int32": "i32"}
 
     @lru_cache(maxsize=8)
     def runnable(*facts: str) -> Any:
@@ -39,26 +41,14 @@ def load(model: Any) -> Run:
         return inferred.into_model().into_runnable()
 
     def run(feeds: dict[str, Array]) -> list[Array]:
-        arrays = [np.ascontiguousarray(feeds[name]) for name in names]
-        facts = [",".join(map(str, [*array.shape, kinds[array.dtype.name]])) for array in arrays]
+        arrays = [np.ascontiguousarray(feeds[info.name]) for info in model.graph.input]
+        facts = [",".join(map(str, [*array.shape, KINDS[array.dtype.name]])) for array in arrays]
         return [part.to_numpy() for part in runnable(*facts).run(arrays)]
 
     return run
 
 
-@backend(
-    "tract",
-    Capabilities(
-        layers=True,
-        bidirectional=True,
-        no_bias=True,
-        expected_failures={
-            **finding("tract-07-features-unchecked", "refusals.feature-size", "refusals.reshaped-x"),
-            **finding("tract-08-nan-hidden", *NAN_HIDDEN),
-        },
-    ),
-    available=needs("onnx", "tract", install="pip install onnx tract"),
-)
+@backend("tract", CAPABILITIES, available=needs("onnx", "tract", install="pip install onnx tract"))
 def tract_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     """``forward(x, state)``; no state is given as zeros, since the node refuses batches without one."""
     forward = onnx_forward(config, params, load)

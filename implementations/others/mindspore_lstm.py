@@ -8,17 +8,13 @@ from typing import Any
 import numpy as np
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
-from conformance.spec import Array, Params
+from conformance.spec import Params
 from implementations.adapter import finding, needs
-from implementations.model import model_of
+from implementations.model import model_of, on_tensors
 from implementations.options import refuse
 
-KNOWN = finding(
-    "mindspore-04-empty-crash",
-    *(f"degenerate.{name}" for name in ("no-rows", "no-steps", "then-right")),
-    "gradients.no-rows",
-)
-KNOWN |= finding("mindspore-05-calls-leak", "purity.memory")
+EMPTY = ("degenerate.no-rows", "degenerate.no-steps", "degenerate.then-right", "gradients.no-rows")
+KNOWN = finding("mindspore-04-empty-crash", *EMPTY) | finding("mindspore-05-calls-leak", "purity.memory")
 # With lengths it has a loop of its own, and a tanh that errs by 1e-4: docs/findings/mindspore-03-tanh.md.
 CAPABILITIES = Capabilities(
     layers=True,
@@ -48,21 +44,17 @@ def mindspore_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
         variable.set_data(ms.Tensor(np.array(params[name])))
     lstm.set_train(config.training)
 
-    def tensor(array: Array) -> Any:
-        return ms.Tensor(np.array(array))
-
     def run(x: Any, *state: Any) -> Any:
         output, (h_n, c_n) = lstm(x, state or None)
         return output, h_n, c_n
 
     def call(x: Any, state: Any, lengths: Any) -> Any:
-        return tuple(part.asnumpy() for part in run(*map(tensor, (x, *(state or ())))))
+        return run(x, *(state or ()))
 
     def differentiate(x: Any, state: Any, lengths: Any, cotangents: Any) -> Any:
+        found, pull = ms.vjp(run, x, *state, weights=list(variables.values()))
+        inputs, of_variables = pull(*cotangents)
+        return found, dict(zip(("x", "h_0", "c_0", *variables), (*inputs, *of_variables), strict=True))
 
-        found, pull = ms.vjp(run, *map(tensor, (x, *state)), weights=list(variables.values()))
-        inputs, of_variables = pull(*map(tensor, cotangents))
-        grads = zip(("x", "h_0", "c_0", *variables), (*inputs, *of_variables), strict=True)
-        return tuple(part.asnumpy() for part in found), {name: grad.asnumpy() for name, grad in grads}
-
-    return model_of(CAPABILITIES, config, call, differentiate)
+    convert = lambda array: ms.Tensor(np.array(array)), lambda part: part.asnumpy()
+    return model_of(CAPABILITIES, config, on_tensors(call, *convert), on_tensors(differentiate, *convert))

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from conformance import Capabilities, LSTMConfig, cell_backend
 from conformance.spec import Array, Params, State
 from implementations.options import refuse
-from implementations.others.paddle_parts import KNOWN_OF_CELL, available, filled, tensor
+from implementations.others.paddle_known import KNOWN_OF_CELL
+from implementations.others.paddle_parts import available, filled, tensor
 
 CAPABILITIES = Capabilities(
     no_bias=True, projection=True, dtypes=("float32", "float64"), expected_failures=KNOWN_OF_CELL

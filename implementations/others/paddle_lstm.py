@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
-
-import numpy as np
 
 from conformance import Capabilities, LSTMConfig, Unsupported, backend
 from conformance.spec import Params
-from implementations.model import model_of
+from implementations.model import model_of, on_tensors
 from implementations.options import refuse
-from implementations.others.paddle_parts import KNOWN, available, layer_of, tensor
+from implementations.others.paddle_known import KNOWN
+from implementations.others.paddle_parts import array, available, layer_of, tensor
 
 # Models without biases end the process: docs/findings/paddle-01-no-bias-crash.md.
 CAPABILITIES = Capabilities(
@@ -41,24 +41,19 @@ def paddle_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     def run(layer: Any, x: Any, state: Any, lengths: Any) -> Any:
         if config.proj_size and lengths is not None:
             raise Unsupported("lengths with a projection: docs/findings/paddle-05-projection-padding.md")
-        return layer(x, state, tensor(lengths))
-
-    @paddle.no_grad()
-    def call(x: Any, state: Any, lengths: Any) -> Any:
-        output, (h_n, c_n) = run(lstm, tensor(x), state and tuple(map(tensor, state)), lengths)
-        return output.numpy(), h_n.numpy(), c_n.numpy()
+        output, (h_n, c_n) = layer(x, state, lengths)
+        return output, h_n, c_n
 
     def differentiate(x: Any, state: Any, lengths: Any, cotangents: Any) -> Any:
-        inputs = dict(zip(("x", "h_0", "c_0"), map(tensor, (x, *state)), strict=True))
-        for leaf in inputs.values():
+        wanted = dict(zip(("x", "h_0", "c_0"), (x, *state), strict=True))
+        for leaf in wanted.values():
             leaf.stop_gradient = False
-        wanted = inputs | variables
-        output, (h_n, c_n) = run(twin, inputs["x"], (inputs["h_0"], inputs["c_0"]), lengths)
-        grads = paddle.grad([output, h_n, c_n], [*wanted.values()], [*map(tensor, cotangents)], allow_unused=True)
-        found = {}
-        for (name, value), grad in zip(wanted.items(), grads, strict=True):
-            grad = np.zeros(value.shape, x.dtype) if grad is None else grad.numpy()
-            found[name] = grad.T if name.startswith("weight_hr") else grad
-        return (output.numpy(), h_n.numpy(), c_n.numpy()), found
+        wanted |= variables
+        found = run(twin, x, state, lengths)
+        grads = paddle.grad([*found], [*wanted.values()], [*cotangents], allow_unused=True)
+        pairs = zip(wanted.items(), grads, strict=True)
+        named = {name: paddle.zeros_like(leaf) if grad is None else grad for (name, leaf), grad in pairs}
+        return found, {name: grad.T if name.startswith("weight_hr") else grad for name, grad in named.items()}
 
-    return model_of(CAPABILITIES, config, call, differentiate)
+    call = paddle.no_grad()(partial(run, lstm))
+    return model_of(CAPABILITIES, config, on_tensors(call, tensor, array), on_tensors(differentiate, tensor, array))

@@ -1,4 +1,4 @@
-"""What the layer and the cell of Paddle share: tensors, and weights by nn.LSTM's names; and what is known to fail."""
+"""What the layer and the cell of Paddle share: tensors, and weights by nn.LSTM's names."""
 
 from __future__ import annotations
 
@@ -8,34 +8,21 @@ import numpy as np
 
 from conformance import LSTMConfig
 from conformance.spec import Array, Params
-from implementations.adapter import STATES_BROADCAST, STATES_UNCHECKED, finding, needs
+from implementations.adapter import needs
 
 available = needs("paddle", install="pip install paddlepaddle")
-GRADIENTS = ("weights", "dyadic", "long", "untapped", "sums", "large", "equal-sizes")
-NAN = ("nan-kept", "nan-state", "nan-weight", "infinite-state")
-#: What fails in paddle.nn.LSTM.
-KNOWN = {
-    **finding("paddle-04-no-steps-crash", "degenerate.no-steps", "degenerate.then-right"),
-    **finding("paddle-06-dropout-in-float32", "dropout.elements"),
-    **finding("paddle-07-two-threads-crash", "gradients.threads", "dropout.threads"),
-    **finding("paddle-08-nan-padding", "lengths.padding", "gradients.padding", *(f"nonfinite.{name}" for name in NAN)),
-    **finding("paddle-09-reverse-gradient", *(f"gradients.{name}" for name in GRADIENTS)),
-    **finding("paddle-09-reverse-gradient", "dropout.everything-gradients"),
-    **finding("paddle-10-one-dropout-mask", "dropout.independence"),
-    **finding("paddle-11-no-rows-crash", "degenerate.no-rows", "gradients.no-rows"),
-    **finding("paddle-12-cotangent-shape", "refusals.cotangents"),
-    **finding("paddle-13-states-unchecked", "refusals.rank", *STATES_UNCHECKED),
-    **finding("paddle-14-lengths-beyond-the-end", "refusals.lengths"),
-}
-#: What fails in paddle.nn.LSTMCell.
-KNOWN_OF_CELL = finding("paddle-13-states-unchecked", *STATES_BROADCAST)
 
 
-def tensor(array: Array | None) -> Any:
+def tensor(array: Array) -> Any:
     """A tensor of its own memory."""
     import paddle
 
-    return None if array is None else paddle.to_tensor(np.array(array))
+    return paddle.to_tensor(np.array(array))
+
+
+def array(tensor: Any) -> Array:
+    """An array of a tensor."""
+    return tensor.numpy()
 
 
 def filled(cell: Any, params: Params, end: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from conformance import Capabilities, LSTMConfig, backend
 from conformance.spec import Params
 from implementations.adapter import needs
-from implementations.model import model_of
+from implementations.model import model_of_layer
 from implementations.options import refuse, refuse_cotangents, zeros
 
 CAPABILITIES = Capabilities(gradients=True, dtypes=("float32", "float64"))
@@ -25,7 +25,7 @@ def compiled(dtype: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     import pytensor
     from pytensor import tensor as pt
 
-    x, h_0, c_0 = pt.tensor3(dtype=dtype), pt.matrix(dtype=dtype), pt.matrix(dtype=dtype)
+    x, h_0, c_0, *upstream = (kind(dtype=dtype) for kind in (pt.tensor3, pt.matrix, pt.matrix) * 2)
     w_x, w_h, b_x, b_h = weights = [pt.TensorType(dtype, (None,) * n)() for n in (2, 2, 1, 1)]
 
     def step(x_t: Any, h: Any, c: Any) -> Any:
@@ -36,7 +36,6 @@ def compiled(dtype: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
     h, c = pytensor.scan(step, sequences=[x], outputs_info=[h_0, c_0], return_updates=False)
     results, leaves = [h, h[-1], c[-1]], [x, h_0, c_0, *weights]
-    upstream = [pt.tensor3(dtype=dtype), pt.matrix(dtype=dtype), pt.matrix(dtype=dtype)]
     loss = sum((part * grad).sum() for part, grad in zip(results, upstream, strict=True))
     grads = pt.grad(loss, leaves)
     return pytensor.function(leaves, results), pytensor.function([*leaves, *upstream], [*results, *grads])
@@ -50,17 +49,12 @@ def pytensor_scan(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     run, gradient = compiled(config.dtype)
 
     def call(x: Any, state: Any, lengths: Any) -> Any:
-        (h_0,), (c_0,) = state or zeros(config, x)
-        output, h_n, c_n = run(*map(np.array, (x, h_0, c_0)), *weights)
-        return output, h_n[None], c_n[None]
+        given = state or (part[0] for part in zeros(config, x))
+        return run(*map(np.array, (x, *given)), *weights)
 
     def differentiate(x: Any, state: Any, lengths: Any, cotangents: Any) -> Any:
-        d_output, (d_h_n,), (d_c_n,) = cotangents
-        given = map(np.array, (x, state[0][0], state[1][0], *weights, d_output, d_h_n, d_c_n))
-        output, h_n, c_n, d_x, d_h_0, d_c_0, *grads = gradient(*given)
-        results = output, h_n[None], c_n[None]
-        refuse_cotangents(results, cotangents)
-        inputs = {"x": d_x, "h_0": d_h_0[None], "c_0": d_c_0[None]}
-        return results, inputs | dict(zip(NAMES, grads, strict=True))
+        output, h_n, c_n, *grads = gradient(*map(np.array, (x, *state, *weights, *cotangents)))
+        refuse_cotangents((output, h_n, c_n), cotangents)
+        return (output, h_n, c_n), dict(zip(("x", "h_0", "c_0", *NAMES), grads, strict=True))
 
-    return model_of(CAPABILITIES, config, call, differentiate)
+    return model_of_layer(CAPABILITIES, config, call, differentiate)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from conformance import Capabilities, LSTMConfig
 from conformance.spec import Params
 from implementations import model
 from implementations.options import refuse
-from implementations.torch_libraries.autograd import one_bias
 
 #: ``run(config, weights, x, state, lengths) -> output, h_n, c_n``, all tensors, by nn.LSTM's names and shapes.
 Run = Callable[..., Any]
@@ -21,31 +20,22 @@ Run = Callable[..., Any]
 def model_of(
     run: Run, declared: Capabilities, config: LSTMConfig, params: Params, graph: bool = False
 ) -> Callable[..., Any]:
-    """``forward`` and ``forward.vjp`` of ``run``; with ``graph``, each is traced by a tf.function.
-
-    Raises ``Unsupported`` for options that are not declared.
-    """
+    """``forward`` and ``forward.vjp`` of ``run``, ``traced`` if ``graph``; ``Unsupported`` for what is not declared."""
     import tensorflow as tf
 
     refuse(declared, config)
     weights = {name: tf.constant(np.array(value)) for name, value in params.items()}
     call, differentiate = (traced if graph else functions)(run, config)
 
-    def on_arrays(function: Callable[..., Any], *arguments: Any) -> Any:
-        given = [None if part is None else tf.constant(np.array(part)) for part in tf.nest.flatten(arguments)]
-        return tf.nest.map_structure(np.array, function(weights, *tf.nest.pack_sequence_as(arguments, given)))
+    def on_arrays(function: Callable[..., Any]) -> Callable[..., Any]:
+        return model.on_tensors(partial(function, weights), lambda array: tf.constant(np.array(array)))
 
-    return model.model_of(
-        declared, config, lambda *given: on_arrays(call, *given), lambda *given: on_arrays(differentiate, *given)
-    )
+    return model.model_of(declared, config, on_arrays(call), on_arrays(differentiate))
 
 
 def functions(run: Run, config: LSTMConfig) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """``run`` and its gradient, of the weights and the call's tensors."""
     import tensorflow as tf
-
-    def call(weights: Any, x: Any, state: Any, lengths: Any) -> Any:
-        return run(config, weights, x, state, lengths)
 
     def differentiate(weights: Any, x: Any, state: Any, lengths: Any, cotangents: Any) -> Any:
         # Each library has one bias. Of two that are added, GradientTape leaks the gradient that they share:
@@ -56,15 +46,14 @@ def functions(run: Run, config: LSTMConfig) -> tuple[Callable[..., Any], Callabl
             tape.watch(sources)
             found = run(config, weights, x, state, lengths)
         grads: Any = tape.gradient(found, sources, cotangents, tf.UnconnectedGradients.ZERO)
-        return found, one_bias(grads)
+        return found, model.one_bias(grads)
 
-    return call, differentiate
+    return partial(run, config), differentiate
 
 
 @cache
-def traced(run: Run, config: LSTMConfig) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def traced(run: Run, config: LSTMConfig) -> tuple[Callable[..., Any], ...]:
     """``functions``, traced once for all models of a config and all calls of a shape."""
     import tensorflow as tf
 
-    call, differentiate = functions(run, config)
-    return tf.function(call), tf.function(differentiate)
+    return tuple(map(tf.function, functions(run, config)))

@@ -4,43 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from conformance import Capabilities, LSTMConfig, Unsupported, backend
+from conformance import LSTMConfig, Unsupported, backend
 from conformance.spec import Params
 from implementations.adapter import finding
+from implementations.torch_family.inductor import compiled
 from implementations.torch_family.tensors import forward_of, refuse_many_steps, tensor_model, without_onednn
+from implementations.torch_nn import CAPABILITIES as NN_LSTM
 from implementations.torch_nn import load
 
-CAPABILITIES = Capabilities(
-    layers=True,
-    bidirectional=True,
-    no_bias=True,
-    batch_first=True,
-    unbatched=True,
-    projection=True,
-    dtypes=("float32", "float64"),
-    compiled=True,
-)
-
-
-@cache
-def compiled() -> Callable[..., Any]:
-    """``compiled(module, x, hx)``, ``module(x, hx)`` compiled by inductor for each signature."""
-    torch._dynamo.config.allow_rnn = True
-    # Each signature is a compilation of the same function.
-    torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = 100_000
-
-    # fullgraph raises if anything is not compiled; dynamic shapes would be another implementation.
-    @torch.compile(fullgraph=True, dynamic=False)
-    def called(module: torch.nn.Module, x: Tensor, hx: tuple[Tensor, Tensor] | None) -> Any:
-        return module(x, hx)
-
-    return called
+FLOATS = ("float32", "float64")
+CAPABILITIES = replace(NN_LSTM, lengths=False, gradients=False, dropout=False, dtypes=FLOATS, compiled=True)
 
 
 def _lstm(config: LSTMConfig, params: Params) -> torch.nn.LSTM:

@@ -11,7 +11,7 @@ from torch import Tensor
 from conformance import Capabilities, LSTMConfig, Unsupported, backend, guard
 from conformance.spec import Params
 from conformance.torch_module import to_torch, vjp_of
-from implementations.torch_family.compiled import compiled
+from implementations.torch_family.inductor import compiled
 from implementations.torch_family.tensors import forward_of, refuse_many_steps
 
 

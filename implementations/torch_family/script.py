@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any, Optional, Tuple  # noqa: UP035
 
@@ -9,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conformance import Capabilities, LSTMConfig, Unsupported, backend
+from conformance import LSTMConfig, Unsupported, backend
 from conformance.spec import Params, param_shapes
 from implementations.torch_family.tensors import tensor_model
+from implementations.torch_nn import CAPABILITIES as NN_LSTM
 from implementations.torch_nn import load, load_weights
 
 
@@ -34,17 +36,7 @@ def _scripted(config: LSTMConfig) -> Any:
     return torch.jit.script(Layer(load(config, zeros)))
 
 
-CAPABILITIES = Capabilities(
-    layers=True,
-    bidirectional=True,
-    no_bias=True,
-    batch_first=True,
-    unbatched=True,
-    projection=True,
-    gradients=True,
-    dropout=True,
-    dtypes=("float32", "float64"),
-)
+CAPABILITIES = replace(NN_LSTM, lengths=False, dtypes=("float32", "float64"))
 
 
 @backend("torch-jit-script", CAPABILITIES)

@@ -19,8 +19,7 @@ def model_of(
 ) -> Callable[..., Any]:
     """``run(x, state)``, or ``run(x, state, lengths)``, gives output, (h_n, c_n), of tensors by nn.LSTM's shapes.
 
-    ``leaves`` are the parameters that it reads, by any names; ``packed`` makes nn.LSTM's gradients of theirs. Both
-    get x, h_0 and c_0 by these names besides.
+    ``leaves`` are the parameters that it reads, by any names; ``packed`` makes nn.LSTM's gradients of theirs.
     """
     import torch
 
@@ -36,12 +35,7 @@ def model_of(
 
     def differentiate(x: Any, state: Any, lengths: Any, cotangents: Any) -> Any:
         (output, (h_n, c_n)), grads = gradient(x, state, lengths, *cotangents)
-        return (output, h_n, c_n), packed(grads)
+        inputs = {name: grads.pop(name) for name in ("x", "h_0", "c_0")}
+        return (output, h_n, c_n), inputs | packed(grads)
 
     return model.model_of(declared, config, call, differentiate)
-
-
-def one_bias(grads: dict[str, Array]) -> dict[str, Array]:
-    """``packed`` of a library with one bias, called bias_ih_… here: both of nn.LSTM's have its gradient."""
-    same = {name.replace("_ih", "_hh"): grad for name, grad in grads.items() if name.startswith("bias_ih")}
-    return grads | same

@@ -11,8 +11,9 @@ import numpy as np
 from conformance import Capabilities, LSTMConfig, backend
 from conformance.spec import Array, Params
 from implementations.adapter import STATES_UNCHECKED, finding, needs
+from implementations.model import one_bias
 from implementations.options import refuse, refuse_slots
-from implementations.torch_libraries.autograd import model_of, one_bias
+from implementations.torch_libraries.autograd import model_of
 
 # Stacks are not declared: docs/findings/brevitas-01-state-of-a-stack.md, brevitas-03-more-than-ten-layers.md.
 CAPABILITIES = Capabilities(
@@ -50,12 +51,10 @@ def brevitas_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
             leaves |= {(key, gate): layer.get_parameter(f"{gate}_gate_params.{place}") for key, gate in names}
 
     def run(x: Any, state: Any) -> Any:
-        if state is not None:
-            refuse_slots(config, *state)
+        refuse_slots(config, *(state or ()))
         return lstm(x, *(state or ()))
 
     def packed(grads: dict[Any, Array]) -> dict[str, Array]:
-        whole = {name: np.concatenate([grads[name, gate] for gate in GATES]) for name, _ in leaves}
-        return {name: grads[name] for name in ("x", "h_0", "c_0")} | one_bias(whole)
+        return one_bias({name: np.concatenate([grads[name, gate] for gate in GATES]) for name, _ in leaves})
 
     return model_of(CAPABILITIES, config, run, leaves, packed)

@@ -8,8 +8,9 @@ from typing import Any
 from conformance import Capabilities, LSTMConfig, backend
 from conformance.spec import Params
 from implementations.adapter import STATES_UNCHECKED, finding, needs
+from implementations.model import one_bias
 from implementations.options import refuse
-from implementations.torch_libraries.autograd import model_of, one_bias
+from implementations.torch_libraries.autograd import model_of
 
 UNCHECKED = finding("labml-01-shapes-unchecked", "refusals.rank", *STATES_UNCHECKED)
 CAPABILITIES = Capabilities(layers=True, gradients=True, dtypes=("float32", "float64"), expected_failures=UNCHECKED)
