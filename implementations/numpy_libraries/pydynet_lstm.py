@@ -27,8 +27,7 @@ def pydynet_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     from pydynet.nn import LSTM
 
     refuse(CAPABILITIES, config)
-    sizes = config.input_size, config.hidden_size, config.num_layers, config.bias
-    lstm = LSTM(*sizes, dtype=config.dtype)
+    lstm = LSTM(config.input_size, config.hidden_size, config.num_layers, config.bias, dtype=config.dtype)
     places: dict[str, Any] = {}
     for k, cell in enumerate(lstm.LSTMCells):
         places |= {f"weight_ih_l{k}": cell.Wx, f"weight_hh_l{k}": cell.Wh}

@@ -16,15 +16,9 @@ from implementations.options import refuse, refuse_cotangents
 
 # No batch_first, no dropout, no projection: docs/findings/jittor-01-batch-first-output.md,
 # jittor-02-dropout-in-evaluation.md, jittor-03-projection-without-state.md.
-CAPABILITIES = Capabilities(
-    layers=True,
-    bidirectional=True,
-    no_bias=True,
-    gradients=True,
-    compiled=True,
-    threads=False,
-    expected_failures=finding("jittor-04-nan-hidden", "nonfinite.nan-weight"),
-)
+DECLARED: dict[str, Any] = {"layers": True, "bidirectional": True, "no_bias": True, "gradients": True, "compiled": True}
+KNOWN = finding("jittor-04-nan-hidden", "nonfinite.nan-weight")
+CAPABILITIES = Capabilities(**DECLARED, threads=False, expected_failures=KNOWN)
 
 
 @backend("jittor", CAPABILITIES, needs("jittor", install="pip install jittor 'numpy<2', and g++"))

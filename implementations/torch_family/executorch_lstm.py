@@ -27,17 +27,12 @@ def executorch_backend(name: str, xnnpack: bool) -> Backend:
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
             partitioners = [XnnpackPartitioner()]
-        program = torch.export.export(Functional(config).eval(), example)
-        lowered = to_edge_transform_and_lower(program, partitioner=partitioners).to_executorch()
-        loaded = Runtime.get().load_program(lowered.buffer)
-        method = loaded.load_method("forward")
-
-        def run(*tensors: torch.Tensor) -> list[torch.Tensor]:
-            assert loaded  # docs/findings/executorch-01-method-outlives-program.md
-            # The next call writes to the same memory.
-            return [part.clone() for part in method.execute(list(tensors))]
-
-        return run
+        exported = torch.export.export(Functional(config).eval(), example)
+        lowered = to_edge_transform_and_lower(exported, partitioner=partitioners).to_executorch()
+        # Not its method, which does not keep the program: docs/findings/executorch-01-method-outlives-program.md.
+        program = Runtime.get().load_program(lowered.buffer)
+        # The next call writes to the same memory.
+        return lambda *tensors: [part.clone() for part in program.load_method("forward").execute(list(tensors))]
 
     @backend(
         name,
@@ -48,8 +43,8 @@ def executorch_backend(name: str, xnnpack: bool) -> Backend:
             no_bias=True,
             batch_first=True,
             projection=True,
-            threads=False,
             compiled=True,
+            threads=False,
         ),
         available=needs("executorch", install="pip install executorch"),
     )
