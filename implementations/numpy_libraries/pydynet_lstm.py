@@ -14,7 +14,7 @@ from implementations.model import model_of
 from implementations.options import refuse
 
 KNOWN = finding("pydynet-01-nan-hidden", *NAN_HIDDEN)
-# No gradients: docs/findings/pydynet-02-tensors-kept.md and pydynet-03-quadratic-backward.md. Those of a run take hours.
+# No gradients, which would take hours: docs/findings/pydynet-02-tensors-kept.md, pydynet-03-quadratic-backward.md.
 CAPABILITIES = Capabilities(
     layers=True, no_bias=True, dtypes=("float32", "float64"), threads=False, expected_failures=KNOWN
 )
