@@ -4,7 +4,7 @@
     python -m implementations.findings --index docs/findings/*.md > docs/findings/README.md
 
 A page has one block ```python or ```js, the script, and one block ```text, its standard output. A process that a signal
-ends adds a line, such as "(ended by SIGABRT)".
+ends adds a line, such as "(ended by SIGABRT)"; so does one that does not end.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from pathlib import Path
 
 #: Where npm installs the packages that the scripts in JavaScript import.
 JAVASCRIPT = Path(__file__).parent / "javascript"
+
+#: The seconds that a script may take: what compiles itself at its first import takes many minutes.
+SECONDS = 1800
 
 INDEX = """# Findings
 
@@ -37,8 +40,8 @@ def block(page: str, *languages: str) -> tuple[str, str]:
     return found[0]
 
 
-def printed(language: str, script: str, python: str) -> str:
-    """What the script prints to standard output, and the signal that ended it."""
+def printed(language: str, script: str, python: str, seconds: float = SECONDS) -> str:
+    """What the script prints to standard output, and the signal that ended it, or that it did not end in time."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "finding.py")
         path.write_text(script)
@@ -46,8 +49,11 @@ def printed(language: str, script: str, python: str) -> str:
         if language == "js":
             # What Node reads from standard input finds the packages of the folder in which it is started.
             command, folder = ["node", "--input-type=module"], str(JAVASCRIPT)
-        options = {"cwd": folder, "input": script if language == "js" else "", "timeout": 300}
-        done = subprocess.run(command, **options, capture_output=True, text=True, check=False)
+        options = {"cwd": folder, "input": script if language == "js" else "", "timeout": seconds}
+        try:
+            done = subprocess.run(command, **options, capture_output=True, text=True, check=False)
+        except subprocess.TimeoutExpired as late:
+            return f"{(late.stdout or b'').decode()}(did not end within {seconds:g} s)\n"
     if done.returncode > 0:
         return f"{done.stdout}{done.stderr}(exit status {done.returncode})\n"
     return done.stdout + (f"(ended by {signal.Signals(-done.returncode).name})\n" if done.returncode else "")

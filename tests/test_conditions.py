@@ -16,6 +16,7 @@ from conformance.cases.recipe import parse
 from conformance.diagnosis.conditions import conditions
 from conformance.diagnosis.right import right_parts
 from conformance.diagnosis.thresholds import thresholds
+from conformance.diagnosis.traits import features
 from conformance.engine.judging import Here
 from conformance.engine.plan import Settings
 from conformance.engine.reply import Reply
@@ -104,6 +105,48 @@ def test_one_size_beyond_another() -> None:
     told = found(spoiled(lambda config, x, state, lengths: config.input_size > config.hidden_size), "I=5 H=3 L=2 N=2")
     assert traits(told) == {("I", ">", "H")}
     assert told.exact
+
+
+@pytest.mark.parametrize(
+    ("view", "shapes", "told"),
+    [
+        ("fortran", "I=2 H=2 L=1 N=1", ("plain", "plain")),
+        ("fortran", "I=2 H=2 L=1 N=3", ("permuted", "permuted")),
+        ("transposed", "I=2 H=2 L=1 N=3", ("plain", "plain")),
+        ("transposed", "I=2 H=2 layers=2 L=1 N=3 state=c", ("plain", "permuted")),
+        ("strided", "I=2 H=2 L=2 N=2", ("apart", "apart")),
+        ("strided", "I=1 H=2 L=2 N=2", ("gapped", "gapped")),
+        ("strided", "I=1 H=2 L=2 N=1 state=h", ("gapped", "gapped")),
+        ("negative", "I=2 H=2 L=1 N=2 state=h", ("plain", "plain")),
+        ("negative", "I=2 H=2 batch-first L=1 N=2", ("backwards", "backwards")),
+        ("offset", "I=1 H=1 L=1 N=1", ("offset", "offset")),
+    ],
+)
+def test_a_layout_counts_where_the_arrays_are_large_enough_to_show_it(
+    view: str, shapes: str, told: tuple[str, str]
+) -> None:
+    known = features(replace(parse(shapes), view=view))
+    assert (known["x_memory"], known["memory"]) == told
+    assert known["contiguous"] == (told[1] in ("plain", "offset"))
+
+
+def test_how_arrays_lie_in_memory() -> None:
+    told = found(backend_of(FAULTS["reads-memory-order"]), "I=2 H=2 L=3 N=3 view=fortran")
+    assert traits(told) == {("memory", "=", "permuted")}
+    assert told.exact
+
+
+def test_a_rare_exception_is_told_too() -> None:
+    told = found(backend_of(FAULTS["reads-from-base"]), "I=2 H=2 L=3 N=3 view=strided")
+    assert traits(told) == {("memory", "not", "plain"), ("memory", "not", "readonly")}
+
+
+def test_the_longest_row_is_told_from_the_shortest() -> None:
+    backend = spoiled(
+        lambda config, x, s, n: (x.shape[config.batch_first and x.ndim == 3] if n is None else n.max()) >= 17
+    )
+    told = found(backend, "I=1 H=1 L=40 N=1")
+    assert traits(told) == {("longest", ">=", 17)}
 
 
 def test_a_row_of_one_step_in_reverse() -> None:

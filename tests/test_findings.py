@@ -54,6 +54,11 @@ def test_a_signal_shows_in_what_a_script_prints() -> None:
     assert printed("python", "import os\nos.abort()\n", sys.executable) == "(ended by SIGABRT)\n"
 
 
+def test_a_script_that_does_not_end_is_told_and_stops_no_other() -> None:
+    told = printed("python", "import time\ntime.sleep(600)\n", sys.executable, seconds=1)
+    assert told == "(did not end within 1 s)\n"
+
+
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 def test_a_script_in_javascript_runs_where_npm_installs_its_packages() -> None:
     script = "import { basename } from 'node:path';\nconsole.log(basename(process.cwd()));\n"

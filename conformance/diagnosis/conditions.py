@@ -1,8 +1,10 @@
 """The conditions under which a backend fails, found by experiments around one failing case.
 
 From the simplest case that fails, each field is varied alone. The cheapest conjunction of traits that tells the failing
-from the passing (``traits.py``) is then tried on random cases that have all of its traits, and on such as lack exactly
-one: a case on the wrong side widens or narrows it, until none is. Fresh cases, which took no part, give the counts.
+from the passing (``table.py``) is then tried on random cases that have all of its traits, and on such as lack exactly
+one: a case on the wrong side widens or narrows it, until none is. So are cases on which another conjunction that tells
+all that was asked says otherwise, and cases near one on the wrong side, which may be of a rare kind. Fresh cases, which
+took no part, give the counts.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ from typing import Any
 from conformance.cases.recipe import VIEWS, Recipe
 from conformance.diagnosis.asking import Asker, Late, called
 from conformance.diagnosis.draws import FILLS, Draws
+from conformance.diagnosis.table import Sample, Table
 from conformance.diagnosis.thresholds import thresholds
-from conformance.diagnosis.traits import ORDER, Sample, Table, features, holds
+from conformance.diagnosis.traits import ORDER, features, holds
 from conformance.engine.judging import Answering
 from conformance.facts import Conditions, Trait
 from conformance.properties.model import Property
@@ -24,6 +27,10 @@ from conformance.spec import finfo
 #: Rounds of random cases, and how many of each kind are asked in a round, and of fresh ones at the end.
 _SEEDS, _TRIED_SEEDS = 6, 60
 _ROUNDS, _INSIDE, _LACKING, _ANY, _FRESH, _TIMES_FRESH, _FEW = 12, 10, 4, 6, 30, 3, 20
+
+#: Cases near those on the wrong side in a round, and of so many of those, the latest; and rivals that are told apart,
+#: by so many cases each.
+_ODD, _LATEST, _RIVALS, _APART = 8, 12, 5, 2
 
 #: So many cases are drawn for one of a kind that is wanted; of those, the values of so many are worked out.
 _DRAWS, _VALUED = 300, 25
@@ -63,6 +70,8 @@ class Experiments:
         self.backend, self.property = judge.backend, property
         self.table = Table()
         self.failing: list[Recipe] = []
+        #: Those that were on the wrong side when they were asked.
+        self.odd: list[Recipe] = []
         self.draws = Draws(self.backend, replace(recipe, edits=()))
         self.traits: tuple[Trait, ...] = ()
         self.fresh: list[Sample] = []
@@ -196,27 +205,31 @@ class Experiments:
 
     def refine(self) -> None:
         """Ask random cases on both sides until the conjunction tells them apart; then fresh ones."""
-        quiet = 0
-        for _ in range(_ROUNDS):
-            self.traits = self.table.smallest(self.traits)
-            self._look_beside()
-            asked = [self._asked(wanted) for wanted in self._wanted(_INSIDE, _LACKING, _ANY)]
-            wrong = [one for one in asked if one is not None and one.failed != self._inside(one.features)]
-            quiet = quiet + 1 if not wrong else 0
-            if quiet == 2:
-                break
+        rounds = iter(range(_ROUNDS))
         for _ in range(_TIMES_FRESH):
-            before = self.traits = self.table.smallest(self.traits)
+            quiet = 0
+            while quiet < 2 and next(rounds, None) is not None:
+                self.traits, known = self.table.smallest(self.traits), len(self.odd)
+                self._look_beside()
+                for wanted in self._wanted(_INSIDE, _LACKING, _ANY):
+                    self._asked(wanted, self.failing)
+                for rival in self.table.rivals(self.traits, _RIVALS):
+                    for _ in range(_APART):
+                        self._asked(self._between(rival), self.failing)
+                for _ in range(_ODD if self.odd else 0):
+                    self._asked(lambda case, valued: True, self.odd[-_LATEST:])
+                quiet = quiet + 1 if len(self.odd) == known else 0
+            self.traits, known = self.table.smallest(self.traits), len(self.odd)
             lacking = -(-_FRESH // max(1, 2 * len(self.traits)))
             self.fresh = []
             every = list(self._wanted(_FRESH, lacking, _FRESH // 2))
             # Where time runs out, there are some of each kind.
             self.draws.rng.shuffle(every)
             for wanted in every:
-                if (one := self._asked(wanted)) is not None:
+                if (one := self._asked(wanted, self.failing)) is not None:
                     self.fresh.append(one)
-            # What the fresh cases contradict is mended, and tried on others.
-            if self.table.smallest(before) == before:
+            # What the fresh cases contradict is looked at more closely, mended, and tried on others.
+            if len(self.odd) == known:
                 break
 
     def _look_beside(self) -> None:
@@ -241,11 +254,22 @@ class Experiments:
         for _ in range(any if self.traits else 0):
             yield lambda case, valued: not valued or not self._inside(case)
 
-    def _asked(self, wanted: Callable[[Any, bool], bool]) -> Sample | None:
-        """Draw a case that is as wanted, and ask it."""
+    def _between(self, rival: Sequence[Trait]) -> Callable[[Any, bool], bool]:
+        """Whether a rival says otherwise of a case than the conjunction."""
+        dimensions = {trait.dimension for trait in (*rival, *self.traits)}
+
+        def wanted(case: Any, valued: bool) -> bool:
+            if not valued and not dimensions <= case.keys():
+                return True
+            return self._inside(case) != all(holds(trait, case) for trait in rival)
+
+        return wanted
+
+    def _asked(self, wanted: Callable[[Any, bool], bool], around: Sequence[Recipe]) -> Sample | None:
+        """Draw a case near one of some others that is as wanted, and ask it."""
         valued = 0
         for _ in range(_DRAWS):
-            recipe = self.draws.near(self.draws.rng.choice(self.failing))
+            recipe = self.draws.near(self.draws.rng.choice(around))
             if recipe is None or not wanted(features(recipe), False):
                 continue
             case = {**features(recipe), **self.asker.ranges(recipe)}
@@ -255,6 +279,8 @@ class Experiments:
                 if failed is not None:
                     self.take(recipe, failed)
                     told = self.table.samples[-1]
+                    if failed != self._inside(told.features):
+                        self.odd.append(recipe)
                     if failed and recipe.dtype != self.draws.base.dtype:
                         self._forget(recipe.dtype)
                     return told
@@ -267,6 +293,7 @@ class Experiments:
         self.draws.dtypes = tuple(one for one in self.draws.dtypes if one != dtype)
         self.table = Table([one for one in self.table.samples if one.features["dtype"] != dtype])
         self.failing = [one for one in self.failing if one.dtype != dtype]
+        self.odd = [one for one in self.odd if one.dtype != dtype]
 
     def _inside(self, case: Any) -> bool:
         return all(holds(trait, case) for trait in self.traits)

@@ -18,7 +18,8 @@ from conformance.cases.recipe import STATES, Recipe
 from conformance.diagnosis.prediction import Predictions
 from conformance.diagnosis.probes import Call
 from conformance.diagnosis.session import answered
-from conformance.diagnosis.traits import EARLIER, ORDER, Sample, Table, features, holds
+from conformance.diagnosis.table import Sample, Table
+from conformance.diagnosis.traits import EARLIER, ORDER, features, holds
 from conformance.engine.judging import Answering
 from conformance.facts import Conditions, Trait, Unsupported
 

@@ -70,7 +70,8 @@ _FLAGS = {
     "equal_lengths": ("all rows are equally long", "rows differ in length"),
     "sorted_lengths": ("no row is longer than the one before", "some row is longer than the one before"),
     "full": ("some row has all L steps", "every row is shorter than L"),
-    "contiguous": ("x is contiguous in memory", "x is not contiguous in memory"),
+    "contiguous": ("x and the state are contiguous in memory", "x or the state is not contiguous in memory"),
+    "x_contiguous": ("x is contiguous in memory", "x is not contiguous in memory"),
     "h_0": ("h_0 is given", "no h_0 is given"),
     "c_0": ("c_0 is given", "no c_0 is given"),
     "h_read": ("some step begins with an h that is not zeros", "no step begins with an h that is not zeros"),
@@ -103,12 +104,17 @@ _TRAITS = {
     ("earlier", ">=", 1): "the model was called before",
     ("earlier", "=", 0): "it is the model's first call",
     ("earlier", "<=", 0): "it is the model's first call",
-    ("view", "=", "plain"): "no array is a view",
-    ("view", "not", "plain"): "the arrays are views",
-    ("view", "=", "readonly"): "the arrays are read-only",
-    ("view", "=", "fortran"): "the arrays lie in Fortran order",
-    ("view", "=", "negative"): "the arrays have negative strides",
-    ("view", "=", "offset"): "the arrays begin within a larger buffer",
+}
+
+#: How an array lies in memory, in words that follow its name.
+_MEMORIES = {
+    "plain": "in the order of C",
+    "permuted": "with its axes in another order than in C",
+    "apart": "with its features apart",
+    "gapped": "with gaps between its steps or rows",
+    "backwards": "with negative strides",
+    "offset": "from within a larger buffer on",
+    "readonly": "where it is read-only",
 }
 
 _SIGNS = {"=": "=", "not": "≠", ">=": "≥", "<=": "≤", ">": ">", "<": "<"}
@@ -155,9 +161,12 @@ def trait(one: Trait) -> str:
         return holds if value == (relation != "not") else not_so
     if told := _TRAITS.get((one.dimension, relation, value)):
         return told
-    if one.dimension in ("view", "fill"):
-        values = "the arrays' layout in memory" if one.dimension == "view" else "the kind of values"
-        return f"{values} is {'not ' * (relation == 'not')}“{value}”"
+    if one.dimension in ("memory", "x_memory"):
+        whose = "x" if one.dimension == "x_memory" else "x or the state"
+        lies = "does not lie in memory" if relation == "not" else "lies in memory"
+        return f"{whose} {lies} {_MEMORIES[str(value)]}"
+    if one.dimension == "fill":
+        return f"the kind of values is {'not ' * (relation == 'not')}“{value}”"
     # "N = L" compares two sizes, "the dtype is float32" does not.
     word = isinstance(value, str) and value not in _SIZES
     told = f"{value:g}" if isinstance(value, float) else _DIMENSIONS.get(str(value), str(value))
