@@ -11,7 +11,7 @@ import numpy as np
 from conformance import Capabilities, LSTMConfig
 from conformance.spec import Params
 from implementations import model
-from implementations.options import refuse
+from implementations.options import refuse, refuse_cotangents
 
 #: ``run(config, weights, x, state, lengths) -> output, h_n, c_n``, all tensors, by nn.LSTM's names and shapes.
 Run = Callable[..., Any]
@@ -45,6 +45,7 @@ def functions(run: Run, config: LSTMConfig) -> tuple[Callable[..., Any], Callabl
         with tf.GradientTape() as tape:
             tape.watch(sources)
             found = run(config, weights, x, state, lengths)
+        refuse_cotangents(found, cotangents)
         grads: Any = tape.gradient(found, sources, cotangents, tf.UnconnectedGradients.ZERO)
         return found, model.one_bias(grads)
 
