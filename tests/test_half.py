@@ -220,6 +220,18 @@ def test_float32_that_is_stored_in_bfloat16_is_right_where_it_is_declared() -> N
     assert "values.accumulation" in accused(stored_in_bfloat16(declared, summed=True), sums)
 
 
+def test_the_largest_float32_is_beyond_what_bfloat16_holds() -> None:
+    """It becomes infinite, and infinity times a weight of 0 is NaN: in that arithmetic, nothing is wrong with it."""
+    plain = only(Backend("stored", FULL, twin_backend().build), "float32")
+    declared = replace(plain, capabilities=replace(plain.capabilities, arithmetic={"float32": "bf16"}))
+    zeros = "0:weight_ih_l0,0:weight_hh_l0,0:bias_ih_l0,0:bias_hh_l0,1:x"
+    inquiry = Inquiry(catalogue()["nonfinite.huge-input"])
+    [(_, answer)] = Here(stored_in_bfloat16(declared)).ask(parse(f"I=1 H=1 L=1 N=1 edits={zeros}"), [inquiry])
+    assert not answer.wrong
+    [(_, answer)] = Here(stored_in_bfloat16(plain)).ask(parse(f"I=1 H=1 L=1 N=1 edits={zeros}"), [inquiry])
+    assert answer.wrong, "in float32 itself it is"
+
+
 def test_a_stack_whose_lower_outputs_stay_unrounded_is_judged_on_its_own() -> None:
     """Over 199 saturated steps that is far from the layers one by one, which read rounded outputs."""
     [inside] = [one for one in DIFFERENT if one.id == "float64-inside"]

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from conformance.bounds.rounding import EXACT, Approx, Arithmetic, Weight, concatenate, dot, stack
+from conformance.bounds.rounding import Approx, Arithmetic, Weight, concatenate, dot, stack
 from conformance.cases.case import Case
 from conformance.reference.forward import time_order, weights
 from conformance.spec import Array, LSTMConfig, Result, Slot
@@ -133,7 +133,7 @@ class Expectation:
         if not all(np.isfinite(part).all() for part in given):
             # What is not finite is then no overflow, and no reason to say nothing.
             declared = replace(declared, largest=np.inf, largest_sum=np.inf)
-        self.x = Approx(x, EXACT, declared)
+        self.x = declared.handed(x)
         self._free_running: list[list[Expected]] = []
         self._params: dict[Slot, LayerParams] = {}
 
@@ -168,7 +168,7 @@ class Expectation:
         c = Approx(c_0, x.arithmetic.given * np.abs(c_0), x.arithmetic)
         outputs, spans = list[Approx](), list[Steps]()
         if observed is None:
-            h = Approx(h_0, EXACT, x.arithmetic)
+            h = x.arithmetic.handed(h_0)
             for t in range(len(valid)):
                 h_t, c, span = _steps(p, x[t : t + 1], h[None], c, valid[t : t + 1], rule, stray)
                 h = h_t[0].where(valid[t], h)

@@ -31,6 +31,10 @@ _ACTIVATION_ULPS_HALF = 3.0
 _DEVIATIONS = 8.0
 
 
+#: The largest number of what arithmetics of fewer digits, or of a narrower range, take: of bfloat16, TF32 and float16.
+_BFLOAT16, _TF32, _FLOAT16 = (2 - 2.0**-7) * 2.0**127, (2 - 2.0**-10) * 2.0**127, (2 - 2.0**-10) * 2.0**15
+_LARGEST_GIVEN = {"bf16": _BFLOAT16, "bf16-inputs": _BFLOAT16, "tf32": _TF32, "half-accumulate": _FLOAT16}
+
 #: The error of a value that is known exactly, without an axis, so that no work is done for it.
 EXACT = np.zeros(())
 
@@ -55,6 +59,8 @@ class Arithmetic:
     largest: float = np.inf
     #: The largest partial sum of a dot product.
     largest_sum: float = np.inf
+    #: The largest number that is finite once it is handed over, where that is less than ``largest``.
+    largest_given: float = np.inf
 
     @property
     def wide(self) -> bool:
@@ -64,6 +70,11 @@ class Arithmetic:
     def carried(self, values: Array) -> Approx:
         """A layer's own outputs as the next step or layer reads them, which may be before they were rounded."""
         return self.observed(values, self.unit * np.abs(values) + self.tiny if self.wide else EXACT)
+
+    def handed(self, values: Array) -> Approx:
+        """An input; of one that is infinite in the digits in which it is used, nothing is known."""
+        beyond = np.abs(values) > self.largest_given
+        return Approx(values, np.where(beyond, np.inf, 0.0) if beyond.any() else EXACT, self)
 
     def observed(self, values: Array, error: Array = EXACT) -> Approx:
         """Numbers that an implementation returned; of one that is not finite, nothing is known.
@@ -116,7 +127,9 @@ def arithmetic(dtype: str, declared: Mapping[str, str]) -> Arithmetic | None:
     if kind == "half-accumulate":
         sums = dtype if half else "float16"
     largest_sum = float(finfo(sums).max)
-    return Arithmetic(unit, accumulate, inputs, tiny, activation, unit if stored else 0.0, largest, largest_sum)
+    taken = np.inf if half else _LARGEST_GIVEN.get(kind, np.inf)
+    given = unit if stored else 0.0
+    return Arithmetic(unit, accumulate, inputs, tiny, activation, given, largest, largest_sum, taken)
 
 
 class Approx:
