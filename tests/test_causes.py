@@ -208,7 +208,6 @@ def test_what_builds_on_a_told_cause_takes_one_line() -> None:
         (Trait("memory", "=", "permuted"), "x or the state lies in memory with its axes in another order than in C"),
         (Trait("x_memory", "not", "plain"), "x does not lie in memory in the order of C"),
         (Trait("shortest", ">=", 2), "the shortest row's length ≥ 2"),
-        (Trait("turn", "=", 11), "the property's variant is 11"),
         (Trait("proj", ">=", 1), "there is a projection"),
         (Trait("new", "=", True), "new holds"),
     ],

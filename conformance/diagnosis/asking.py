@@ -17,6 +17,7 @@ from conformance.cases.recipe import Recipe
 from conformance.diagnosis.gradient_probes import cotangents_of
 from conformance.diagnosis.prediction import Predictions
 from conformance.diagnosis.probes import Call
+from conformance.diagnosis.traits import features
 from conformance.engine.judging import Answering, Inquiry
 from conformance.facts import Evidence, Unanswered, Unsupported
 from conformance.properties.model import Property
@@ -25,6 +26,10 @@ from conformance.trials.mismatch import telling
 
 #: The least and the largest of some values, by their dimension's name.
 Ranges = Mapping[str, tuple[float, float]]
+
+
+#: A property is asked at so many seeds at most: some choices show nothing.
+_SEEDS = 3
 
 
 class Late(Exception):
@@ -63,7 +68,12 @@ class Asker:
         self._known.clear()
 
     def _ask(self, recipe: Recipe) -> bool | None:
-        return said(self.judge, self._property, recipe)
+        """Whether the property fails at one of a few seeds that leave the case alike; None if it says nothing of it."""
+        own = said(self.judge, self._property, recipe)
+        if own is not False:
+            return own
+        seeds = (replace(recipe, seed=recipe.seed + more) for more in range(1, _SEEDS))
+        return any(said(self.judge, self._property, one) for one in seeds if features(one) == features(recipe))
 
     def evidence(self, recipe: Recipe) -> Evidence | None:
         """The call at which the property fails, if it does."""

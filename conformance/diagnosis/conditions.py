@@ -115,7 +115,7 @@ class Experiments:
         return [self._ask(one) for one in alike].count(True) / len(alike)
 
     def _draws(self, base: Recipe) -> Draws:
-        return Draws(self.backend, base, self.property.turns if not self.asker.whole else 1)
+        return Draws(self.backend, base)
 
     def drawn_around(self, base: Recipe) -> Draws:
         """Draws of cases around one that fails."""

@@ -33,11 +33,10 @@ _SIGNED = (*SHAPING, "batch_first", "unbatched", "dtype", "ragged")
 
 
 class Draws:
-    """Cases of one backend around one recipe; the same ones each time."""
+    """Cases of one backend around one recipe, asked in its own variant of a property; the same ones each time."""
 
-    def __init__(self, backend: Backend, base: Recipe, turns: int = 1, seed: int = 0) -> None:
+    def __init__(self, backend: Backend, base: Recipe, seed: int = 0) -> None:
         self._c = backend.capabilities
-        self._turns = turns
         self._dtypes = judged_dtypes(backend)
         self._views = VIEWS if "views" not in backend.ruled_out else ("plain",)
         self._pool = pool(backend) if self._c.compiled else []
@@ -72,7 +71,7 @@ class Draws:
         values: dict[str, Sequence[Any]] = {
             **{"layers": (1, 2, 3, 4), "state": STATES, "bidirectional": (False, True), "bias": (True, False)},
             **{"batch_first": (False, True), "unbatched": (False, True), "ragged": (False, True), "proj": (0, 1, 2)},
-            **{"dtype": self._dtypes, "turn": range(self._turns), "view": self._views},
+            **{"dtype": self._dtypes, "view": self._views},
         }
         values |= {name: self._near(name) for name in _SIZES}
         values |= {"gain": self.gains, "fill": self.fills}
@@ -118,7 +117,6 @@ class Draws:
                 view=rng.choice(self._views) if rng.random() < 0.3 else "plain",
                 fill=rng.choice(self.fills) if rng.random() < 0.3 else self.fills[0],
                 gain=rng.choice(self.gains),
-                turn=self.base.turn if rng.random() < 0.5 else rng.randrange(self._turns),
                 seed=rng.randrange(2**32),
                 **self._model,
             )
@@ -136,9 +134,9 @@ class Draws:
         if fresh is None:
             return None
         if self._pool:
-            kept = {name: getattr(other, name) for name in ("view", "fill", "gain", "turn")}
+            kept = {name: getattr(other, name) for name in ("view", "fill", "gain")}
             return self.possible(replace(fresh if self.rng.random() < share else other, **kept, seed=fresh.seed))
-        names = [field.name for field in fields(Recipe) if field.name not in ("seed", "edits")]
+        names = [field.name for field in fields(Recipe) if field.name not in ("seed", "edits", "turn")]
         kept = {name: getattr(other, name) for name in names if self.rng.random() < share}
         mixed = replace(fresh, **kept, **({} if "proj" in kept else {"proj": min(fresh.proj, kept.get("H", 99) - 1)}))
         return self.possible(mixed)

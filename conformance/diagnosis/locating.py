@@ -72,7 +72,7 @@ def located(session: Session, told: set[str], fresh: Sequence[Fresh]) -> tuple[C
         found = _of_earlier_calls(session, recipe, until) if later else None
         if found is None and not first.history:
             found = conditions(session.judge, catalogue()[first.property], recipe, until)
-        found = found if found is not None and found.traits and _telling(found) else None
+        found = found if found is not None and found.traits else None
         alike = [v for v in left if v is first or (found and _has(session, found, v)) or (broken and _akin(first, v))]
         ids = tuple(v.property for v in alike)
         left = [v for v in left if v.property not in ids]
@@ -167,11 +167,6 @@ def _akin(first: Verdict, other: Verdict) -> bool:
 
 def _traits(found: Conditions | None) -> frozenset[Trait]:
     return frozenset() if found is None else frozenset(found.traits)
-
-
-def _telling(found: Conditions) -> bool:
-    """Whether conditions tell a person something: which variants of a property pass does not, unless it is exact."""
-    return found.exact or all(trait.dimension != "turn" for trait in found.traits)
 
 
 def _has(session: Session, found: Conditions, verdict: Verdict) -> bool:

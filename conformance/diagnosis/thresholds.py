@@ -144,23 +144,20 @@ def _counted(
         for trait in traits
     )
     others = [other for other in judge.backend.capabilities.dtypes if other != dtype]
-    if any(_wrong_alike(judge, quantity, other, magnitudes, wrong, waiting) is False for other in others):
+    if not all(_wrong_alike(judge, quantity, other, magnitudes, wrong, waiting) for other in others):
         told = (Trait("dtype", "=", dtype), *told)
     counts = (wrong & inside).sum(), inside.sum(), (wrong & ~inside).sum(), (~inside).sum()
     return Conditions(told, *(int(count) for count in counts))
 
 
-def _wrong_alike(
-    judge: Answering, quantity: str, dtype: str, magnitudes: Array, wrong: Array, waiting: Any
-) -> bool | None:
-    """Whether another dtype is wrong at the same values; None where it cannot be asked."""
-    if (
-        magnitudes.max() > float(finfo(dtype).max) ** 0.6
-        or arithmetic(dtype, judge.backend.capabilities.arithmetic) is None
-    ):
-        return None
+def _wrong_alike(judge: Answering, quantity: str, dtype: str, magnitudes: Array, wrong: Array, waiting: Any) -> bool:
+    """Whether another dtype, as far as it holds such values, is not wrong at others, nor in a window of its own."""
+    if arithmetic(dtype, judge.backend.capabilities.arithmetic) is None:
+        return True
+    if magnitudes.max() > float(finfo(dtype).max) ** 0.6:
+        return not _window(judge, quantity, dtype, waiting)
     other = wrong_values(judge, quantity, dtype, magnitudes, waiting)
-    return None if other is None else float((other != wrong).mean()) < 0.1
+    return other is None or float((other != wrong).mean()) < 0.1
 
 
 def wrong_values(

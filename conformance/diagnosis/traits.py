@@ -7,7 +7,7 @@ such as "|c|", the values of a call: there, "at least v" says that some element 
 dimension        what it is
 ===============  =====================================================================================================
 a recipe's own   ``layers``, ``bidirectional``, ``bias``, ``batch_first``, ``unbatched``, ``proj``, ``dtype``, ``L``,
-                 ``N``, ``H``, ``I``, ``state``, ``ragged``, ``fill``, ``gain``, ``turn``
+                 ``N``, ``H``, ``I``, ``state``, ``ragged``, ``fill``, ``gain``
 ``P``            the size of h
 ``slots``        layers times directions
 ``width``        the features of the output, D·P
@@ -50,7 +50,7 @@ Features = Mapping[str, Any]
 COUNTS = ("layers", "I", "H", "L", "N", "proj", "P", "width", "terms", "shortest", "longest")
 SIZES = ("I", "H", "L", "N")
 EQUAL = (*SIZES, "P", "slots", "width")
-WORDS = ("dtype", "state", "memory", "x_memory", "fill", "turn")
+WORDS = ("dtype", "state", "memory", "x_memory", "fill")
 FLAGS = (
     "bidirectional",
     "bias",
@@ -121,8 +121,7 @@ def features(recipe: Recipe) -> dict[str, Any]:
     """The values of a recipe's dimensions, but for those of the call's values."""
     D, P = 1 + recipe.bidirectional, recipe.proj or recipe.H
     own: dict[str, Any] = {
-        name: getattr(recipe, name)
-        for name in (*SIZES, "layers", "proj", "dtype", "state", "fill", "turn", *FLAGS[:5], "gain")
+        name: getattr(recipe, name) for name in (*SIZES, "layers", "proj", "dtype", "state", "fill", *FLAGS[:5], "gain")
     }
     h_0, c_0 = recipe.state in ("both", "h"), recipe.state in ("both", "c")
     lengths = realise(_small(recipe)).row_lengths() if recipe.ragged else np.full(recipe.N, recipe.L)

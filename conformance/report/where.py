@@ -23,7 +23,6 @@ _FLOAT32 = 2.0**24
 _DIMENSIONS = {
     "dtype": "the dtype",
     "gain": "the gain of the weights",
-    "turn": "the property's variant",
     "proj": "proj_size",
     "earlier": "the number of earlier calls of the model",
     "slots": "layers × directions",
@@ -171,7 +170,7 @@ def trait(one: Trait) -> str:
     word = isinstance(value, str) and value not in _SIZES
     told = f"{value:g}" if isinstance(value, float) else _DIMENSIONS.get(str(value), str(value))
     match relation:
-        case "=" | "not" if word or one.dimension == "turn":
+        case "=" | "not" if word:
             return f"{name} is {'not ' * (relation == 'not')}{told}"
         case "=" | "not" | ">=" | "<=" | ">" | "<":
             return f"{name} {_SIGNS[relation]} {told}"

@@ -140,7 +140,9 @@ def _asked(experiments: Experiments, recipe: Recipe, told: Conditions | None) ->
 
 
 def _fails(asker: Asker, recipe: Recipe, told: Conditions | None) -> bool | None:
-    """Whether a case fails at one of a few seeds, since rounding hides some errors; of values, at its own alone."""
+    """Whether a case fails; a call at one of a few seeds, since rounding hides some errors, or of values at its own."""
+    if not asker.whole:
+        return asker.fails(recipe)
     own = features(recipe)
     count = _SEEDS if told is None or all(trait.dimension in own for trait in told.traits) else 1
     seeds = [replace(recipe, seed=recipe.seed + k) for k in range(count)]
