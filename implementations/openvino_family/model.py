@@ -32,6 +32,7 @@ KNOWN_DYNAMIC = {
 KNOWN_STATIC = {
     **finding("openvino-06-no-rows-crash", "degenerate.no-rows", "degenerate.then-right"),
     **finding("openvino-07-length-zero", "degenerate.no-length"),
+    **finding("openvino-09-lengths-unchecked", "refusals.lengths"),
 }
 
 
