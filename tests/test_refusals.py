@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,14 @@ from conformance.spec import LSTMConfig
 from conformance.targets.find import find
 from conformance.trials.outcomes import Violation
 from conformance.trials.trial import Trial
+
+
+def test_one_row_for_several_of_the_state_is_asked_of_what_compiles_too() -> None:
+    wrong = backend_of(FAULTS["x-of-one-row"])
+    compiled = replace(wrong, capabilities=replace(wrong.capabilities, compiled=True))
+    for seed in range(3):
+        report = conform(compiled, Settings(0, seed=seed, only=("refusals.batch-mismatch",)))
+        assert {v.property: v.outcome for v in report.verdicts}["refusals.batch-mismatch"] == "failed"
 
 
 def test_wrong_shapes_keep_the_numbers_or_broadcast() -> None:

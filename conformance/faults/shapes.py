@@ -62,6 +62,15 @@ def _x_turned(config: LSTMConfig, x: Array, state: State | None, lengths: Array 
     return (x.swapaxes(0, 1) if turned else x), state, lengths
 
 
+def _x_of_one_row(config: LSTMConfig, x: Array, state: State | None, lengths: Array | None) -> Arguments:
+    """An x of one row is computed for each row of the state."""
+    axis = 0 if config.batch_first else 1
+    if state is None or x.ndim != 3 or state[0].ndim != 3 or x.shape[axis] != 1:
+        return x, state, lengths
+    rows = state[0].shape[1]
+    return np.repeat(x, rows, axis), state, None if lengths is None else np.repeat(lengths, rows)
+
+
 def cotangents_fitted(fit: Fit) -> Twin:
     """The cotangents of a vjp made to fit the results."""
 
@@ -87,6 +96,8 @@ FAULTS = (
         "c_0 of (layers·D, N, 1)", OPTIONS, given("accept", _c_0_of_one_unit)),
     Fault("x-turned-to-fit", "Time and batch of x are exchanged if the state says so.", "guessed layouts",
         "x of (N, L, I) with a state", OPTIONS, given("accept", _x_turned)),
+    Fault("x-of-one-row", "An x of one row is broadcast over the rows of the state.", "Keras on TensorFlow",
+        "x of one row, a state of several", OPTIONS, given("accept", _x_of_one_row)),
     Fault("x-of-one-feature", "An x of one feature is broadcast to all of them.", "NumPy's broadcasting",
         "x of (L, N, 1)", OPTIONS,
         forgiving(lambda config, x: np.repeat(x, config.input_size, -1) if x.shape[-1:] == (1,) else x)),
