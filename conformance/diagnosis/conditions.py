@@ -18,7 +18,7 @@ from conformance.diagnosis.asking import Asker, Late, called
 from conformance.diagnosis.draws import FILLS, Draws
 from conformance.diagnosis.table import Sample, Table
 from conformance.diagnosis.thresholds import thresholds
-from conformance.diagnosis.traits import ORDER, features, holds
+from conformance.diagnosis.traits import ORDER, PRODUCTS, features, holds
 from conformance.engine.judging import Answering
 from conformance.facts import Conditions, Trait
 from conformance.properties.model import Property
@@ -233,14 +233,24 @@ class Experiments:
                 break
 
     def _look_beside(self) -> None:
-        """Ask for the size before each threshold, as long as that fails too."""
+        """Ask for the size before each threshold, as long as that fails too; of a product, for fewer steps or rows."""
         for trait in self.traits:
+            if trait.dimension in PRODUCTS and trait.relation == ">=":
+                self._look_below(trait.dimension, int(trait.value))
             name, step = trait.dimension, {">=": -1, "<=": 1}.get(trait.relation)
             if step is None or name not in ("layers", "I", "H", "L", "N", "proj"):
                 continue
             nearest = next((one for one in self.failing if getattr(one, name) == trait.value), None)
             while nearest is not None and getattr(nearest, name) + step > 0:
                 nearest = self._if_fails(replace(nearest, **{name: getattr(nearest, name) + step}))
+
+    def _look_below(self, product: str, value: int) -> None:
+        """Find the least product that fails, of as few steps as there can be: many rows take less time."""
+        nearest = next((one for one in self.failing if features(one)[product] == value), None)
+        if nearest is None or "N" not in product:
+            return
+        few = (replace(nearest, L=L, I=1, N=-(-value // L)) for L in (1, 2) if "L" in product)
+        self._least(next(filter(None, map(self._if_fails, few)), nearest), "N", 1)
 
     def _wanted(self, inside: int, lacking: int, any: int) -> Iterator[Callable[[Any, bool], bool]]:
         """What is wanted of each case of a round, of its features, whose values may not be known yet."""

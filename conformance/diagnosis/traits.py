@@ -12,6 +12,7 @@ a recipe's own   ``layers``, ``bidirectional``, ``bias``, ``batch_first``, ``unb
 ``slots``        layers times directions
 ``width``        the features of the output, D·P
 ``terms``        the longest sum that W_ih and W_hh make
+``L·N`` …        sizes multiplied, which offsets and blocks are made of: ``L·N``, ``L·N·I`` (all of x), ``L·P``, ``N·H``
 ``shortest``     the shortest row, L without lengths; ``longest`` likewise
 ``padding``      some row is shorter than L
 ``equal_lengths``, ``sorted_lengths``   all rows are equally long; none is longer than the one before
@@ -47,7 +48,8 @@ from conformance.facts import Trait
 Features = Mapping[str, Any]
 
 #: Dimensions that hold whole numbers, and those whose multiples and equalities count.
-COUNTS = ("layers", "I", "H", "L", "N", "proj", "P", "width", "terms", "shortest", "longest")
+PRODUCTS = ("L·N", "L·N·I", "L·P", "N·H")
+COUNTS = ("layers", "I", "H", "L", "N", "proj", "P", "width", "terms", "shortest", "longest", *PRODUCTS)
 SIZES = ("I", "H", "L", "N")
 EQUAL = (*SIZES, "P", "slots", "width")
 WORDS = ("dtype", "state", "memory", "x_memory", "fill")
@@ -108,6 +110,7 @@ _FARTHER = {
     "h_read": 0.3,
     "c_read": 0.3,
 }
+_FARTHER |= dict.fromkeys(PRODUCTS, 0.45)
 _FARTHER |= {name: 0.1 + 0.1 * name.startswith("previous") + 0.45 * name.count("+") for name in EARLIER_CALLS}
 _FARTHER |= {"fill": 1.5, "gain": 1.5, **dict.fromkeys(VALUES, 0.6), "a": 0.7, "c": 0.7}
 _PRICES = {">=": 1.0, "<=": 1.05, "=": 1.0, ">": 1.25, "<": 1.25, "not": 1.2}
@@ -133,6 +136,8 @@ def features(recipe: Recipe) -> dict[str, Any]:
         **{"shortest": shortest, "longest": longest, "padding": shortest < recipe.L},
         **{"equal_lengths": shortest == longest, "sorted_lengths": bool(np.all(np.diff(lengths) <= 0))},
         "full": longest == recipe.L,
+        **{"L·N": recipe.L * recipe.N, "L·N·I": recipe.L * recipe.N * recipe.I},
+        **{"L·P": recipe.L * P, "N·H": recipe.N * recipe.H},
         **{"h_0": h_0, "c_0": c_0, "memory": memory, "x_memory": x_memory},
         **{"contiguous": memory in _CONTIGUOUS, "x_contiguous": x_memory in _CONTIGUOUS},
         **{"h_read": h_0 or longest > 1, "c_read": c_0 or longest > 1},
