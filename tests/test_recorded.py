@@ -8,6 +8,7 @@ import struct
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.errors import UsageError
 from conformance.facts import Degree, Outcome, Undeclared, Unshown
-from conformance.faults import FAULTS, backend_of
+from conformance.faults import FAULTS, backend_of, twin_backend
 from conformance.processes.message import Message, encode
 from conformance.processes.wire.server import serve
 from conformance.recorded.answers import Answers, answers_in
@@ -113,6 +114,48 @@ def test_a_cause_is_confirmed_by_recorded_calls_alone(recording: Recording, faul
     assert [(cause.degree, cause.alterations[0].fault) for cause in found.causes] == [
         (Degree.CONFIRMED, "gate-order-iofg")
     ]
+
+
+# What dropout makes random
+
+
+@pytest.fixture(scope="module")
+def dropping() -> tuple[Collector, Recording]:
+    capabilities, settings = Capabilities(layers=True, dropout=True), Settings(0, only=("dropout",))
+    collector = asked(capabilities, settings)
+    return collector, held(collector, capabilities, settings)
+
+
+def test_each_random_call_has_an_answer_of_its_own(
+    dropping: tuple[Collector, Recording], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that is made twice is recorded twice: one answer to both would be a mask for every call."""
+    fresh, seeds = np.random.default_rng, count()
+    monkeypatch.setattr(np.random, "default_rng", lambda seed=None: fresh([0, next(seeds)] if seed is None else seed))
+    collector, recording = dropping
+    judged = judge_recording(recording, answered(collector, twin_backend()), "twin")
+    told = outcomes(judged)
+    assert not judged.missing
+    assert judged.report.conformant
+    shown = {"evaluation", "nothing", "everything", "first-layer", "elements", "rate", "independence"}
+    assert {id for id, outcome in told.items() if outcome == Outcome.PASSED} == {f"dropout.{name}" for name in shown}
+    assert told["dropout.threads"] == Outcome.NOT_DECLARED
+
+
+@pytest.mark.parametrize(
+    ("fault", "property"),
+    [
+        ("dropout-seeded-at-each-call", "dropout.independence"),
+        ("dropout-keeps-p", "dropout.everything"),
+        ("dropout-a-tenth-less", "dropout.rate"),
+        ("dropout-of-the-output", "dropout.elements"),
+        ("dropout-scaled-in-evaluation", "dropout.evaluation"),
+    ],
+)
+def test_a_fault_of_dropout_shows(dropping: tuple[Collector, Recording], fault: str, property: str) -> None:
+    collector, recording = dropping
+    judged = judge_recording(recording, answered(collector, backend_of(FAULTS[fault])), fault)
+    assert outcomes(judged)[property] == Outcome.FAILED
 
 
 # What was not answered is never passed

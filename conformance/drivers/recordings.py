@@ -40,7 +40,7 @@ from conformance.report.data import dumps
 from conformance.report.model import Asked
 from conformance.report.shell import command_line
 
-#: What is declared unless a person says otherwise: every option of structure and call, and no gradients.
+#: What is declared unless a person says otherwise: every option of structure and call, and nothing of training.
 OPTIONS = ("layers", "bidirectional", "no_bias", "batch_first", "unbatched", "projection", "lengths")
 
 #: So many calls without an answer are named.
