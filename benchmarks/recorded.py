@@ -157,7 +157,7 @@ def _causes(name: str, backend: Backend) -> dict[str, Any]:
     if not judged.report.bad:
         return {"shown": False}
     started = time.monotonic()
-    found = diagnose(judged.judge, judged.report, diagnosed.LIMIT)
+    found = diagnose(judged.judge, judged.report, diagnosed.LIMIT, known=judged.cases)
     causes = [cause for cause in found.causes if cause.alterations]
     named = bool(causes) and diagnosed.alike(causes[0].alterations, fault)
     sure = any(cause.degree == Degree.CONFIRMED for cause in causes)

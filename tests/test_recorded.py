@@ -17,15 +17,16 @@ import pytest
 from programs import Command
 
 from benchmarks.recorded import answered
-from conformance.backend import Capabilities
+from conformance.backend import Backend, Capabilities
 from conformance.diagnosis.diagnose import diagnose
 from conformance.drivers.run import make_report
 from conformance.drivers.showing import exit_code
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.errors import UsageError
-from conformance.facts import Degree, Outcome, Undeclared, Unshown
+from conformance.facts import Degree, Outcome, Trait, Undeclared, Unshown
 from conformance.faults import FAULTS, backend_of, twin_backend
+from conformance.faults.twin import Twin
 from conformance.processes.message import Message, encode
 from conformance.processes.wire.server import serve
 from conformance.recorded.answers import Answers, answers_in
@@ -34,6 +35,7 @@ from conformance.recorded.container import Container, read, write
 from conformance.recorded.judging import Judged, judge_recording
 from conformance.recorded.playback import Answer, Collector
 from conformance.recorded.recording import FORMS, INDEX, WIRE, Recording, held, load, save
+from conformance.report import where
 from conformance.spec import LSTMConfig
 from conformance.targets.find import find
 
@@ -114,6 +116,36 @@ def test_a_cause_is_confirmed_by_recorded_calls_alone(recording: Recording, faul
     assert [(cause.degree, cause.alterations[0].fault) for cause in found.causes] == [
         (Degree.CONFIRMED, "gate-order-iofg")
     ]
+
+
+def spoilt_where(when: Callable[[LSTMConfig, Any], bool]) -> Backend:
+    """A correct LSTM whose output is too large where ``when`` says so of its config and lengths."""
+
+    def build(config: LSTMConfig, params: Any) -> Callable[..., Any]:
+        model = Twin().build(config, params)
+
+        def forward(x: Any, state: Any = None, lengths: Any = None) -> Any:
+            output, finals = model(x, state) if lengths is None else model(x, state, lengths)
+            return (output * 1.01 if when(config, lengths) else output), finals
+
+        return forward
+
+    return Backend("spoilt", Capabilities(), build)
+
+
+def test_conditions_are_told_by_recorded_cases_alone() -> None:
+    """No alteration of the catalogue needs lengths and several layers, and no case can be asked again."""
+    capabilities, settings = Capabilities(layers=True, lengths=True), Settings(0, only=("values.output",))
+    collector = asked(capabilities, settings)
+    backend = spoilt_where(lambda config, lengths: config.num_layers > 1 and lengths is not None)
+    judged = judge_recording(held(collector, capabilities, settings), answered(collector, backend), "spoilt")
+    [cause] = diagnose(judged.judge, judged.report, 60.0, known=judged.cases).causes
+    assert cause.degree == Degree.LOCATED
+    assert cause.conditions is not None
+    assert {*cause.conditions.traits} == {Trait("layers", ">=", 2), Trait("ragged", "=", True)}
+    assert cause.conditions.recorded
+    assert cause.conditions.exact
+    assert "recorded cases; 0 of" in where.conditions(cause.conditions)
 
 
 # What dropout makes random

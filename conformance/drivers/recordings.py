@@ -115,7 +115,7 @@ def _judge_recording(options: argparse.Namespace, folder: Path, files: Sequence[
             tell(Began())
             started = now()
             judged = judge_recording(recording, answers, target, tell, options.strict)
-            told = diagnosed(judged.judge, judged.report, options.diagnose, tell)
+            told = diagnosed(judged.judge, judged.report, options.diagnose, tell, judged.cases)
             tell(Finished(told))
         whole = make_report(judged.settings, [told], asked=_asked(target, options, started))
         write(dumps(whole))
