@@ -215,6 +215,13 @@ def test_shards_of_targets_and_of_properties_make_one_report() -> None:
     assert _merge(one, two).asked.started == two.asked.started
 
 
+@pytest.mark.parametrize("common", [{"quick": True}, {"strict": True}, {"large": True}, {"seconds": 60.0}])
+def test_what_all_parts_were_asked_for_is_kept(common: dict[str, object]) -> None:
+    one, two = (_report(_backend("a", Outcome.PASSED, *ids), **common) for ids in (IDS[:2], IDS[2:]))
+    asked = _merge(one, two).asked
+    assert {name: getattr(asked, name) for name in common} == common
+
+
 def test_a_part_that_came_to_its_end_makes_up_for_one_that_did_not() -> None:
     cut = Verdict("mine", IDS[0], Outcome.NOT_RUN, CutShort(CUT, 3))
     broken_off = replace(_backend(), verdicts=(cut,), interrupted=CUT)
