@@ -35,6 +35,7 @@ from conformance.recorded.container import Container, read, write
 from conformance.recorded.judging import Judged, judge_recording
 from conformance.recorded.playback import Answer, Collector
 from conformance.recorded.recording import FORMS, INDEX, WIRE, Recording, held, load, save
+from conformance.recorded.target import recorded, target_of
 from conformance.report import where
 from conformance.spec import LSTMConfig
 from conformance.targets.find import find
@@ -472,6 +473,31 @@ def test_a_stream_of_responses_is_read_in_order(few: Collector, tmp_path: Path) 
     path.rename(tmp_path / "calls/other.responses")
     with pytest.raises(UsageError, match=r"name it calls\.responses"):
         answers_in(recording)
+
+
+@pytest.mark.parametrize("name", ["calls", "a:b", "C:\\calls", "my calls", "it's", "-"])
+def test_a_recording_is_found_by_its_target(name: str, few: Collector, tmp_path: Path) -> None:
+    """A colon is a letter of a folder's name, and stands in every path of a Windows drive."""
+    save(tmp_path / name, few, CAPABILITIES, SETTINGS, "npz")
+    for answers in (tmp_path / name / "answers.npz", tmp_path / f"{name} answers.npz"):
+        write(answers, Container({"name": answers.parent.name}))
+    plain, apart = f"recorded:{tmp_path / name}", target_of([tmp_path / name, tmp_path / f"{name} answers.npz"])
+    assert recorded(plain).own_name == recorded(target_of([tmp_path / name])).own_name == name
+    assert recorded(apart).own_name == tmp_path.name
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("recorded:", "names no folder"),
+        ("recorded:'calls", "No closing quotation"),
+        ("recorded:nowhere", "nowhere is no recording"),
+        ("recorded:calls:answers.npz", "calls:answers.npz is no recording"),
+    ],
+)
+def test_a_target_that_names_no_recording_is_an_error(target: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        recorded(target)
 
 
 @pytest.mark.parametrize(
