@@ -14,6 +14,7 @@ from programs import Command
 from vector_sets import FAULTS as CHOSEN
 from vector_sets import few_candidates
 
+from conformance.bounds.rounding import Approx, arithmetic
 from conformance.cases.case import realise
 from conformance.cases.recipe import parse
 from conformance.errors import SuiteError, UsageError
@@ -28,11 +29,14 @@ from conformance.vectors.formats.plain import numbers
 from conformance.vectors.forms import ELEMENTWISE, FORMS, ONNX, WEBNN
 from conformance.vectors.search import Asked, search
 from conformance.vectors.trying import ratio, try_one
-from conformance.vectors.vector import Vector, errors
+from conformance.vectors.vector import Vector, errors, rounded
 from conformance.vectors.writing import check, write_vectors
 
 pytest.importorskip("safetensors", reason="safetensors is not installed: pip install 'lstm-conformance[vectors]'")
 FORMATS = ("json", "npz", "safetensors")
+
+BINARY32 = arithmetic("float32", {})
+assert BINARY32 is not None
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +85,23 @@ def test_padding_has_no_room_at_all() -> None:
     assert padding.any()
     assert not want.output[padding].any()
     assert not bound.output[padding].any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_bound_is_a_short_number_that_is_no_smaller(dtype: str) -> None:
+    exact = np.exp(np.random.default_rng(0).uniform(-40, 5, 4000))
+    _, bound = rounded(Approx(np.zeros(4000), exact, BINARY32), dtype)
+    assert np.all(bound >= exact)
+    assert np.all(bound < 1.011 * exact)
+    digits = (text.partition("e")[0].replace(".", "").strip("0") for text in numbers(bound))
+    assert max(map(len, digits)) <= 3
+
+
+def test_no_bound_is_lost_at_the_ends_of_the_range() -> None:
+    exact = np.array([0.0, 1e-45, 5e-324, 3e38, np.inf])
+    _, bound = rounded(Approx(np.zeros(5), exact, BINARY32), "float32")
+    assert np.all(bound >= exact)
+    assert bound[0] == 0
 
 
 def test_more_than_the_bound_is_an_error_of_more_than_one() -> None:
