@@ -18,6 +18,7 @@ from programs import Command
 
 from benchmarks.recorded import answered
 from conformance.backend import Backend, Capabilities
+from conformance.cases.recipe import parse
 from conformance.diagnosis.diagnose import diagnose
 from conformance.drivers.run import make_report
 from conformance.drivers.showing import exit_code
@@ -140,7 +141,11 @@ def test_conditions_are_told_by_recorded_cases_alone() -> None:
     collector = asked(capabilities, settings)
     backend = spoilt_where(lambda config, lengths: config.num_layers > 1 and lengths is not None)
     judged = judge_recording(held(collector, capabilities, settings), answered(collector, backend), "spoilt")
-    [cause] = diagnose(judged.judge, judged.report, 60.0, known=judged.cases).causes
+    found = diagnose(judged.judge, judged.report, 60.0, known=judged.cases)
+    [cause] = found.causes
+    # The case at which it was met has a state, and nothing took it away.
+    assert parse(judged.report.bad[0].recipe or "").state == "both"
+    assert "without a state" not in found.right
     assert cause.degree == Degree.LOCATED
     assert cause.conditions is not None
     assert {*cause.conditions.traits} == {Trait("layers", ">=", 2), Trait("ragged", "=", True)}

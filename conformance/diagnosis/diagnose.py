@@ -59,7 +59,7 @@ def diagnose(
     return Diagnosis(
         causes,
         tuple(verdict.property for verdict in report.bad if verdict.property not in told),
-        _seen_right(session, right_parts(report), fresh),
+        _seen_right(session, right_parts(report, "live" not in judge.backend.ruled_out), fresh),
         tuple(dict.fromkeys(session.untried)),
         session.judge.calls,
         time.monotonic() - session.started,
