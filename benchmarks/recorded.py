@@ -3,9 +3,10 @@
 ``calls`` judges 10,000 recorded calls of all correct LSTMs, each by itself, and ``alarms`` their recordings, whose
 cases are judged by the properties that see every case: each bad verdict is a false alarm. ``verdicts`` compares the
 verdicts on recordings of backends and faults with those of a live run on the same cases: a property that a recording
-judges must have the same outcome. ``causes`` diagnoses faults from recordings alone, of those whose cause the diagnosis
-names live (``results/diagnosis.json``). Each row is a line of ``results/recorded.jsonl``; rows that are there are not
-measured again. Prints the totals of the whole file.
+judges must have the same outcome. ``dropout`` does so with the properties of dropout and its faults. ``causes``
+diagnoses faults from recordings alone, of those whose cause the diagnosis names live (``results/diagnosis.json``). Each
+row is a line of ``results/recorded.jsonl``; rows that are there are not measured again. Prints the totals of the whole
+file.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.facts import Degree, Outcome
 from conformance.faults import DIFFERENT, FAULTS, backend_of, twin_backend
-from conformance.faults.fault import FULL
+from conformance.faults.fault import DROPOUT, FULL
 from conformance.processes.message import Message
 from conformance.processes.wire.fields import config_to_fields
 from conformance.processes.wire.server import answer
@@ -126,11 +127,16 @@ def replace_collected(collector: Collector, model: str) -> Collector:
     return one
 
 
-def _verdicts(name: str, backend: Backend) -> dict[str, Any]:
+def _dropout(name: str, backend: Backend) -> dict[str, Any]:
+    return _verdicts(name, backend, Settings(0, only=("dropout",)))
+
+
+def _verdicts(name: str, backend: Backend, settings: Settings = _WHOLE) -> dict[str, Any]:
     """What a recording judges, against a live run on the same cases, without shrinking."""
-    backend = replace(_in_float32(backend), ruled_out=backend.ruled_out | {"views", "memory"})
-    report = _judged(backend, _WHOLE).report
-    live = conform(backend, replace(_WHOLE, shrink=False))
+    # A recording does not know who makes the loop over time: live, that of a cell is judged as its own, too.
+    backend = replace(_in_float32(backend), ruled_out=backend.ruled_out - {"loop"} | {"views", "memory"})
+    report = _judged(backend, settings).report
+    live = conform(backend, replace(settings, shrink=False))
     outcomes = {verdict.property: verdict.outcome for verdict in live.verdicts}
     shown = [v for v in report.verdicts if v.outcome in (Outcome.PASSED, Outcome.FAILED, Outcome.ERROR)]
     part = [v for v in report.verdicts if v.outcome in (Outcome.NARROWED, Outcome.NOT_RUN)]
@@ -157,7 +163,7 @@ def _causes(name: str, backend: Backend) -> dict[str, Any]:
     if not judged.report.bad:
         return {"shown": False}
     started = time.monotonic()
-    found = diagnose(judged.judge, judged.report, diagnosed.LIMIT)
+    found = diagnose(judged.judge, judged.report, diagnosed.LIMIT, known=judged.cases)
     causes = [cause for cause in found.causes if cause.alterations]
     named = bool(causes) and diagnosed.alike(causes[0].alterations, fault)
     sure = any(cause.degree == Degree.CONFIRMED for cause in causes)
@@ -177,6 +183,9 @@ def _wanted(kind: str) -> Iterator[tuple[str, Backend]]:
     if kind in ("alarms", "calls"):
         yield "twin", twin_backend()
         yield from ((one.id, one.backend) for one in DIFFERENT)
+    elif kind == "dropout":
+        for one in (twin_backend(), *(backend_of(fault) for fault in FAULTS.values() if fault.kind == DROPOUT)):
+            yield one.name, replace(one, capabilities=replace(FULL, dropout=True))
     elif kind == "verdicts":
         ids = [fault.id for fault in FAULTS.values() if fault.capabilities == FULL]
         yield from ((id, backend_of(FAULTS[id])) for id in random.Random(24).sample(ids, _FAULTS))
@@ -188,7 +197,7 @@ def _wanted(kind: str) -> Iterator[tuple[str, Backend]]:
         yield from ((id, backend_of(FAULTS[id])) for id in ids)
 
 
-_MEASURE = {"calls": _calls, "alarms": _alarms, "verdicts": _verdicts, "causes": _causes}
+_MEASURE = {"calls": _calls, "alarms": _alarms, "verdicts": _verdicts, "dropout": _dropout, "causes": _causes}
 
 
 def _rows() -> list[dict[str, Any]]:
@@ -228,15 +237,16 @@ def _totals(rows: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     cases, accused = sum(row["cases"] for row in alarms), sum(len(row["alarms"]) for row in alarms)
     judged = sum(row["judged"] for row in alarms)
     yield "alarms", f"{accused} in {cases:,} recorded cases of {len(alarms)} correct LSTMs ({judged:,} judgements)"
-    verdicts = [row for row in rows if row["kind"] == "verdicts"]
-    differ, missed = (sum(len(row[word]) for row in verdicts) for word in ("differ", "missed"))
-    same = sum(row["judged"] for row in verdicts) - differ
-    unseen = sum(not row["bad"] and row["live bad"] > 0 for row in verdicts)
-    yield (
-        "verdicts",
-        f"{same:,} equal, {differ} differ; {missed} that fail live are told as not judged; "
-        f"{len(verdicts)} backends and faults, {unseen} of them fail live alone",
-    )
+    for kind in ("verdicts", "dropout"):
+        verdicts = [row for row in rows if row["kind"] == kind]
+        differ, missed = (sum(len(row[word]) for row in verdicts) for word in ("differ", "missed"))
+        same = sum(row["judged"] for row in verdicts) - differ
+        unseen = sum(not row["bad"] and row["live bad"] > 0 for row in verdicts)
+        yield (
+            kind,
+            f"{same:,} equal, {differ} differ; {missed} that fail live are told as not judged; "
+            f"{len(verdicts)} backends and faults, {unseen} of them fail live alone",
+        )
     causes = [row for row in rows if row["kind"] == "causes"]
     shown = [row for row in causes if row["shown"]]
     named, wrong = (sum(row[word] for row in shown) for word in ("named", "wrong"))

@@ -11,11 +11,12 @@ from conformance.diagnosis.locating import TELLING, TELLING_ALONE
 from conformance.engine.judging import Here
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
-from conformance.facts import Cause, Degree, Trait
+from conformance.facts import Cause, Degree, Outcome, Trait
 from conformance.faults import FAULTS, backend_of
 from conformance.faults.twin import Forward, Twin
 from conformance.properties import GROUPS, catalogue
 from conformance.report import where
+from conformance.report.model import BackendReport, Verdict
 from conformance.spec import Array, LSTMConfig, Params, State
 
 
@@ -52,6 +53,24 @@ def test_what_stands_where_something_else_belongs_is_told() -> None:
     assert (misplaced.source, misplaced.belongs[0] - misplaced.index[0]) == ("output", 4)
     assert misplaced.alike == misplaced.wrong
     assert "is what output[4, 0] should be" in where.located(cause.place, cause.conditions)
+
+
+def narrowed(config: LSTMConfig, params: Params) -> Forward:
+    """The output is too large with a projection to nine or more."""
+    forward = Twin().build(config, params)
+
+    def call(*arguments: Any, **more: Any) -> tuple[Array, State]:
+        output, state = forward(*arguments, **more)
+        return (output * 1.01 if config.proj_size >= 9 else output), state
+
+    return call
+
+
+def test_a_projection_wider_than_small_models_is_located() -> None:
+    """The place is looked for in models of few units, which had a projection to more features than units."""
+    backend, recipe = Backend("narrowed", Capabilities(projection=True), narrowed), "I=2 H=20 proj=10 L=2 N=2"
+    report = BackendReport("narrowed", (Verdict("narrowed", "values.output", Outcome.FAILED, recipe=recipe),))
+    assert diagnose(Here(backend), report, 8.0).causes
 
 
 def off(config: LSTMConfig, params: Params) -> Forward:

@@ -8,6 +8,7 @@ import struct
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,17 @@ import pytest
 from programs import Command
 
 from benchmarks.recorded import answered
-from conformance.backend import Capabilities
+from conformance.backend import Backend, Capabilities
+from conformance.cases.recipe import parse
 from conformance.diagnosis.diagnose import diagnose
 from conformance.drivers.run import make_report
 from conformance.drivers.showing import exit_code
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.errors import UsageError
-from conformance.facts import Degree, Outcome, Undeclared, Unshown
-from conformance.faults import FAULTS, backend_of
+from conformance.facts import Degree, Outcome, Trait, Undeclared, Unshown
+from conformance.faults import FAULTS, backend_of, twin_backend
+from conformance.faults.twin import Twin
 from conformance.processes.message import Message, encode
 from conformance.processes.wire.server import serve
 from conformance.recorded.answers import Answers, answers_in
@@ -33,6 +36,8 @@ from conformance.recorded.container import Container, read, write
 from conformance.recorded.judging import Judged, judge_recording
 from conformance.recorded.playback import Answer, Collector
 from conformance.recorded.recording import FORMS, INDEX, WIRE, Recording, held, load, save
+from conformance.recorded.target import recorded, target_of
+from conformance.report import where
 from conformance.spec import LSTMConfig
 from conformance.targets.find import find
 
@@ -113,6 +118,82 @@ def test_a_cause_is_confirmed_by_recorded_calls_alone(recording: Recording, faul
     assert [(cause.degree, cause.alterations[0].fault) for cause in found.causes] == [
         (Degree.CONFIRMED, "gate-order-iofg")
     ]
+
+
+def spoilt_where(when: Callable[[LSTMConfig, Any], bool]) -> Backend:
+    """A correct LSTM whose output is too large where ``when`` says so of its config and lengths."""
+
+    def build(config: LSTMConfig, params: Any) -> Callable[..., Any]:
+        model = Twin().build(config, params)
+
+        def forward(x: Any, state: Any = None, lengths: Any = None) -> Any:
+            output, finals = model(x, state) if lengths is None else model(x, state, lengths)
+            return (output * 1.01 if when(config, lengths) else output), finals
+
+        return forward
+
+    return Backend("spoilt", Capabilities(), build)
+
+
+def test_conditions_are_told_by_recorded_cases_alone() -> None:
+    """No alteration of the catalogue needs lengths and several layers, and no case can be asked again."""
+    capabilities, settings = Capabilities(layers=True, lengths=True), Settings(0, only=("values.output",))
+    collector = asked(capabilities, settings)
+    backend = spoilt_where(lambda config, lengths: config.num_layers > 1 and lengths is not None)
+    judged = judge_recording(held(collector, capabilities, settings), answered(collector, backend), "spoilt")
+    found = diagnose(judged.judge, judged.report, 60.0, known=judged.cases)
+    [cause] = found.causes
+    # The case at which it was met has a state, and nothing took it away.
+    assert parse(judged.report.bad[0].recipe or "").state == "both"
+    assert "without a state" not in found.right
+    assert cause.degree == Degree.LOCATED
+    assert cause.conditions is not None
+    assert {*cause.conditions.traits} == {Trait("layers", ">=", 2), Trait("ragged", "=", True)}
+    assert cause.conditions.recorded
+    assert cause.conditions.exact
+    assert "recorded cases; 0 of" in where.conditions(cause.conditions)
+
+
+# What dropout makes random
+
+
+@pytest.fixture(scope="module")
+def dropping() -> tuple[Collector, Recording]:
+    capabilities, settings = Capabilities(layers=True, dropout=True), Settings(0, only=("dropout",))
+    collector = asked(capabilities, settings)
+    return collector, held(collector, capabilities, settings)
+
+
+def test_each_random_call_has_an_answer_of_its_own(
+    dropping: tuple[Collector, Recording], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that is made twice is recorded twice: one answer to both would be a mask for every call."""
+    fresh, seeds = np.random.default_rng, count()
+    monkeypatch.setattr(np.random, "default_rng", lambda seed=None: fresh([0, next(seeds)] if seed is None else seed))
+    collector, recording = dropping
+    judged = judge_recording(recording, answered(collector, twin_backend()), "twin")
+    told = outcomes(judged)
+    assert not judged.missing
+    assert judged.report.conformant
+    shown = {"evaluation", "nothing", "everything", "first-layer", "elements", "rate", "independence"}
+    assert {id for id, outcome in told.items() if outcome == Outcome.PASSED} == {f"dropout.{name}" for name in shown}
+    assert told["dropout.threads"] == Outcome.NOT_DECLARED
+
+
+@pytest.mark.parametrize(
+    ("fault", "property"),
+    [
+        ("dropout-seeded-at-each-call", "dropout.independence"),
+        ("dropout-keeps-p", "dropout.everything"),
+        ("dropout-a-tenth-less", "dropout.rate"),
+        ("dropout-of-the-output", "dropout.elements"),
+        ("dropout-scaled-in-evaluation", "dropout.evaluation"),
+    ],
+)
+def test_a_fault_of_dropout_shows(dropping: tuple[Collector, Recording], fault: str, property: str) -> None:
+    collector, recording = dropping
+    judged = judge_recording(recording, answered(collector, backend_of(FAULTS[fault])), fault)
+    assert outcomes(judged)[property] == Outcome.FAILED
 
 
 # What was not answered is never passed
@@ -397,6 +478,31 @@ def test_a_stream_of_responses_is_read_in_order(few: Collector, tmp_path: Path) 
     path.rename(tmp_path / "calls/other.responses")
     with pytest.raises(UsageError, match=r"name it calls\.responses"):
         answers_in(recording)
+
+
+@pytest.mark.parametrize("name", ["calls", "a:b", "C:\\calls", "my calls", "it's", "-"])
+def test_a_recording_is_found_by_its_target(name: str, few: Collector, tmp_path: Path) -> None:
+    """A colon is a letter of a folder's name, and stands in every path of a Windows drive."""
+    save(tmp_path / name, few, CAPABILITIES, SETTINGS, "npz")
+    for answers in (tmp_path / name / "answers.npz", tmp_path / f"{name} answers.npz"):
+        write(answers, Container({"name": answers.parent.name}))
+    plain, apart = f"recorded:{tmp_path / name}", target_of([tmp_path / name, tmp_path / f"{name} answers.npz"])
+    assert recorded(plain).own_name == recorded(target_of([tmp_path / name])).own_name == name
+    assert recorded(apart).own_name == tmp_path.name
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("recorded:", "names no folder"),
+        ("recorded:'calls", "No closing quotation"),
+        ("recorded:nowhere", "nowhere is no recording"),
+        ("recorded:calls:answers.npz", "calls:answers.npz is no recording"),
+    ],
+)
+def test_a_target_that_names_no_recording_is_an_error(target: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        recorded(target)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from programs import SAMPLES, Command
@@ -213,6 +214,13 @@ def test_shards_of_targets_and_of_properties_make_one_report() -> None:
     assert loads(dumps(whole)) == whole
     assert _merge(one, two).asked.only == ("values", "layout")
     assert _merge(one, two).asked.started == two.asked.started
+
+
+@pytest.mark.parametrize("common", [{"quick": True}, {"strict": True}, {"large": True}, {"seconds": 60.0}])
+def test_what_all_parts_were_asked_for_is_kept(common: dict[str, Any]) -> None:
+    one, two = (_report(_backend("a", Outcome.PASSED, *ids), **common) for ids in (IDS[:2], IDS[2:]))
+    asked = _merge(one, two).asked
+    assert {name: getattr(asked, name) for name in common} == common
 
 
 def test_a_part_that_came_to_its_end_makes_up_for_one_that_did_not() -> None:

@@ -14,6 +14,7 @@ from programs import Command
 from vector_sets import FAULTS as CHOSEN
 from vector_sets import few_candidates
 
+from conformance.bounds.rounding import Approx, arithmetic
 from conformance.cases.case import realise
 from conformance.cases.recipe import parse
 from conformance.errors import SuiteError, UsageError
@@ -21,14 +22,14 @@ from conformance.faults import DIFFERENT, FAULTS
 from conformance.faults.twin import Twin
 from conformance.reference.forward import lstm
 from conformance.selftest.peer import result_of
-from conformance.spec import LSTMConfig, Result
+from conformance.spec import Array, LSTMConfig, Result
 from conformance.vectors import candidates, sized, trying
 from conformance.vectors.cover import cover
 from conformance.vectors.formats.plain import numbers
 from conformance.vectors.forms import ELEMENTWISE, FORMS, ONNX, WEBNN
 from conformance.vectors.search import Asked, search
 from conformance.vectors.trying import ratio, try_one
-from conformance.vectors.vector import Vector, errors
+from conformance.vectors.vector import Vector, errors, rounded
 from conformance.vectors.writing import check, write_vectors
 
 pytest.importorskip("safetensors", reason="safetensors is not installed: pip install 'lstm-conformance[vectors]'")
@@ -81,6 +82,30 @@ def test_padding_has_no_room_at_all() -> None:
     assert padding.any()
     assert not want.output[padding].any()
     assert not bound.output[padding].any()
+
+
+def bounded(exact: Array, dtype: str) -> Array:
+    """The bounds of zeros that may be off by so much."""
+    declared = arithmetic("float32", {})
+    assert declared is not None
+    return rounded(Approx(np.zeros(exact.shape), exact, declared), dtype)[1]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_bound_is_a_short_number_that_is_no_smaller(dtype: str) -> None:
+    exact = np.exp(np.random.default_rng(0).uniform(-40, 5, 4000))
+    bound = bounded(exact, dtype)
+    assert np.all(bound >= exact)
+    assert np.all(bound < 1.011 * exact)
+    digits = (text.partition("e")[0].replace(".", "").strip("0") for text in numbers(bound))
+    assert max(map(len, digits)) <= 3
+
+
+def test_no_bound_is_lost_at_the_ends_of_the_range() -> None:
+    exact = np.array([0.0, 1e-45, 5e-324, 3e38, np.inf])
+    bound = bounded(exact, "float32")
+    assert np.all(bound >= exact)
+    assert bound[0] == 0
 
 
 def test_more_than_the_bound_is_an_error_of_more_than_one() -> None:

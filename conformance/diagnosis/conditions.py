@@ -41,21 +41,16 @@ _SIMPLE |= {"state": "none", "view": "plain", "unbatched": False, "batch_first":
 _SIMPLE |= {"fill": "normal", "gain": 1.0}
 
 
-def conditions(
-    judge: Answering, property: Property, recipe: Recipe, deadline: float, seen: Sequence[tuple[Recipe, bool]] = ()
-) -> Conditions | None:
+def conditions(judge: Answering, property: Property, recipe: Recipe, deadline: float) -> Conditions | None:
     """The conditions of a failure whose minimal case is ``recipe``; None if they are not known by the deadline.
 
     ``deadline`` is a time of ``time.monotonic``; no case is asked after it. Wherever the failure shows in the values
-    of one call, calls are judged by the oracle, and else by ``property``. ``seen`` are cases that it has judged before.
+    of one call, calls are judged by the oracle, and else by ``property``.
     """
     search = Experiments(judge, property, recipe, deadline)
     try:
         if not search.begin(recipe):
             return search.threshold
-        if not search.asker.whole:
-            for one, failed in seen:
-                search.take(one, failed)
         search.refine()
     except Late:
         pass

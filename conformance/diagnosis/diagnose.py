@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from conformance.cases.recipe import Recipe
 from conformance.diagnosis.confirmation import Fresh
 from conformance.diagnosis.following import following
 from conformance.diagnosis.locating import located
@@ -32,15 +33,16 @@ def diagnose(
     seconds: float = 20.0,
     progress: Callable[[str], None] = lambda step: None,
     without: frozenset[str] = frozenset(),
+    known: Sequence[Recipe] = (),
 ) -> Diagnosis:
     """The causes of the failures in a report, found within ``seconds`` by asking the judge more.
 
     ``progress`` is told the name of each step as it begins. A backend without failures is asked nothing. ``without``
-    are faults that no hypothesis may name.
+    are faults that no hypothesis may name. ``known`` are the cases of a recording, which answers no others.
     """
     if not report.bad:
         return Diagnosis(limit=seconds)
-    session = Session(Counting(judge), report, seconds, progress, without)
+    session = Session(Counting(judge), report, seconds, progress, without, known)
     forward = Search(session, of_forward(session))
     causes = _with_spoiled(session, forward, forward.causes())
     gradients = Search(session, of_vjp(session, {id for cause in causes for id in cause.explains}))
@@ -57,7 +59,7 @@ def diagnose(
     return Diagnosis(
         causes,
         tuple(verdict.property for verdict in report.bad if verdict.property not in told),
-        _seen_right(session, right_parts(report), fresh),
+        _seen_right(session, right_parts(report, "live" not in judge.backend.ruled_out), fresh),
         tuple(dict.fromkeys(session.untried)),
         session.judge.calls,
         time.monotonic() - session.started,

@@ -9,9 +9,9 @@ from itertools import chain
 
 from conformance.cases.case import realise
 from conformance.cases.recipe import Recipe, parse
-from conformance.diagnosis.asking import called, evidence_of
+from conformance.diagnosis.asking import Asker, Late, called, evidence_of
 from conformance.diagnosis.conditions import conditions
-from conformance.diagnosis.confirmation import Fresh, valued_dtypes
+from conformance.diagnosis.confirmation import Fresh, answered, valued_dtypes
 from conformance.diagnosis.earlier import earlier_calls
 from conformance.diagnosis.elsewhere import misplaced
 from conformance.diagnosis.gradient_probes import cotangents_of
@@ -20,6 +20,7 @@ from conformance.diagnosis.location import locate
 from conformance.diagnosis.probes import Call
 from conformance.diagnosis.search import failing
 from conformance.diagnosis.session import Session
+from conformance.diagnosis.tabulated import of_calls, of_property
 from conformance.diagnosis.traits import features, holds
 from conformance.facts import Cause, Conditions, Degree, Outcome, Place, Trait
 from conformance.properties import catalogue
@@ -71,7 +72,7 @@ def located(session: Session, told: set[str], fresh: Sequence[Fresh]) -> tuple[C
         later = first.history or not {first.property, catalogue()[first.property].group}.isdisjoint(TELLING)
         found = _of_earlier_calls(session, recipe, until) if later else None
         if found is None and not first.history:
-            found = conditions(session.judge, catalogue()[first.property], recipe, until)
+            found = _conditions(session, first, recipe, fresh, until)
         found = found if found is not None and found.traits else None
         alike = [v for v in left if v is first or (found and _has(session, found, v)) or (broken and _akin(first, v))]
         ids = tuple(v.property for v in alike)
@@ -91,11 +92,30 @@ def located(session: Session, told: set[str], fresh: Sequence[Fresh]) -> tuple[C
     return tuple(causes)
 
 
+def _conditions(
+    session: Session, verdict: Verdict, recipe: Recipe, fresh: Sequence[Fresh], until: float
+) -> Conditions | None:
+    """The conditions of a failure, by experiments; where calls are recorded, of the cases that have an answer."""
+    judge, property = session.judge, catalogue()[verdict.property]
+    if "live" not in judge.backend.ruled_out:
+        return conditions(judge, property, recipe, until)
+    asker = Asker(judge, property, until)
+    known = dict.fromkeys((*session.known, recipe, *(one.recipe for one in fresh if one.recipe is not None)))
+    try:
+        found = of_calls(asker, known)
+        if found is not None and (asker.fails(replace(recipe, turn=0)) or _has(session, found, verdict)):
+            return found
+        return of_property(asker, known, property.turns)
+    except Late:
+        return None
+
+
 def _of_earlier_calls(session: Session, recipe: Recipe, until: float) -> Conditions | None:
     """The conditions on earlier calls, where it takes some."""
     dtypes = valued_dtypes(session.judge.backend)
     c = session.judge.backend.capabilities
-    if not dtypes or c.fixed is not None or c.compiled:
+    recorded = "live" in session.judge.backend.ruled_out
+    if recorded or not dtypes or c.fixed is not None or c.compiled:
         return None
     return earlier_calls(session.judge, session.predictions, recipe, dtypes[0], until)
 
@@ -138,12 +158,12 @@ def _wider(session: Session, failed: list[Verdict], found: Conditions | None, of
             for seed in range(_WIDER):
                 if session.late():
                     break
-                made = replace(wide, seed=seed)
+                made = replace(wide, seed=seed, proj=min(wide.proj, wide.H - 1))
                 case = realise(made)
                 call = Call(case, cotangents_of(case)) if of_vjp else Call(case)
                 cases.append(Fresh(str(made), call, session.reply(call), made))
             break
-    return cases
+    return answered(cases)
 
 
 def _rank(verdict: Verdict) -> int:

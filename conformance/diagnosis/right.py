@@ -21,12 +21,13 @@ _NEEDED: dict[str, Callable[[Recipe], bool]] = {
 }
 
 
-def right_parts(report: BackendReport) -> tuple[str, ...]:
+def right_parts(report: BackendReport, minimal: bool = True) -> tuple[str, ...]:
     """Stable words for what is right: "output", "h_n", "c_n", "forward", "gradients", "without lengths", "one layer" …
 
     A tensor is right if the property that judges it passed, and no failure is told of it; "forward" if all that fails
     is gradients. "without lengths" and the like are words only where each failure has a minimal case, and all of them
-    have lengths. Nothing is said of a backend without failures, or of what was not judged.
+    have lengths; never of failures whose cases are not ``minimal``, such as those of a recording. Nothing is said of a
+    backend without failures, or of what was not judged.
     """
     if not report.bad:
         return ()
@@ -39,7 +40,7 @@ def right_parts(report: BackendReport) -> tuple[str, ...]:
     elif any(v.outcome == Outcome.PASSED for v in gradients) and not any(v.outcome.bad for v in gradients):
         words.append("gradients")
     recipes = [parse(verdict.recipe) for verdict in report.bad if verdict.recipe is not None]
-    if len(recipes) == len(report.bad):
+    if minimal and len(recipes) == len(report.bad):
         words += [word for word, needed in _NEEDED.items() if all(needed(recipe) for recipe in recipes)]
     return tuple(words)
 

@@ -68,6 +68,8 @@ class Session:
     progress: Callable[[str], None]
     #: Faults that no hypothesis may name.
     without: frozenset[str]
+    #: The cases of a recording, where no others can be asked.
+    known: Sequence[Recipe] = ()
     started: float = field(default_factory=time.monotonic)
     #: The probes that no time was left for.
     untried: list[str] = field(default_factory=list)

@@ -58,8 +58,11 @@ class Table:
         self._masks[trait] = mask, len(self.samples)
         return mask
 
-    def smallest(self, given: Sequence[Trait] = ()) -> tuple[Trait, ...]:
-        """The cheapest conjunction: few traits, few cases on the wrong side; better than ``given``, or that itself."""
+    def smallest(self, given: Sequence[Trait] = (), alike: int = 1) -> tuple[Trait, ...]:
+        """The cheapest conjunction: few traits, few cases on the wrong side; better than ``given``, or that itself.
+
+        Where so many cases are ``alike``, they count as one.
+        """
         failed = sum(1 << k for k, sample in enumerate(self.samples) if sample.failed)
         every = (1 << len(self.samples)) - 1
         candidates = [
@@ -73,7 +76,7 @@ class Table:
             for mask, own, _ in chosen:
                 inside &= mask
                 total += own
-            return total + _WRONG_SIDE * (inside ^ failed).bit_count()
+            return total + _WRONG_SIDE / alike * (inside ^ failed).bit_count()
 
         best: list[tuple[int, float, Trait]] | None = None
         for start in ([], [known[trait] for trait in given], _needed(candidates, failed, cost)):

@@ -146,8 +146,8 @@ def _counted(
     others = [other for other in judge.backend.capabilities.dtypes if other != dtype]
     if not all(_wrong_alike(judge, quantity, other, magnitudes, wrong, waiting) for other in others):
         told = (Trait("dtype", "=", dtype), *told)
-    counts = (wrong & inside).sum(), inside.sum(), (wrong & ~inside).sum(), (~inside).sum()
-    return Conditions(told, *(int(count) for count in counts))
+    failed, failed_outside = int((wrong & inside).sum()), int((wrong & ~inside).sum())
+    return Conditions(told, failed, int(inside.sum()), failed_outside, int((~inside).sum()))
 
 
 def _wrong_alike(judge: Answering, quantity: str, dtype: str, magnitudes: Array, wrong: Array, waiting: Any) -> bool:

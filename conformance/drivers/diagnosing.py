@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from conformance.cases.recipe import Recipe
 from conformance.engine.judging import Judge
 from conformance.engine.news import Diagnosing, Tell, unheard
 from conformance.errors import Closed, Gone
@@ -17,9 +19,12 @@ from conformance.report.model import BackendReport
 USUAL, LONG = 20, 60
 
 
-def diagnosed(judge: Judge, report: BackendReport, seconds: float, tell: Tell = unheard) -> BackendReport:
+def diagnosed(
+    judge: Judge, report: BackendReport, seconds: float, tell: Tell = unheard, known: Sequence[Recipe] = ()
+) -> BackendReport:
     """The report with the causes of its failures, looked for within ``seconds``; none if there are 0.
 
+    ``known`` are the cases of a recording, which answers no others.
     No verdict changes, whatever comes of it. A defect of the suite is told in the diagnosis, and a judge that is closed
     meanwhile leaves the report as it is. Raises ``KeyboardInterrupt``: the caller has the report that it handed over.
     """
@@ -29,7 +34,7 @@ def diagnosed(judge: Judge, report: BackendReport, seconds: float, tell: Tell = 
     from conformance.diagnosis.diagnose import diagnose  # noqa: PLC0415
 
     try:
-        found = diagnose(judge, report, seconds, lambda step: tell(Diagnosing(step)))
+        found = diagnose(judge, report, seconds, lambda step: tell(Diagnosing(step)), known=known)
     except Closed:
         return report
     except (Exception, Gone) as error:

@@ -38,7 +38,7 @@ def describe_export(sub: argparse.ArgumentParser) -> None:
     """The options of ``export``."""
     sub.formatter_class, sub.epilog = argparse.RawDescriptionHelpFormatter, _EXPORT
     sub.add_argument("folder", type=Path, metavar="DIR", help="a new folder")
-    told = "what the program can do, such as layers, lengths, gradients=x,params, batch=false (all but gradients)"
+    told = "what it can do, such as layers, lengths, gradients=x,params, dropout, batch=false (all but training)"
     sub.add_argument("--capabilities", nargs="*", metavar="NAME[=VALUE]", help=told)
     sub.add_argument("--dtypes", nargs="+", metavar="DTYPE", default=["float32"], help="its dtypes (float32)")
     sub.add_argument("--form", choices=FORMS, default=FORMS[0], help="how calls are written (%(default)s)")

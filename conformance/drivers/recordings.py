@@ -40,7 +40,7 @@ from conformance.report.data import dumps
 from conformance.report.model import Asked
 from conformance.report.shell import command_line
 
-#: What is declared unless a person says otherwise: every option of structure and call, and no gradients.
+#: What is declared unless a person says otherwise: every option of structure and call, and nothing of training.
 OPTIONS = ("layers", "bidirectional", "no_bias", "batch_first", "unbatched", "projection", "lengths")
 
 #: So many calls without an answer are named.
@@ -115,7 +115,7 @@ def _judge_recording(options: argparse.Namespace, folder: Path, files: Sequence[
             tell(Began())
             started = now()
             judged = judge_recording(recording, answers, target, tell, options.strict)
-            told = diagnosed(judged.judge, judged.report, options.diagnose, tell)
+            told = diagnosed(judged.judge, judged.report, options.diagnose, tell, judged.cases)
             tell(Finished(told))
         whole = make_report(judged.settings, [told], asked=_asked(target, options, started))
         write(dumps(whole))

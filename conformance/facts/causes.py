@@ -57,6 +57,8 @@ class Conditions:
     failed_outside: int
     #: Cases without them.
     outside: int
+    #: Whether they were read off these very cases, which a recording has: no others could be asked.
+    recorded: bool = False
 
     @property
     def exact(self) -> bool:

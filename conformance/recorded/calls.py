@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -48,9 +49,23 @@ def model_id(config: LSTMConfig, params: Params) -> str:
     return _digest(sorted(config_to_fields(config).items()), params)
 
 
-def call_id(model: str, arrays: Mapping[str, Array]) -> str:
-    """The name of a call."""
-    return _digest([("model", model)], arrays)
+class Naming:
+    """The names of one model and of the calls that are made of it.
+
+    A call that dropout makes random has another answer each time that it is made, and so another name.
+    """
+
+    def __init__(self, config: LSTMConfig, params: Params) -> None:
+        self.model = model_id(config, params)
+        self._random = config.training and 0 < config.dropout < 1
+        self._made = Counter[str]()
+
+    def call(self, arrays: Mapping[str, Array]) -> str:
+        """The name of the call that is made now."""
+        first = _digest([("model", self.model)], arrays)
+        self._made[first] += self._random
+        times = self._made[first]
+        return first if times < 2 else _digest([("call", first), ("time", str(times))], {})
 
 
 def _digest(words: Sequence[tuple[str, str]], arrays: Mapping[str, Array]) -> str:

@@ -15,7 +15,7 @@ from conformance.faults import twin_backend
 from conformance.faults.living import Living
 from conformance.faults.twin import Arguments, Twin
 from conformance.processes.wire.client import Failed, Refused
-from conformance.recorded.calls import PARTS, Call, Model, arguments, call_id, model_id
+from conformance.recorded.calls import PARTS, Call, Model, Naming, arguments
 from conformance.recorded.container import from_bits
 from conformance.spec import Array, LSTMConfig, Params, State
 from conformance.trials.outcomes import NotAnswered
@@ -35,8 +35,8 @@ class Answer:
 
 
 def recordable(capabilities: Capabilities) -> Capabilities:
-    """Those of the capabilities that recorded calls can show: no threads, and nothing that is random."""
-    return replace(capabilities, threads=False, dropout=False, compiled=False)
+    """Those of the capabilities that recorded calls can show: no threads."""
+    return replace(capabilities, threads=False, compiled=False)
 
 
 def played(name: str, capabilities: Capabilities, answers: Mapping[str, Answer], recorded: frozenset[str]) -> Backend:
@@ -47,10 +47,10 @@ def played(name: str, capabilities: Capabilities, answers: Mapping[str, Answer],
     """
 
     def build(config: LSTMConfig, params: Params) -> Callable[..., Any]:
-        model = model_id(config, params)
+        names = Naming(config, params)
 
         def looked_up(given: dict[str, Array]) -> Answer:
-            id = call_id(model, given)
+            id = names.call(given)
             answer = answers.get(id)
             if answer is None:
                 raise NotAnswered(Unanswered(id in recorded))
@@ -111,17 +111,17 @@ class Collector:
 
     def _build(self, right: Build) -> Build:
         def build(config: LSTMConfig, params: Params) -> Callable[..., Any]:
-            id, kept = model_id(config, params), {name: value.copy() for name, value in params.items()}
+            names, kept = Naming(config, params), {name: value.copy() for name, value in params.items()}
             model: Any = right(config, params)
 
             def forward(x: Array, state: State | None = None, lengths: Array | None = None) -> Any:
-                self._note(id, config, kept, arguments(x, state, lengths))
+                self._note(names, config, kept, arguments(x, state, lengths))
                 output, finals = model(x, state, lengths)
                 self._returned |= {_bytes(output), _bytes(*finals)}
                 return output, finals
 
             def vjp(x: Array, state: State | None, lengths: Array | None, *cotangents: Array) -> Any:
-                self._note(id, config, kept, arguments(x, state, lengths, cotangents))
+                self._note(names, config, kept, arguments(x, state, lengths, cotangents))
                 return model.vjp(x, state, lengths, *cotangents)
 
             forward.vjp = vjp  # type: ignore[attr-defined]
@@ -129,10 +129,10 @@ class Collector:
 
         return build
 
-    def _note(self, model: str, config: LSTMConfig, params: Params, given: dict[str, Array]) -> None:
+    def _note(self, names: Naming, config: LSTMConfig, params: Params, given: dict[str, Array]) -> None:
+        model, id = names.model, names.call(given)
         if not self._returned.isdisjoint(_dependent(given)):
             return
-        id = call_id(model, given)
         if id in self.calls.get(model, {}):
             return
         if model not in self.models:

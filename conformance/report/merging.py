@@ -224,14 +224,13 @@ def _in_short(value: object) -> object:
 
 
 def _asked(one: Asked, other: Asked) -> Asked:
-    """What a run was asked for whose parts were asked for one thing and for another."""
-    return Asked(
+    """What a run was asked for whose parts were asked for one thing and for another, and for all of ``_COMMON``."""
+    return replace(
+        one,
         targets=tuple(dict.fromkeys([*one.targets, *other.targets])),
         named=one.named or other.named,
         only=tuple(dict.fromkeys([*one.only, *other.only])) if one.only and other.only else (),
         exclude=tuple(word for word in one.exclude if word in other.exclude),
-        quick=one.quick,
-        strict=one.strict,
         stop=one.stop or other.stop,
         command=one.command if one.command == other.command else (),
         started=min(one.started, other.started),

@@ -134,7 +134,7 @@ def located(at: Place | None, found: Conditions | None, failed: Sequence[Verdict
 def conditions(found: Conditions) -> str:
     """Under which conditions it is wrong, with the cases that say so."""
     traits = enumerated([trait(one) for one in found.traits])
-    inside = f"{found.failed} of {counted(found.inside, 'case')}"
+    inside = f"{found.failed} of {counted(found.inside, 'recorded case' if found.recorded else 'case')}"
     cases = f"({inside}; {found.failed_outside} of {counted(found.outside, 'other')})"
     if not traits:
         return f"in {inside}, under no condition that was found"

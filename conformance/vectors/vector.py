@@ -20,6 +20,9 @@ from conformance.reference.forward import leave
 from conformance.spec import Array, Result
 from conformance.trials.calls import shape_error
 
+#: The digits of a bound.
+_DIGITS = 3
+
 
 class Parts(NamedTuple):
     """The arrays of a result, all of which are there."""
@@ -103,7 +106,7 @@ class Vector:
 
 
 def rounded(part: Approx, dtype: str) -> tuple[Array, Array]:
-    """A value rounded to a dtype, and the bound on its distance from a correct result, rounded up.
+    """A value rounded to a dtype, and the bound on its distance from a correct result, rounded up to a short number.
 
     A number that is not finite has the bound 0: a result is right if it is the same.
     """
@@ -112,7 +115,18 @@ def rounded(part: Approx, dtype: str) -> tuple[Array, Array]:
         known = np.isfinite(want)
         bound = np.where(known, part.error, 0.0) + np.abs(np.where(known, want - part.value, 0.0))
         # Twice: the sum itself was rounded.
-        return want, np.nextafter(np.nextafter(bound, np.inf).astype(dtype), np.array(np.inf, dtype)) * (bound > 0)
+        above = np.nextafter(np.nextafter(bound, np.inf).astype(dtype), np.array(np.inf, dtype)) * (bound > 0)
+    return want, _shortened(above)
+
+
+def _shortened(bound: Array) -> Array:
+    """The next numbers of three decimal digits that are not smaller: as text they take half of the room."""
+    with np.errstate(all="ignore"):
+        # A quotient of whole numbers is the double that is nearest to the decimal number.
+        parts = 10.0 ** (_DIGITS - 1 - np.floor(np.log10(bound, dtype=np.float64)))
+        short = (np.ceil(bound * parts) / parts).astype(bound.dtype)
+    # Zero, and what is too small to have so many digits.
+    return np.where(short >= bound, short, bound)
 
 
 def errors(vector: Vector, got: Result) -> list[Array] | None:

@@ -80,7 +80,7 @@ def _arrays(name: str, chosen: Chosen) -> Iterator[str]:
         kind = "int64_t" if array.dtype.kind == "i" else "lstm_real"
         shape = ", ".join(map(str, array.shape))
         values = [_literal(text, array) for text in numbers(array)]
-        lines = (", ".join(values[k : k + 8]) for k in range(0, len(values), 8))
+        lines = (",".join(values[k : k + 8]) for k in range(0, len(values), 8))
         yield f"static const {kind} {name}_{part}[{array.size}] = {{ /* ({shape}) */\n" + ",\n".join(lines) + "};"
     rows = []
     for slot in vector.case.config.slots():

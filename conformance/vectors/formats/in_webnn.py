@@ -62,7 +62,7 @@ def _test(chosen: Chosen, layout: str) -> str:
 def _tensors(arrays: dict[str, Array]) -> str:
     """One line for each tensor."""
     return ",\n".join(
-        f'"{name}": {{"data": [{", ".join(numbers(array))}], '
+        f'"{name}": {{"data": [{",".join(numbers(array))}], '
         f'"descriptor": {{"shape": {list(array.shape)}, "dataType": "float32"}}}}'
         for name, array in arrays.items()
     )

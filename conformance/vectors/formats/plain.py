@@ -67,7 +67,7 @@ def _json(chosen: Chosen) -> str:
     lines = [f'  "{key}": {json.dumps(value)}' for key, value in about(chosen).items()]
     for kind, arrays in groups(chosen.vector).items():
         inner = (
-            f'    "{name}": {{"shape": {list(array.shape)}, "data": [{", ".join(numbers(array))}]}}'
+            f'    "{name}": {{"shape": {list(array.shape)}, "data": [{",".join(numbers(array))}]}}'
             for name, array in arrays.items()
         )
         lines.append(f'  "{kind}": {{\n' + ",\n".join(inner) + "\n  }")
@@ -89,7 +89,8 @@ def _number(value: np.floating[Any]) -> str:
     if not value:
         # JSON's -0 is a whole number, which has no sign.
         return "-0.0" if np.signbit(value) else "0"
-    shortest = np.format_float_scientific(value, trim="-", exp_digits=1).replace("e+0", "")
+    positional = np.format_float_positional(value, trim="-")
+    shortest = min(positional, np.format_float_scientific(value, trim="-", exp_digits=1), key=len)
     # A reader makes a double of it first. Where that would round to another number, all of its digits are written.
     return shortest if type(value)(float(shortest)) == value else repr(float(value))
 
