@@ -87,7 +87,7 @@ def _scikit_learn() -> Callable[[], int]:
 
 
 def _this_suite() -> Callable[[], int]:
-    from benchmarks.speed import Counting  # noqa: PLC0415
+    from benchmarks.overhead import Counting  # noqa: PLC0415
     from conformance.engine.plan import Settings  # noqa: PLC0415
     from conformance.engine.sieve import conform  # noqa: PLC0415
     from conformance.targets.find import find  # noqa: PLC0415

@@ -295,6 +295,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measured: dict[str, list[Rows]] = {part: [] for part in parts}
     for round in range(options.rounds):
         for part in parts:
+            print(f"round {round + 1} of {options.rounds}: {part}", file=sys.stderr, flush=True)
             measured[part].append(PARTS[part](options, round))
     for part, rounds in measured.items():
         print(f"\n{part}\n\n{table(rounds)}")
