@@ -268,6 +268,8 @@ def machine() -> dict[str, Any]:
     return {
         "processor": models[0] if models else platform.processor(),
         "cores": os.cpu_count(),
+        "commit": commit(),
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "load before": [round(load, 1) for load in os.getloadavg()],
         "versions": environment("torch", "onnx", "scikit-learn"),
     }
@@ -300,9 +302,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for part, rounds in measured.items():
         print(f"\n{part}\n\n{table(rounds)}")
     if options.json:
-        kept = {"commit": commit(), "date": f"{datetime.now(UTC):%Y-%m-%d}", **about}
         said = {name: value for name, value in vars(options).items() if name not in ("json", "parts")}
-        options.json.write_text(json.dumps({**kept, "options": said, "parts": measured}, indent=1) + "\n", "utf-8")
+        options.json.write_text(json.dumps({**about, "options": said, "parts": measured}, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
