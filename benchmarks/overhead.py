@@ -1,40 +1,35 @@
-"""What does judging cost beside the backend's own work? ``python -m benchmarks.overhead [BACKEND…]``.
+"""What judging costs beside the backend's own work: the measurements of ``benchmarks.speed`` of one run or one case.
 
-Judges each backend several times in this process, one after the other, and has its own ``build``, ``forward`` and
-``vjp`` on a clock. The table tells the CPU seconds of a default run, the backend's own share of them, and what the
-suite itself takes for each call: drawing, realising, oracle, bound, comparison, report. Below it stand the CPU seconds
-of imports, each in fresh processes; and with ``--large`` what judging a large case takes beside the oracle's own pass,
-and the most memory that it holds. Figures are medians, with the lowest and the highest of the rounds: CPU time, since
-other work on the machine changes it little.
+A backend's own ``build``, ``forward`` and ``vjp`` are put on a clock; the rest is the suite's: drawing, realising,
+oracle, bound, comparison, report. Everything is in CPU time, since other work on the machine changes it little.
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
+import resource
 import subprocess
 import sys
 import time
 import tracemalloc
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from tabulate import tabulate
 
 from conformance.backend import Backend, can_be_called
 from conformance.bounds.forward import Expectation, judge
 from conformance.bounds.rounding import arithmetic
-from conformance.cases.case import handed, realise
+from conformance.cases.case import handed, realise, tensors
 from conformance.cases.recipe import Recipe
+from conformance.engine.judging import Answer, Here, Inquiry
 from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.reference.forward import lstm
 from conformance.spec import LSTMConfig, Params, Result
 from conformance.targets.find import find
-from conformance.trials.threads import OneThread
 
 #: What a notebook, the command line, pytest and the process of a backend import.
 IMPORTED = ("conformance", "conformance.drivers.cli", "lstm_conformance_pytest", "conformance.isolation.child")
@@ -93,20 +88,49 @@ def clocked(backend: Backend, clock: Clock) -> Backend:
     return replace(backend, build=build_clocked)
 
 
-def run(name: str, cases: int) -> list[float]:
-    """CPU seconds of a run, those of the backend's own, their ratio, calls, and the suite's milliseconds for each."""
+class Counting(Here):
+    """The judge of a backend in this process, which counts checks: what a property says about a case, one by one."""
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
+        #: By the property's id.
+        self.checks = Counter[str]()
+        #: How many numbers each case consists of.
+        self.numbers = list[int]()
+
+    def ask(
+        self, recipe: Recipe, inquiries: Sequence[Inquiry], stop: bool = False, brief: bool = False
+    ) -> Iterator[tuple[Inquiry, Answer]]:
+        """The answers, as they are. One without an outcome says nothing about the case, and is no check."""
+        for inquiry, answer in super().ask(recipe, inquiries, stop, brief):
+            self.checks[inquiry.property.id] += answer.outcome is not None
+            yield inquiry, answer
+        if self._trial is not None:
+            self.numbers.append(sum(part.size for part in tensors(self._trial.case).values()))
+
+
+def whole(name: str, settings: Settings) -> dict[str, float]:
+    """A run: its CPU seconds, those of the backend's own, calls, checks, wall-clock seconds, and MiB that it added."""
     clock = Clock()
-    backend = clocked(find(name), clock)
-    started = time.process_time()
-    conform(backend, Settings(cases=cases))
+    judge = Counting(clocked(find(name), clock))
+    before, began, started = _most(), time.monotonic(), time.process_time()
+    conform(judge, settings)
     seconds = time.process_time() - started
-    return [
-        seconds,
-        clock.seconds,
-        seconds / clock.seconds,
-        clock.calls,
-        1000 * (seconds - clock.seconds) / clock.calls,
-    ]
+    return {
+        "CPU s": seconds,
+        "its own": clock.seconds,
+        "all / own": seconds / clock.seconds,
+        "calls": clock.calls,
+        "suite, ms a call": 1000 * (seconds - clock.seconds) / clock.calls,
+        "checks": judge.checks.total(),
+        "wall s": time.monotonic() - began,
+        "MiB": _most() - before,
+    }
+
+
+def _most() -> float:
+    """The most MiB that this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def importing(module: str) -> float:
@@ -115,8 +139,8 @@ def importing(module: str) -> float:
     return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
 
 
-def large(steps: int, hidden: int, rows: int) -> list[float]:
-    """CPU seconds of the oracle's pass over a large case and of judging it, their ratio, the most MiB of judging."""
+def large(steps: int, hidden: int, rows: int) -> dict[str, float]:
+    """A large case: CPU seconds of the oracle's pass and of judging it, their ratio, the most MiB of judging."""
     case = realise(Recipe(I=hidden, H=hidden, L=steps, N=rows))
     started = time.process_time()
     output, (h_n, c_n) = lstm(case.config, case.params, *handed(case))
@@ -131,41 +155,4 @@ def large(steps: int, hidden: int, rows: int) -> list[float]:
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert max(margins) <= 1
-    return [oracle, judging, judging / oracle, most / 2**20]
-
-
-def spread(rounds: Sequence[Sequence[float]]) -> list[str]:
-    """The median of each column, with its lowest and highest value where there are several."""
-    told = []
-    for values in zip(*rounds, strict=True):
-        middle, low, high = (f"{value:.3g}" for value in (statistics.median(values), min(values), max(values)))
-        told.append(middle if low == high else f"{middle} ({low} to {high})")
-    return told
-
-
-def main() -> None:
-    """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("backends", nargs="*", help="torch-nn and numpy if none")
-    parser.add_argument("--cases", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--large", nargs=3, type=int, action="append", default=[], metavar=("L", "H", "N"))
-    options = parser.parse_args()
-    chosen = options.backends or ["torch-nn", "numpy"]
-    rounds = range(options.rounds)
-    # In turn, so that what else the machine does falls on all alike. What is loaded at the first run is no part of it.
-    for name in chosen:
-        conform(find(name), Settings(cases=0, only=("smoke",)))
-    runs = [{name: run(name, options.cases) for name in chosen} for _ in rounds]
-    headers = ["backend", "CPU s", "its own", "all/own", "calls", "suite, ms a call"]
-    print(tabulate([[name, *spread([made[name] for made in runs])] for name in chosen], headers))
-    imports = [{module: [importing(module)] for module in IMPORTED} for _ in rounds]
-    print(tabulate([[m, *spread([made[m] for made in imports])] for m in IMPORTED], ["\nimport", "\nCPU s"]))
-    with OneThread():
-        sizes = [[f"L={L} H={H} N={N}", *spread([large(L, H, N) for _ in rounds])] for L, H, N in options.large]
-    if sizes:
-        print(tabulate(sizes, ["\nlarge case", "\noracle, CPU s", "\njudging", "\nratio", "\nMiB at most"]))
-
-
-if __name__ == "__main__":
-    main()
+    return {"oracle, CPU s": oracle, "judging": judging, "judging / oracle": judging / oracle, "MiB": most / 2**20}

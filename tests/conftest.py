@@ -57,9 +57,9 @@ def few_rows(fewer_steps: None, monkeypatch: pytest.MonkeyPatch) -> None:
     Large properties are asked about one case each, and others that have a limit, as those of gradients, about three.
     """
 
-    def fewer(backend: Backend, seed: int, first: int | None = None) -> list[Recipe]:
+    def fewer(backend: Backend, seed: int) -> list[Recipe]:
         rows = fixed_set.fixed_set(backend, seed)
-        return [*rows[:4], *rows[4:-1:5], rows[-1]][:first]
+        return [*rows[:4], *rows[4:-1:5], rows[-1]]
 
     monkeypatch.setattr(plan, "fixed_set", fewer)
     monkeypatch.setattr(Offers, "_limit", lambda _, p: 1 if p.cost else min(p.limit, 3))

@@ -9,13 +9,15 @@ import pytest
 from backends import around
 from programs import Command
 
+from conformance.cases import fixed_set as fixed_set_module
 from conformance.cases.fixed_set import fixed_set
 from conformance.cases.recipe import Recipe
+from conformance.cases.rows import best_recipe
 from conformance.drivers.run import make_report
 from conformance.engine.judging import Here
 from conformance.engine.news import Failed, News, Settled
-from conformance.engine.order import OPENING, ROWS, ordered
-from conformance.engine.plan import Settings, plan
+from conformance.engine.order import OPENING, ROWS, after_opening, ordered
+from conformance.engine.plan import Settings
 from conformance.engine.sieve import conform
 from conformance.facts import LeftOut
 from conformance.properties import catalogue
@@ -29,7 +31,7 @@ def test_every_cost_meets_every_row_in_the_rows_order_and_the_small_ones_come_fi
     rows = fixed_set(find("numpy"), 0)
     asked = list(ordered(rows))
     for each in Cost:
-        assert [row for _, row, cost in asked if cost == each] == rows
+        assert [row for _, row, cost in asked if cost == each] == [*rows]
     assert [cost for _, _, cost in asked[:ROWS]] == [Cost.SMALL] * ROWS
     assert asked[-1][2] == Cost.LONGEST
 
@@ -40,16 +42,31 @@ def test_large_sizes_are_what_is_put_off() -> None:
     assert all(p.cost for p in catalogue().values() if p.group == "sizes")
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch-nn-step"])
-def test_the_rows_that_are_asked_before_the_others_are_known_are_their_first(backend: str) -> None:
-    planned = plan(find(backend), Settings(seed=3))
-    assert planned.opening() == planned.fixed_set()[:OPENING]
+@pytest.mark.parametrize("count", [3, OPENING, 30])
+def test_each_row_is_asked_once_for_each_cost_whether_in_the_opening_or_after_it(count: int) -> None:
+    rows = fixed_set(find("numpy"), 0)[:count]
+    opening = [(at, row, Cost.SMALL) for at, row in enumerate(rows[:OPENING])]
+    assert sorted([*opening, *after_opening(rows)], key=str) == sorted(ordered(rows), key=str)
 
 
-@pytest.mark.parametrize("first", [1, 5, 40, 1000])
-def test_the_first_rows_are_the_same_however_many_are_worked_out(first: int) -> None:
-    backend = find("numpy")
-    assert fixed_set(backend, 2, first) == fixed_set(backend, 2)[:first]
+def test_rows_are_worked_out_as_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An LSTM that is wrong in its first call waits for none of them."""
+    made: list[int] = []
+
+    def counted(row: Any, looked: Any, number: int, *more: Any) -> Recipe:
+        made.append(number)
+        return best_recipe(row, looked, number, *more)
+
+    monkeypatch.setattr(fixed_set_module, "best_recipe", counted)
+    fixed_set_module._sized.cache_clear()
+    rows = fixed_set(find("numpy"), 0)
+    first = next(iter(rows))
+    assert not made
+    assert rows[3].seed == 1
+    assert made == [0, 1]
+    assert len(rows) == len([*rows])
+    assert made == [*range(len(made))]
+    assert (rows[0], rows[-1].L) == (first, 17)
 
 
 def test_the_first_failure_is_told_once_and_before_it_is_shrunk() -> None:

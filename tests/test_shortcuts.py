@@ -12,10 +12,12 @@ from benchmarks.unchanged import differences, record
 from conformance.bounds import forward
 from conformance.bounds.forward import Expectation, Finding, finding, judge
 from conformance.bounds.rounding import EXACT, Approx, Arithmetic, Weight, arithmetic, stack
-from conformance.cases.fills import normal, stream
-from conformance.cases.recipe import parse
+from conformance.cases import fills
+from conformance.cases.fills import fill, normal, stream
+from conformance.cases.recipe import FILLS, parse
 from conformance.engine.plan import Settings
 from conformance.faults import FAULTS, backend_of
+from conformance.properties import catalogue
 from conformance.spec import Array, Slot
 from conformance.targets.find import find
 from conformance.trials.trial import Trial
@@ -107,6 +109,29 @@ def test_a_normal_number_is_the_sum_of_four() -> None:
     raw: Array = stream(7, "x", 1000)
     four = raw.view(np.uint16).reshape(-1, 4).astype(np.float64).sum(1)
     assert np.array_equal(normal(7, "x", (10, 100)).ravel(), (four - 131070.0) / (65536 / np.sqrt(3.0)))
+
+
+def test_numbers_that_other_fills_share_are_the_same_and_cannot_be_changed() -> None:
+    """Each fill alone, and after all others have read them."""
+    recipes = [parse(f"I=3 H=4 L=5 N=2 fill={name} seed=7") for name in FILLS]
+    alone = []
+    for recipe in recipes:
+        fills._filled.cache_clear()
+        fills._kept_normal.cache_clear()
+        alone.append(fill(recipe, recipe.config))
+    fills._filled.cache_clear()
+    for recipe, wanted in zip(recipes, alone, strict=True):
+        again = fill(recipe, recipe.config)
+        assert all(np.array_equal(again[name], value) for name, value in wanted.items())
+    assert fills._kept_normal.cache_info().hits > len(recipes)
+
+
+def test_the_form_of_a_result_is_asked_of_one_call() -> None:
+    clock = Clock()
+    trial = Trial(clocked(find("numpy"), clock), parse("I=3 H=4 L=5 N=2"))
+    for id in ("layout.shapes", "layout.dtypes"):
+        catalogue()[id].check(trial)
+    assert clock.calls == 2, "a model that is built, and called"
 
 
 def test_the_clock_keeps_what_a_model_can_do() -> None:

@@ -19,7 +19,17 @@ from typing import NamedTuple
 import numpy as np
 
 from conformance.bounds.forward import Expectation, Expected, Finding, Steps, compare, finding, joined, same_below
-from conformance.bounds.rounding import EXACT, Approx, Arithmetic, concatenate, dot, sigmoid_derivative, stack
+from conformance.bounds.rounding import (
+    EXACT,
+    Approx,
+    Arithmetic,
+    Weight,
+    concatenate,
+    dot,
+    sigmoid_derivative,
+    spread,
+    stack,
+)
 from conformance.cases.case import Case
 from conformance.cases.cotangents import Cotangents
 from conformance.reference.backward import Gradients, last_steps
@@ -33,8 +43,11 @@ SLOPE_ULPS = 24.0
 #: The adjoints of each layer and direction's preactivations, (L, N, 4H) in the order of time.
 Adjoints = dict[Slot, Approx]
 
-#: Factors of a product: adjoints (T, N, 4H), each with the transposed weight by which they are passed back.
-Terms = list[tuple[Approx, Array]]
+#: Adjoints (T, N, 4H), each with the transposed weight by which they are passed back.
+Passed = list[tuple[Approx, Array]]
+
+#: The same as factors of a product.
+Terms = list[tuple[Approx, Weight]]
 
 
 def sigmoid_slope(a: Approx, y: Approx) -> Approx:
@@ -71,18 +84,19 @@ def layer(
     """
     loss = [cotangents.output * valid, cotangents.h_n * last_steps(valid)]
     grad_c = Approx(cotangents.c_n, np.zeros_like(cotangents.c_n), steps.a.arithmetic)
-    slopes = _slopes(steps)
+    slopes, hh = _slopes(steps), Weight(p["weight_hh"].T)
+    hr = Weight(p["weight_hr"].T) if "weight_hr" in p else None
     if observed is not None:
         after = later(observed.masked(valid))
-        a, h, c_0 = _steps(p, steps, slopes, valid, [(after, p["weight_hh"].T), *above], loss, grad_c)
+        a, h, c_0 = _steps(hr, steps, slopes, valid, [(after, hh), *above], loss, grad_c)
     else:
         after = Approx(np.zeros_like(steps.a.value[:1]), EXACT, steps.a.arithmetic)
         all_a, all_h = [], []
         for t in reversed(range(len(valid))):
             one = slice(t, t + 1)
-            terms = [(after, p["weight_hh"].T), *((adjoint[one], weight) for adjoint, weight in above)]
+            terms = [(after, hh), *((adjoint[one], weight) for adjoint, weight in above)]
             here = Steps(*(part[one] for part in steps)), [slope[one] for slope in slopes], valid[one]
-            after, h, grad_c = _steps(p, *here, terms, [part[one] for part in loss], grad_c)
+            after, h, grad_c = _steps(hr, *here, terms, [part[one] for part in loss], grad_c)
             after = after.masked(valid[one])
             all_a.append(after)
             all_h.append(h)
@@ -91,13 +105,13 @@ def layer(
 
 
 def _steps(
-    p: dict[str, Array], s: Steps, slopes: list[Approx], valid: Array, terms: Terms, loss: list[Array], grad_c: Approx
+    hr: Weight | None, s: Steps, slopes: list[Approx], valid: Array, terms: Terms, loss: list[Array], grad_c: Approx
 ) -> tuple[Approx, Approx, Approx]:
     """Consecutive steps whose next adjoints are among ``terms``: their ∂a (T, N, 4H) and ∂h, and ∂c before them."""
     slope_i, slope_f, slope_g, slope_o, slope_c = slopes
     grad_h = grad_m = dot(terms, loss, "any")
-    if "weight_hr" in p:
-        grad_m = dot([(grad_h, p["weight_hr"].T)], [], "any")
+    if hr is not None:
+        grad_m = dot([(grad_h, hr)], [], "any")
     own = grad_m * s.o * slope_c
     cells = []
     for t in reversed(range(len(valid))):
@@ -128,7 +142,7 @@ def outer(a: Approx, b: Approx, valid: Array) -> Approx:
     """Σ a bᵀ over valid steps and rows, in any order: a (L, N, m), b (L, N, n) -> (m, n)."""
     on = valid[..., 0]
     a, b = a[on], b[on]
-    total = dot([(Approx(a.value.T, np.broadcast_to(a.error, a.value.shape).T, a.arithmetic), b.value.T)], [], "any")
+    total = dot([(Approx(a.value.T, spread(a.error, a.value.shape).T, a.arithmetic), b.value.T)], [], "any")
     if not b.error.ndim:
         return total
     inherited = a.largest.T @ b.error
@@ -266,7 +280,7 @@ def _sweep(
     """Every layer and direction of a backward pass, from the top layer down."""
     config, lengths, valid = case.config, case.row_lengths(), case.valid
     grad_output, grad_h_n, grad_c_n = (np.asarray(part, np.float64) for part in cotangents)
-    below: Terms = []
+    below: Passed = []
     for k in reversed(range(config.num_layers)):
         above, below = below, []
         if k < config.num_layers - 1:
@@ -303,17 +317,17 @@ def _readings(case: Case, swept: list[_Swept], free: list[_Swept]) -> Iterator[F
             yield finding("grad preactivations" + slot.suffix, case.config.num_layers, slot, seen.value, expected)
 
 
-def _from_above(config: LSTMConfig, slot: Slot, lengths: Array, above: Terms, scale: Array | None) -> Terms:
+def _from_above(config: LSTMConfig, slot: Slot, lengths: Array, above: Passed, scale: Array | None) -> Terms:
     """The terms of ∂h that come from the layer above, in the order in which this layer and direction reads the steps.
 
     With dropout between them, their sum is multiplied by ``scale`` (L, N, D·P).
     """
     own = slot.features(config)
-    terms = [(adjoint.time_order(lengths, slot.reverse), weight[own]) for adjoint, weight in above]
+    terms = [(adjoint.time_order(lengths, slot.reverse), Weight(weight[own])) for adjoint, weight in above]
     if scale is None:
         return terms
     kept = scaled(dot(terms, [], "any"), time_order(scale[..., own], lengths, slot.reverse))
-    return [(kept, np.eye(config.output_size))]
+    return [(kept, Weight(np.eye(config.output_size)))]
 
 
 def _gradients(

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from conformance.bounds.rounding import Approx, Arithmetic, Weight, concatenate, dot, stack
+from conformance.bounds.rounding import Approx, Arithmetic, Weight, concatenate, dot, spread, stack
 from conformance.cases.case import Case
 from conformance.reference.forward import time_order, weights
 from conformance.spec import Array, LSTMConfig, Result, Slot
@@ -115,7 +115,7 @@ class Finding:
 
 def finding(tensor: str, layers: int, slot: Slot, actual: Array, want: Approx) -> Finding:
     """One tensor of a layer and direction compared with what it must be, in a model of the first ``layers`` layers."""
-    bound = np.broadcast_to(want.error, want.value.shape)
+    bound = spread(want.error, want.value.shape)
     if not np.isfinite(want.arithmetic.largest):
         bound = np.where(np.isfinite(bound), bound, np.nan)
     return Finding(tensor, layers, *slot, np.asarray(actual, np.float64), want.value, bound)

@@ -86,16 +86,16 @@ class Arithmetic:
             return Approx(values, error, self)
         return Approx(np.where(known, values, 0.0), np.where(known, error, np.inf), self)
 
-    def bounded(self, value: Array, error: Array, magnitude: Array, share: Array | float = 0.0) -> Approx:
+    def bounded(self, value: Array, error: Array, magnitude: Array, share: Array | None = None) -> Approx:
         """A value and its error, or nothing known of it where it may be beyond the range.
 
         That is where ``magnitude``, as a share of the range, and what else is a ``share`` of one are beyond 1 together.
         A NaN, which no operation makes out of finite numbers, stays one.
         """
         # Division and addition are monotone: where the largest of both is within 1, all are.
-        if np.max(magnitude, initial=0.0) / self.largest + np.max(share, initial=0.0) <= 1.0:
+        if _most(magnitude) / self.largest + (0.0 if share is None else _most(share)) <= 1.0:
             return Approx(value, error, self)
-        inside = share + magnitude / self.largest <= 1.0
+        inside = (0.0 if share is None else share) + magnitude / self.largest <= 1.0
         if inside.all():
             return Approx(value, error, self)
         inside |= np.isnan(value)
@@ -211,13 +211,23 @@ class Approx:
 def concatenate(parts: list[Approx], axis: int) -> Approx:
     """``np.concatenate`` of values and errors."""
     values = [part.value for part in parts]
-    errors = [np.broadcast_to(part.error, part.value.shape) for part in parts]
+    errors = [spread(part.error, part.value.shape) for part in parts]
     return Approx(np.concatenate(values, axis), np.concatenate(errors, axis), parts[0].arithmetic)
 
 
 def stack(parts: list[Approx]) -> Approx:
     """``np.stack`` of values and errors."""
     return Approx(np.stack([p.value for p in parts]), np.stack([p.error for p in parts]), parts[0].arithmetic)
+
+
+def spread(error: Array, shape: tuple[int, ...]) -> Array:
+    """An error for each element of a value of that shape."""
+    return error if error.shape == shape else np.broadcast_to(error, shape)
+
+
+def _most(magnitude: Array) -> float:
+    """The largest magnitude, or NaN if there is one."""
+    return np.maximum.reduce(magnitude, axis=None, initial=0.0)
 
 
 def sigmoid_derivative(a: Array) -> Array:

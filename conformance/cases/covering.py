@@ -8,18 +8,25 @@ h_0 alone) are met in every run, whatever the seed.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import combinations
 
 from conformance.cases.choices import Choice, Factors, combinations_of, feasible
+from conformance.cases.unfolding import Unfolding
 
 
 @lru_cache(maxsize=32)
-def covering_rows(factors: Factors, ways: int = 3, given: tuple[Choice, ...] = ()) -> tuple[Choice, ...]:
+def covering_rows(factors: Factors, ways: int = 3, given: tuple[Choice, ...] = ()) -> Sequence[Choice]:
     """Rows of one value for each factor that cover every feasible three-way combination; always the same ones.
 
-    Or every combination of so many ``ways``, but for those in the ``given`` rows.
+    Or every combination of so many ``ways``, but for those in the ``given`` rows. Each is worked out as it is read.
+    """
+    return Unfolding(_rows(factors, ways, given))
+
+
+def _rows(factors: Factors, ways: int, given: tuple[Choice, ...]) -> Iterator[Choice]:
+    """The rows, one after the other.
 
     Invariant: ``uncovered`` holds the feasible combinations that are in no row yet. Each round adds a row that contains
     one of them, so ``uncovered`` shrinks in every round and is empty in the end. Such a row exists: each factor has a
@@ -29,13 +36,12 @@ def covering_rows(factors: Factors, ways: int = 3, given: tuple[Choice, ...] = (
     order = sorted(uncovered, key=repr)
     rng = random.Random(0)
     rng.shuffle(order)
-    rows = []
     for combination in order:
         if combination in uncovered:
             grown = [_grow(combination, factors, uncovered, rng, ways) for _ in range(6)]
-            rows.append(max(grown, key=lambda row: len(uncovered.intersection(combinations(row, ways)))))
-            uncovered.difference_update(combinations(rows[-1], ways))
-    return tuple(rows)
+            row = max(grown, key=lambda row: len(uncovered.intersection(combinations(row, ways))))
+            uncovered.difference_update(combinations(row, ways))
+            yield row
 
 
 def _grow(combination: Choice, factors: Factors, uncovered: set[Choice], rng: random.Random, ways: int = 3) -> Choice:

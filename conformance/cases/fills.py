@@ -51,6 +51,9 @@ _LEVELS = {
     "bfloat16": (256.0, 2.0**10, 2.0**-8),
 }
 
+#: Normal numbers that are more than these are not kept for other fills of the same seed.
+_KEPT_NORMAL = 2**11
+
 #: A case with more elements than this in a gate's weights and in x is not kept for the next one of the same values.
 _kept_elements = 2**14
 
@@ -135,9 +138,17 @@ def _filled(recipe: Recipe, config: LSTMConfig) -> dict[str, Array]:
     return arrays
 
 
+@lru_cache(maxsize=1024)
+def _kept_normal(seed: int, name: str, shape: tuple[int, ...]) -> Array:
+    """Normal numbers that several fills of one seed share; read-only."""
+    z = normal(seed, name, shape)
+    z.flags.writeable = False
+    return z
+
+
 def _base(recipe: Recipe, config: LSTMConfig, tensor: str, shape: tuple[int, ...]) -> Array:
     """The fills that treat every element alike: normal and its variations."""
-    z = normal(recipe.seed, tensor, shape)
+    z = (_kept_normal if math.prod(shape) <= _KEPT_NORMAL else normal)(recipe.seed, tensor, shape)
     if tensor.startswith("weight"):
         scale = recipe.gain / np.sqrt(shape[1] + (0 if tensor.startswith("weight_hr") else config.output_size))
     else:

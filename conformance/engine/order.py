@@ -15,7 +15,7 @@ from conformance.properties.model import Cost
 #: So many rows the large properties are behind; a quick run has no more, and asks a large property about one of them.
 ROWS = 14
 
-#: So many rows are asked before the others are worked out: most defects show there.
+#: So many rows are asked before it is worked out how many there are: most defects show there.
 OPENING = 8
 
 
@@ -27,3 +27,8 @@ def ordered(rows: Sequence[Recipe]) -> Iterator[tuple[int, Recipe, Cost]]:
         if at >= ROWS:
             yield at - ROWS, rows[at - ROWS], Cost.LARGE
     yield from ((at, row, Cost.LONGEST) for at, row in enumerate(rows))
+
+
+def after_opening(rows: Sequence[Recipe]) -> Iterator[tuple[int, Recipe, Cost]]:
+    """The same, but for the rows that were asked before it was known how many there are."""
+    return ((at, row, cost) for at, row, cost in ordered(rows) if at >= OPENING or cost != Cost.SMALL)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hypothesis.strategies import SearchStrategy
@@ -13,7 +13,6 @@ from conformance.cases.choices import judged_dtypes
 from conformance.cases.fixed_set import fixed_set, reachable
 from conformance.cases.recipe import Recipe
 from conformance.engine.foresight import Pace
-from conformance.engine.order import OPENING
 from conformance.errors import UsageError
 from conformance.properties import select
 from conformance.properties.model import COMPUTES, Property, unmet_needs, why_not_asked
@@ -89,12 +88,8 @@ class Plan:
             return {}
         return {**self.backend.capabilities.expected_failures, **self.settings.expected_failures}
 
-    def opening(self) -> list[Recipe]:
-        """The first recipes of the fixed set, which are known before the others are worked out."""
-        return fixed_set(self.backend, self.settings.seed, OPENING) if self.settings.fixed else []
-
-    def fixed_set(self) -> list[Recipe]:
-        """The recipes that come first, whatever the seed of Hypothesis draws."""
+    def fixed_set(self) -> Sequence[Recipe]:
+        """The recipes that come first, whatever the seed of Hypothesis draws; worked out as they are read."""
         return fixed_set(self.backend, self.settings.seed) if self.settings.fixed else []
 
     def recipes(self) -> SearchStrategy[Recipe]:

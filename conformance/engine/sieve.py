@@ -25,6 +25,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from hypothesis.database import ExampleDatabase
 
@@ -38,7 +39,7 @@ from conformance.engine.judging import Answer, Here, Inquiry, Judge
 from conformance.engine.lessons import LOOKS, Lessons
 from conformance.engine.news import Advanced, Judging, Tell, unheard
 from conformance.engine.offers import Enough, Offers, after_refusals
-from conformance.engine.order import ROWS, Cost, ordered
+from conformance.engine.order import OPENING, ROWS, Cost, after_opening
 from conformance.engine.plan import Settings, plan
 from conformance.engine.search import Shrink, drawn, search
 from conformance.engine.session import Session
@@ -167,16 +168,14 @@ class _Sieve:
             self.tally.settle_passed(smoke)
         return True
 
-    def _fixed_set(self) -> list[Recipe]:
+    def _fixed_set(self) -> Sequence[Recipe]:
         """The fixed set, which is asked here in an order of its own; of a quick run the first rows."""
-        opening = self.plan.opening()
-        self._in_order((at, row, Cost.SMALL) for at, row in enumerate(opening))
         whole = self.plan.fixed_set()
+        self._in_order((at, row, Cost.SMALL) for at, row in enumerate(islice(whole, OPENING)))
         rows = whole[:ROWS] if self.settings.quick else whole
         self.total = len(rows) + self.settings.cases
-        order = [(at, row, cost) for at, row, cost in ordered(rows) if at >= len(opening) or cost != Cost.SMALL]
-        self.offers.expect(Offer(row, cost) for _, row, cost in order)
-        self._in_order(order)
+        self.offers.expect(Offer(row, cost) for _, row, cost in after_opening(rows))
+        self._in_order(after_opening(rows))
         self._advanced(len(rows))
         return rows
 
@@ -244,7 +243,7 @@ class _Sieve:
                 self.total = max(self.total, self.done)
                 self._fixed(recipe)
 
-    def _guards(self, fixed: list[Recipe]) -> None:
+    def _guards(self, fixed: Sequence[Recipe]) -> None:
         """The guards, until each has seen its fill; then ordinary calls, which must still be answered."""
         self.session.turn_to_guards()
         for recipe in fixed:

@@ -157,6 +157,11 @@ class Runs:
             self.took = perf_counter() - began
         return result
 
+    def raw(self) -> Result:
+        """The raw result of one call of the case itself, made once: for what is asked of its form."""
+        self.called = self.case
+        return self.once("raw", lambda: self.call(self.case))
+
     def run(self, case: Case, model: Callable[..., Any] | None = None, arguments: Arguments | None = None) -> Result:
         """The canonical result of one call, in copies of its own; a wrong shape is a violation."""
         return self.checked(case, self.call(case, model, arguments))
