@@ -1,4 +1,4 @@
-"""paddle.nn.LSTM, which has a fused kernel, and a loop for projections."""
+"""paddle.nn.LSTM, which has a fused kernel."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from conformance import Capabilities, LSTMConfig, Unsupported, backend
+from conformance import Capabilities, LSTMConfig, backend
 from conformance.spec import Params
 from implementations.model import model_of, on_tensors
 from implementations.options import refuse
 from implementations.others.paddle_known import KNOWN
 from implementations.others.paddle_parts import array, available, layer_of, tensor
 
-# Models without biases end the process: docs/findings/paddle-01-no-bias-crash.md.
+# Models without biases end the process: docs/findings/paddle-01-no-bias-crash.md. With a projection, which is a loop,
+# the padding is not 0: docs/findings/paddle-05-projection-padding.md.
 CAPABILITIES = Capabilities(
     layers=True,
     bidirectional=True,
     batch_first=True,
-    projection=True,
     lengths=True,
     gradients=True,
     dropout=True,
@@ -39,8 +39,6 @@ def paddle_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     twin, variables = layer_of(config, params, config.dropout if config.training else 0.0)
 
     def run(layer: Any, x: Any, state: Any, lengths: Any) -> Any:
-        if config.proj_size and lengths is not None:
-            raise Unsupported("lengths with a projection: docs/findings/paddle-05-projection-padding.md")
         output, (h_n, c_n) = layer(x, state, lengths)
         return output, h_n, c_n
 
@@ -53,7 +51,7 @@ def paddle_lstm(config: LSTMConfig, params: Params) -> Callable[..., Any]:
         grads = paddle.grad([*found], [*wanted.values()], [*cotangents], allow_unused=True)
         pairs = zip(wanted.items(), grads, strict=True)
         named = {name: paddle.zeros_like(leaf) if grad is None else grad for (name, leaf), grad in pairs}
-        return found, {name: grad.T if name.startswith("weight_hr") else grad for name, grad in named.items()}
+        return found, named
 
     call = paddle.no_grad()(partial(run, lstm))
     return model_of(CAPABILITIES, config, on_tensors(call, tensor, array), on_tensors(differentiate, tensor, array))
