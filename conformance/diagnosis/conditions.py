@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from conformance.cases.recipe import VIEWS, Recipe
+from conformance.cases.recipe import Recipe
 from conformance.diagnosis.asking import Asker, Late, called
-from conformance.diagnosis.draws import FILLS, Draws
+from conformance.diagnosis.draws import SIMPLE, Draws, likely
 from conformance.diagnosis.table import Sample, Table
 from conformance.diagnosis.thresholds import thresholds
 from conformance.diagnosis.traits import ORDER, PRODUCTS, features, holds
@@ -34,11 +34,6 @@ _ODD, _LATEST, _RIVALS, _APART = 8, 12, 5, 2
 
 #: So many cases are drawn for one of a kind that is wanted; of those, the values of so many are worked out.
 _DRAWS, _VALUED = 300, 25
-
-#: The fields of a base in the order in which they are made simple.
-_SIMPLE = {"L": 1, "N": 1, "I": 1, "H": 1, "layers": 1, "bidirectional": False, "proj": 0, "ragged": False}
-_SIMPLE |= {"state": "none", "view": "plain", "unbatched": False, "batch_first": False, "bias": True}
-_SIMPLE |= {"fill": "normal", "gain": 1.0}
 
 
 def conditions(judge: Answering, property: Property, recipe: Recipe, deadline: float) -> Conditions | None:
@@ -123,7 +118,7 @@ class Experiments:
         plain = replace(recipe, edits=())
         evidence = self.asker.evidence(recipe)
         candidates = [plain] if evidence is None else [called(plain, evidence), plain]
-        for one in _likely(candidates):
+        for one in likely(candidates):
             self.draws.base = one
             possible = self.draws.possible(replace(one, turn=0))
             if possible is not None and self._ask(possible):
@@ -150,7 +145,7 @@ class Experiments:
         # What is more precise shows more.
         precise = sorted(self.draws.dtypes, key=lambda dtype: float(finfo(dtype).eps))
         base = next((one for dtype in precise if (one := self._if_fails(replace(base, dtype=dtype)))), base)
-        for name, simple in _SIMPLE.items():
+        for name, simple in SIMPLE.items():
             own = getattr(base, name)
             if isinstance(own, int) and not isinstance(own, bool):
                 base = self._least(base, name, int(simple))
@@ -314,14 +309,3 @@ class Experiments:
         outside = [one.failed for one in cases if not self._inside(one.features)]
         traits = tuple(sorted(self.traits, key=lambda trait: ORDER.index(trait.dimension)))
         return Conditions(traits, sum(inside), len(inside), sum(outside), len(outside))
-
-
-def _likely(recipes: Sequence[Recipe]) -> Iterator[Recipe]:
-    """Recipes whose one call may show what a property found: as they are, or with something changed."""
-    for recipe in recipes:
-        ways = [replace(recipe, ragged=not recipe.ragged)]
-        ways += [replace(recipe, layers=layers) for layers in range(recipe.layers - 1, 0, -1)]
-        ways += [replace(recipe, view=view, L=max(recipe.L, 3), N=max(recipe.N, 2)) for view in VIEWS]
-        ways += [replace(recipe, fill=fill, ragged=ragged) for fill in FILLS for ragged in (False, True)]
-        for way in dict.fromkeys((recipe, *ways)):
-            yield from (way, replace(way, seed=way.seed + 1))

@@ -31,6 +31,11 @@ _WORK = 60_000
 #: The fields that decide a signature, which costs a backend that compiles a compilation.
 _SIGNED = (*SHAPING, "batch_first", "unbatched", "dtype", "ragged")
 
+#: The fields of a base in the order in which they are made simple.
+SIMPLE = {"L": 1, "N": 1, "I": 1, "H": 1, "layers": 1, "bidirectional": False, "proj": 0, "ragged": False}
+SIMPLE |= {"state": "none", "view": "plain", "unbatched": False, "batch_first": False, "bias": True}
+SIMPLE |= {"fill": "normal", "gain": 1.0}
+
 
 class Draws:
     """Cases of one backend around one recipe, asked in its own variant of a property; the same ones each time."""
@@ -149,3 +154,14 @@ def _work(recipe: Recipe) -> int:
 def _signature(recipe: Recipe) -> tuple[Any, ...]:
     """What decides whether a call costs a compilation."""
     return (*(getattr(recipe, name) for name in _SIGNED), recipe.state == "none")
+
+
+def likely(recipes: Sequence[Recipe]) -> Iterator[Recipe]:
+    """Recipes whose one call may show what a property found: as they are, or with something changed."""
+    for recipe in recipes:
+        ways = [replace(recipe, ragged=not recipe.ragged)]
+        ways += [replace(recipe, layers=layers) for layers in range(recipe.layers - 1, 0, -1)]
+        ways += [replace(recipe, view=view, L=max(recipe.L, 3), N=max(recipe.N, 2)) for view in VIEWS]
+        ways += [replace(recipe, fill=fill, ragged=ragged) for fill in FILLS for ragged in (False, True)]
+        for way in dict.fromkeys((recipe, *ways)):
+            yield from (way, replace(way, seed=way.seed + 1))
