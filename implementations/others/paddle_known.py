@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from implementations.adapter import STATES_BROADCAST, STATES_UNCHECKED, finding
+from implementations.adapter import STATES_BROADCAST, finding
 
-GRADIENTS = ("weights", "dyadic", "long", "untapped", "sums", "large", "equal-sizes")
+GRADIENTS = ("weights", "dyadic", "long", "untapped", "large", "equal-sizes")
 NAN = ("nan-kept", "nan-state", "nan-weight", "infinite-state")
 #: What fails in paddle.nn.LSTM.
 KNOWN = {
@@ -13,11 +13,10 @@ KNOWN = {
     **finding("paddle-07-two-threads-crash", "gradients.threads", "dropout.threads"),
     **finding("paddle-08-nan-padding", "lengths.padding", "gradients.padding", *(f"nonfinite.{name}" for name in NAN)),
     **finding("paddle-09-reverse-gradient", *(f"gradients.{name}" for name in GRADIENTS)),
-    **finding("paddle-09-reverse-gradient", "dropout.everything-gradients"),
+    **finding("paddle-09-reverse-gradient", "dropout.everything-gradients", "dropout.gradients"),
     **finding("paddle-10-one-dropout-mask", "dropout.independence"),
     **finding("paddle-11-no-rows-crash", "degenerate.no-rows", "gradients.no-rows"),
     **finding("paddle-12-cotangent-shape", "refusals.cotangents"),
-    **finding("paddle-13-states-unchecked", "refusals.rank", *STATES_UNCHECKED),
     **finding("paddle-14-lengths-beyond-the-end", "refusals.lengths"),
 }
 #: What fails in paddle.nn.LSTMCell.
