@@ -49,8 +49,7 @@ def run(config: LSTMConfig, weights: Any, x: Any, state: Any, lengths: Any) -> A
     rows = None if lengths is None else tf.cast(lengths, tf.int32)
     output, states = snt.dynamic_unroll(core, x, states or core.initial_state(x.shape[1]), rows)
     if rows is not None:
-        # Sonnet repeats a row's last output in its padding.
-        valid = tf.range(len(x))[:, None] < rows  # (L, N)
+        valid = tf.range(len(x))[:, None] < rows  # (L, N); Sonnet repeats a row's last output in its padding
         output = tf.where(valid[..., None], output, 0)
     return output, tf.stack([s.hidden for s in states]), tf.stack([s.cell for s in states])
 
