@@ -14,8 +14,7 @@ from implementations.adapter import finding, needs
 from implementations.model import model_of_layer
 from implementations.options import refuse, refuse_cotangents, zeros
 
-KNOWN = finding("pytensor-01-empty-product-unchecked", "refusals.state-shape")
-# threads: docs/findings/pytensor-02-two-threads.md
+KNOWN = finding("pytensor-01-empty-product-unchecked", "refusals.state-shape")  # threads: pytensor-02-two-threads
 CAPABILITIES = Capabilities(gradients=True, dtypes=("float32", "float64"), threads=False, expected_failures=KNOWN)
 NOTE = "the equations of a step are the adapter's; the loop, its compilation and its gradient are PyTensor's"
 NAMES = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
@@ -51,8 +50,7 @@ def pytensor_scan(config: LSTMConfig, params: Params) -> Callable[..., Any]:
     run, gradient = compiled(config.dtype)
 
     def call(x: Any, state: Any, lengths: Any) -> Any:
-        given = state or (part[0] for part in zeros(config, x))
-        return run(*map(np.array, (x, *given)), *weights)
+        return run(*map(np.array, (x, *(state or (part[0] for part in zeros(config, x))))), *weights)
 
     def differentiate(x: Any, state: Any, lengths: Any, cotangents: Any) -> Any:
         output, h_n, c_n, *grads = gradient(*map(np.array, (x, *state, *weights, *cotangents)))
