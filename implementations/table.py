@@ -48,7 +48,7 @@ COSTS = RESULTS / "environments.json"
 BEGIN, END = "<!-- table: python -m implementations.table -->", "<!-- end of table -->"
 
 #: A path of the machine on which a report was made, up to what is the same everywhere.
-_PATHS = re.compile(r"/(?:[\w.@+-]+/)+(?=(?:site-packages|implementations|conformance)/|bin/python)")
+_PATHS = re.compile(r"/(?:[\w.@+-]+/)+(?=(?:site-packages|implementations|conformance|python3\.\d+)/|bin/python)")
 
 Pages = Mapping[str, Mapping[str, str]]
 

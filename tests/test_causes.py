@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 from programs import SAMPLES, Command
 
 from conformance import check_backend
+from conformance.cases.recipe import Recipe
 from conformance.diagnosis.gradient_scopes import TENSORS as GRADIENTS
 from conformance.diagnosis.occasions import OCCASIONS
 from conformance.diagnosis.scopes import GATE_ROWS, PLACES, STEPS, TENSORS
@@ -356,7 +357,9 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Asked:
     """Whoever is diagnosed, and in how many seconds; each has one cause."""
     asked: Asked = []
 
-    def diagnose(judge: Judge, report: BackendReport, seconds: float, progress: Callable[[str], None]) -> Diagnosis:
+    def diagnose(
+        judge: Judge, report: BackendReport, seconds: float, progress: Callable[[str], None], known: Sequence[Recipe]
+    ) -> Diagnosis:
         asked.append((report.backend, seconds))
         progress("probing")
         return Diagnosis((GATES,), calls=5, seconds=0.1, limit=seconds)
@@ -366,7 +369,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Asked:
 
 
 def _raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    def diagnose(*arguments: object) -> Diagnosis:
+    def diagnose(*arguments: object, known: Sequence[Recipe]) -> Diagnosis:
         raise error
 
     monkeypatch.setattr("conformance.diagnosis.diagnose.diagnose", diagnose)

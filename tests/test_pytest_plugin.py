@@ -523,7 +523,7 @@ def test_the_cause_stands_at_the_end_once_and_in_a_line_at_each_failure(
 ) -> None:
     asked: list[float] = []
 
-    def diagnose(judge: Judge, report: BackendReport, seconds: float, progress: object) -> Diagnosis:
+    def diagnose(judge: Judge, report: BackendReport, seconds: float, progress: object, known: object) -> Diagnosis:
         asked.append(seconds)
         explains = tuple(verdict.property for verdict in report.bad)
         return Diagnosis((Cause(Degree.CONFIRMED, (Alteration("final-c-doubled"),), explains=explains),), limit=seconds)
