@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from conformance import Capabilities, LSTMConfig
-from implementations.adapter import finding, needs
+from implementations.adapter import finding, needs, refusals
 from implementations.options import refuse_slots
 
 #: Of every library that computes the padding and leaves it out afterwards.
 PADDING = finding("flax-01-length-zero", "degenerate.no-length")
 PADDING |= finding("flax-02-nan-padding-gradient", "gradients.padding")
-UNCHECKED = finding("flax-03-shapes-unchecked", "refusals.lengths", "refusals.reshaped-x")
+UNCHECKED = finding("flax-03-shapes-unchecked", *refusals("lengths", "reshaped-x", "batch-mismatch", "state-rank"))
 CAPABILITIES = Capabilities(
     bidirectional=True,
     batch_first=True,
