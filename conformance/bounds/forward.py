@@ -132,7 +132,7 @@ class Expectation:
         given = (np.where(self._valid, x, 0.0), *self._state, *case.params.values())
         if not all(np.isfinite(part).all() for part in given):
             # What is not finite is then no overflow, and no reason to say nothing.
-            declared = replace(declared, largest=np.inf, largest_sum=np.inf)
+            declared = replace(declared, largest=np.inf, largest_sum=np.inf, largest_given=np.inf)
         self.x = declared.handed(x)
         self._free_running: list[list[Expected]] = []
         self._params: dict[Slot, LayerParams] = {}

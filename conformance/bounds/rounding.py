@@ -31,9 +31,9 @@ _ACTIVATION_ULPS_HALF = 3.0
 _DEVIATIONS = 8.0
 
 
-#: The largest number of what arithmetics of fewer digits, or of a narrower range, take: of bfloat16, TF32 and float16.
-_BFLOAT16, _TF32, _FLOAT16 = (2 - 2.0**-7) * 2.0**127, (2 - 2.0**-10) * 2.0**127, (2 - 2.0**-10) * 2.0**15
-_LARGEST_GIVEN = {"bf16": _BFLOAT16, "bf16-inputs": _BFLOAT16, "tf32": _TF32, "half-accumulate": _FLOAT16}
+#: The largest number of what arithmetics of fewer digits take: of bfloat16 and of TF32.
+_BFLOAT16, _TF32 = (2 - 2.0**-7) * 2.0**127, (2 - 2.0**-10) * 2.0**127
+_LARGEST_GIVEN = {"bf16": _BFLOAT16, "bf16-inputs": _BFLOAT16, "tf32": _TF32}
 
 #: The error of a value that is known exactly, without an axis, so that no work is done for it.
 EXACT = np.zeros(())
